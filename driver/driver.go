@@ -1,0 +1,142 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Part is something that can be switched on.
+type Part string
+
+// The parts of a coffee machine.
+const (
+	Grinder Part = "grinder"
+	Pump    Part = "pump"
+	Heater  Part = "heater"
+	Milk    Part = "milk"
+	Sugar   Part = "sugar"
+	Rinse   Part = "rinse"
+	Cups    Part = "cups" // drops a cup
+)
+
+// Parts lists every part.
+var Parts = []Part{Grinder, Pump, Heater, Milk, Sugar, Rinse, Cups}
+
+// Output switches one part. See the safety contract in the package comment.
+type Output interface {
+	// On switches the part on for at most the given time, which is above 0.
+	On(atMost time.Duration) error
+	// Off puts the part at rest. It is idempotent.
+	Off() error
+}
+
+// Signal is something that can be read.
+type Signal string
+
+// The signals, with the unit of their Reading.
+const (
+	Temperature Signal = "temperature" // °C of the boiler
+	Hot         Signal = "hot"         // 1: at brewing temperature
+	Flow        Signal = "flow"        // ml through the pump since the rig was opened, never falling
+	Weight      Signal = "weight"      // g of beans ground since the rig was opened
+	Cup         Signal = "cup"         // 1: a cup stands there
+	Tank        Signal = "tank"        // 1: there is water
+	Beans       Signal = "beans"       // 1: there are beans
+	Tray        Signal = "tray"        // 1: the drip tray can take more
+	Door        Signal = "door"        // 1: closed
+	Stop        Signal = "stop"        // 1: the emergency stop is not pressed
+)
+
+// Signals lists every signal. For all that are yes or no, 1 is the good answer,
+// so that a broken wire reads as trouble.
+var Signals = []Signal{Temperature, Hot, Flow, Weight, Cup, Tank, Beans, Tray, Door, Stop}
+
+// Reading is one measurement.
+type Reading struct {
+	Value float64   // in the signal's unit
+	At    time.Time // when it was taken, monotonic
+}
+
+// Yes reads a yes-or-no signal.
+func (r Reading) Yes() bool { return r.Value >= 0.5 }
+
+// Sensor reads one signal. Read returns at once with the newest reading; the
+// error ErrInvalid means that the sensor cannot say (open, short, no answer).
+// Any goroutine may call it.
+type Sensor interface {
+	Read() (Reading, error)
+}
+
+// Deadman says what switches a part off when this computer is dead.
+type Deadman string
+
+// The kinds of dead man's switch.
+const (
+	DeadmanNone     Deadman = "none"     // nothing; refused for heater and pump unless accepted in writing
+	DeadmanBoard    Deadman = "board"    // the board has a timer of its own, given with On
+	DeadmanExternal Deadman = "external" // a watchdog relay or the like, in the wiring
+)
+
+// Wire is an output with what the guard must know about it.
+type Wire struct {
+	Output
+	Port    string // outputs on the same port are never called at the same time
+	Deadman Deadman
+}
+
+// Identity is which piece of hardware this is. Under another one, a counter
+// proves nothing and the journal is another machine's.
+type Identity struct {
+	Kind   string // "mock", "gpio", "jura", …
+	Model  string
+	Serial string // appliance or board serial number; the computer's, if there is none
+}
+
+// Rig is a machine as its driver opens it: at rest, and either actuators
+// (Outputs) or an Appliance, never both. It is given to guard.New and used by
+// nobody else.
+type Rig struct {
+	Identity  Identity
+	Outputs   map[Part]Wire
+	Sensors   map[Signal]Sensor
+	Appliance Appliance
+	OffWithin time.Duration // bound on every Off, at most 250 ms
+	Close     func() error  // releases; does not switch
+}
+
+// Product is what an appliance is asked for.
+type Product struct {
+	Key    string // in the model's table
+	Cycles int    // how often it must be made for one drink, from 1
+}
+
+// Appliance is a machine that owns its sequence and its safety.
+type Appliance interface {
+	// Ready says whether a product could be started now; the error says in
+	// words for a person why not.
+	Ready(ctx context.Context) error
+	// Counter is the number of products ever made. ErrNoCounter if it has none.
+	Counter(ctx context.Context) (int, error)
+	// Start asks once for a product and never repeats the key: a second press
+	// cancels. The error ErrUncertain means that it may have started.
+	Start(ctx context.Context, p Product) error
+	// Busy reports whether it is making something.
+	Busy(ctx context.Context) (bool, error)
+	// Stop asks it to stop. Best effort.
+	Stop(ctx context.Context) error
+}
+
+// What a caller must tell apart.
+var (
+	// ErrInvalid: the sensor cannot say.
+	ErrInvalid = errors.New("no valid reading")
+	// ErrNoCounter: the appliance cannot prove what it made.
+	ErrNoCounter = errors.New("the machine has no counter")
+	// ErrUncertain: nobody knows whether the command was taken.
+	ErrUncertain = errors.New("it is not known whether the command was taken")
+	// ErrGone: the device is not there; its outputs are in an unknown state.
+	ErrGone = errors.New("the device is gone")
+	// ErrBusyLine: somebody else holds the line or the port.
+	ErrBusyLine = errors.New("in use by somebody else")
+)

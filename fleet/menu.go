@@ -1,0 +1,170 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Menu is what the shop sells. It lives in coffee-settings under KeyMenu.
+type Menu struct {
+	Beans []string       `json:"beans"`
+	Milks []string       `json:"milks"`
+	Sizes map[Size]Doses `json:"sizes"`
+}
+
+// Doses is what a cup of one size takes.
+type Doses struct {
+	Grams  int `json:"grams"`    // of beans, 1–60
+	MilkML int `json:"milk_ml"`  // when the order has milk, 0–250
+	Water  int `json:"water_ml"` // through the coffee, 10–400
+}
+
+// KeyMenu is the menu's key in coffee-settings.
+const KeyMenu = "menu"
+
+// CordonKey is where a machine's cordon stands in coffee-settings.
+func CordonKey(machine string) string { return Subject("cordon", machine) }
+
+// DefaultMenu has the beans, milks and grams of the public article; millilitres
+// are ours.
+func DefaultMenu() Menu {
+	return Menu{
+		Beans: []string{"arabica", "robusta", "mixed"},
+		Milks: []string{NoMilk, "normal", "soja"},
+		Sizes: map[Size]Doses{
+			Small:  {Grams: 9, MilkML: 30, Water: 40},
+			Medium: {Grams: 17, MilkML: 60, Water: 110},
+			Large:  {Grams: 30, MilkML: 90, Water: 180},
+		},
+	}
+}
+
+// ItemSugar is the stock item of sugar, in doses.
+const ItemSugar = "sugar"
+
+// MilkItem is the stock item of a milk, in millilitres.
+func MilkItem(milk string) string { return "milk-" + milk }
+
+// Check returns every problem of the menu, joined.
+func (m Menu) Check() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(m.Beans) == 0 {
+		add("beans: at least one is needed")
+	}
+	if len(m.Milks) == 0 {
+		add("milks: at least one is needed, %q for black coffee", NoMilk)
+	}
+	if len(m.Beans)*len(m.Milks) > 64 {
+		add("%d beans × %d milks: at most 64 classes are served", len(m.Beans), len(m.Milks))
+	}
+	seen := map[string]bool{ItemSugar: true}
+	for _, b := range m.Beans {
+		switch {
+		case !IsToken(b):
+			add("bean %s: 1 to 32 of a-z, 0-9 and -", clip(b))
+		case seen[b]:
+			add("bean %s: the name is taken", b)
+		}
+		seen[b] = true
+	}
+	milks := map[string]bool{}
+	for _, k := range m.Milks {
+		switch {
+		case !IsToken(k) || len(k) > 27: // "milk-" goes before it
+			add("milk %s: 1 to 27 of a-z, 0-9 and -", clip(k))
+		case milks[k] || seen[MilkItem(k)]:
+			add("milk %s: the name is taken", k)
+		}
+		milks[k] = true
+	}
+	if len(m.Sizes) == 0 {
+		add("sizes: at least one of small, medium, large is needed")
+	}
+	for size, d := range m.Sizes {
+		if !slices.Contains(Sizes, size) {
+			add("size %s: must be small, medium or large", clip(string(size)))
+		}
+		if d.Grams < 1 || d.Grams > 60 {
+			add("size %s: grams must be 1 to 60", clip(string(size)))
+		}
+		if d.MilkML < 0 || d.MilkML > 250 {
+			add("size %s: milk_ml must be 0 to 250", clip(string(size)))
+		}
+		if d.Water < 10 || d.Water > 400 {
+			add("size %s: water_ml must be 10 to 400", clip(string(size)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Classes lists every pair of bean and milk on the menu.
+func (m Menu) Classes() []Class {
+	var out []Class
+	for _, b := range m.Beans {
+		for _, k := range m.Milks {
+			out = append(out, Class{b, k})
+		}
+	}
+	return out
+}
+
+// Items lists every stock item that the menu can use.
+func (m Menu) Items() []string {
+	out := slices.Clone(m.Beans)
+	for _, k := range m.Milks {
+		if k != NoMilk {
+			out = append(out, MilkItem(k))
+		}
+	}
+	return append(out, ItemSugar)
+}
+
+// Doses is what one cup of the order takes from the stock; false if it is not
+// on the menu.
+func (m Menu) Doses(o Order) (Items, bool) {
+	d, ok := m.Sizes[o.Size]
+	if !ok || !slices.Contains(m.Beans, o.Bean) || !slices.Contains(m.Milks, o.Milk) {
+		return nil, false
+	}
+	items := Items{o.Bean: d.Grams}
+	if o.Milk != NoMilk && d.MilkML > 0 {
+		items[MilkItem(o.Milk)] = d.MilkML
+	}
+	if o.Sugar > 0 {
+		items[ItemSugar] = o.Sugar
+	}
+	return items, true
+}
+
+// ParseMenu reads and checks a menu.
+func ParseMenu(b []byte) (Menu, error) {
+	var m Menu
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("the menu is not JSON of the right form: %w", err)
+	}
+	return m, m.Check()
+}
+
+// Cordon takes a machine out of service, by a person and for a reason.
+type Cordon struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+	Drain  bool   `json:"drain,omitempty"`
+	At     string `json:"at"` // RFC 3339, for display
+}
+
+// Settings is the operating state of the fleet: menu, cordons, calibrations.
+type Settings interface {
+	// Get reads a key; ErrNotFound if it is not set.
+	Get(ctx context.Context, key string) ([]byte, error)
+	Put(ctx context.Context, key string, value []byte) error
+	Delete(ctx context.Context, key string) error
+	// Watch hands over every key that is set and then every change, until ctx
+	// ends; a deleted key has a nil value. ready is called once, when what was
+	// there is over.
+	Watch(ctx context.Context, each func(key string, value []byte), ready func()) error
+}

@@ -1,0 +1,91 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// State is what a machine is doing.
+type State string
+
+// The states of a machine.
+const (
+	StateStarting State = "starting" // not yet able: journal, warm-up
+	StateReady    State = "ready"
+	StateBusy     State = "busy"
+	StateWaiting  State = "waiting"  // for a cup to be placed or taken
+	StateBlocked  State = "blocked"  // a person can mend it: tank, beans, tray
+	StateFault    State = "fault"    // latched until a person clears it
+	StateCordoned State = "cordoned" // a person took it out of service
+	StateDraining State = "draining" // stops after the drink in hand
+	StateUnsynced State = "unsynced" // an outcome of its journal is not confirmed yet
+)
+
+// PresenceEvery is how often a machine says that it is there; PresenceTTL is how
+// long the last word lasts.
+const (
+	PresenceEvery = 5 * time.Second
+	PresenceTTL   = 15 * time.Second
+)
+
+// Presence is what a machine says of itself every PresenceEvery. It is advice:
+// the fence decides.
+type Presence struct {
+	Machine    string   `json:"machine"`
+	Owner      Owner    `json:"owner"`
+	Classes    []Class  `json:"classes"`
+	Sizes      []Size   `json:"sizes"`
+	State      State    `json:"state"`
+	Note       string   `json:"note,omitempty"`  // for people: why it is not ready
+	Order      string   `json:"order,omitempty"` // in hand
+	Cup        string   `json:"cup"`             // sensor, dispenser, page, attended
+	Driver     string   `json:"driver"`
+	MinWaiting int      `json:"min_waiting,omitempty"` // a spare
+	Drinks     int      `json:"drinks"`                // made since the daemon started
+	Seconds    float64  `json:"seconds,omitempty"`     // a drink's mean; 0 until measured
+	Percent    int      `json:"percent,omitempty"`     // of the drink in hand
+	Version    string   `json:"version"`
+	Lacks      []string `json:"lacks,omitempty"` // what it has run out of: "beans", "milk"
+}
+
+// Makes reports whether the machine lists the class and the size.
+func (p Presence) Makes(c Class, s Size) bool {
+	return slices.Contains(p.Classes, c) && slices.Contains(p.Sizes, s)
+}
+
+// Able reports whether it can be expected to take orders without a person.
+func (p Presence) Able() bool {
+	switch p.State {
+	case StateReady, StateBusy, StateWaiting:
+		return true
+	}
+	return false
+}
+
+// Fleet is who is here.
+type Fleet interface {
+	// Announce says that a machine is here, for PresenceTTL.
+	Announce(ctx context.Context, p Presence) error
+	// Leave takes a machine's word back at once.
+	Leave(ctx context.Context, machine string) error
+	// Present lists who is here now.
+	Present(ctx context.Context) ([]Presence, error)
+	// Watch hands over who is here and then every change until ctx ends; gone
+	// machines come with here=false and only their name. ready is called once.
+	Watch(ctx context.Context, each func(p Presence, here bool), ready func()) error
+}
+
+// Command is what a person or a page asks of one machine.
+type Command struct {
+	Verb  string `json:"verb"`            // "cup", "stop", "clear-fault", "rinse", "self-test"
+	Order string `json:"order,omitempty"` // with cup and stop
+	By    string `json:"by,omitempty"`
+	Why   string `json:"why,omitempty"`
+}
+
+// CommandAnswer is a machine's answer.
+type CommandAnswer struct {
+	OK      bool   `json:"ok"`
+	Message string `json:"message"`
+}

@@ -1,0 +1,118 @@
+package fleet
+
+import (
+	"errors"
+	"strings"
+)
+
+// The names of the shop on the broker. Other people's programs meet them.
+const (
+	StreamIntake = "coffee-intake" // orders dropped in by foreign programs
+	StreamOrders = "coffee-orders" // accepted orders, one subject per class
+	StreamEvents = "coffee-events" // every change of state
+	StreamLedger = "coffee-ledger" // the truth of the stock
+
+	BucketClaims   = "coffee-claims"
+	BucketMachines = "coffee-machines"
+	BucketSettings = "coffee-settings"
+	BucketStock    = "coffee-stock"
+	BucketValues   = "orders-values"
+	KeyPending     = "orders.pending"
+
+	SubjectRequests = "coffee.web.requests"
+	IntakeDurable   = "intake"
+)
+
+// Subject joins tokens into a subject. It is the only function that builds one,
+// and it panics on anything that is not a token, an order id or one of the
+// wildcards: text from outside has been checked before it comes here, so a
+// panic is a mistake of ours that a test must find, never a customer's.
+func Subject(tokens ...string) string {
+	for i, t := range tokens {
+		if t == "*" || t == ">" && i == len(tokens)-1 || IsToken(t) || isID(t) {
+			continue
+		}
+		panic("fleet: not a subject token: " + clip(t))
+	}
+	return strings.Join(tokens, ".")
+}
+
+// IsToken reports whether s may stand in a subject, a key or a file name: 1 to
+// 32 of a–z, 0–9 and -.
+func IsToken(s string) bool {
+	if len(s) < 1 || len(s) > 32 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// IntakeSubject is where foreign programs drop orders for a bean.
+func IntakeSubject(bean string) string { return Subject("coffee", "orders", bean) }
+
+// OrderSubject is where accepted orders of a class are stored.
+func OrderSubject(c Class) string { return Subject("coffee", "orders", c.Bean, c.Milk) }
+
+// WakeSubject carries a headers-only copy of each stored order of the class.
+func WakeSubject(c Class) string { return Subject("coffee", "wake", c.Bean, c.Milk) }
+
+// MakerDurable names the consumer that all machines of a class share.
+func MakerDurable(c Class) string { return "maker-" + c.Bean + "-" + c.Milk }
+
+// EventSubject is where an event of an order is stored. kind is an Event's
+// Slot.
+func EventSubject(order, slot string) string { return Subject("coffee", "events", order, slot) }
+
+// LiveSubject is where the copy of an event, or a percent, is sent to live
+// pages.
+func LiveSubject(order, slot string) string { return Subject("coffee", "live", order, slot) }
+
+// CommandSubject is where a machine hears commands.
+func CommandSubject(machine string) string { return Subject("coffee", "machines", machine, "cmd") }
+
+// ClassOfSubject reads the class out of an order subject.
+func ClassOfSubject(subject string) (Class, bool) {
+	t := strings.Split(subject, ".")
+	if len(t) != 4 || t[0] != "coffee" || t[1] != "orders" || !IsToken(t[2]) || !IsToken(t[3]) {
+		return Class{}, false
+	}
+	return Class{t[2], t[3]}, true
+}
+
+// BeanOfSubject reads the bean out of an intake subject. The bean may be any
+// text that a foreign program could put there.
+func BeanOfSubject(subject string) (string, bool) {
+	return strings.CutPrefix(subject, "coffee.orders.")
+}
+
+const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// ParseID reads an order id: a ULID, 26 Crockford characters in any letter
+// case, the first at most 7. It comes back in upper case.
+func ParseID(s string) (string, error) {
+	if up := strings.ToUpper(s); len(s) == 26 && isID(up) {
+		return up, nil
+	}
+	return "", errors.New("must be a ULID: 26 of 0-9 and A-Z without I, L, O, U")
+}
+
+func isID(s string) bool {
+	if len(s) != 26 || s[0] > '7' {
+		return false
+	}
+	for i := range len(s) {
+		if strings.IndexByte(crockford, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// SafeReply reports whether a service may answer to this subject: only to an
+// inbox. A reply subject comes from outside; "$JS.ACK…" or "coffee.orders…"
+// would make our answer act on the broker in our name.
+func SafeReply(subject string) bool { return strings.HasPrefix(subject, "_INBOX") }
