@@ -81,6 +81,14 @@ func (m Menu) Check() error {
 		}
 		milks[k] = true
 	}
+	durables := map[string]Class{}
+	for _, c := range m.Classes() {
+		name := MakerDurable(c)
+		if other, taken := durables[name]; taken && other != c {
+			add("%s and %s would share the queue %s: rename one of them", other, c, name)
+		}
+		durables[name] = c
+	}
 	if len(m.Sizes) == 0 {
 		add("sizes: at least one of small, medium, large is needed")
 	}

@@ -1,0 +1,224 @@
+// Package broker is the message broker inside the shop: a real nats-server with
+// JetStream, for shops that have no cluster. Every acknowledged message is on
+// disk (SyncAlways), the store folder has one user (a lock of our own: the
+// server takes none), and Open returns only when the server is ready and
+// healthy, so that nothing is ever created over a damaged or half-read store.
+//
+// Without a listener the shop's own roles reach it in memory, and the process
+// has no broker socket at all. A listener is loopback only, until keys and TLS
+// exist.
+//
+// Open starts it and Close stops it and waits; Close comes after every
+// connection was closed.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats-server/v2/server/ats"
+)
+
+// ErrLocked: another process uses the store folder.
+var ErrLocked = errors.New("the store is in use by another broker")
+
+// Config is how a broker is opened.
+type Config struct {
+	Name     string // of the server, a token
+	Store    string // folder, made if missing, mode 0700
+	Listen   string // "" or "none": no socket; else a loopback host:port, port 0 for any
+	MaxStore int64  // bytes that streams may reserve; 0: 1 GiB
+	Log      *slog.Logger
+}
+
+// Broker is a running server.
+type Broker struct {
+	srv  *server.Server
+	lock *os.File
+}
+
+// readyWithin bounds the start. A store of millions of messages is read in
+// seconds; a Pi's card is slower than the disk where this was seen (2 ms when
+// empty).
+const readyWithin = 60 * time.Second
+
+// Open locks the store, starts the server and waits until it is ready and
+// healthy. Errors: ErrLocked; anything else says what to do in words.
+func Open(ctx context.Context, cfg Config) (*Broker, error) {
+	opts := &server.Options{
+		ServerName:             cfg.Name,
+		JetStream:              true,
+		StoreDir:               cfg.Store,
+		SyncAlways:             true,
+		JetStreamMaxStore:      cfg.MaxStore,
+		JetStreamMaxMemory:     16 << 20,
+		NoSigs:                 true,
+		DisableJetStreamBanner: true,
+		MaxPayload:             64 << 10,
+		WriteDeadline:          5 * time.Second,
+		PingInterval:           20 * time.Second,
+		MaxPingsOut:            2,
+	}
+	if opts.JetStreamMaxStore == 0 {
+		opts.JetStreamMaxStore = 1 << 30
+	}
+	if cfg.Listen == "" || cfg.Listen == "none" {
+		opts.DontListen = true
+	} else {
+		host, port, err := Loopback(cfg.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("broker: %w", err)
+		}
+		opts.Host, opts.Port = host, port
+		if port == 0 {
+			opts.Port = server.RANDOM_PORT
+		}
+	}
+	lock, err := lockFolder(cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	fatal := make(chan string, 1)
+	srv.SetLoggerV2(&logger{log: cfg.Log, fatal: fatal}, false, false, false)
+	b := &Broker{srv: srv, lock: lock}
+	srv.Start()
+	if err := b.ready(ctx, fatal); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
+	}
+	return b, nil
+}
+
+// ready waits for the server. JetStreamEnabled alone is true even over a store
+// folder that can't be written, so only readiness and health together count.
+func (b *Broker) ready(ctx context.Context, fatal <-chan string) error {
+	deadline := time.Now().Add(readyWithin)
+	for {
+		if b.srv.ReadyForConnections(10*time.Millisecond) && b.Healthy() == nil {
+			return nil
+		}
+		select {
+		case text := <-fatal:
+			return errors.New(text)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			if err := b.Healthy(); err != nil {
+				return fmt.Errorf("%w; nothing was changed, move the folder aside or restore it", err)
+			}
+			return errors.New("not ready in time")
+		}
+	}
+}
+
+// Healthy says why the broker can't be trusted now; nil if it can. A store that
+// ran full stays unhealthy until the process is started again.
+func (b *Broker) Healthy() error {
+	h := b.srv.Healthz(nil)
+	if h.Status != "ok" {
+		return fmt.Errorf("the broker is not healthy: %s", h.Error)
+	}
+	return nil
+}
+
+// InProcessConn is a connection in memory, for the roles of this process.
+func (b *Broker) InProcessConn() (net.Conn, error) { return b.srv.InProcessConn() }
+
+// URL is where foreign clients connect; empty without listener.
+func (b *Broker) URL() string {
+	if a, ok := b.srv.Addr().(*net.TCPAddr); ok && a != nil {
+		return "nats://" + a.String()
+	}
+	return ""
+}
+
+// Close stops the server, waits for it, and gives the store free.
+func (b *Broker) Close() error {
+	b.srv.Shutdown()
+	b.srv.WaitForShutdown()
+	return b.lock.Close()
+}
+
+// Loopback splits a listen address and refuses all that other computers reach.
+func Loopback(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen address %q: write it as 127.0.0.1:4222", addr)
+	}
+	if port, err = strconv.Atoi(p); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("listen address %q: the port must be 0 to 65535", addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", 0, fmt.Errorf("listen address %q is not loopback: without keys and TLS only 127.0.0.1, [::1] or localhost is allowed", addr)
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	return host, port, nil
+}
+
+func lockFolder(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "barista.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrLocked
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// HoldClock starts the server's shared clock now. Called once outside a
+// testing/synctest bubble, it lets servers run under the bubble's fake time:
+// else the first server in the bubble would start a package-wide ticker there,
+// and the fake clock would never come to rest.
+func HoldClock() { ats.Register() }
+
+// logger passes the server's lines on. A fatal line does not end the server by
+// itself; while starting it ends Open, later health tells.
+type logger struct {
+	log   *slog.Logger
+	fatal chan<- string
+}
+
+func (l *logger) say(level slog.Level, format string, v []any) {
+	if l.log != nil {
+		l.log.Log(context.Background(), level, fmt.Sprintf(format, v...), "room", "broker")
+	}
+}
+
+func (l *logger) Noticef(f string, v ...any) { l.say(slog.LevelDebug, f, v) }
+func (l *logger) Warnf(f string, v ...any)   { l.say(slog.LevelWarn, f, v) }
+func (l *logger) Errorf(f string, v ...any)  { l.say(slog.LevelError, f, v) }
+func (l *logger) Debugf(f string, v ...any)  {}
+func (l *logger) Tracef(f string, v ...any)  {}
+func (l *logger) Fatalf(f string, v ...any) {
+	l.say(slog.LevelError, f, v)
+	select {
+	case l.fatal <- fmt.Sprintf(f, v...):
+	default:
+	}
+}

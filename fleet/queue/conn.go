@@ -1,0 +1,179 @@
+// Package queue is the shop's door to the broker: it implements the words of
+// package fleet on NATS JetStream, and is the only room that knows nats.go. One
+// Conn is one connection of one role with an inbox prefix of its own.
+//
+// What it promises: an error says whether nobody knows (fleet.ErrNoAnswer) or
+// whether it is certain that nothing was stored; a pull is never cancelled; a
+// ticket that was silent for longer than AckWait sends nothing but the settling
+// of an ended drink; nothing is buffered while the link is down, so nothing
+// arrives late. What it never does: decide about an order. The claim does.
+//
+// Connect starts it, Close stops it and waits. The shop's role calls Setup once
+// after connecting; machines only use what is there.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"barista/fleet"
+)
+
+// askFor bounds one request to the broker. A disk that syncs takes up to 0.3 s
+// (measured p99), an election about 1 s.
+const askFor = 3 * time.Second
+
+// Config is how a role connects.
+type Config struct {
+	Name         string   // of the connection and its inbox prefix, a token
+	Servers      []string // URLs; empty with InProcess
+	InProcess    interface{ InProcessConn() (net.Conn, error) }
+	Replicas     int // of streams: min(3, servers); 0 is 1
+	OrdersPerDay int // sizes the streams; 0 is 500
+	Log          *slog.Logger
+}
+
+// Conn is a connection to the broker. Any goroutine may use it.
+type Conn struct {
+	cfg Config
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	log *slog.Logger
+
+	mu      sync.Mutex // guards buckets, and nothing else
+	buckets map[string]jetstream.KeyValue
+
+	lost chan struct{} // closed by the client when the connection is closed for good
+}
+
+// Connect dials, and waits for the first connection until ctx ends. Later
+// breaks are mended by itself, for ever.
+func Connect(ctx context.Context, cfg Config) (*Conn, error) {
+	if !fleet.IsToken(cfg.Name) {
+		return nil, fmt.Errorf("queue: %q is no name for a connection: 1 to 32 of a-z, 0-9 and -", cfg.Name)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Conn{cfg: cfg, log: cfg.Log, buckets: map[string]jetstream.KeyValue{}, lost: make(chan struct{})}
+	up := make(chan struct{})
+	var once sync.Once
+	opts := []nats.Option{
+		nats.Name(cfg.Name),
+		nats.CustomInboxPrefix("_INBOX_" + cfg.Name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1), // nothing may arrive late
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.Timeout(2 * time.Second),
+		nats.ConnectHandler(func(*nats.Conn) { once.Do(func() { close(up) }) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			once.Do(func() { close(up) })
+			c.log.Info("broker is back", "conn", cfg.Name, "server", nc.ConnectedUrlRedacted())
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				c.log.Warn("broker is away", "conn", cfg.Name, "err", err)
+			}
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			c.log.Error("broker says", "conn", cfg.Name, "err", err)
+		}),
+	}
+	servers := strings.Join(cfg.Servers, ",")
+	if cfg.InProcess != nil {
+		servers = ""
+		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	}
+	nc, err := nats.Connect(servers, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("queue: cannot connect to %s: %w", servers, err)
+	}
+	c.nc = nc
+	if !nc.IsConnected() {
+		select {
+		case <-up:
+		case <-ctx.Done():
+			nc.Close()
+			<-c.lost
+			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", servers)
+		}
+	}
+	if c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(askFor)); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return c, nil
+}
+
+// Up reports whether the broker can be reached now.
+func (c *Conn) Up() bool { return c.nc.IsConnected() }
+
+// Close ends the connection and waits until it is closed.
+func (c *Conn) Close() {
+	c.nc.Close()
+	<-c.lost
+}
+
+// bucket opens a bucket once.
+func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	c.mu.Lock()
+	kv, ok := c.buckets[name]
+	c.mu.Unlock()
+	if ok {
+		return kv, nil
+	}
+	kv, err := c.js.KeyValue(ctx, name)
+	if err != nil {
+		return nil, unsure("open "+name, err)
+	}
+	c.mu.Lock()
+	c.buckets[name] = kv
+	c.mu.Unlock()
+	return kv, nil
+}
+
+// unsure wraps an error after which nobody knows whether it was taken.
+func unsure(what string, err error) error {
+	return fmt.Errorf("%s: %w (%w)", what, fleet.ErrNoAnswer, err)
+}
+
+// apiCode is the broker's own number of an error, or 0.
+func apiCode(err error) jetstream.ErrorCode {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode
+	}
+	var js jetstream.JetStreamError
+	if errors.As(err, &js) && js.APIError() != nil {
+		return js.APIError().ErrorCode
+	}
+	return 0
+}
+
+// Codes of the broker that a caller must tell apart.
+const (
+	codeWrongSequence  = 10071
+	codeWrongSequence2 = 10164 // the same, with a stream in a cluster
+	codeStoreFull      = 10077 // maximum messages or bytes exceeded
+	codeResources      = 10023 // the server's storage is reserved or full
+	codeTooLarge       = 10054
+)
+
+func wrongSequence(err error) bool {
+	code := apiCode(err)
+	return code == codeWrongSequence || code == codeWrongSequence2
+}

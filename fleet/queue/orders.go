@@ -1,0 +1,132 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"barista/fleet"
+)
+
+type orders struct{ c *Conn }
+
+var _ fleet.Orders = orders{}
+
+// Orders is the writing end of the queue, for the controller alone.
+func (c *Conn) Orders() fleet.Orders { return orders{c} }
+
+func (o orders) Publish(ctx context.Context, order fleet.Order, messageID string) (bool, error) {
+	m := nats.NewMsg(fleet.OrderSubject(order.Class()))
+	m.Data = order.Encode()
+	m.Header.Set("Order-Id", order.ID)
+	ack, err := o.c.js.PublishMsg(ctx, m, jetstream.WithMsgID(messageID), jetstream.WithExpectStream(fleet.StreamOrders), jetstream.WithRetryAttempts(0))
+	switch code := apiCode(err); {
+	case err == nil:
+		return ack.Duplicate, nil
+	case code == codeStoreFull, code == codeResources:
+		return false, fleet.ErrFull
+	case code == codeTooLarge:
+		return false, fmt.Errorf("%w: the order is too large for the queue", fleet.ErrUnlisted)
+	case errors.Is(err, jetstream.ErrNoStreamResponse) && o.unlisted(ctx, order.Class()):
+		return false, fleet.ErrUnlisted
+	}
+	return false, unsure("publish "+order.ID, err)
+}
+
+// unlisted makes sure that "no stream takes it" means the class, not the link.
+func (o orders) unlisted(ctx context.Context, c fleet.Class) bool {
+	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	return err == nil && !slices.Contains(st.CachedInfo().Config.Subjects, fleet.OrderSubject(c))
+}
+
+func (o orders) Stored(ctx context.Context) ([]fleet.StoredOrder, error) {
+	var out []fleet.StoredOrder
+	err := o.c.each(ctx, fleet.StreamOrders, "coffee.orders.*.*", 1, func(m *jetstream.RawStreamMsg) {
+		s := fleet.StoredOrder{MessageID: m.Header.Get(jetstream.MsgIDHeader), Seq: m.Sequence}
+		s.Class, _ = fleet.ClassOfSubject(m.Subject)
+		if order, err := fleet.DecodeOrder(m.Data, nil); err == nil {
+			s.Order = order.ID
+		}
+		out = append(out, s)
+	})
+	return out, err
+}
+
+func (o orders) Waiting(ctx context.Context) (map[fleet.Class]int, error) {
+	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	if err != nil {
+		return nil, unsure("the queue", err)
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter("coffee.orders.*.*"))
+	if err != nil {
+		return nil, unsure("the queue", err)
+	}
+	out := map[fleet.Class]int{}
+	for subject, n := range info.State.Subjects {
+		if c, ok := fleet.ClassOfSubject(subject); ok {
+			out[c] += int(n)
+		}
+	}
+	return out, nil
+}
+
+// IntakeWaiting is the number of foreign drops that nobody took yet.
+func (c *Conn) IntakeWaiting(ctx context.Context) (int, error) {
+	st, err := c.js.Stream(ctx, fleet.StreamIntake)
+	if err != nil {
+		return 0, unsure("the intake", err)
+	}
+	return int(st.CachedInfo().State.Msgs), nil
+}
+
+func (o orders) List(ctx context.Context, classes []fleet.Class) error {
+	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	if err != nil {
+		return unsure("list classes", err)
+	}
+	waiting, err := o.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := st.CachedInfo().Config
+	want := map[string]bool{}
+	var subjects []string
+	for _, c := range classes {
+		s := fleet.OrderSubject(c)
+		want[s] = true
+		subjects = append(subjects, s)
+	}
+	var leave []fleet.Class
+	for _, s := range cfg.Subjects {
+		c, ok := fleet.ClassOfSubject(s)
+		switch {
+		case want[s]:
+		case !ok || waiting[c] > 0:
+			subjects = append(subjects, s) // a class leaves only when it is empty
+		default:
+			leave = append(leave, c)
+		}
+	}
+	slices.Sort(subjects)
+	if now := slices.Sorted(slices.Values(cfg.Subjects)); !slices.Equal(subjects, now) {
+		cfg.Subjects = subjects
+		if _, err := o.c.js.UpdateStream(ctx, cfg); err != nil {
+			return unsure("list classes", err)
+		}
+	}
+	for _, c := range leave {
+		if err := st.DeleteConsumer(ctx, fleet.MakerDurable(c)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return unsure("remove the queue of "+c.String(), err)
+		}
+	}
+	for _, c := range classes {
+		if err := o.c.durable(ctx, fleet.StreamOrders, fleet.MakerDurable(c), fleet.OrderSubject(c)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

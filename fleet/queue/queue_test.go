@@ -1,0 +1,405 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"barista/fleet"
+	"barista/fleet/brokertest"
+	"barista/fleet/queue"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+const id = "01JD0000000000000000000000"
+
+func orderN(n int) fleet.Order {
+	return fleet.Order{ID: fmt.Sprintf("01JD%022d", n), Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: "free"}
+}
+
+var arabica = fleet.Class{Bean: "arabica", Milk: "free"}
+
+func TestClaims(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Start(t)
+	s := b.Connect("one").Claims()
+	if _, err := s.Get(ctx, id); !errors.Is(err, fleet.ErrNotFound) {
+		t.Fatalf("get of nothing: %v", err)
+	}
+	c := fleet.Claim{Phase: fleet.Accepted, Epoch: 1, Order: orderN(0)}
+	first, err := s.Create(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(ctx, c); !errors.Is(err, fleet.ErrExists) {
+		t.Fatalf("second create: %v", err)
+	}
+	c.Phase = fleet.Claimed
+	if _, err := s.Update(ctx, first, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(ctx, first, c); !errors.Is(err, fleet.ErrConflict) {
+		t.Fatalf("update of an old revision: %v", err)
+	}
+	got, err := s.Get(ctx, id)
+	if err != nil || got.Phase != fleet.Claimed {
+		t.Fatalf("%+v %v", got, err)
+	}
+	now, err := s.Now(ctx)
+	if age := now.Sub(got.Created); err != nil || age < 0 || age > time.Minute {
+		t.Fatalf("age %v, %v", age, err)
+	}
+	b.Stop()
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Get(short, id); !errors.Is(err, fleet.ErrNoAnswer) || errors.Is(err, fleet.ErrNotFound) {
+		t.Fatalf("get without broker: %v", err)
+	}
+	if _, err := s.Update(short, got, c); !errors.Is(err, fleet.ErrNoAnswer) || errors.Is(err, fleet.ErrConflict) {
+		t.Fatalf("update without broker: %v", err)
+	}
+}
+
+func TestEventIsStoredOnce(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Start(t)
+	s := b.Connect("one").Events()
+	for range 3 {
+		if err := s.Publish(ctx, fleet.Event{Order: id, Kind: fleet.EvServed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Publish(ctx, fleet.Event{Order: id, Kind: fleet.EvStep, Epoch: 1, N: 2}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Of(ctx, id)
+	if err != nil || len(got) != 2 || got[0].Kind != fleet.EvServed || got[1].N != 2 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	var seen []fleet.Kind
+	follow, stop := context.WithCancel(ctx)
+	err = s.Follow(follow, 1, func(e fleet.StoredEvent) { seen = append(seen, e.Kind) }, stop)
+	if !errors.Is(err, context.Canceled) || len(seen) != 2 {
+		t.Fatalf("%v %v", seen, err)
+	}
+}
+
+func TestLedgerHasOneWinner(t *testing.T) {
+	ctx := t.Context()
+	l := brokertest.Start(t).Connect("one").Ledger()
+	if _, err := l.Append(ctx, fleet.Entry{Act: fleet.Refill}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(ctx, fleet.Entry{Act: fleet.Refill}, 0); !errors.Is(err, fleet.ErrConflict) {
+		t.Fatalf("second behind 0: %v", err)
+	}
+	for i := range uint64(40) {
+		if _, err := l.Append(ctx, fleet.Entry{Act: fleet.Waste, Use: int(i)}, i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, after := range []uint64{0, 1, 30, 41} {
+		n := after
+		last, err := l.Read(ctx, after, func(seq uint64, e fleet.Entry) {
+			if n++; seq != n {
+				t.Fatalf("entry %d, wanted %d", seq, n)
+			}
+		})
+		if err != nil || last != 41 || n != 41 {
+			t.Fatalf("after %d: last %d, read to %d, %v", after, last, n, err)
+		}
+	}
+}
+
+func TestQueueFullAndUnlisted(t *testing.T) {
+	ctx := t.Context()
+	o := brokertest.Start(t).Connect("one").Orders()
+	for i := range fleet.QueueMax {
+		if dup, err := o.Publish(ctx, orderN(i), orderN(i).ID); err != nil || dup {
+			t.Fatal(i, dup, err)
+		}
+	}
+	if dup, err := o.Publish(ctx, orderN(3), orderN(3).ID); err != nil || !dup {
+		t.Fatalf("again with the same id: dup %v, %v", dup, err)
+	}
+	if _, err := o.Publish(ctx, orderN(900), "x"); !errors.Is(err, fleet.ErrFull) {
+		t.Fatalf("full queue: %v", err)
+	}
+	odd := orderN(901)
+	odd.Bean = "chocolate"
+	if _, err := o.Publish(ctx, odd, "y"); !errors.Is(err, fleet.ErrUnlisted) {
+		t.Fatalf("unlisted class: %v", err)
+	}
+	w, err := o.Waiting(ctx)
+	if err != nil || w[arabica] != fleet.QueueMax {
+		t.Fatal(w, err)
+	}
+	list, err := o.Stored(ctx)
+	if err != nil || len(list) != fleet.QueueMax || list[7].Order != orderN(7).ID || list[7].MessageID != orderN(7).ID {
+		t.Fatal(len(list), err)
+	}
+}
+
+func TestSetupIsRepeatable(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Start(t)
+	c := b.Connect("one")
+	menu := fleet.DefaultMenu()
+	if err := c.Setup(ctx, menu); err != nil {
+		t.Fatalf("the same again: %v", err)
+	}
+	o := c.Orders()
+	if _, err := o.Publish(ctx, orderN(1), "1"); err != nil {
+		t.Fatal(err)
+	}
+	menu.Beans = []string{"decaf"} // grows by three classes; arabica/free is not empty and stays
+	if err := c.Setup(ctx, menu); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Publish(ctx, orderN(2), "2"); err != nil {
+		t.Fatalf("a class that held an order left: %v", err)
+	}
+	r := orderN(3)
+	r.Bean = "robusta"
+	if _, err := o.Publish(ctx, r, "3"); !errors.Is(err, fleet.ErrUnlisted) {
+		t.Fatalf("an empty class stayed: %v", err)
+	}
+}
+
+func TestTicketLife(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		c := b.Connect("one")
+		o, tk := c.Orders(), c.Tickets()
+		begin := time.Now()
+		time.AfterFunc(5300*time.Millisecond, func() { o.Publish(context.Background(), orderN(1), "m1") })
+		a, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took < 5300*time.Millisecond || took > 5500*time.Millisecond {
+			t.Errorf("woken after %v, the order came at 5.3s", took)
+		}
+		if a.MessageID != "m1" || a.Delivered != 1 || a.Class != arabica {
+			t.Fatalf("%+v", a)
+		}
+		// Given back with a delay, it comes to another after that.
+		begin = time.Now()
+		if err := a.Return(ctx, 3*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		two := b.Connect("two").Tickets()
+		bk, err := two.Next(ctx, []fleet.Class{arabica}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took < 3*time.Second || took > 5*time.Second {
+			t.Errorf("came back after %v, wanted 3s and at most one look more", took)
+		}
+		// Beats keep it for longer than AckWait.
+		for range 8 {
+			time.Sleep(fleet.BeatEvery)
+			if err := bk.Beat(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if x, err := tk.Next(short, []fleet.Class{arabica}, 0); err == nil {
+			t.Fatalf("a second holder of %s although it was renewed", x.MessageID)
+		}
+		// After a silence only the end of a drink is sent.
+		time.Sleep(fleet.AckWait + time.Second)
+		if err := bk.Beat(); err != fleet.ErrStale {
+			t.Errorf("beat after a silence: %v", err)
+		}
+		if err := bk.Return(ctx, 0); err != fleet.ErrStale {
+			t.Errorf("return after a silence: %v", err)
+		}
+		if err := bk.Drop(ctx, "x", false); err != fleet.ErrStale {
+			t.Errorf("drop after a silence: %v", err)
+		}
+		again, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
+		if err != nil || again.Delivered < 3 {
+			t.Fatal(again, err)
+		}
+		if err := bk.Done(ctx); err != nil {
+			t.Errorf("done after a silence: %v", err)
+		}
+		if w, _ := o.Waiting(ctx); w[arabica] != 0 {
+			t.Errorf("still waiting: %v", w)
+		}
+		if err := again.Drop(ctx, "the message is gone already", true); err != nil {
+			t.Errorf("drop of a message that is gone: %v", err)
+		}
+	})
+}
+
+// TestSweepStrandsNothing lets many orders arrive while pulls come and go.
+func TestSweepStrandsNothing(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		c := b.Connect("one")
+		o := c.Orders()
+		classes := fleet.DefaultMenu().Classes()
+		const n = 150
+		begin := time.Now()
+		go func() {
+			for i := range n {
+				od := orderN(i)
+				od.Bean, od.Milk = classes[i%9].Bean, classes[i%9].Milk
+				if _, err := o.Publish(context.Background(), od, od.ID); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(7 * time.Millisecond)
+			}
+		}()
+		var mu sync.Mutex
+		seen := map[string]int{}
+		var wg sync.WaitGroup
+		for w := range 3 {
+			wg.Go(func() {
+				tk := b.Connect(fmt.Sprint("w", w)).Tickets()
+				for {
+					// Every pull gets only a moment, so that most are given up.
+					ctx, cancel := context.WithTimeout(t.Context(), 11*time.Millisecond)
+					x, err := tk.Next(ctx, classes, 0)
+					cancel()
+					if err == nil {
+						if err := x.Done(t.Context()); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						seen[x.MessageID]++
+						mu.Unlock()
+					}
+					mu.Lock()
+					all := len(seen)
+					mu.Unlock()
+					if all == n || time.Since(begin) > time.Minute {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(begin); len(seen) != n || took > 5*time.Second {
+			t.Errorf("%d of %d in %v", len(seen), n, took)
+		}
+		for id, k := range seen {
+			if k != 1 {
+				t.Errorf("%s came %d times", id, k)
+			}
+		}
+	})
+}
+
+func TestNoClassStarves(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		c := b.Connect("one")
+		o, tk := c.Orders(), c.Tickets()
+		other := orderN(1000)
+		other.Bean = "robusta"
+		for i := range 50 {
+			o.Publish(ctx, orderN(i), orderN(i).ID)
+			if i == 3 {
+				o.Publish(ctx, other, other.ID)
+			}
+		}
+		for i := range 51 {
+			x, err := tk.Next(ctx, []fleet.Class{arabica, other.Class()}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.Done(ctx)
+			time.Sleep(time.Second)
+			if x.MessageID == other.ID {
+				if i > 4 {
+					t.Errorf("the lone robusta came as number %d", i+1)
+				}
+				return
+			}
+		}
+		t.Error("the lone robusta never came")
+	})
+}
+
+func TestSpareWaitsForItsThreshold(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		c := b.Connect("one")
+		o, tk := c.Orders(), c.Tickets()
+		for i := range 3 {
+			o.Publish(ctx, orderN(i), orderN(i).ID)
+		}
+		short, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if x, err := tk.Next(short, []fleet.Class{arabica}, 4); err == nil {
+			t.Fatalf("took %s with 3 waiting, threshold 4", x.MessageID)
+		}
+		cancel()
+		o.Publish(ctx, orderN(3), orderN(3).ID)
+		if _, err := tk.Next(ctx, []fleet.Class{arabica}, 4); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestSilentLinkDeliversElsewhere(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		link := b.Link()
+		one := b.ConnectOver("one", link).Tickets()
+		o := b.Connect("shop").Orders()
+		o.Publish(ctx, orderN(1), "m1")
+		x, err := one.Next(ctx, []fleet.Class{arabica}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link.Silence(true)
+		begin := time.Now()
+		y, err := b.Connect("two").Tickets().Next(ctx, []fleet.Class{arabica}, 0)
+		if err != nil || y.MessageID != "m1" {
+			t.Fatal(y, err)
+		}
+		if took := time.Since(begin); took > fleet.AckWait+2*time.Second {
+			t.Errorf("the other got it after %v", took)
+		}
+		time.Sleep(time.Second)
+		if err := x.Beat(); err != fleet.ErrStale {
+			t.Errorf("beat of the silent one: %v", err)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestIntakeAndServe(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	b := brokertest.Start(t)
+	c := b.Connect("shop")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c.Server().Serve(ctx, fleet.SubjectRequests, true, func(_ context.Context, _ string, body []byte) []byte {
+			return append([]byte("got "), body...)
+		})
+	})
+	r := b.Connect("web").Requester()
+	brokertest.Eventually(t, "the service", func() bool {
+		got, err := r.Request(ctx, fleet.SubjectRequests, []byte("x"))
+		return err == nil && string(got) == "got x"
+	})
+	if _, err := r.Request(ctx, "coffee.nobody", nil); !errors.Is(err, fleet.ErrNobody) {
+		t.Errorf("request to nobody: %v", err)
+	}
+	stop()
+	wg.Wait()
+	_ = queue.StoreNeeded(500)
+}

@@ -1,0 +1,82 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"barista/fleet"
+)
+
+// atOnce bounds how many requests of one subject are answered at the same time.
+const atOnce = 64
+
+type server struct{ c *Conn }
+
+// Server answers requests as a NATS micro service, so that `nats micro ls` and
+// `nats micro stats` show it.
+func (c *Conn) Server() fleet.Server { return server{c} }
+
+func (s server) Serve(ctx context.Context, subject string, shared bool, answer func(context.Context, string, []byte) []byte) error {
+	svc, err := micro.AddService(s.c.nc, micro.Config{
+		Name:               s.c.cfg.Name,
+		Version:            "1.0.0", // of the messages, not of the program
+		Description:        "barista: " + subject,
+		QueueGroupDisabled: !shared,
+	})
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", subject, err)
+	}
+	var (
+		wg    sync.WaitGroup
+		slots = make(chan struct{}, atOnce)
+	)
+	defer wg.Wait()
+	defer svc.Stop()
+	handler := micro.HandlerFunc(func(r micro.Request) {
+		if !fleet.SafeReply(r.Reply()) {
+			s.c.log.Warn("a request wants its answer elsewhere than in an inbox", "subject", r.Subject())
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := r.Respond(answer(ctx, r.Subject(), r.Data())); err != nil {
+				s.c.log.Warn("an answer did not leave", "subject", r.Subject(), "err", err)
+			}
+		})
+	})
+	name := strings.NewReplacer(".", "-", "*", "any", ">", "all").Replace(subject)
+	if err := svc.AddEndpoint(name, handler, micro.WithEndpointSubject(subject)); err != nil {
+		return fmt.Errorf("serve %s: %w", subject, err)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+type requester struct{ c *Conn }
+
+// Requester asks another role.
+func (c *Conn) Requester() fleet.Requester { return requester{c} }
+
+func (r requester) Request(ctx context.Context, subject string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	m, err := r.c.nc.RequestWithContext(ctx, subject, body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fleet.ErrNobody
+	case err != nil:
+		return nil, unsure(subject, err)
+	}
+	return m.Data, nil
+}
