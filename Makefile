@@ -1,0 +1,53 @@
+# barista: few verbs. `make demo` and `make test` need Go, git and make only.
+
+GO       ?= go
+TOOLS    := $(GO) tool -modfile=.ci/tools.mod
+LDFLAGS  := -s -w
+FUZZTIME ?= 10s
+
+.PHONY: demo build test check race fuzz bench chaos arm clean
+
+build: ## the binary, here
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
+
+demo: build ## a whole shop in one process, nothing is kept
+	./barista demo $(DEMO)
+
+test: ## every test; the browser test runs where a Chromium is found
+	$(GO) test -timeout 15m ./...
+
+check: ## format, vet, staticcheck, walls, known holes
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+	$(GO) test -run 'TestWalls|TestEveryPackage' ./cmd/barista
+	@out=$$($(TOOLS) govulncheck ./... 2>&1); code=$$?; \
+	if [ $$code -eq 0 ]; then echo "govulncheck: nothing known"; \
+	elif echo "$$out" | grep -qE 'fetching vulnerabilities|dial tcp|no such host|connection refused|timeout|403|404'; then \
+		echo "govulncheck: NOT RUN, its database is out of reach"; \
+	else echo "$$out"; exit $$code; fi
+
+race: ## the tests under the race detector; needs a C compiler
+	@command -v gcc >/dev/null || command -v cc >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+bench: ## what an order costs, beside a bare loop with the same durable writes
+	$(GO) test -run '^TestBench$$' -timeout 30m -count 1 -v ./cmd/barista -bench-orders
+
+chaos: ## random kills of real processes, once by hand
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300
+
+arm: ## static builds for Raspberry Pis
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-arm64 ./cmd/barista
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-armv7 ./cmd/barista
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=6 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-armv6 ./cmd/barista
+
+clean:
+	rm -rf barista dist
