@@ -1,0 +1,239 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"barista/fleet"
+)
+
+// File is one service as its file says, with every default filled in. A role
+// whose section is not there is nil.
+type File struct {
+	Path       string
+	State      string // folder for everything that must survive a restart; absolute, or below the working folder
+	NATS       *NATS
+	Broker     *Broker
+	Controller *Controller
+	Stock      *Stock
+	Web        *Web
+	Machine    *Machine
+}
+
+// Roles names the roles that the file turns on, in the order in which they
+// start.
+func (f *File) Roles() []string {
+	var out []string
+	for _, r := range []struct {
+		name string
+		on   bool
+	}{
+		{"broker", f.Broker != nil},
+		{"stock", f.Stock != nil},
+		{"controller", f.Controller != nil},
+		{"web", f.Web != nil},
+		{"machine", f.Machine != nil},
+	} {
+		if r.on {
+			out = append(out, r.name)
+		}
+	}
+	return out
+}
+
+// EnvNATS is the environment variable that names the servers instead of the
+// file's nats section: one URL, or several with commas between them.
+const EnvNATS = "NATS_URL"
+
+// Load reads a file and checks all of it. The error is always a *Problems.
+//
+// kinds are the kinds of machine by the name that stands behind driver. The
+// environment's NATS_URL goes before the file's nats section, but for a file
+// with a broker of its own.
+func Load(path string, kinds map[string]Kind) (*File, error) {
+	text, err := read(path)
+	if err != nil {
+		fix := "check the name and who may read it"
+		if errors.Is(err, fs.ErrNotExist) {
+			fix = "check the name"
+		}
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, &Problems{path, []Problem{{Reason: "the file can't be read: " + err.Error(), Fix: fix}}}
+	}
+	return Parse(path, text, kinds)
+}
+
+// read takes one byte more than is allowed, so that a device without an end is
+// seen as too large.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxBytes+1))
+}
+
+// Parse is Load for a text that is in hand; path is for messages and for the
+// default of state.
+func Parse(path string, text []byte, kinds map[string]Kind) (*File, error) {
+	r := &report{}
+	body := parse(r, text)
+	if body == nil {
+		if len(r.list) == 0 {
+			r.add(Pos{1, 1}, "", "the file is empty", noRole)
+		}
+		return nil, &Problems{path, r.sorted()}
+	}
+	f := &File{Path: path}
+	root := (&Node{r: r, keyAt: Pos{1, 1}, n: unwrap(body)}).Map()
+	f.file(root, kinds)
+	for _, m := range r.maps {
+		m.unknown()
+	}
+	if len(r.list) > 0 {
+		return nil, &Problems{path, r.sorted()}
+	}
+	return f, nil
+}
+
+const noRole = "name at least one of broker, controller, stock, web, machine; the samples show how"
+
+func (f *File) file(root *Map, kinds map[string]Kind) {
+	nats, broker, ctl, stock, web, machine := root.Get("nats"), root.Get("broker"), root.Get("controller"), root.Get("stock"), root.Get("web"), root.Get("machine")
+	f.State = state(root.Get("state"), root, f.Path)
+	if broker != nil {
+		f.Broker = decodeBroker(broker.Map(), f.State)
+	}
+	if ctl != nil {
+		f.Controller = decodeController(ctl.Map())
+	}
+	if stock != nil {
+		f.Stock = decodeStock(stock.Map())
+	}
+	if web != nil {
+		f.Web = decodeWeb(web.Map())
+	}
+	kind, known := Kind{}, false
+	if machine != nil {
+		f.Machine, kind, known = decodeMachine(machine.Map(), kinds)
+	}
+
+	if nats != nil {
+		f.NATS = decodeNATS(nats.Map())
+	}
+	env := os.Getenv(EnvNATS)
+	switch roles := f.Roles(); {
+	case broker != nil && nats != nil:
+		nats.KeyProblem("the file has a broker of its own, so there is nothing to connect to", "remove nats:, or remove broker: to use these servers")
+	case broker != nil || root.lenient:
+	case len(roles) == 0:
+		root.Node().Problem("the file turns no role on", noRole)
+	case env != "":
+		f.NATS = fromEnv(root.Node().r, env)
+	case nats == nil:
+		if first := root.Get(roles[len(roles)-1]); first != nil {
+			first.KeyProblem("there is no broker to talk to", fmt.Sprintf("name the shop's servers: nats: {servers: [\"nats://shop.local:4222\"]}, or set %s, or add broker: to run one here", EnvNATS))
+		}
+	}
+
+	// Busy goroutines of one process delay each other's timers, whatever the
+	// priority: with broker and web under load a pump went off up to half a
+	// second late.
+	if machine != nil && known && !kind.Simulated {
+		for _, beside := range []*Node{broker, web} {
+			if beside != nil {
+				beside.KeyProblem(
+					fmt.Sprintf("real metal (driver: %s) runs alone in its process: beside %s: its timers came 167 to 484 ms late", f.Machine.Driver, beside.Key()),
+					fmt.Sprintf("move %s: to a file and service of its own, and give this one nats: {servers: [\"nats://127.0.0.1:4222\"]}", beside.Key()))
+			}
+		}
+	}
+	if f.Broker != nil && f.Web != nil && f.Broker.Listen == f.Web.Listen {
+		web.KeyProblem("web and broker listen on the same address "+f.Web.Listen, "give them different ports")
+	}
+}
+
+// state is the folder of the service. A path relative to nothing in particular
+// would be another folder after each cd, so it must show what it is.
+func state(n *Node, root *Map, path string) string {
+	const usual = "/var/lib/barista/"
+	if n == nil {
+		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		if !fleet.IsToken(name) && !root.lenient {
+			root.Node().r.add(Pos{}, "state", "the file's name "+Quote(name)+" can't name its folder below "+usual,
+				"name the file with a-z, 0-9 and -, or give state: "+usual+"my-machine")
+		}
+		return usual + name
+	}
+	return folder(n)
+}
+
+func folder(n *Node) string {
+	s, ok := n.Text()
+	if !ok {
+		return ""
+	}
+	rel, below := strings.CutPrefix(s, "./")
+	switch {
+	case !filepath.IsAbs(s) && !below:
+		n.Problem(Quote(s)+" does not say where it is", "write a path from the root (/var/lib/barista/zoe), or ./… for below the folder in which barista is started")
+	case below && !filepath.IsLocal(rel), strings.Contains("/"+s+"/", "/../"):
+		n.Problem(Quote(s)+" leads out of itself", "write the path without ..")
+	case filepath.Clean(s) == "/" || filepath.Clean(s) == ".":
+		n.Problem(Quote(s)+" is no folder of its own", "name one that only this service uses")
+	default:
+		return filepath.Clean(s)
+	}
+	return ""
+}
+
+// listen reads an address of this computer alone.
+func listen(n *Node, usual string, words ...string) (string, bool) {
+	s, ok := n.Text()
+	if !ok {
+		return "", false
+	}
+	for _, w := range words {
+		if s == w {
+			return s, true
+		}
+	}
+	fix := "write for example " + usual
+	if len(words) > 0 {
+		fix += " or " + orList(words)
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		n.Problem(Quote(s)+" is not an address with a port", fix)
+		return "", false
+	}
+	if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 || strconv.Itoa(p) != port {
+		n.Problem("the port "+Quote(port)+" is not possible", "give a number from 1 to 65535: "+usual)
+		return "", false
+	}
+	if host == "localhost" {
+		return net.JoinHostPort("127.0.0.1", port), true
+	}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil && host != "":
+		n.Problem("the address "+Quote(host)+" is no number", fix)
+	case err != nil, !ip.Unmap().IsLoopback():
+		n.Problem(Quote(s)+" would be open to the network, and there are no keys and no TLS yet", fix)
+	default:
+		return net.JoinHostPort(ip.Unmap().String(), port), true
+	}
+	return "", false
+}

@@ -1,0 +1,318 @@
+package configs
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"barista/driver"
+	"barista/fleet"
+)
+
+var update = flag.Bool("update", false, "write the problems that were found into testdata/broken.txtar")
+
+// mock is a kind with keys of its own, as cmd/barista has one.
+type mock struct {
+	Plant string
+	Speed float64
+}
+
+var kinds = map[string]Kind{
+	"mock": {
+		Simulated: true,
+		Ceilings: map[driver.Part]time.Duration{
+			driver.Grinder: 25 * time.Second, driver.Pump: 60 * time.Second,
+			driver.Milk: 45 * time.Second, driver.Sugar: 10 * time.Second,
+		},
+		Decode: func(m *Map) any {
+			c := mock{Speed: 1}
+			if v, ok := m.Get("speed").Float(0.1, 1000); ok {
+				c.Speed = v
+			}
+			c.Plant, _ = m.Get("plant").Text()
+			for _, key := range []string{"fail_rate", "cups", "seed"} {
+				m.Get(key)
+			}
+			return c
+		},
+	},
+	"metal": {
+		Ceilings: map[driver.Part]time.Duration{driver.Pump: 60 * time.Second},
+		Decode: func(m *Map) any {
+			for _, n := range m.Get("outputs").Map().All() {
+				n.Map().Need("line", "name its line: line: GPIO17").Text()
+			}
+			return nil
+		},
+		Check: func(c *Machine, m *Map) {
+			if _, has := c.Outputs[driver.Pump]; !has {
+				m.Node().Problem("a machine without a pump makes no coffee", "wire it under outputs")
+			}
+		},
+	},
+	"box": {}, // an appliance: no outputs of ours
+}
+
+func TestSamples(t *testing.T) {
+	t.Setenv(EnvNATS, "")
+	files, err := filepath.Glob("*.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("samples: %v, %v", files, err)
+	}
+	roles := map[string]string{
+		"demo.yaml":         "[broker stock controller web machine]",
+		"shop.yaml":         "[broker stock controller web]",
+		"machine-mock.yaml": "[machine]",
+	}
+	for _, name := range files {
+		t.Run(name, func(t *testing.T) {
+			f, err := Load(name, kinds)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprint(f.Roles()); roles[name] != "" && got != roles[name] {
+				t.Errorf("roles %s, want %s", got, roles[name])
+			}
+		})
+	}
+}
+
+func TestValues(t *testing.T) {
+	t.Setenv(EnvNATS, "")
+	f, err := Parse("/etc/barista/zoe.yaml", []byte(`
+nats: {servers: ["nats://a:4222", "tls://b"]}
+machine:
+  name: zoe
+  driver: mock
+  serves: {beans: [arabica, mixed], milk: [free, normal], sizes: [small, large]}
+  cup: page
+  spare: {min_waiting: 4}
+  calibration: {grinder_gps: 1.2, pump_mlps: 6}
+  outputs:
+    grinder: {max_on: 20s, rest: 1m30s, inrush: a, duty: {on: 60s, within: 5m}}
+    pump: {deadman: none}
+  forbidden: [[grinder, pump]]
+  speed: 2.5
+controller: {requests: off, intake: on, expire_after: 1h}
+stock: {initial: {arabica: 100, sugar: 0}}
+`), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &File{
+		Path:       "/etc/barista/zoe.yaml",
+		State:      "/var/lib/barista/zoe",
+		NATS:       &NATS{Pos: Pos{2, 1}, Servers: []string{"nats://a:4222", "tls://b"}},
+		Controller: &Controller{Pos: Pos{15, 1}, Intake: true, ExpireAfter: time.Hour},
+		Stock:      &Stock{Pos: Pos{16, 1}, Initial: fleet.Items{"arabica": 100}},
+		Machine: &Machine{
+			Pos: Pos{3, 1}, Name: "zoe", Driver: "mock", Cup: "page", MinWaiting: 4,
+			Serves:      Serves{[]string{"arabica", "mixed"}, []string{"free", "normal"}, []fleet.Size{"small", "large"}},
+			Calibration: Calibration{GrinderGPS: 1.2, PumpMLPS: 6},
+			Outputs: map[driver.Part]Output{
+				driver.Grinder: {MaxOn: 20 * time.Second, Rest: 90 * time.Second, Inrush: "a", DutyOn: time.Minute, DutyWithin: 5 * time.Minute},
+				driver.Pump:    {Deadman: driver.DeadmanNone},
+			},
+			Forbidden: [][2]driver.Part{{driver.Grinder, driver.Pump}},
+			Settings:  mock{Speed: 2.5},
+		},
+	}
+	if diff := cmp.Diff(want, f); diff != "" {
+		t.Error(diff)
+	}
+	if got := len(f.Machine.Serves.Classes()); got != 4 {
+		t.Errorf("%d classes, want 4", got)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Setenv(EnvNATS, "nats://elsewhere") // not for a file with its own broker
+	f, err := Parse("x/shop.yaml", []byte("broker:\ncontroller:\nstock: {}\nweb:\n"), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &File{
+		Path:       "x/shop.yaml",
+		State:      "/var/lib/barista/shop",
+		Broker:     &Broker{Pos: Pos{1, 1}, Listen: DefaultBroker, Store: "/var/lib/barista/shop/broker", OrdersPerDay: DefaultOrdersPerDay},
+		Controller: &Controller{Pos: Pos{2, 1}, Requests: true, Intake: true, ExpireAfter: DefaultExpireAfter},
+		Stock:      &Stock{Pos: Pos{3, 1}, Initial: fleet.Items{}},
+		Web:        &Web{Pos: Pos{4, 1}, Listen: DefaultWeb},
+	}
+	if diff := cmp.Diff(want, f); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	const web = "web: {listen: localhost:8081}\nnats: {servers: [\"nats://file\"]}\n"
+	t.Setenv(EnvNATS, "nats://a:4222, nats://b:4222")
+	f, err := Parse("web.yaml", []byte(web), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&NATS{Servers: []string{"nats://a:4222", "nats://b:4222"}, FromEnv: true}, f.NATS); diff != "" {
+		t.Error(diff)
+	}
+	if f.Web.Listen != "127.0.0.1:8081" {
+		t.Errorf("web listens on %s", f.Web.Listen)
+	}
+	t.Setenv(EnvNATS, "http://a")
+	_, err = Parse("web.yaml", []byte(web), kinds)
+	want := `web.yaml: the environment's NATS_URL: "http://a" is not the URL of a NATS server; write for example nats://shop.local:4222`
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+	if _, err = Parse("m.yaml", []byte("controller:\nnats: {servers: [\"nats://bob:hunter2@a\"]}\n"), kinds); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a password was shown or taken: %v", err)
+	}
+}
+
+// TestBroken is the table of files that are refused. testdata/broken.txtar holds
+// them in pairs: name.yaml and name.want, all its problems in the order and in
+// the words in which a person reads them. In the files, ␍ stands for a carriage
+// return, ␉ for a tab, ␀ for NUL, ␇ for a bell and ⟨BOM⟩ for a byte order mark.
+func TestBroken(t *testing.T) {
+	t.Setenv(EnvNATS, "")
+	const path = "testdata/broken.txtar"
+	ar, err := txtar.ParseFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	real := strings.NewReplacer("␍", "\r", "␉", "\t", "␀", "\x00", "␇", "\a", "⟨BOM⟩", "\uFEFF", "⟨RLO⟩", "\u202e", "⟨LSEP⟩", "\u2028")
+	wants := map[string]string{}
+	for _, f := range ar.Files {
+		if strings.HasSuffix(f.Name, ".want") {
+			wants[strings.TrimSuffix(f.Name, ".want")] = string(f.Data)
+		}
+	}
+	out := &txtar.Archive{Comment: ar.Comment}
+	files, several := 0, 0
+	for _, f := range ar.Files {
+		name, is := strings.CutSuffix(f.Name, ".yaml")
+		if !is {
+			continue
+		}
+		files++
+		got := "clean\n"
+		if _, err := Parse(f.Name, []byte(real.Replace(string(f.Data))), kinds); err != nil {
+			got = err.Error() + "\n"
+		}
+		if strings.Count(got, "\n") > 1 {
+			several++
+		}
+		out.Files = append(out.Files, f, txtar.File{Name: name + ".want", Data: []byte(got)})
+		t.Run(name, func(t *testing.T) {
+			if got == "clean\n" {
+				t.Error("the file was taken")
+			}
+			if diff := cmp.Diff(wants[name], got); diff != "" && !*update {
+				t.Error(diff)
+			}
+		})
+	}
+	if files < 100 || several < 10 {
+		t.Errorf("%d broken files, %d of them with several problems; there were 100 and 10", files, several)
+	}
+	if *update {
+		if err := os.WriteFile(path, txtar.Format(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "none.yaml"), dir, "/dev/zero"} {
+		_, err := Load(path, kinds)
+		p, is := err.(*Problems)
+		if !is || len(p.List) != 1 || p.List[0].Fix == "" {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for name, text := range map[string]string{
+		"size":     strings.Repeat("#\n", 40<<10),
+		"lines":    strings.Repeat("#\n", maxLines+1),
+		"line":     "state: \"" + strings.Repeat("x", maxLine) + "\"\n",
+		"brackets": "web: " + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "\n",
+		"utf16":    "\xff\xfew\x00e\x00b\x00",
+		"latin1":   "web: {listen: caf\xe9}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Parse("x.yaml", []byte(text), kinds)
+			if err == nil {
+				t.Fatal("the file was taken")
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestNearest(t *testing.T) {
+	words := []string{"listen", "orders_per_day", "store", "on", "cup"}
+	for got, want := range map[string]string{
+		"listn": "listen", "LISTEN": "listen", "lsiten": "listen", "orders-per-day": "orders_per_day",
+		"order_per_days": "orders_per_day", "cups": "cup", "xyz": "", "": "", "stores": "store", "of": "",
+		"completely": "",
+	} {
+		if w := nearest(got, words); w != want {
+			t.Errorf("nearest(%q) = %q, want %q", got, w, want)
+		}
+	}
+}
+
+// FuzzParse: no text makes the loader panic or go on for long; what it takes is
+// within its promises, and every problem has a reason, a fix and a place that
+// is in the file.
+func FuzzParse(f *testing.F) {
+	f.Setenv(EnvNATS, "")
+	files, _ := filepath.Glob("*.yaml")
+	for _, name := range files {
+		b, _ := os.ReadFile(name)
+		f.Add(string(b))
+	}
+	if ar, err := txtar.ParseFile("testdata/broken.txtar"); err == nil {
+		for _, file := range ar.Files {
+			if strings.HasSuffix(file.Name, ".yaml") {
+				f.Add(string(file.Data))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		began := time.Now()
+		got, err := Parse("fuzz.yaml", []byte(text), kinds)
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("took %v", d)
+		}
+		if err == nil {
+			if len(got.Roles()) == 0 || got.State == "" {
+				t.Errorf("taken without roles or state: %+v", got)
+			}
+			if got.Machine != nil && (!fleet.IsToken(got.Machine.Name) || got.Machine.Cup == "" || got.Broker == nil && got.NATS == nil) {
+				t.Errorf("taken: %+v", got.Machine)
+			}
+			return
+		}
+		lines := strings.Count(text, "\n") + 1
+		last := Pos{}
+		for _, p := range err.(*Problems).List {
+			if p.Reason == "" || p.Fix == "" || p.Pos.Line > lines || strings.ContainsAny(p.String(), "\n\r\x1b\x00") {
+				t.Errorf("a problem that helps nobody: %#v", p)
+			}
+			if p.Pos != (Pos{}) && (p.Pos.Line < last.Line || p.Pos.Line < 1 || p.Pos.Column < 1) {
+				t.Errorf("out of order: %v after %v", p, last)
+			}
+			last = p.Pos
+		}
+	})
+}
