@@ -38,7 +38,7 @@ func start(t testing.TB, cfg broker.Config) *Broker {
 	b.open()
 	t.Cleanup(b.Stop)
 	c := b.Connect("setup")
-	if err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
+	if _, err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
 		t.Fatal(err)
 	}
 	return b

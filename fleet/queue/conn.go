@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -100,7 +101,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	nc, err := nats.Connect(servers, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("queue: cannot connect to %s: %w", servers, err)
+		return nil, fmt.Errorf("queue: cannot connect to %s: %w", shown(cfg.Servers), err)
 	}
 	c.nc = nc
 	if !nc.IsConnected() {
@@ -109,7 +110,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		case <-ctx.Done():
 			nc.Close()
 			<-c.lost
-			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", servers)
+			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", shown(cfg.Servers))
 		}
 	}
 	if c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(askFor)); err != nil {
@@ -117,6 +118,20 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	return c, nil
+}
+
+// shown are the addresses without what may be secret in them.
+func shown(servers []string) string {
+	if len(servers) == 0 {
+		return "the broker of this process"
+	}
+	out := make([]string, len(servers))
+	for i, s := range servers {
+		if u, err := url.Parse(s); err == nil {
+			out[i] = u.Redacted()
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // Up reports whether the broker can be reached now.

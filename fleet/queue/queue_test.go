@@ -154,7 +154,7 @@ func TestSetupIsRepeatable(t *testing.T) {
 	b := brokertest.Start(t)
 	c := b.Connect("one")
 	menu := fleet.DefaultMenu()
-	if err := c.Setup(ctx, menu); err != nil {
+	if _, err := c.Setup(ctx, menu); err != nil {
 		t.Fatalf("the same again: %v", err)
 	}
 	o := c.Orders()
@@ -162,7 +162,7 @@ func TestSetupIsRepeatable(t *testing.T) {
 		t.Fatal(err)
 	}
 	menu.Beans = []string{"decaf"} // grows by three classes; arabica/free is not empty and stays
-	if err := c.Setup(ctx, menu); err != nil {
+	if _, err := c.Setup(ctx, menu); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := o.Publish(ctx, orderN(2), "2"); err != nil {

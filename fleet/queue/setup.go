@@ -17,23 +17,42 @@ import (
 
 // Setup makes the streams, consumers and buckets, or checks the ones that are
 // there and says all that differs. It changes nothing but the list of classes,
-// and never deletes and makes anew. The shop's role calls it once at start.
-func (c *Conn) Setup(ctx context.Context, menu fleet.Menu) error {
-	classes := menu.Classes()
-	if len(classes) == 0 {
-		return errors.New("the menu is empty: a queue needs at least one bean and one milk")
-	}
+// and never deletes and makes anew. The classes are those of the menu in the
+// settings, or of def where none is set; the menu in force is returned. The
+// shop's role calls it once at start.
+func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 	var errs []error
-	for _, want := range c.streams(classes) {
-		errs = append(errs, c.stream(ctx, want))
+	for _, want := range c.streams(def.Classes()) {
+		if want.Name != fleet.StreamOrders {
+			errs = append(errs, c.stream(ctx, want))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err
+		return def, err
+	}
+	menu := def
+	switch b, err := c.Settings().Get(ctx, fleet.KeyMenu); {
+	case err == nil:
+		if menu, err = fleet.ParseMenu(b); err != nil {
+			return def, fmt.Errorf("the menu in the settings: %w; mend it with barista menu set", err)
+		}
+	case !errors.Is(err, fleet.ErrNotFound):
+		return def, err
+	}
+	if err := menu.Check(); err != nil {
+		return menu, err
+	}
+	for _, want := range c.streams(menu.Classes()) {
+		if want.Name == fleet.StreamOrders {
+			if err := c.stream(ctx, want); err != nil {
+				return menu, err
+			}
+		}
 	}
 	if err := c.durable(ctx, fleet.StreamIntake, fleet.IntakeDurable, "coffee.orders.*"); err != nil {
-		return err
+		return menu, err
 	}
-	return c.Orders().List(ctx, classes)
+	return menu, c.Orders().List(ctx, menu.Classes())
 }
 
 const day = 24 * time.Hour

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"barista/configs"
+)
+
+// checked is one file's result in JSON.
+type checked struct {
+	File     string         `json:"file"`
+	OK       bool           `json:"ok"`
+	Roles    []string       `json:"roles,omitempty"`
+	State    string         `json:"state,omitempty"`
+	Problems []checkProblem `json:"problems,omitempty"`
+}
+
+type checkProblem struct {
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+	Key    string `json:"key,omitempty"`
+	Reason string `json:"reason"`
+	Fix    string `json:"fix"`
+}
+
+func newCheck(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE…",
+		Short: "say everything that is wrong with a configuration",
+		Long: `check reads configurations and says everything that is wrong with each, with
+file, line and column, the reason and the fix. It touches nothing: no line, no
+port, no folder.`,
+		Example: `  barista check configs/demo.yaml
+  barista check /etc/barista/*.yaml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("name the file to check; see %s --help", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var results []checked
+			count := 0
+			for _, path := range args {
+				r := checkFile(path)
+				count += len(r.Problems)
+				results = append(results, r)
+			}
+			w := cmd.OutOrStdout()
+			if c.json {
+				out := struct {
+					Error *exitError `json:"error,omitempty"`
+					Files []checked  `json:"files"`
+				}{Files: results}
+				if count > 0 {
+					out.Error = badConfig(exitFailed, count)
+				}
+				if err := writeJSON(w, out); err != nil || count == 0 {
+					return err
+				}
+				return said(exitFailed)
+			}
+			for _, r := range results {
+				r.text(w)
+			}
+			if count > 0 {
+				return badConfig(exitFailed, count)
+			}
+			return nil
+		},
+	}
+}
+
+func badConfig(exit, count int) *exitError {
+	what := "1 problem"
+	if count != 1 {
+		what = fmt.Sprintf("%d problems", count)
+	}
+	e := fail(exit, "nothing was touched", "%s in the configuration", what)
+	e.Code = codes[exitConfig]
+	return e
+}
+
+func checkFile(path string) checked {
+	f, err := configs.Load(path, kinds())
+	if err == nil {
+		return checked{File: path, OK: true, Roles: f.Roles(), State: f.State}
+	}
+	r := checked{File: path}
+	var all *configs.Problems
+	if !errors.As(err, &all) {
+		r.Problems = []checkProblem{{Reason: err.Error()}}
+		return r
+	}
+	for _, p := range all.List {
+		r.Problems = append(r.Problems, checkProblem{p.Pos.Line, p.Pos.Column, p.Where, p.Reason, p.Fix})
+	}
+	return r
+}
+
+func (r checked) text(w io.Writer) {
+	if r.OK {
+		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", safe(r.File), strings.Join(r.Roles, ", "), safe(r.State))
+		return
+	}
+	for _, p := range r.Problems {
+		place := safe(r.File)
+		if p.Line > 0 {
+			place += fmt.Sprintf(":%d:%d", p.Line, p.Column)
+		}
+		if p.Key != "" {
+			place += ": " + p.Key
+		}
+		fmt.Fprintf(w, "%s: %s\n    %s\n", place, p.Reason, p.Fix)
+	}
+}

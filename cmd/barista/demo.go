@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"barista/configs"
+	"barista/driver/mock"
+	"barista/fleet"
+)
+
+// demo is the flags of the command.
+type demo struct {
+	http, nats, cups, keep string
+	machines               int
+	speed, fail            float64
+}
+
+func newDemo(c *cli) *cobra.Command {
+	d := demo{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "a whole shop with simulated machines, in this terminal",
+		Long: `demo runs a whole shop in one process: broker, controller, stock, website and
+simulated machines, of which the last is a spare that helps when orders pile up.
+Nothing is kept when it ends, unless --keep names a folder. Only this computer
+can reach it.`,
+		Example: `  barista demo
+  barista demo --machines 2 --speed 10 --fail 0.1
+  nats req coffee.web.requests '{"size":"big","bean_type":"mixed","milk":"free","name":"Quentin","sugar_count":"1"}'`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return d.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&d.http, "http", configs.DefaultWeb, "`ADDR` of the website; none: no website")
+	f.StringVar(&d.nats, "nats", configs.DefaultBroker, "`ADDR` of the broker; none: no socket")
+	f.IntVar(&d.machines, "machines", 5, "`N` machines, 1 to 20; with more than one the last is a spare")
+	f.Float64Var(&d.speed, "speed", 1, "`X` times as fast as real machines, 0.1 to 1000")
+	f.Float64Var(&d.fail, "fail", 0, "`P` of 1: the share of drinks that go wrong on a machine")
+	f.StringVar(&d.cups, "cups", "auto", "auto: a simulated customer handles the cups; hand: press the button on the order's page")
+	f.StringVar(&d.keep, "keep", "", "`DIR` in which the shop lives on (default: a temporary one)")
+	return cmd
+}
+
+// names of the demo's machines.
+var names = []string{"zoe", "leo", "ada", "max", "ivy", "ben", "eva", "tom", "mia", "sam", "amy", "jan", "lou", "kim", "pia", "raf", "sol", "uma", "vic", "wim"}
+
+func (d demo) file(state string) (*configs.File, []*configs.Machine, error) {
+	switch {
+	case d.machines < 1 || d.machines > len(names):
+		return nil, nil, usage("--machines must be 1 to %d", len(names))
+	case !(d.speed >= 0.1 && d.speed <= 1000):
+		return nil, nil, usage("--speed must be 0.1 to 1000")
+	case !(d.fail >= 0 && d.fail <= 1):
+		return nil, nil, usage("--fail must be 0 to 1")
+	case d.cups != "auto" && d.cups != "hand":
+		return nil, nil, usage("--cups must be auto or hand")
+	}
+	f := &configs.File{
+		State:      state,
+		Broker:     &configs.Broker{Listen: d.nats, Store: filepath.Join(state, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay},
+		Controller: &configs.Controller{Requests: true, Intake: true, ExpireAfter: configs.DefaultExpireAfter},
+		Stock: &configs.Stock{Initial: fleet.Items{
+			"arabica": 2000, "robusta": 2000, "mixed": 2000,
+			fleet.MilkItem("normal"): 5000, fleet.MilkItem("soja"): 3000, fleet.ItemSugar: 500,
+		}},
+		Web: &configs.Web{Listen: d.http},
+	}
+	if d.http == configs.ListenNone {
+		f.Web = nil
+	}
+	menu := fleet.DefaultMenu()
+	var machines []*configs.Machine
+	for i := range d.machines {
+		m := &configs.Machine{
+			Name: names[i], Driver: "mock", Cup: "sensor",
+			Serves:   configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: fleet.Sizes},
+			Settings: mock.Config{Speed: d.speed, FailRate: d.fail, Cups: d.cups, Seed: rand.Uint64()},
+		}
+		if d.cups == "hand" {
+			m.Cup = "page"
+		}
+		if d.machines > 1 && i == d.machines-1 {
+			m.MinWaiting = 4
+		}
+		machines = append(machines, m)
+	}
+	return f, machines, nil
+}
+
+func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
+	state := d.keep
+	if state == "" {
+		dir, err := os.MkdirTemp("", "barista-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		state = dir
+	}
+	f, machines, err := d.file(state)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := openShop(ctx, log, f, machines...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "barista demo: %d simulated machines in this process; nothing real moves\n", len(machines))
+	if d.keep == "" {
+		fmt.Fprintln(out, "  nothing is kept (add --keep DIR to keep it)")
+	}
+	s.greet(out)
+	fmt.Fprintln(out, "  try     barista order --size large --bean mixed --milk free --name Ada --watch\n  stop    Ctrl-C")
+
+	c, err := s.connect(ctx, "demo")
+	if err != nil {
+		closeAll(s.stages)
+		return err
+	}
+	events := c.Events()
+	s.add("terminal", func(ctx context.Context) error {
+		p := &printer{out: out, who: map[string]string{}}
+		return quiet(ctx, events.FollowLive(ctx, p.print))
+	}, nil)
+	err = s.run(ctx)
+	fmt.Fprintln(out, "stopped, every output is off")
+	return err
+}
+
+// quiet drops the error of a part that was told to end.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// printer shows each drink's way, one line per change.
+type printer struct {
+	out io.Writer
+	mu  sync.Mutex // guards who
+	who map[string]string
+}
+
+func (p *printer) print(e fleet.StoredEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.Kind == fleet.EvAccepted && e.What != nil {
+		p.who[e.Order] = fmt.Sprintf("%s: %s %s, %s, sugar %d", safe(e.What.Name), e.What.Size, e.What.Bean, e.What.Milk, e.What.Sugar)
+	}
+	who := p.who[e.Order]
+	if who == "" {
+		who = e.Order
+	}
+	line := ""
+	switch e.Kind {
+	case fleet.EvPercent, fleet.EvClaimed, fleet.EvEnd:
+		return
+	case fleet.EvStep:
+		line = fmt.Sprintf("%s (step %d of %d)", e.Step, e.N, e.Of)
+	default:
+		line = string(e.Kind)
+		if e.Reason != "" {
+			line += ": " + safe(e.Reason)
+		}
+	}
+	machine := e.Machine
+	if machine == "" {
+		machine = "shop"
+	}
+	fmt.Fprintf(p.out, "%s  %-6s %-34s %s\n", e.At.Local().Format("15:04:05"), machine, who, line)
+	if fleet.Phase(e.Kind).Ended() {
+		delete(p.who, e.Order)
+	}
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/mock"
+	"barista/machine/recipe"
+)
+
+// kind is one kind of machine: what its section of a file may say, and how it
+// is opened.
+type kind struct {
+	configs.Kind
+	open func(m *configs.Machine) (opened, error)
+}
+
+// opened is a machine's metal at rest.
+type opened struct {
+	rig         driver.Rig
+	calibration recipe.Calibration // the file's, over what the driver knows
+	aside       any                // the mock's other side, for the demo and tests
+}
+
+// drivers is the visible table of the kinds of machine. A new kind is a folder
+// under driver and a line here.
+var drivers = map[string]kind{
+	"mock": {mockKind(), openMock},
+}
+
+// kinds is the table as the loader of configurations wants it.
+func kinds() map[string]configs.Kind {
+	out := map[string]configs.Kind{}
+	for name, k := range drivers {
+		out[name] = k.Kind
+	}
+	return out
+}
+
+func openMock(m *configs.Machine) (opened, error) {
+	c, _ := m.Settings.(mock.Config)
+	if c.Plant == "" && c.Serial == "" {
+		c.Serial = "mock-" + m.Name
+	}
+	rig, ctl, err := mock.Open(c)
+	if err != nil {
+		return opened{}, err
+	}
+	figures, err := ctl.Handle().Config()
+	if err != nil {
+		_ = rig.Close()
+		return opened{}, err
+	}
+	cal := recipe.DefaultCalibration()
+	cal.GrinderGPS, cal.PumpMLPS, cal.MilkMLPS, cal.SugarDosePS = figures.GrinderGPS, figures.FlowMLPS, figures.MilkMLPS, figures.SugarDosePS
+	cal = calibration(m, cal) // of the machine in its own time
+	if figures.Speed > 0 {
+		cal = cal.Scale(figures.Speed)
+	}
+	return opened{rig, cal, ctl}, nil
+}

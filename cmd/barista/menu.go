@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"barista/fleet"
+	"barista/fleet/queue"
+)
+
+func newMenu(c *cli) *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:   "menu",
+		Short: "what the shop sells",
+		Example: `  barista menu show
+  barista menu set beans=arabica,mixed small.grams=10`,
+	})
+	cmd.AddCommand(newMenuShow(c), newMenuSet(c))
+	return cmd
+}
+
+// readMenu is the menu in force: the default until somebody set one.
+func readMenu(ctx context.Context, s fleet.Settings) (m fleet.Menu, isSet bool, err error) {
+	b, err := s.Get(ctx, fleet.KeyMenu)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return fleet.DefaultMenu(), false, nil
+	}
+	if err != nil {
+		return m, false, err
+	}
+	m, err = fleet.ParseMenu(b)
+	return m, true, err
+}
+
+func newMenuShow(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show",
+		Short:   "print beans, milks, and what a cup of each size takes",
+		Example: "  barista menu show --json",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+				m, isSet, err := readMenu(ctx, conn.Settings())
+				if err != nil {
+					return err
+				}
+				return c.show(cmd, m, func(w io.Writer) {
+					menuText(w, m)
+					if !isSet {
+						fmt.Fprintln(w, "this is the default: nobody has set a menu")
+					}
+				})
+			})
+		},
+	}
+}
+
+func menuText(w io.Writer, m fleet.Menu) {
+	fmt.Fprintf(w, "beans: %s\nmilks: %s\n\n", strings.Join(m.Beans, ", "), strings.Join(m.Milks, ", "))
+	rows := [][]string{{"SIZE", "BEANS g", "WATER ml", "MILK ml"}}
+	for _, s := range fleet.Sizes {
+		if d, sold := m.Sizes[s]; sold {
+			rows = append(rows, []string{string(s), strconv.Itoa(d.Grams), strconv.Itoa(d.Water), strconv.Itoa(d.MilkML)})
+		}
+	}
+	table(w, rows)
+}
+
+func newMenuSet(c *cli) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "set KEY=VALUE…",
+		Short: "change the menu",
+		Long: `set changes the menu that is in force. Keys: beans and milks (lists with commas),
+and for each size small, medium, large: SIZE.grams of beans, SIZE.water_ml,
+SIZE.milk_ml, or SIZE=off to sell it no more. Or give a whole menu as JSON, in
+the form that "menu show --json" prints. A menu that can't be is refused whole,
+with everything that is wrong with it.
+
+A bean or a milk that is taken off leaves the queue when no order of it waits.`,
+		Example: `  barista menu set beans=arabica,mixed milks=free,normal
+  barista menu set small.grams=10 large=off
+  barista menu set --file menu.json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (file == "") == (len(args) == 0) {
+				return usage("give KEY=VALUE or --file; see %s --help", cmd.CommandPath())
+			}
+			var whole []byte
+			if file != "" {
+				b, err := readInput(cmd, file)
+				if err != nil {
+					return err
+				}
+				whole = b
+			}
+			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+				var m fleet.Menu
+				var err error
+				if whole != nil {
+					m, err = fleet.ParseMenu(whole)
+				} else {
+					if m, _, err = readMenu(ctx, conn.Settings()); err != nil {
+						return err
+					}
+					if m, err = changeMenu(m, args); err == nil {
+						err = m.Check()
+					}
+				}
+				if err != nil {
+					return fail(exitUsage, "nothing was changed", "%s", oneLine(err.Error()))
+				}
+				b, err := json.Marshal(m)
+				if err != nil {
+					return err
+				}
+				if err := conn.Settings().Put(ctx, fleet.KeyMenu, b); err != nil {
+					return err
+				}
+				return c.show(cmd, m, func(w io.Writer) { menuText(w, m) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&file, "file", "", "a whole menu as JSON, - for standard input")
+	return cmd
+}
+
+// readInput reads a small file or standard input.
+func readInput(cmd *cobra.Command, path string) ([]byte, error) {
+	in := cmd.InOrStdin()
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fail(exitUsage, "", "%v", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	const most = 64 << 10
+	b, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err != nil {
+		return nil, fail(exitFailed, "", "%v", err)
+	}
+	if len(b) > most {
+		return nil, usage("%s is larger than %d KiB: that is no menu", quote(path), most>>10)
+	}
+	return b, nil
+}
+
+// changeMenu applies KEY=VALUE; the result is not checked yet. All mistakes come
+// back joined.
+func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
+	sizes := map[fleet.Size]fleet.Doses{}
+	for s, d := range m.Sizes {
+		sizes[s] = d
+	}
+	m.Sizes = sizes
+	var errs []error
+	for _, arg := range args {
+		key, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: write KEY=VALUE", quote(arg)))
+			continue
+		}
+		size, dose, dotted := strings.Cut(key, ".")
+		isSize := slices.Contains(fleet.Sizes, fleet.Size(size))
+		switch {
+		case key == "beans":
+			m.Beans = words(value)
+		case key == "milks":
+			m.Milks = words(value)
+		case isSize && !dotted && value == "off":
+			delete(m.Sizes, fleet.Size(size))
+		case isSize && dotted:
+			d := m.Sizes[fleet.Size(size)]
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s is no whole number", key, quote(value)))
+				continue
+			}
+			switch dose {
+			case "grams":
+				d.Grams = n
+			case "water_ml":
+				d.Water = n
+			case "milk_ml":
+				d.MilkML = n
+			default:
+				errs = append(errs, fmt.Errorf("%s is no key: write %s.grams, %s.water_ml or %s.milk_ml", quote(key), size, size, size))
+				continue
+			}
+			m.Sizes[fleet.Size(size)] = d
+		default:
+			errs = append(errs, fmt.Errorf("%s is no key: write beans, milks, small.grams, small=off, …", quote(key)))
+		}
+	}
+	return m, errors.Join(errs...)
+}
+
+func words(list string) []string {
+	out := []string{}
+	for w := range strings.SplitSeq(list, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}

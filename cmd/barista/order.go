@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/spf13/cobra"
+	"golang.org/x/text/unicode/norm"
+
+	"barista/fleet"
+	"barista/fleet/queue"
+)
+
+func newOrder(c *cli) *cobra.Command {
+	var size, bean, milk, name, id string
+	var sugar int
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "order",
+		Short: "order a coffee",
+		Long: `order places one order and prints the shop's answer. While the shop says that it
+does not know yet, it asks again with the same id, which never makes a second
+order.`,
+		Example: `  barista order --size large --bean mixed --milk free --name Zoe
+  barista order --size small --bean arabica --milk normal --sugar 2 --name Zoe --watch`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if id == "" {
+				id = ulid.MustNew(ulid.Now(), rand.Reader).String()
+			}
+			body, err := json.Marshal(map[string]any{
+				"id": id, "name": name, "size": size, "bean_type": bean, "milk": milk, "sugar_count": sugar,
+			})
+			if err != nil {
+				return err
+			}
+			// Said here as well, so that a slip of the fingers needs no shop.
+			o, err := fleet.DecodeOrder(body, norm.NFC.String)
+			if err != nil {
+				return wrongOrder(err)
+			}
+			run := c.with
+			if watch {
+				run = c.watching
+			}
+			return run(cmd, func(ctx context.Context, conn *queue.Conn) error {
+				a, err := place(ctx, conn.Requester(), o.Encode())
+				if err != nil {
+					return err
+				}
+				if !a.OK() {
+					return refusal(a)
+				}
+				err = c.show(cmd, a, func(w io.Writer) {
+					fmt.Fprintf(w, "%s: %s", a.OrderID, safe(a.Message))
+					if a.Position > 0 {
+						fmt.Fprintf(w, ", place %d", a.Position)
+					}
+					if eta := span(a.ETA); eta != "" {
+						fmt.Fprintf(w, ", %s", eta)
+					}
+					fmt.Fprintln(w)
+				})
+				if err != nil || !watch {
+					return err
+				}
+				return c.follow(ctx, cmd, conn, o.ID)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&size, "size", "", "small, medium or large")
+	f.StringVar(&bean, "bean", "", "a bean of the menu, for example arabica")
+	f.StringVar(&milk, "milk", fleet.NoMilk, "a milk of the menu: free, normal, soja")
+	f.IntVar(&sugar, "sugar", 0, fmt.Sprintf("doses of sugar, 0 to %d", fleet.MaxSugar))
+	f.StringVar(&name, "name", "", "who is called when it is ready")
+	f.StringVar(&id, "id", "", "the order's `ULID`; the same id is the same order, however often it is sent")
+	f.BoolVar(&watch, "watch", false, "stay and tell what happens until it has ended")
+	return cmd
+}
+
+// wrongOrder names the flag instead of the order's field.
+func wrongOrder(err error) error {
+	var f *fleet.FieldError
+	flags := map[string]string{"id": "--id", "name": "--name", "size": "--size", "bean_type": "--bean", "milk": "--milk", "sugar_count": "--sugar"}
+	if errors.As(err, &f) && flags[f.Field] != "" {
+		return usage("%s: %s", flags[f.Field], f.Reason)
+	}
+	return usage("%v", err)
+}
+
+// place sends the order until there is an answer other than "not known yet", or
+// ctx ends. The id makes that safe.
+func place(ctx context.Context, r fleet.Requester, body []byte) (fleet.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	var a fleet.Answer
+	for {
+		b, err := r.Request(ctx, fleet.SubjectRequests, body)
+		switch {
+		case errors.Is(err, fleet.ErrNobody):
+			return a, fail(exitFailed, "is the shop running? see barista status", "nobody takes orders there")
+		case err == nil:
+			if err := json.Unmarshal(b, &a); err != nil {
+				return a, fail(exitFailed, "", "the answer of the shop can't be read: %v", err)
+			}
+			if a.Code != fleet.CodeUnavailable {
+				return a, nil
+			}
+		}
+		wait := time.NewTimer(500 * time.Millisecond)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			if a.Code != "" {
+				return a, nil
+			}
+			return a, fail(exitTimeout, "send it again with the same --id: it stays one order", "nobody knows whether the order was taken: the shop gave no answer")
+		}
+	}
+}
+
+// refusal is a shop's "no" as an error of ours.
+func refusal(a fleet.Answer) error {
+	exit, hint := exitRefused, ""
+	switch a.Code {
+	case fleet.CodeInvalid:
+		exit = exitUsage
+	case fleet.CodeUnavailable:
+		exit, hint = exitTimeout, "send it again with --id "+a.OrderID+": it stays one order"
+	case fleet.CodeConflict:
+		hint = "leave --id out to make a new order"
+	case fleet.CodeNotOnMenu:
+		hint = "see barista menu show"
+	}
+	e := fail(exit, hint, "%s", safe(a.Message))
+	if a.Code != "" {
+		e.Code = a.Code
+	}
+	return e
+}
+
+// follow tells what happens to an order until it has ended or is in doubt.
+func (c *cli) follow(ctx context.Context, cmd *cobra.Command, conn *queue.Conn, id string) error {
+	past, err := conn.Events().Of(ctx, id)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var last *fleet.StoredEvent
+	var broken error
+	tell := func(e fleet.StoredEvent) {
+		if e.Order != id || last != nil && (e.Seq <= last.Seq || over(last.Kind)) {
+			return
+		}
+		last = &e
+		if broken = c.tell(cmd.OutOrStdout(), e); broken != nil || over(e.Kind) {
+			cancel()
+		}
+	}
+	from := uint64(1)
+	for _, e := range past {
+		tell(e)
+		from = e.Seq + 1
+	}
+	if ctx.Err() == nil {
+		err = conn.Events().Follow(ctx, from, tell, func() {})
+	}
+	switch {
+	case broken != nil:
+		return broken
+	case last == nil || !over(last.Kind):
+		return err
+	case last.Kind == fleet.EvServed:
+		return nil
+	case last.Kind == fleet.EvUnknown:
+		return fail(exitFailed, "barista settle "+id+" made|not-made, or barista again "+id, "nobody can say whether it was made")
+	case last.Kind == fleet.EvFailed:
+		return fail(exitFailed, "", "it was not made: %s", safe(last.Reason))
+	}
+	return fail(exitRefused, "", "the order was %s: %s", last.Kind, safe(last.Reason))
+}
+
+// over: nothing follows, or only a person's decision.
+func over(k fleet.Kind) bool {
+	switch k {
+	case fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired, fleet.EvRefused, fleet.EvUnknown:
+		return true
+	}
+	return false
+}
+
+// tell prints one event.
+func (c *cli) tell(w io.Writer, e fleet.StoredEvent) error {
+	if c.json {
+		return writeJSON(w, e.Event)
+	}
+	_, err := fmt.Fprintf(w, "%s  %s\n", e.Stored.Local().Format("15:04:05"), story(e.Event))
+	return err
+}
+
+// story is an event in words.
+func story(e fleet.Event) string {
+	s := string(e.Kind)
+	switch e.Kind {
+	case fleet.EvAccepted:
+		if eta := span(e.ETA); eta != "" {
+			s += ", " + eta
+		}
+	case fleet.EvClaimed:
+		s = e.Machine + " looks at it"
+	case fleet.EvReleased:
+		s = e.Machine + " gives it back untouched"
+	case fleet.EvCup:
+		s = e.Machine + " waits for a cup"
+	case fleet.EvBrewing:
+		s = e.Machine + " makes it"
+	case fleet.EvStep:
+		s = fmt.Sprintf("%s: %s (%d of %d)", e.Machine, safe(e.Step), e.N, e.Of)
+	case fleet.EvEnd:
+		s = fmt.Sprintf("%s: %s", e.Machine, e.Outcome)
+		if e.Seconds > 0 {
+			s += fmt.Sprintf(" in %.0f s", e.Seconds)
+		}
+	case fleet.EvUnknown:
+		s = "nobody can say what came of it"
+	case fleet.EvAgain:
+		s = "to be made again"
+	}
+	if e.Reason != "" {
+		s += ": " + safe(e.Reason)
+	}
+	if e.By != "" {
+		s += " (" + safe(e.By) + ")"
+	}
+	return s
+}

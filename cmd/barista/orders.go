@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barista/fleet"
+	"barista/fleet/queue"
+)
+
+// orderLine is one order in a list.
+type orderLine struct {
+	ID       string      `json:"order_id"`
+	Phase    fleet.Phase `json:"phase"`
+	Name     string      `json:"name"`
+	Size     fleet.Size  `json:"size"`
+	Bean     string      `json:"bean_type"`
+	Milk     string      `json:"milk"`
+	Sugar    int         `json:"sugar_count"`
+	Machine  string      `json:"machine,omitempty"`
+	Attempts int         `json:"attempts"`
+	Epoch    int         `json:"epoch"`
+	Reason   string      `json:"reason,omitempty"`
+	By       string      `json:"by,omitempty"`
+	Changed  time.Time   `json:"changed"` // the broker's clock
+}
+
+func lineOf(e fleet.ClaimEntry) orderLine {
+	return orderLine{
+		ID: e.Order.ID, Phase: e.Phase, Name: e.Order.Name, Size: e.Order.Size, Bean: e.Order.Bean, Milk: e.Order.Milk,
+		Sugar: e.Order.Sugar, Machine: e.Machine(), Attempts: e.Attempts, Epoch: e.Epoch, Reason: e.Reason, By: e.By, Changed: e.Created,
+	}
+}
+
+var orderHead = []string{"ORDER", "PHASE", "NAME", "WHAT", "MACHINE", "TRIES", "CHANGED", "REASON"}
+
+func (l orderLine) row() []string {
+	tries := ""
+	if l.Attempts > 0 {
+		tries = strconv.Itoa(l.Attempts)
+	}
+	return []string{l.ID, string(l.Phase), l.Name, what(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, at(l.Changed), l.Reason}
+}
+
+// what says what was ordered, in a few words.
+func what(size fleet.Size, bean, milk string, sugar int) string {
+	s := fmt.Sprintf("%s %s", size, bean)
+	if milk != fleet.NoMilk {
+		s += ", milk " + milk
+	}
+	if sugar > 0 {
+		s += fmt.Sprintf(", %d sugar", sugar)
+	}
+	return s
+}
+
+func newOrders(c *cli) *cobra.Command {
+	var open, watch bool
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "orders",
+		Short: "list orders, the one that changed last at the end",
+		Example: `  barista orders --open
+  barista orders --watch --json`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usage("--limit %d is not possible; give 0 for all", limit)
+			}
+			if watch {
+				return c.watching(cmd, func(ctx context.Context, conn *queue.Conn) error {
+					return c.watchOrders(ctx, cmd, conn.Claims(), open)
+				})
+			}
+			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+				list, err := claims(ctx, conn.Claims())
+				if err != nil {
+					return err
+				}
+				lines := []orderLine{}
+				for _, e := range list {
+					if !open || !e.Phase.Ended() {
+						lines = append(lines, lineOf(e))
+					}
+				}
+				if limit > 0 && len(lines) > limit {
+					lines = lines[len(lines)-limit:]
+				}
+				return c.show(cmd, map[string]any{"orders": lines}, func(w io.Writer) {
+					rows := [][]string{orderHead}
+					for _, l := range lines {
+						rows = append(rows, l.row())
+					}
+					if table(w, rows); len(lines) == 0 {
+						fmt.Fprintln(w, "no orders")
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&open, "open", false, "only those that have not ended")
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on and print every change, one line each")
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most so many, 0 for all")
+	return cmd
+}
+
+// watchOrders prints what is open now and then every change.
+func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, store fleet.Claims, open bool) error {
+	w := cmd.OutOrStdout()
+	live := false
+	var broken error
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err := store.Watch(ctx, func(e fleet.ClaimEntry) {
+		if e.Phase.Ended() && (open || !live) {
+			return
+		}
+		l := lineOf(e)
+		if c.json {
+			broken = writeJSON(w, l)
+		} else {
+			_, broken = fmt.Fprintf(w, "%s  %s  %-9s %s  %s", at(l.Changed), l.ID, l.Phase, safe(l.Name), what(l.Size, l.Bean, l.Milk, l.Sugar))
+			if l.Machine != "" {
+				fmt.Fprintf(w, "  %s", l.Machine)
+			}
+			if l.Reason != "" {
+				fmt.Fprintf(w, "  (%s)", safe(l.Reason))
+			}
+			fmt.Fprintln(w)
+		}
+		if broken != nil { // nobody reads any more
+			cancel()
+		}
+	}, func() { live = true })
+	if broken != nil {
+		return broken
+	}
+	return err
+}

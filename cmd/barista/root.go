@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// cli is what every subcommand shares: the flags that all of them take.
+type cli struct {
+	json bool   // --json
+	nats string // --nats
+}
+
+// newRoot is the whole command line. This list is the only place where a
+// subcommand is added.
+func newRoot() *cobra.Command {
+	c := &cli{}
+	root := group(&cobra.Command{
+		Use:   "barista",
+		Short: "coffee machines as one shop",
+		Long: `barista turns coffee machines into one shop: it runs each machine, runs the
+shop around them, and talks to a shop that is running.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the state
+of things, 5 not authorised, 6 timed out, 7 degraded (status). A service exits
+with 78 when its configuration is wrong.`,
+		Example: `  barista order --size large --bean mixed --milk free --name Zoe --watch
+  barista why last
+  barista status
+  barista check /etc/barista/zoe.yaml`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	})
+	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON, errors too")
+	root.PersistentFlags().StringVar(&c.nats, "nats", "", "`URL` of the shop's broker, or several with commas (default $NATS_URL, then "+defaultNATS+")")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%v; see %s --help", err, cmd.CommandPath())
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+
+	root.AddGroup(
+		&cobra.Group{ID: "order", Title: "Orders:"},
+		&cobra.Group{ID: "shop", Title: "The shop:"},
+		&cobra.Group{ID: "here", Title: "On this computer:"},
+	)
+	for _, g := range []struct {
+		id   string
+		cmds []*cobra.Command
+	}{
+		{"order", []*cobra.Command{
+			newOrder(c), newOrders(c), newWhy(c), newCancel(c), newSettle(c), newAgain(c),
+		}},
+		{"shop", []*cobra.Command{
+			newStatus(c), newMachine(c), newStock(c), newMenu(c),
+		}},
+		{"here", []*cobra.Command{
+			newDemo(c), newRun(c), newDemo(c), newRun(c), newCheck(c), newTimeline(c), newSim(c), newVersion(c),
+		}},
+	} {
+		for _, cmd := range g.cmds {
+			cmd.GroupID = g.id
+			root.AddCommand(cmd)
+		}
+	}
+	return root
+}
+
+// group makes a command that only holds others: without one it shows its help,
+// and a wrong one is an error with a guess.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		cmd.SuggestionsMinimumDistance = 2
+		hint := "see " + cmd.CommandPath() + " --help"
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			slices.Sort(near)
+			hint = "did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return usage("%s has no command %s; %s", cmd.CommandPath(), quote(args[0]), hint)
+	}
+	return cmd
+}
+
+// exactly wants the named arguments, one each.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		want := "no arguments"
+		if len(names) > 0 {
+			want = strings.Join(names, " ")
+		}
+		return usage("%s takes %s; see %s --help", cmd.CommandPath(), want, cmd.CommandPath())
+	}
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	e := explain(err)
+	// A wrong flag ends the parsing before --json is known.
+	asJSON, _ := root.PersistentFlags().GetBool("json")
+	asJSON = asJSON || slices.Contains(untilDashes(args), "--json")
+	switch {
+	case errors.Is(err, errSaid):
+	case asJSON:
+		writeJSON(out, struct {
+			Error *exitError `json:"error"`
+		}{e})
+	default:
+		fmt.Fprintf(errOut, "barista: %s\n", e.Message)
+		if e.Hint != "" {
+			fmt.Fprintf(errOut, "  %s\n", e.Hint)
+		}
+	}
+	return e.Exit
+}
+
+func untilDashes(args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i]
+	}
+	return args
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"barista/fleet"
+	"barista/fleet/controller"
+	"barista/fleet/queue"
+)
+
+func newSettle(c *cli) *cobra.Command {
+	var by, reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "settle ORDER made|not-made",
+		Short: "say what came of an order whose outcome is unknown",
+		Long: `settle is a person's word on an order of which no machine can say whether it was
+made. If the machine can still be reached, its journal may know better: settle
+says so and asks first.`,
+		Example: `  barista settle 7QXR made --reason "the cup stood there, full"
+  barista settle last not-made --reason "the tray was wet" --yes`,
+		Args: orderArgs("made|not-made"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] != "made" && args[1] != "not-made" {
+				return usage("%s is no outcome: say made or not-made", quote(args[1]))
+			}
+			if reason == "" {
+				return usage("give a --reason: how is it known?")
+			}
+			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+				id, err := c.doubtful(ctx, cmd, conn, args[0], "settle it as "+args[1], yes)
+				if err != nil {
+					return err
+				}
+				if err := controller.Remote(conn.Requester()).Settle(ctx, id, args[1] == "made", by, reason); err != nil {
+					return err
+				}
+				return c.done(cmd, "%s is settled as %s", id, args[1])
+			})
+		},
+	}
+	byFlag(cmd, &by)
+	cmd.Flags().StringVar(&reason, "reason", "", "how it is known")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func newAgain(c *cli) *cobra.Command {
+	var by string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "again ORDER",
+		Short: "make an order again whose outcome is unknown",
+		Long: `again makes a new drink for an order of which nobody can say whether it was made.
+A machine that is cut off may still pour the old one: again says whether it can
+be reached, and asks first. The order takes its doses from the stock once more.`,
+		Example: `  barista again 7QXR`,
+		Args:    orderArgs(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+				id, err := c.doubtful(ctx, cmd, conn, args[0], "make it again", yes)
+				if err != nil {
+					return err
+				}
+				if err := controller.Remote(conn.Requester()).MakeAgain(ctx, id, by); err != nil {
+					return err
+				}
+				return c.done(cmd, "%s will be made again", id)
+			})
+		},
+	}
+	byFlag(cmd, &by)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// doubtful finds an order whose outcome is unknown, says whether its old machine
+// can be reached, and asks whether to go on.
+func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn, ref, plan string, yes bool) (string, error) {
+	e, err := find(ctx, conn.Claims(), ref)
+	if err != nil {
+		return "", err
+	}
+	id := e.Order.ID
+	if e.Phase != fleet.Unknown {
+		return "", fail(exitRefused, "barista why "+id+" tells its story", "the outcome of %s is not in doubt: it is %s", id, e.Phase)
+	}
+	here, err := conn.Fleet().Present(ctx)
+	if err != nil {
+		return "", err
+	}
+	if yes {
+		return id, nil
+	}
+	errOut := cmd.ErrOrStderr()
+	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, safe(e.Order.Name), safe(cause(e.Claim)), reach(e.Claim, here), plan)
+	answer := make(chan string, 1)
+	go func() { // ends with the process: a terminal can't be asked to stop reading
+		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case line := <-answer:
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return id, nil
+		case "":
+			fmt.Fprintln(errOut)
+		}
+		return "", fail(exitRefused, "say y, or give --yes", "nothing was done")
+	case <-ctx.Done():
+		return "", fail(exitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
+	}
+}
+
+// reach says whether the machine that had the order could still speak for it,
+// or still pour.
+func reach(c fleet.Claim, here []fleet.Presence) string {
+	if c.Owner == nil {
+		return "no machine had it"
+	}
+	o := *c.Owner
+	for _, p := range here {
+		if p.Machine != o.Machine {
+			continue
+		}
+		switch {
+		case p.Owner == o:
+			return fmt.Sprintf("%s is here and has not been restarted since (%s): it can still say itself what came of it", o.Machine, p.State)
+		case p.Owner.Journal == o.Journal:
+			return fmt.Sprintf("%s is here again after a restart (%s): its journal may still say what came of it", o.Machine, p.State)
+		}
+		return fmt.Sprintf("a %s is here, but with another journal (%s): the one that had the order can't speak, and no longer pours if it is the same hardware", o.Machine, p.State)
+	}
+	return fmt.Sprintf("%s can't be reached: nobody knows whether it still pours. Go and look before you go on", o.Machine)
+}

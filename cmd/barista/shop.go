@@ -1,0 +1,437 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/guard"
+	"barista/fleet"
+	"barista/fleet/broker"
+	"barista/fleet/controller"
+	"barista/fleet/presence"
+	"barista/fleet/queue"
+	"barista/fleet/stock"
+	"barista/fleet/web"
+	"barista/fleet/worker"
+	"barista/machine"
+	"barista/machine/journal"
+	"barista/machine/recipe"
+)
+
+// shop is everything that one process runs: by its configuration the shop
+// around the machines, one machine, or all of it. It is the only place where
+// rooms are joined. main and the end-to-end tests use the same one.
+type shop struct {
+	log    *slog.Logger
+	file   *configs.File
+	stages []stage // in the order of their start
+
+	broker   *broker.Broker // nil without the role
+	listener net.Listener   // of the web role
+	ctl      *controller.Controller
+	stock    *stock.Stock
+	machines []*station
+	seams    seams
+}
+
+// seams let a test stand between the rooms, to end the process at a chosen
+// step. They are empty in the program.
+type seams struct {
+	worker     func(*worker.Parts, *worker.Config)
+	controller func(controller.Parts) controller.Parts
+}
+
+// station is one machine of the process.
+type station struct {
+	name    string
+	machine *machine.Machine
+	guard   *guard.Rig
+	worker  *worker.Worker
+	aside   any // what the driver hands out for the demo and tests
+}
+
+// brokerWait is how long a service waits for its broker at start.
+const brokerWait = 30 * time.Second
+
+// openShop opens the roles of a file, and more machines of the same kind if the
+// demo wants some. Nothing moves: every output is put at rest and nothing is
+// taken from the queue before run.
+func openShop(ctx context.Context, log *slog.Logger, f *configs.File, more ...*configs.Machine) (*shop, error) {
+	s := &shop{log: log, file: f}
+	return s, s.open(ctx, more)
+}
+
+func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
+	f := s.file
+	defer func() {
+		if err != nil {
+			closeAll(s.stages)
+		}
+	}()
+	if err := os.MkdirAll(f.State, 0o750); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	// The machine first: when its metal does not answer, or somebody else drives
+	// it, the rest is not worth starting.
+	machines := more
+	if f.Machine != nil {
+		machines = append([]*configs.Machine{f.Machine}, more...)
+	}
+	var rigs []stage
+	for _, m := range machines {
+		st, stages, err := s.openMachine(m)
+		if err != nil {
+			closeAll(rigs)
+			return fmt.Errorf("machine %s: %w", m.Name, err)
+		}
+		s.machines = append(s.machines, st)
+		rigs = append(rigs, stages...)
+	}
+	if f.Broker != nil {
+		if err := s.openBroker(ctx); err != nil {
+			closeAll(rigs)
+			return err
+		}
+	}
+	if err := s.openRoles(ctx); err != nil {
+		closeAll(rigs)
+		return err
+	}
+	s.stages = append(s.stages, rigs...)
+	for i, m := range machines {
+		if err := s.openWorker(ctx, s.machines[i], m); err != nil {
+			return fmt.Errorf("machine %s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// run works until ctx ends, then stops in the reverse order: the drinks in hand
+// are finished, then the outputs are seen off, then the shop closes.
+func (s *shop) run(ctx context.Context) error { return runStages(ctx, s.stages) }
+
+func (s *shop) add(name string, run func(context.Context) error, close func() error) {
+	s.stages = append(s.stages, stage{name, run, close})
+}
+
+func (s *shop) openBroker(ctx context.Context) error {
+	f := s.file
+	need := queue.StoreNeeded(f.Broker.OrdersPerDay)
+	if err := os.MkdirAll(f.Broker.Store, 0o700); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(f.Broker.Store, &fs); err == nil {
+		if free := int64(fs.Bavail) * int64(fs.Bsize); free < 64<<20 {
+			return fmt.Errorf("broker: only %d MiB are free at %s; orders need space that can't run out: make room", free>>20, f.Broker.Store)
+		} else if free < need {
+			s.log.Warn("the disk is smaller than the streams may grow", "free_mib", free>>20, "streams_mib", need>>20)
+		}
+	}
+	b, err := broker.Open(ctx, broker.Config{
+		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: need + need/4, Log: s.log,
+	})
+	if errors.Is(err, broker.ErrLocked) {
+		return fmt.Errorf("%w: is another shop running? (%s)", err, f.Broker.Store)
+	}
+	if err != nil {
+		return err
+	}
+	s.broker = b
+	s.add("broker", s.watchBroker, b.Close)
+	return nil
+}
+
+// watchBroker ends the service when its broker can't be trusted any more: a
+// store that ran full stays unusable until the process starts anew.
+func (s *shop) watchBroker(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for bad := 0; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.broker.Healthy(); err == nil {
+			bad = 0
+		} else if bad++; bad >= 3 {
+			return err
+		}
+	}
+}
+
+// connect opens a role's own connection; it is closed when the role has ended.
+func (s *shop) connect(ctx context.Context, name string) (*queue.Conn, error) {
+	cfg := queue.Config{Name: name, Log: s.log}
+	if s.broker != nil {
+		cfg.InProcess = s.broker
+		cfg.OrdersPerDay = s.file.Broker.OrdersPerDay
+	} else {
+		cfg.Servers = s.file.NATS.Servers
+	}
+	ctx, cancel := context.WithTimeout(ctx, brokerWait)
+	defer cancel()
+	c, err := queue.Connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.add("connection "+name, nil, func() error { c.Close(); return nil })
+	return c, nil
+}
+
+func (s *shop) openRoles(ctx context.Context) error {
+	f := s.file
+	var shopConn *queue.Conn
+	if f.Controller != nil {
+		c, err := s.connect(ctx, "controller")
+		if err != nil {
+			return err
+		}
+		if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+		shopConn = c
+		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
+	}
+	var levels fleet.Stock
+	if f.Stock != nil {
+		c, err := s.connect(ctx, "stock")
+		if err != nil {
+			return err
+		}
+		initial := f.Stock.Initial
+		s.stock = stock.New(stock.Parts{
+			Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings(), Server: c.Server(), Snapshot: c.Snapshot, Log: s.log.With("room", "stock"),
+		}, stock.Config{Initial: initial})
+		s.add("stock", s.stock.Run, nil)
+		levels = s.stock
+	}
+	if f.Controller != nil {
+		c := shopConn
+		if levels == nil {
+			levels = stock.Remote(c.Requester())
+		}
+		log := s.log.With("room", "controller")
+		board := presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now, Log: log})
+		parts := controller.Parts{
+			Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: levels, Events: c.Events(), Settings: c.Settings(),
+			Fleet: c.Fleet(), Board: board, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
+		}
+		if s.seams.controller != nil {
+			parts = s.seams.controller(parts)
+		}
+		s.ctl = controller.New(parts, controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter})
+		s.add("presence", board.Run, nil)
+		s.add("controller", s.ctl.Run, nil)
+	}
+	if f.Web != nil {
+		if err := s.openWeb(ctx, levels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watchSpace warns before a stream is full.
+func (s *shop) watchSpace(ctx context.Context, c *queue.Conn) error {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		fill, err := c.Fill(ctx)
+		for name, part := range fill {
+			if err == nil && part >= 0.8 {
+				s.log.Error("a stream is nearly full: raise orders_per_day or make room", "stream", name, "percent", int(part*100))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *shop) openWeb(ctx context.Context, levels fleet.Stock) error {
+	c, err := s.connect(ctx, "web")
+	if err != nil {
+		return err
+	}
+	if levels == nil {
+		levels = stock.Remote(c.Requester())
+	}
+	var door web.Shop = controller.Remote(c.Requester())
+	if s.ctl != nil {
+		door = s.ctl
+	}
+	key, err := webKey(filepath.Join(s.file.State, "web.key"))
+	if err != nil {
+		return err
+	}
+	if s.listener, err = net.Listen("tcp", s.file.Web.Listen); err != nil {
+		return fmt.Errorf("web: %w", err)
+	}
+	s.add("web address", nil, func() error { s.listener.Close(); return nil })
+	pages := web.New(web.Parts{
+		Shop: door, Events: c.Events(), Fleet: c.Fleet(), Stock: levels, Requester: c.Requester(), Key: key, Log: s.log.With("room", "web"),
+	})
+	s.add("pages", pages.Run, nil)
+	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)
+	return nil
+}
+
+// webKey is the secret behind the addresses of orders' pages; it outlives a
+// restart.
+func webKey(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) == 32 {
+		return b, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("web key: %w", err)
+	}
+	b = make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return nil, fmt.Errorf("web key: %w", err)
+	}
+	return b, nil
+}
+
+// openMachine takes the machine's journal and its metal. Both are locked: a
+// second process ends here, before any line was touched.
+func (s *shop) openMachine(m *configs.Machine) (*station, []stage, error) {
+	kind := drivers[m.Driver]
+	dir := filepath.Join(s.file.State, "machine-"+m.Name)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, nil, err
+	}
+	log := s.log.With("machine", m.Name)
+	lock, err := lockMachine(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, nil, err
+	}
+	var stages []stage
+	stages = append(stages, stage{"lock of " + m.Name, nil, lock.Close})
+	fail := func(err error) (*station, []stage, error) {
+		closeAll(stages)
+		return nil, nil, err
+	}
+	opened, err := kind.open(m)
+	if err != nil {
+		return fail(err)
+	}
+	stages = append(stages, stage{"rig of " + m.Name, nil, nil})
+	rig, err := guard.New(opened.rig, guardConfig(m, dir))
+	if err != nil {
+		_ = opened.rig.Close()
+		return fail(err)
+	}
+	stages[1].close = rig.Close
+	j, err := journal.Open(filepath.Join(dir, "journal"), opened.rig.Identity.Kind+"/"+opened.rig.Identity.Model+"/"+opened.rig.Identity.Serial)
+	if err != nil {
+		return fail(err)
+	}
+	stages = append(stages, stage{"journal of " + m.Name, nil, j.Close})
+	if what, bad := j.Damaged(); bad {
+		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
+	}
+	mach, err := machine.New(rig, j, machine.Config{Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: opened.calibration, Log: log})
+	if err != nil {
+		return fail(err)
+	}
+	stages = append(stages,
+		stage{"guard of " + m.Name, rig.Run, nil},
+		stage{"machine " + m.Name, mach.Run, nil},
+	)
+	return &station{name: m.Name, machine: mach, guard: rig, aside: opened.aside}, stages, nil
+}
+
+// lockMachine makes sure that one process drives this machine.
+func lockMachine(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.New("another process drives this machine: stop it first, or is this the second service of the same name?")
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+func guardConfig(m *configs.Machine, dir string) guard.Config {
+	cfg := guard.Config{Name: m.Name, State: dir, Forbidden: m.Forbidden, Parts: map[driver.Part]guard.Limits{}}
+	for part, o := range m.Outputs {
+		cfg.Parts[part] = guard.Limits{
+			MaxOn: o.MaxOn, Rest: o.Rest, DutyOn: o.DutyOn, DutyWindow: o.DutyWithin, Inrush: o.Inrush,
+			AcceptNoDeadman: o.Deadman == driver.DeadmanNone,
+		}
+	}
+	return cfg
+}
+
+// calibration is what the file says, over what the driver knows of its machine.
+func calibration(m *configs.Machine, known recipe.Calibration) recipe.Calibration {
+	c := known
+	for _, x := range []struct {
+		to   *float64
+		from float64
+	}{
+		{&c.GrinderGPS, m.Calibration.GrinderGPS}, {&c.PumpMLPS, m.Calibration.PumpMLPS},
+		{&c.MilkMLPS, m.Calibration.MilkMLPS}, {&c.SugarDosePS, m.Calibration.SugarDosePS},
+	} {
+		if x.from > 0 {
+			*x.to = x.from
+		}
+	}
+	return c
+}
+
+func (s *shop) openWorker(ctx context.Context, st *station, m *configs.Machine) error {
+	c, err := s.connect(ctx, m.Name)
+	if err != nil {
+		return err
+	}
+	parts := worker.Parts{
+		Claims: c.Claims(), Events: c.Events(), Tickets: c.Tickets(), Settings: c.Settings(), Fleet: c.Fleet(), Server: c.Server(),
+		Machine: st.machine, Log: s.log,
+	}
+	cfg := worker.Config{
+		Name: m.Name, Driver: m.Driver, Cup: m.Cup, Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
+		Boot: bootID(), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
+	}
+	if s.seams.worker != nil {
+		s.seams.worker(&parts, &cfg)
+	}
+	st.worker, err = worker.New(parts, cfg)
+	if err != nil {
+		return err
+	}
+	s.add("worker "+m.Name, st.worker.Run, nil)
+	return nil
+}
+
+// bootID is the kernel's, new at every boot. Where there is none, every start of
+// the process counts as one: that only makes more outcomes unknown.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "process-" + strings.ToLower(rand.Text())
+	}
+	return strings.TrimSpace(string(b))
+}

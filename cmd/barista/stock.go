@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/spf13/cobra"
+
+	"barista/fleet"
+	"barista/fleet/queue"
+	"barista/fleet/stock"
+)
+
+// maxAmount is the largest amount that a person may type: ten tonnes of beans
+// are a slip of the fingers.
+const maxAmount = 10_000_000
+
+// stockLine is one item in a list.
+type stockLine struct {
+	Item      string `json:"item"`
+	Unit      string `json:"unit"`
+	Available int    `json:"available"`
+	fleet.Level
+}
+
+func stockLines(levels map[string]fleet.Level) []stockLine {
+	lines := []stockLine{}
+	for _, item := range slices.Sorted(maps.Keys(levels)) {
+		l := levels[item]
+		lines = append(lines, stockLine{item, unit(item), l.Available(), l})
+	}
+	return lines
+}
+
+func stockTable(w io.Writer, lines []stockLine) {
+	rows := [][]string{{"ITEM", "AVAILABLE", "ON HAND", "RESERVED", "CONSUMED", "WASTED"}}
+	for _, l := range lines {
+		rows = append(rows, []string{l.Item, fmt.Sprintf("%d %s", l.Available, l.Unit), strconv.Itoa(l.OnHand),
+			strconv.Itoa(l.Reserved), strconv.Itoa(l.Consumed), strconv.Itoa(l.Wasted)})
+	}
+	if table(w, rows); len(lines) == 0 {
+		fmt.Fprintln(w, "nothing in stock")
+	}
+}
+
+func newStock(c *cli) *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:   "stock",
+		Short: "beans, milk and sugar",
+		Long: `stock shows and changes what the shop has: beans in g, milk in ml (milk-normal,
+milk-soja), sugar in doses.`,
+		Example: `  barista stock show
+  barista stock add arabica 1000
+  barista stock count milk-normal 4200`,
+	})
+	cmd.AddCommand(newStockShow(c))
+	for _, v := range []struct {
+		use, short, done string
+		least            int
+		do               func(s stock.Client, ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
+	}{
+		{"add", "book what was filled in", "added", 1, stock.Client.Add},
+		{"count", "book what was found by counting; the difference becomes loss or gain", "counted", 0, stock.Client.Count},
+	} {
+		var by string
+		sub := &cobra.Command{
+			Use:     v.use + " ITEM AMOUNT",
+			Short:   v.short,
+			Example: "  barista stock " + v.use + " arabica 1000",
+			Args: func(cmd *cobra.Command, args []string) error {
+				if err := exactly("ITEM", "AMOUNT")(cmd, args); err != nil {
+					return err
+				}
+				if !fleet.IsToken(args[0]) {
+					return usage("%s is no item: 1 to 32 of a-z, 0-9 and -", quote(args[0]))
+				}
+				if n, err := strconv.Atoi(args[1]); err != nil || n < v.least || n > maxAmount {
+					return usage("%s is no amount: give a whole number from %d to %d", quote(args[1]), v.least, maxAmount)
+				}
+				return nil
+			},
+			RunE: func(cmd *cobra.Command, args []string) error {
+				n, err := strconv.Atoi(args[1])
+				if err != nil {
+					return err
+				}
+				key := ulid.MustNew(ulid.Now(), rand.Reader).String() // sent twice, it counts once
+				return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+					level, err := v.do(stock.Client{Requester: conn.Requester()}, ctx, args[0], n, by, key)
+					if err != nil {
+						return err
+					}
+					line := stockLine{args[0], unit(args[0]), level.Available(), level}
+					return c.show(cmd, line, func(w io.Writer) {
+						fmt.Fprintf(w, "%s %d %s of %s; on hand %d, available %d\n", v.done, n, line.Unit, line.Item, line.OnHand, line.Available)
+					})
+				})
+			},
+		}
+		byFlag(sub, &by)
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+func newStockShow(c *cli) *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:     "show",
+		Short:   "print what is there, promised and used",
+		Example: "  barista stock show --json",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.once(cmd, watch, func(ctx context.Context, conn *queue.Conn) (any, func(io.Writer), error) {
+				levels, err := stock.Remote(conn.Requester()).Levels(ctx)
+				lines := stockLines(levels)
+				return map[string]any{"items": lines}, func(w io.Writer) { stockTable(w, lines) }, err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on and print it again whenever it changes")
+	return cmd
+}

@@ -1,0 +1,381 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"barista/fleet"
+	"barista/fleet/brokertest"
+	"barista/fleet/controller"
+	"barista/fleet/presence"
+	"barista/fleet/queue"
+	"barista/fleet/stock"
+)
+
+// office is a shop for the verbs to talk to: the real broker, controller, stock
+// and board, and the presence of one machine that pours nothing.
+type office struct {
+	t    *testing.T
+	url  string
+	conn *queue.Conn
+	zoe  fleet.Presence
+	mu   sync.Mutex // guards heard
+	seen []fleet.Command
+}
+
+func openOffice(t *testing.T) *office {
+	t.Helper()
+	t.Setenv("NATS_URL", "")
+	b := brokertest.StartTCP(t)
+	o := &office{t: t, url: b.URL(), conn: b.Connect("office")}
+	c := o.conn
+	// Cleanups run in reverse: this one before the broker's.
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	run := func(f func(context.Context) error) { running.Go(func() { _ = f(ctx) }) }
+
+	st := stock.New(stock.Parts{Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings(), Server: c.Server()},
+		stock.Config{Initial: fleet.Items{"arabica": 100, "mixed": 500, "robusta": 500, "milk-normal": 1000, "milk-soja": 1000, "sugar": 50}})
+	run(st.Run)
+	board := presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now})
+	run(board.Run)
+	ctl := controller.New(controller.Parts{
+		Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: st, Events: c.Events(), Settings: c.Settings(),
+		Fleet: c.Fleet(), Board: board, Server: c.Server(),
+	}, controller.Config{Requests: true})
+	run(ctl.Run)
+
+	menu := fleet.DefaultMenu()
+	o.zoe = fleet.Presence{
+		Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b1"}, Classes: menu.Classes(), Sizes: fleet.Sizes,
+		State: fleet.StateReady, Cup: "page", Driver: "mock", Drinks: 3, Version: "test",
+	}
+	o.announce()
+	run(func(ctx context.Context) error {
+		return c.Server().Serve(ctx, fleet.CommandSubject("zoe"), false, func(_ context.Context, _ string, body []byte) []byte {
+			var q fleet.Command
+			_ = json.Unmarshal(body, &q)
+			o.mu.Lock()
+			o.seen = append(o.seen, q)
+			o.mu.Unlock()
+			a := fleet.CommandAnswer{OK: q.Verb != "clear-fault", Message: "heard " + q.Verb}
+			if !a.OK {
+				a.Message = "there is no fault\x1b[31m"
+			}
+			out, _ := json.Marshal(a)
+			return out
+		})
+	})
+	brokertest.Eventually(t, "a controller that answers", func() bool {
+		_, err := c.Requester().Request(ctx, fleet.Subject("coffee", "controller", "menu"), []byte("{}"))
+		return err == nil
+	})
+	brokertest.Eventually(t, "a stock that answers", func() bool {
+		_, err := stock.Remote(c.Requester()).Levels(ctx)
+		return err == nil
+	})
+	brokertest.Eventually(t, "a machine on the board", func() bool { return board.Known(fleet.Class{Bean: "arabica", Milk: "free"}, fleet.Small) })
+	return o
+}
+
+func (o *office) announce() {
+	o.t.Helper()
+	if err := o.conn.Fleet().Announce(o.t.Context(), o.zoe); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// barista runs one command line against the office.
+func (o *office) barista(want int, args ...string) string {
+	o.t.Helper()
+	return o.answering(want, "", args...)
+}
+
+func (o *office) answering(want int, in string, args ...string) string {
+	o.t.Helper()
+	o.announce() // its word lasts 15 s
+	var out, errOut bytes.Buffer
+	got := execute(o.t.Context(), append(args, "--nats", o.url), strings.NewReader(in), &out, &errOut)
+	if got != want {
+		o.t.Fatalf("barista %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, want, &out, &errOut)
+	}
+	return out.String() + errOut.String()
+}
+
+func (o *office) has(text string, wants ...string) {
+	o.t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			o.t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+func (o *office) decode(text string, v any) {
+	o.t.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil || strings.Count(text, "\n") != 1 {
+		o.t.Fatalf("not one JSON value in one line (%v):\n%s", err, text)
+	}
+}
+
+// doubt brings an order to where nobody knows whether it was made.
+func (o *office) doubt(id string) {
+	o.t.Helper()
+	ctx, store := o.t.Context(), o.conn.Claims()
+	e, err := store.Get(ctx, id)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
+		func(c fleet.Claim) (fleet.Claim, error) { return c.Take(o.zoe.Owner) },
+		func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(o.zoe.Owner) },
+		func(c fleet.Claim) (fleet.Claim, error) { return c.Park("max", "zoe was silent for too long") },
+	} {
+		c, err := arrow(e.Claim)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		if e, err = store.Update(ctx, e, c); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+}
+
+func TestVerbs(t *testing.T) {
+	o := openOffice(t)
+	const a, b, c = "01JD0000000000000000000AAA", "01JD0000000000000000000BBB", "01JD0000000000000000000CCC"
+
+	// Order, and the same again: one order, one answer.
+	o.has(o.barista(exitNotFound, "why", "last"), "no order yet")
+	text := o.barista(exitOK, "order", "--size", "large", "--bean", "Mixed", "--name", "Zoë", "--sugar", "1", "--id", strings.ToLower(a))
+	o.has(text, a+": "+fleet.Scheduled, "place 1")
+	var answer fleet.Answer
+	o.decode(o.barista(exitOK, "order", "--size", "big", "--bean", "mixed", "--name", "Zoë", "--sugar", "1", "--id", a, "--json"), &answer)
+	if !answer.OK() || answer.OrderID != a {
+		t.Errorf("answer %+v", answer)
+	}
+	o.has(o.barista(exitRefused, "order", "--size", "small", "--bean", "mixed", "--name", "Zoë", "--id", a), "another order with this id")
+	o.has(o.barista(exitRefused, "order", "--size", "small", "--bean", "liberica", "--name", "Max", "--json"), `"code":"not_on_menu"`)
+
+	// What the shop says of it.
+	var orders struct{ Orders []orderLine }
+	o.decode(o.barista(exitOK, "orders", "--open", "--json"), &orders)
+	if len(orders.Orders) != 1 || orders.Orders[0].ID != a || orders.Orders[0].Phase != fleet.Accepted {
+		t.Errorf("orders %+v", orders)
+	}
+	o.has(o.barista(exitOK, "orders"), "ORDER", "large mixed, 1 sugar", "not_on_menu")
+	o.has(o.barista(exitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 doses", "for Zoë", "came by request")
+	var acc account
+	o.decode(o.barista(exitOK, "why", a, "--json"), &acc)
+	if acc.Phase != fleet.Accepted || acc.Reserved["mixed"] != 30 || acc.Told.OrderID != a {
+		t.Errorf("why %+v", acc)
+	}
+	o.has(o.barista(exitNotFound, "why", "0BBB", "--json"), `"code":"not_found"`)
+	o.has(o.barista(exitNotFound, "why", c), "there is no order "+c)
+
+	// An end that two orders share names both.
+	const twin = "01JD0000000000000000010AAA"
+	o.barista(exitOK, "order", "--size", "small", "--bean", "robusta", "--name", "Max", "--id", twin)
+	o.has(o.barista(exitUsage, "why", "0AAA"), "2 orders end with 0AAA", a, twin)
+	o.has(o.barista(exitOK, "why", "10AAA"), "small robusta")
+	o.barista(exitOK, "cancel", "10AAA")
+
+	// Cancelled, twice; too late for anything else.
+	o.has(o.barista(exitOK, "cancel", "00AAA", "--by", "max"), a+" is cancelled")
+	o.barista(exitOK, "cancel", a)
+	o.has(o.barista(exitRefused, "settle", a, "made", "--reason", "x"), "not in doubt: it is cancelled")
+	o.has(o.barista(exitOK, "why", "00AAA"), "it was cancelled: cancelled by max")
+	o.decode(o.barista(exitOK, "orders", "--open", "--json"), &orders)
+	if len(orders.Orders) != 0 {
+		t.Errorf("open orders %+v", orders)
+	}
+
+	// In doubt: a person decides, and is told first whether the machine is there.
+	for _, id := range []string{b, c} {
+		o.barista(exitOK, "order", "--size", "small", "--bean", "arabica", "--name", "Max", "--id", id)
+		o.doubt(id)
+	}
+	o.has(o.barista(exitRefused, "cancel", b), "may have made it")
+	text = o.answering(exitRefused, "n\n", "settle", b, "made", "--reason", "the cup was full")
+	o.has(text, "zoe is here and has not been restarted since", "really settle it as made?", "nothing was done")
+	o.has(o.answering(exitRefused, "", "again", b), "nothing was done")
+	o.has(o.answering(exitOK, "y\n", "settle", b, "made", "--reason", "the cup was full", "--by", "max"), b+" is settled as made")
+	o.has(o.barista(exitOK, "why", b), "served", "a person said that it was made: the cup was full (max)", "consumed: arabica 9 g", "zoe")
+	o.zoe.Owner.Journal = "j2"
+	o.has(o.answering(exitRefused, "", "again", c), "with another journal")
+	o.has(o.barista(exitOK, "again", c, "--yes"), "will be made again")
+	o.has(o.barista(exitOK, "why", c), "after unknown by zoe", "consumed: arabica 9 g")
+}
+
+func TestVerbsOfTheShop(t *testing.T) {
+	o := openOffice(t)
+
+	// Stock.
+	o.has(o.barista(exitOK, "stock", "show"), "arabica", "100 g", "1000 ml", "50 doses")
+	o.has(o.barista(exitOK, "stock", "add", "arabica", "900"), "added 900 g of arabica; on hand 1000")
+	var line stockLine
+	o.decode(o.barista(exitOK, "stock", "count", "arabica", "20", "--json"), &line)
+	if line.OnHand != 20 || line.Wasted != 980 {
+		t.Errorf("counted %+v", line)
+	}
+
+	// Status says what a person should look at.
+	var s shopStatus
+	o.decode(o.barista(exitDegraded, "status", "--json"), &s)
+	if s.OK || len(s.Degraded) != 1 || !strings.Contains(s.Degraded[0], "arabica runs out: 20 g left") || len(s.Machines) != 1 || len(s.Queue) != 9 {
+		t.Errorf("status %+v", s)
+	}
+	o.barista(exitOK, "stock", "add", "arabica", "100")
+	text := o.barista(exitOK, "status")
+	o.has(text, "MACHINE", "zoe", "ready", "arabica/free", "0 open orders")
+	if strings.Contains(text, "look:") {
+		t.Error(text)
+	}
+
+	// Menu: shown, changed, and refused whole.
+	o.has(o.barista(exitOK, "menu", "show"), "beans: arabica, robusta, mixed")
+	text = o.barista(exitUsage, "menu", "set", "small.grams=0", "beans=Arabica", "tiny.grams=1", "medium.sugar=1", "x")
+	o.has(text, `"tiny.grams" is no key`, `"medium.sugar" is no key`, `"x": write KEY=VALUE`, "nothing was changed")
+	o.has(o.barista(exitUsage, "menu", "set", "small.grams=0", "beans=Arabica"), "grams must be 1 to 60", "1 to 32 of a-z")
+	o.barista(exitOK, "menu", "set", "small.grams=10", "large=off", "milks=free,normal")
+	var menu fleet.Menu
+	o.decode(o.barista(exitOK, "menu", "show", "--json"), &menu)
+	if menu.Sizes[fleet.Small].Grams != 10 || len(menu.Sizes) != 2 || len(menu.Milks) != 2 {
+		t.Errorf("menu %+v", menu)
+	}
+	file := filepath.Join(t.TempDir(), "menu.json")
+	whole, err := json.Marshal(fleet.DefaultMenu())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.barista(exitOK, "menu", "set", "--file", file)
+	o.has(o.answering(exitUsage, "{}", "menu", "set", "--file", "-"), "at least one is needed")
+	o.has(o.barista(exitOK, "menu", "show"), "large")
+
+	// Machines.
+	o.has(o.barista(exitOK, "machine", "ls"), "zoe", "ready", "page", "arabica,robusta,mixed/free,normal,soja")
+	o.has(o.barista(exitOK, "machine", "drain", "zoe", "--reason", "new grinder", "--by", "max"), "zoe drains")
+	var ls struct{ Machines []machineLine }
+	o.decode(o.barista(exitOK, "machine", "ls", "--json"), &ls)
+	if m := ls.Machines[0]; m.State != fleet.StateCordoned || m.Able || m.Reason != "new grinder" || m.By != "max" {
+		t.Errorf("drained: %+v", m)
+	}
+	o.has(o.barista(exitDegraded, "status"), "look: no machine can take orders", "new grinder")
+	o.barista(exitOK, "machine", "uncordon", "zoe")
+	o.has(o.barista(exitOK, "machine", "ls"), "ready")
+	o.has(o.barista(exitNotFound, "machine", "cordon", "max", "--reason", "x"), "there is no machine max")
+	o.has(o.barista(exitNotFound, "machine", "stop", "max", "--reason", "x"), "no machine max listens")
+	o.zoe.Order = "01JD0000000000000000000AAA"
+	o.has(o.barista(exitOK, "machine", "cup", "zoe", "--by", "max"), "zoe: heard cup")
+	o.has(o.barista(exitRefused, "machine", "clear-fault", "zoe", "--reason", "looked"), `zoe: "there is no fault\x1b[31m"`)
+	o.mu.Lock()
+	if len(o.seen) != 2 || o.seen[0] != (fleet.Command{Verb: "cup", Order: o.zoe.Order, By: "max"}) || o.seen[1].Why != "looked" {
+		t.Errorf("heard %+v", o.seen)
+	}
+	o.mu.Unlock()
+
+	// One that went away is still known.
+	if err := o.conn.Fleet().Leave(t.Context(), "zoe"); err != nil {
+		t.Fatal(err)
+	}
+	var out, errOut bytes.Buffer
+	if code := execute(t.Context(), []string{"status", "--nats", o.url}, nil, &out, &errOut); code != exitDegraded {
+		t.Errorf("exit code %d", code)
+	}
+	o.has(out.String(), "away", "look: zoe is away: last seen")
+}
+
+// TestWatch follows an order to its end: one JSON object a line.
+func TestWatch(t *testing.T) {
+	o := openOffice(t)
+	const id = "01JD0000000000000000000DDD"
+	o.barista(exitOK, "order", "--size", "small", "--bean", "mixed", "--name", "Zoe", "--id", id)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	list := &lines{}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- execute(ctx, []string{"orders", "--watch", "--json", "--nats", o.url}, nil, list, list)
+	}()
+	brokertest.Eventually(t, "the open order in the list", func() bool { return strings.Contains(list.String(), id) })
+
+	done := make(chan int, 1)
+	story := &lines{}
+	go func() {
+		done <- execute(t.Context(), []string{"why", id, "--watch", "--json", "--nats", o.url}, nil, story, story)
+	}()
+	brokertest.Eventually(t, "the first event", func() bool { return strings.Contains(story.String(), `"kind":"accepted"`) })
+	o.barista(exitOK, "cancel", id)
+	if code := <-done; code != exitRefused {
+		t.Errorf("exit code %d\n%s", code, story)
+	}
+	o.has(story.String(), `"kind":"cancelled"`, `{"error":{"code":"refused","message":"the order was cancelled: cancelled by `)
+	brokertest.Eventually(t, "the end in the list", func() bool { return strings.Contains(list.String(), `"phase":"cancelled"`) })
+	cancel()
+	if code := <-ended; code != exitOK {
+		t.Errorf("a watch that was interrupted: exit code %d\n%s", code, list)
+	}
+	for line := range strings.Lines(list.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %s", line)
+		}
+	}
+}
+
+// lines is a buffer that one goroutine writes and another reads.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestNobody: without a shop behind the broker each verb says so, in time.
+func TestNobody(t *testing.T) {
+	b := brokertest.StartTCP(t)
+	for _, c := range []struct {
+		want int
+		say  string
+		args []string
+	}{
+		{exitFailed, "nobody takes orders there", []string{"order", "--size", "small", "--bean", "mixed", "--name", "Zoe"}},
+		{exitFailed, "is the shop running", []string{"stock", "show"}},
+		{exitDegraded, "no controller answers", []string{"status"}},
+		{exitNotFound, "there is no order yet", []string{"why", "last"}},
+		{exitNotFound, "no machine zoe listens", []string{"machine", "cup", "zoe"}},
+	} {
+		var out, errOut bytes.Buffer
+		began := time.Now()
+		got := execute(t.Context(), append(c.args, "--nats", b.URL()), nil, &out, &errOut)
+		if text := out.String() + errOut.String(); got != c.want || !strings.Contains(text, c.say) {
+			t.Errorf("%v: exit code %d, want %d and %q:\n%s", c.args, got, c.want, c.say, text)
+		}
+		if d := time.Since(began); d > 30*time.Second {
+			t.Errorf("%v took %v", c.args, d)
+		}
+	}
+}

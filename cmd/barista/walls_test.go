@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pkg is what `go list -deps -json` says of one package, without test imports.
+type pkg struct {
+	ImportPath string
+	Name       string
+	Dir        string
+	Standard   bool
+	Deps       []string
+	Imports    []string
+	GoFiles    []string
+}
+
+func packages(t *testing.T) map[string]pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Name,Dir,Standard,Deps,Imports,GoFiles", "barista/...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]pkg{}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for dec.More() {
+		var p pkg
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+	}
+	return all
+}
+
+func under(path string, roots ...string) bool {
+	return slices.ContainsFunc(roots, func(r string) bool { return path == r || strings.HasPrefix(path, r+"/") })
+}
+
+// TestWalls holds the house together: each wall with its reason.
+func TestWalls(t *testing.T) {
+	all := packages(t)
+	if len(all) < 100 || all["barista/fleet"].Name != "fleet" {
+		t.Fatalf("go list found %d packages: the test is blind", len(all))
+	}
+	type wall struct {
+		who    func(string) bool // of our packages
+		never  func(string) bool // among all that it reaches
+		reason string
+	}
+	is := func(paths ...string) func(string) bool {
+		return func(p string) bool { return slices.Contains(paths, p) }
+	}
+	in := func(roots ...string) func(string) bool {
+		return func(p string) bool { return under(p, roots...) }
+	}
+	foreign := func(p string) bool { return !all[p].Standard }
+	nats := in("github.com/nats-io/nats.go", "github.com/nats-io/nats-server")
+	walls := []wall{
+		{is("barista/fleet", "barista/driver"), foreign, "the words reach the standard library only, so that every room can afford them"},
+		{in("barista/fleet/web", "barista/fleet/controller", "barista/fleet/stock", "barista/fleet/presence", "barista/fleet/metrics"), in("barista/machine", "barista/driver"), "what faces the network never reaches metal"},
+		{in("barista/machine", "barista/driver"), nats, "a machine works and stays safe without any broker"},
+		{in("barista/machine", "barista/driver"), in("barista/fleet"), "machine says how, driver says which wire; what and for whom is the fleet's affair"},
+		{in("barista/machine"), in("periph.io", "github.com/warthog618", "go.bug.st", "barista/driver/gpio", "barista/driver/serial"), "the machine knows parts and signals, no wires"},
+		{in("barista/configs"), in("barista/driver/mock", "barista/driver/gpio", "barista/driver/serial", "barista/driver/jura", "barista/driver/modbus", "barista/driver/lcus"), "the loader knows no kind of driver: cmd hands it the table"},
+	}
+	for _, w := range walls {
+		found := false
+		for path, p := range all {
+			if !under(path, "barista") || !w.who(path) {
+				continue
+			}
+			found = true
+			for _, dep := range p.Deps {
+				if dep != path && w.never(dep) {
+					t.Errorf("%s reaches %s: %s", path, dep, w.reason)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("no package behind the wall %q", w.reason)
+		}
+	}
+	// Who alone may import what.
+	only := []struct {
+		what, who []string
+		reason    string
+	}{
+		{[]string{"github.com/nats-io/nats-server"}, []string{"barista/fleet/broker"}, "one room embeds the server"},
+		{[]string{"github.com/nats-io/nats.go"}, []string{"barista/fleet/queue"}, "one room knows the client and JetStream"},
+		{[]string{"periph.io", "github.com/warthog618"}, []string{"barista/driver/gpio"}, "one room knows lines and buses"},
+		{[]string{"go.bug.st/serial"}, []string{"barista/driver/serial"}, "one owner per port"},
+	}
+	for _, o := range only {
+		for path, p := range all {
+			if !under(path, "barista") || under(path, o.who...) {
+				continue
+			}
+			for _, i := range p.Imports {
+				if under(i, o.what...) {
+					t.Errorf("%s imports %s: %s", path, i, o.reason)
+				}
+			}
+		}
+	}
+	// Rooms of the fleet know the words and nobody else.
+	rooms := map[string][]string{
+		"barista/fleet/worker":     {"barista/fleet", "barista/machine"},
+		"barista/fleet/brokertest": {"barista/fleet"},
+	}
+	for path, p := range all {
+		if !under(path, "barista/fleet") || path == "barista/fleet" {
+			continue
+		}
+		for _, i := range p.Imports {
+			if !under(i, "barista") || i == "barista/fleet" || under(i, path) || under(i, rooms[path]...) {
+				continue
+			}
+			t.Errorf("%s imports %s: a room knows the words and no other room; cmd/barista/shop.go joins them", path, i)
+		}
+	}
+	for path, p := range all {
+		if under(path, "barista") && slices.Contains([]string{"util", "utils", "common", "helpers", "helper", "types"}, p.Name) {
+			t.Errorf("%s: a package is a noun from the shop or the door to one outside thing", path)
+		}
+	}
+}
+
+// TestEveryPackageIsIntroduced wants one package comment per package, so that a
+// newcomer can read the house room by room.
+func TestEveryPackageIsIntroduced(t *testing.T) {
+	for path, p := range packages(t) {
+		if !under(path, "barista") {
+			continue
+		}
+		var with []string
+		for _, f := range p.GoFiles {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, f), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if file.Doc != nil {
+				with = append(with, f)
+			}
+		}
+		if len(with) != 1 {
+			t.Errorf("%s has %d package comments (%s), wanted one", path, len(with), strings.Join(with, ", "))
+		}
+	}
+}
+
+// TestTopLevel keeps the listing that explains the program.
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{"cmd", "configs", "driver", "fleet", "machine", "systemd", "testdata", "dist"}
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") && !slices.Contains(allowed, e.Name()) {
+			t.Errorf("top-level folder %s: the house has none of that name", e.Name())
+		}
+	}
+}

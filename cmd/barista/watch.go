@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barista/fleet/queue"
+)
+
+// lookEvery is how often a watched view is taken again; machines speak every
+// 5 s, orders change in seconds.
+const lookEvery = 2 * time.Second
+
+// view takes one look at the shop.
+type view func(ctx context.Context, conn *queue.Conn) (v any, text func(io.Writer), err error)
+
+// once prints a view, or with watch goes on and prints it again whenever it has
+// changed: one JSON object a line, or the text under the time.
+func (c *cli) once(cmd *cobra.Command, watch bool, look view) error {
+	if !watch {
+		return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+			v, text, err := look(ctx, conn)
+			if err != nil {
+				return err
+			}
+			return c.show(cmd, v, text)
+		})
+	}
+	return c.watching(cmd, func(ctx context.Context, conn *queue.Conn) error {
+		again := time.NewTicker(lookEvery)
+		defer again.Stop()
+		var last []byte
+		for {
+			v, text, err := c.glance(ctx, conn, look)
+			if err != nil {
+				return err
+			}
+			var now bytes.Buffer
+			if err := writeJSON(&now, v); err != nil {
+				return err
+			}
+			if !bytes.Equal(now.Bytes(), last) {
+				last = now.Bytes()
+				if !c.json {
+					fmt.Fprintf(cmd.OutOrStdout(), "-- %s\n", at(time.Now()))
+				}
+				if err := c.show(cmd, v, text); err != nil {
+					return err
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-again.C:
+			}
+		}
+	})
+}
+
+// glance bounds one look.
+func (c *cli) glance(ctx context.Context, conn *queue.Conn, look view) (any, func(io.Writer), error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	return look(ctx, conn)
+}

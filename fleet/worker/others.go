@@ -1,0 +1,149 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"barista/fleet"
+	"barista/machine/journal"
+)
+
+// claimedByOther looks at an order that somebody else holds but has not fenced.
+// It is taken over only when the lease is over and that owner, in all three
+// parts, is not here.
+func (w *Worker) claimedByOther(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	age, err := w.age(ctx, e)
+	if err != nil {
+		w.giveBack(t, jitter(notNow))
+		return letGo
+	}
+	if age < fleet.Lease {
+		w.giveBack(t, fleet.Lease-age+jitter(100*time.Millisecond))
+		return letGo
+	}
+	here, err := w.Fleet.Present(ctx)
+	if err != nil || slices.ContainsFunc(here, func(p fleet.Presence) bool { return e.Owns(p.Owner) }) {
+		w.giveBack(t, jitter(notNow))
+		return letGo
+	}
+	c, err := e.Release(e.Machine()+" is gone", nil)
+	if err != nil {
+		return shortOut
+	}
+	if _, err := w.Claims.Update(ctx, e, c); err == nil {
+		w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: e.Machine(), Reason: "gone", By: w.cfg.Name})
+	}
+	return goOn
+}
+
+// brewingUnderMyName meets its own name on a brew that this worker is not
+// making. If the owner is me in all three parts and the journal has no start,
+// the command never left, and a new fence goes on. In every other case of doubt
+// the outcome is unknown, at once: nobody else can know better.
+func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	k := journal.Key{Order: e.Order.ID, Epoch: e.Epoch}
+	st := w.Machine.Journal().State(k)
+	if e.Owns(w.owner) && st.Phase == journal.None {
+		if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
+			return w.untouched(ctx, t, e, err.Error())
+		}
+		if err := w.awaitCup(ctx, e); err != nil {
+			return w.untouched(ctx, t, e, err.Error())
+		}
+		return w.fence(ctx, t, e)
+	}
+	if e.Owner.Journal == w.owner.Journal && (st.Phase == journal.Ended || st.Phase == journal.Confirmed) {
+		if c, ok := w.push(ctx, k, fleet.Outcome(st.Outcome), st.Reason, 0); ok {
+			if c.Phase.Ended() || c.Phase == fleet.Unknown {
+				w.settle(t, c)
+			} else {
+				w.giveBack(t, 0)
+			}
+		}
+		return letGo
+	}
+	return w.park(ctx, t, e, "an earlier run of "+w.cfg.Name+" was making it and left no record")
+}
+
+// untouched gives back an order that was fenced by me and never commanded: the
+// journal proves it.
+func (w *Worker) untouched(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
+	c, err := e.End(w.owner, fleet.Untouched, reason, w.avoid(ctx))
+	if err != nil {
+		return shortOut
+	}
+	if _, err := w.Claims.Update(ctx, e, c); err != nil {
+		return goOn
+	}
+	if c.Phase.Ended() {
+		w.settle(t, c)
+	} else {
+		w.giveBack(t, jitter(notNow))
+	}
+	return letGo
+}
+
+// brewingElsewhere leaves a brew to its owner, until nobody can still be making
+// it. Then all that another machine may say is unknown.
+func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	age, err := w.age(ctx, e)
+	if err != nil {
+		w.giveBack(t, jitter(notNow))
+		return letGo
+	}
+	limit := w.cfg.Longest + fleet.UnknownAfter
+	if age < limit {
+		w.giveBack(t, min(lookAgain, limit-age+time.Second))
+		return letGo
+	}
+	return w.park(ctx, t, e, e.Machine()+" has not been heard of since it began")
+}
+
+func (w *Worker) park(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
+	c, err := e.Park(w.cfg.Name, reason)
+	if err != nil {
+		return shortOut
+	}
+	if _, err := w.Claims.Update(ctx, e, c); err != nil {
+		return goOn
+	}
+	w.settle(t, c)
+	return letGo
+}
+
+// age is how old a claim's entry is; both ends are the broker's clock.
+func (w *Worker) age(ctx context.Context, e fleet.ClaimEntry) (time.Duration, error) {
+	now, err := w.Claims.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return now.Sub(e.Created), nil
+}
+
+// until is how long it is to a moment of the broker's clock.
+func (w *Worker) until(ctx context.Context, at time.Time) time.Duration {
+	now, err := w.Claims.Now(ctx)
+	if err != nil {
+		return 0
+	}
+	return at.Sub(now)
+}
+
+// avoid asks the queue to let another machine try first.
+func (w *Worker) avoid(ctx context.Context) *fleet.Avoid {
+	now, err := w.Claims.Now(ctx)
+	if err != nil {
+		return nil
+	}
+	return &fleet.Avoid{Machine: w.cfg.Name, Until: now.Add(stepBack)}
+}
+
+func (w *Worker) avoidAfter(ctx context.Context, out fleet.Outcome) *fleet.Avoid {
+	if out == fleet.Made || out == fleet.OutcomeUnknown {
+		return nil
+	}
+	return w.avoid(ctx)
+}
+
+func (w *Worker) serves(s fleet.Size) bool { return slices.Contains(w.cfg.Sizes, s) }

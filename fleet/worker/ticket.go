@@ -1,0 +1,411 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"barista/fleet"
+	"barista/machine"
+	"barista/machine/journal"
+)
+
+// verdict is what became of a ticket's order, as far as this worker goes.
+type verdict int
+
+const (
+	goOn     verdict = iota // read the claim again
+	letGo                   // the ticket was settled, or must be left alone
+	shortOut                // nobody knows; leave the ticket to come again
+)
+
+// handle brings one ticket to rest. It returns when the ticket was settled or
+// when nothing may be sent for it any more.
+func (w *Worker) handle(ctx context.Context, t *fleet.Ticket) {
+	if t.Beat() != nil { // before anything else
+		return
+	}
+	stop := w.beat(t)
+	defer stop()
+
+	order, err := fleet.DecodeOrder(t.Body, nil)
+	if err == nil && order.ID == "" {
+		err = &fleet.FieldError{Field: "id", Reason: "is missing"}
+	}
+	if err != nil {
+		w.poison(ctx, t, err.Error())
+		return
+	}
+	w.set(func() { w.hand = order.ID })
+	defer w.set(func() { w.hand = "" })
+
+	for tries := 0; ; tries++ {
+		e, err := w.Claims.Get(ctx, order.ID)
+		switch {
+		case errors.Is(err, fleet.ErrNotFound):
+			w.poison(ctx, t, "no claim: this order was never accepted")
+			return
+		case err != nil:
+			// The link. The queue gives the order to whoever can be reached.
+			if !wait(ctx, pushPause) || t.Beat() != nil || tries > 10 {
+				w.giveBack(t, 0)
+				return
+			}
+			continue
+		case e.Order.Class() != t.Class:
+			w.poison(ctx, t, "the subject is another class than the order's")
+			return
+		case tries > 20: // written by others all the time
+			w.giveBack(t, jitter(notNow))
+			return
+		}
+		if w.turn(ctx, t, e) != goOn {
+			return
+		}
+	}
+}
+
+// turn does one step for the claim as it was just read.
+func (w *Worker) turn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	switch {
+	case e.Phase.Ended() || e.Phase == fleet.Unknown:
+		w.settle(t, e.Claim)
+		return letGo
+	case e.Phase == fleet.Accepted:
+		return w.take(ctx, t, e)
+	case e.Phase == fleet.Claimed && e.Owns(w.owner):
+		return w.tryToMake(ctx, t, e)
+	case e.Phase == fleet.Claimed:
+		return w.claimedByOther(ctx, t, e)
+	case e.Phase == fleet.Brewing && e.Machine() == w.cfg.Name:
+		return w.brewingUnderMyName(ctx, t, e)
+	case e.Phase == fleet.Brewing:
+		return w.brewingElsewhere(ctx, t, e)
+	}
+	w.poison(ctx, t, fmt.Sprintf("the claim has the phase %q, which this version does not know", e.Phase))
+	return letGo
+}
+
+// take claims an accepted order, unless this machine could not make it anyway.
+func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	if a := e.Avoid; a != nil && a.Machine == w.cfg.Name {
+		if left := w.until(ctx, a.Until); left > 0 {
+			w.giveBack(t, min(left, stepBack))
+			return letGo
+		}
+	}
+	if !w.serves(e.Order.Size) {
+		w.giveBack(t, jitter(notNow))
+		return letGo
+	}
+	if err := w.Machine.Able(w.drink(e.Claim)); err != nil && e.Attempts < fleet.MaxAttempts {
+		w.Log.Warn("cannot make the order now", "order", e.Order.ID, "err", err)
+		w.giveBack(t, jitter(notNow))
+		return letGo
+	}
+	c, err := e.Take(w.owner)
+	if err != nil {
+		return shortOut
+	}
+	taken, err := w.Claims.Update(ctx, e, c)
+	if err != nil {
+		return goOn // conflict or no answer: read again
+	}
+	return w.tryToMake(ctx, t, taken)
+}
+
+// tryToMake goes from claimed by me to brewing, or back.
+func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	if e.Exhausted() {
+		c, err := e.GiveUp(w.owner)
+		if err != nil {
+			return shortOut
+		}
+		if _, err := w.Claims.Update(ctx, e, c); err != nil {
+			return goOn
+		}
+		w.settle(t, c)
+		return letGo
+	}
+	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
+		return w.release(ctx, t, e, err.Error())
+	}
+	if err := w.awaitCup(ctx, e); err != nil {
+		return w.release(ctx, t, e, err.Error())
+	}
+	return w.fence(ctx, t, e)
+}
+
+// awaitCup waits for a cup at the machine, two minutes at most.
+func (w *Worker) awaitCup(ctx context.Context, e fleet.ClaimEntry) error {
+	now, cancel := context.WithTimeout(ctx, time.Millisecond)
+	err := w.Machine.AwaitCup(now, e.Order.ID)
+	cancel()
+	if err == nil {
+		return nil
+	}
+	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvCup, Epoch: e.Epoch, Machine: w.cfg.Name})
+	long, cancel := context.WithTimeout(ctx, cupWait)
+	defer cancel()
+	defer context.AfterFunc(w.stop, cancel)()
+	if err := w.Machine.AwaitCup(long, e.Order.ID); err != nil {
+		return fmt.Errorf("no cup: %w", err)
+	}
+	return nil
+}
+
+// release gives a claimed order back; nothing moved.
+func (w *Worker) release(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	c, err := e.Release(reason, w.avoid(ctx))
+	if err != nil {
+		return shortOut
+	}
+	if _, err := w.Claims.Update(ctx, e, c); err != nil {
+		return goOn
+	}
+	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: w.cfg.Name, Reason: reason})
+	w.giveBack(t, jitter(notNow))
+	return letGo
+}
+
+// fence writes brewing and makes the drink. The two seconds to the first relay
+// run from sending the fence, not from its answer.
+func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+	c, err := e.Fence(w.owner)
+	if err != nil {
+		return shortOut
+	}
+	sent := time.Now()
+	fenced, err := w.Claims.Update(ctx, e, c)
+	if err != nil {
+		return goOn // refused, or nobody knows: read again before anything
+	}
+	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvBrewing, Epoch: e.Epoch, Machine: w.cfg.Name})
+	report := w.make(ctx, fenced, sent)
+	w.finish(ctx, t, journal.Key{Order: e.Order.ID, Epoch: e.Epoch}, report)
+	return letGo
+}
+
+// make runs the machine. When it could not start in time it stands at an open
+// start with nothing moved: then a new fence lets it go on, and if that is
+// refused the journal says untouched.
+func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) machine.Report {
+	begun := time.Now()
+	w.set(func() { w.at = step{} })
+	job := machine.Job{
+		Order: e.Order.ID, Epoch: e.Epoch, Drink: w.drink(e.Claim), Deadline: sent.Add(fleet.FenceTime),
+		Progress: func(p machine.Progress) { w.progress(e, p) },
+	}
+	for {
+		r := w.Machine.Make(ctx, job)
+		if !r.Late {
+			r.Took = time.Since(begun)
+			return r
+		}
+		w.Log.Warn("the start came too late, a new fence is needed", "order", e.Order.ID)
+		sent, ok := w.refence(ctx, e)
+		if !ok {
+			reason := "started too late, and the order was no longer ours"
+			if err := w.Machine.Abandon(e.Order.ID, e.Epoch, reason); err != nil {
+				w.Log.Error("journal", "err", err)
+			}
+			return machine.Report{Outcome: "untouched", Reason: reason}
+		}
+		job.Deadline = sent.Add(fleet.FenceTime)
+	}
+}
+
+// refence asks for the order once more, on the revision just read. No answer
+// means reading again: only a sure yes goes on, only a sure no or a long
+// silence gives up.
+func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (time.Time, bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	for {
+		e, err := w.Claims.Get(ctx, was.Order.ID)
+		if err == nil {
+			c, err := e.Fence(w.owner)
+			if err != nil || e.Phase != fleet.Brewing || e.Epoch != was.Epoch {
+				return time.Time{}, false
+			}
+			sent := time.Now()
+			if _, err := w.Claims.Update(ctx, e, c); err == nil {
+				return sent, true
+			}
+		}
+		if !wait(ctx, pushPause) {
+			return time.Time{}, false
+		}
+	}
+}
+
+// progress tells steps and, between them, percents. The machine's loop calls it
+// at every turn.
+func (w *Worker) progress(e fleet.ClaimEntry, p machine.Progress) {
+	w.mu.Lock()
+	last := w.at
+	w.at = step{p.N, p.Percent}
+	w.mu.Unlock()
+	ev := fleet.Event{Order: e.Order.ID, Kind: fleet.EvStep, Epoch: e.Epoch, Machine: w.cfg.Name, Step: p.Step, N: p.N, Of: p.Of, Percent: p.Percent}
+	switch {
+	case p.N != last.n:
+	case p.Percent != last.percent:
+		ev.Kind = fleet.EvPercent
+	default:
+		return
+	}
+	w.news.post(ev)
+}
+
+// finish pushes the outcome into the claim and settles the ticket by what the
+// claim says then.
+func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, k journal.Key, r machine.Report) {
+	if r.Outcome == "made" {
+		w.set(func() { w.drinks++; w.busy += r.Took })
+	}
+	c, ok := w.push(ctx, k, fleet.Outcome(r.Outcome), r.Reason, r.Took)
+	switch {
+	case !ok: // the journal keeps it; the next start pushes again
+	case c.Phase.Ended() || c.Phase == fleet.Unknown:
+		w.settle(t, c)
+	default: // back in the queue, for another machine first
+		w.giveBack(t, 0)
+	}
+}
+
+// push brings an outcome of the journal into the claim and confirms it in the
+// journal. It goes on until the claim has it or no longer awaits it; false only
+// when ctx ended before that.
+func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration) (fleet.Claim, bool) {
+	w.set(func() { w.owes = true })
+	defer w.set(func() { w.owes = false })
+	ctx, cancel := afterStop(ctx, settleTime)
+	defer cancel()
+	for {
+		c, err := w.pushOnce(ctx, k, out, reason, took)
+		if err == nil {
+			if err := w.Machine.Journal().Confirm(k); err != nil {
+				w.Log.Error("journal", "err", err)
+			}
+			return c, true
+		}
+		w.Log.Warn("the outcome is not settled yet", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
+		if !wait(ctx, pushPause) {
+			return c, false
+		}
+	}
+}
+
+func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration) (fleet.Claim, error) {
+	e, err := w.Claims.Get(ctx, k.Order)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return fleet.Claim{Phase: fleet.Failed}, nil // purged after 30 days: nobody awaits it
+	}
+	if err != nil {
+		return fleet.Claim{}, err
+	}
+	late := fleet.Event{At: time.Now(), Order: k.Order, Kind: fleet.EvEnd, Epoch: k.Epoch, Machine: w.cfg.Name, Outcome: out, Reason: reason, Seconds: took.Seconds()}
+	c, err := e.Claim, fleet.ErrNotAllowed
+	if e.Epoch == k.Epoch {
+		c, err = e.End(w.owner, out, reason, w.avoidAfter(ctx, out))
+	}
+	if err != nil { // no longer awaited: the end is told as a late event
+		return e.Claim, w.Events.Publish(ctx, late)
+	}
+	if _, err := w.Claims.Update(ctx, e, c); err != nil {
+		return fleet.Claim{}, err
+	}
+	if c.Phase != fleet.Served { // the served event says the same
+		if err := w.Events.Publish(ctx, late); err != nil {
+			return fleet.Claim{}, err
+		}
+	}
+	return c, w.publishEnd(ctx, c, took)
+}
+
+// publishEnd stores the event of a claim's end, once.
+func (w *Worker) publishEnd(ctx context.Context, c fleet.Claim, took time.Duration) error {
+	ev, ok := c.EndEvent()
+	if !ok {
+		return nil
+	}
+	ev.At, ev.Seconds = time.Now(), took.Seconds()
+	return w.Events.Publish(ctx, ev)
+}
+
+// settle removes the ticket of an order that ended or is parked, after its end
+// event is surely there.
+func (w *Worker) settle(t *fleet.Ticket, c fleet.Claim) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	if err := w.publishEnd(ctx, c, 0); err != nil {
+		w.Log.Warn("the end is not told yet", "order", c.Order.ID, "err", err)
+		return // the ticket comes again, and so does this
+	}
+	var err error
+	if c.Phase == fleet.Served {
+		err = t.Done(ctx)
+	} else {
+		err = t.Drop(ctx, string(c.Phase)+": "+c.Reason, true)
+	}
+	if err != nil {
+		w.Log.Warn("the ticket is not settled yet", "order", c.Order.ID, "err", err)
+	}
+}
+
+// giveBack returns the ticket to the queue.
+func (w *Worker) giveBack(t *fleet.Ticket, after time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	if err := t.Return(ctx, after); err != nil && !errors.Is(err, fleet.ErrStale) {
+		w.Log.Warn("the ticket comes back by itself", "order", t.MessageID, "err", err)
+	}
+}
+
+// poison ends a message that can't be an order that anybody accepted.
+func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
+	w.Log.Warn("not an order", "subject", t.Subject, "seq", t.Seq, "reason", reason)
+	ev := fleet.Event{
+		Order: fleet.PoisonID(fleet.StreamOrders, t.Seq), Kind: fleet.EvRefused, Machine: w.cfg.Name,
+		Reason: reason, Payload: t.Body[:min(len(t.Body), fleet.MaxOrder)], Subject: t.Subject, At: time.Now(),
+	}
+	if err := w.Events.Publish(ctx, ev); err != nil {
+		w.giveBack(t, jitter(notNow)) // kept for inspection first
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if err := t.Drop(ctx, reason, false); err != nil && !errors.Is(err, fleet.ErrStale) {
+		w.Log.Warn("the ticket comes again", "seq", t.Seq, "err", err)
+	}
+}
+
+// wait pauses; false when ctx ends.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// afterStop outlives ctx by the grace, and no longer.
+func afterStop(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel() }
+}

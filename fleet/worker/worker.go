@@ -1,0 +1,302 @@
+// Package worker takes one ticket at a time from the queue to its machine, and
+// the outcome back into the claim. It is where the promise is kept that an
+// order never pours twice, never vanishes, and says honestly when the outcome
+// is unknown; the rules are those of fleet.Claim.
+//
+// One goroutine, Run, does everything in order: first the outcomes that the
+// journal still owes, then one order after the other. Beside it run the beat
+// (fed by the machine's own loop, so a machine that hangs loses its order), the
+// presence, the cordon and the commands. When ctx ends the drink in hand is
+// finished and settled, then Run returns: a stop never cuts a drink.
+//
+// The worker never creates a claim, never says made or not made for another
+// machine, and switches nothing: machine.Machine does.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"barista/fleet"
+	"barista/machine"
+	"barista/machine/recipe"
+)
+
+// The times of the worker; those of the queue are in package fleet.
+const (
+	cupWait    = 2 * time.Minute  // for a cup, then the order goes back
+	stepBack   = 10 * time.Second // a machine that failed lets another try first
+	notNow     = 5 * time.Second  // at least, before an order that can't be made now comes again
+	lookAgain  = 20 * time.Second // at an order that another machine is making
+	settleTime = 20 * time.Second // after a stop, to settle what was made
+	pushPause  = time.Second      // between tries to confirm an outcome
+)
+
+// LongestBrew bounds what a machine may need for one drink, rests included. It
+// is the same for the whole fleet, because it decides when others may say
+// unknown.
+const LongestBrew = 5 * time.Minute
+
+// Config is what this machine serves.
+type Config struct {
+	Name       string
+	Driver     string
+	Cup        string // how it knows that a cup is there
+	Classes    []fleet.Class
+	Sizes      []fleet.Size
+	MinWaiting int           // a spare takes only while at least so many wait; 0: always
+	Boot       string        // the kernel's boot id
+	Version    string        // of the program
+	Longest    time.Duration // 0: LongestBrew; tests make it short
+	Menu       fleet.Menu    // until the settings were read
+}
+
+// Parts are the rooms that the worker joins.
+type Parts struct {
+	Claims   fleet.Claims
+	Events   fleet.Events
+	Tickets  fleet.Tickets
+	Settings fleet.Settings
+	Fleet    fleet.Fleet
+	Server   fleet.Server
+	Machine  *machine.Machine
+	Log      *slog.Logger
+}
+
+// Worker is one machine's hand in the queue.
+type Worker struct {
+	Parts
+	cfg   Config
+	owner fleet.Owner
+	news  *gazette
+	stop  context.Context // done when Run must end; it cuts only the wait for a cup
+	leave context.CancelFunc
+
+	mu      sync.Mutex // guards what the page and the presence read
+	hand    string     // order in hand
+	owes    bool       // an outcome is not confirmed yet
+	cordon  *fleet.Cordon
+	leaving bool
+	menu    fleet.Menu
+	drinks  int
+	busy    time.Duration // over all drinks
+	at      step
+	changed chan struct{} // closed when one of these changes
+}
+
+// step is how far the drink in hand is, as it was last told.
+type step struct{ n, percent int }
+
+// New joins the parts. It starts nothing.
+func New(p Parts, cfg Config) (*Worker, error) {
+	if cfg.Longest == 0 {
+		cfg.Longest = LongestBrew
+	}
+	var errs []error
+	if !fleet.IsToken(cfg.Name) {
+		errs = append(errs, fmt.Errorf("machine name %q: 1 to 32 of a-z, 0-9 and -", cfg.Name))
+	}
+	if len(cfg.Classes) == 0 || len(cfg.Sizes) == 0 {
+		errs = append(errs, errors.New("the machine serves nothing: give it beans, milk and sizes"))
+	}
+	if l := p.Machine.Longest(); l > cfg.Longest {
+		errs = append(errs, fmt.Errorf("a drink could take %v, at most %v is allowed: raise the rates or shorten the rests", l.Round(time.Second), cfg.Longest))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	p.Log = p.Log.With("machine", cfg.Name)
+	stop, leave := context.WithCancel(context.Background())
+	return &Worker{
+		Parts: p, stop: stop, leave: leave, cfg: cfg, menu: cfg.Menu, changed: make(chan struct{}),
+		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot},
+		news:  newGazette(p.Events, p.Log),
+	}, nil
+}
+
+// Owner is how this run of this machine signs a claim.
+func (w *Worker) Owner() fleet.Owner { return w.owner }
+
+// Run works until ctx ends and the drink in hand is settled.
+func (w *Worker) Run(ctx context.Context) error {
+	// What stands beside the work lasts until the last drink is settled.
+	aside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	known := make(chan struct{})
+	wg.Go(func() { w.news.Run(aside) })
+	wg.Go(func() { w.watchSettings(aside, known) })
+	wg.Go(func() { w.announce(aside) })
+	wg.Go(func() { w.serve(aside) })
+	defer func() {
+		w.news.flush(time.Second)
+		stop()
+		wg.Wait()
+	}()
+	defer context.AfterFunc(ctx, func() {
+		w.leave()
+		w.set(func() { w.leaving = true })
+	})()
+	select {
+	case <-known: // the cordon counts before the first order
+	case <-ctx.Done():
+		return nil
+	}
+	if err := w.settleJournal(ctx); err != nil {
+		return err
+	}
+	for w.waitReady(ctx) {
+		t, err := w.nextTicket(ctx)
+		if err != nil {
+			continue // not ready any more, or leaving
+		}
+		// A stop does not cut the talk about an order in hand.
+		work, done := afterStop(ctx, settleTime)
+		w.handle(work, t)
+		done()
+	}
+	return nil
+}
+
+// settleJournal confirms what earlier runs left open, before anything is
+// pulled.
+func (w *Worker) settleJournal(ctx context.Context) error {
+	open, err := w.Machine.Recover(ctx)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	for _, r := range open {
+		w.Log.Warn("an earlier drink is not settled yet", "order", r.Key.Order, "epoch", r.Key.Epoch, "outcome", r.Outcome, "reason", r.Reason)
+		w.push(ctx, r.Key, fleet.Outcome(r.Outcome), r.Reason, 0)
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// set changes what presence and readiness are made of.
+func (w *Worker) set(f func()) {
+	w.mu.Lock()
+	f()
+	close(w.changed)
+	w.changed = make(chan struct{})
+	w.mu.Unlock()
+}
+
+// free reports whether another order may be taken, and a channel that closes
+// when that may have changed.
+func (w *Worker) free() (bool, <-chan struct{}, <-chan struct{}) {
+	machineChanged := w.Machine.Changed()
+	st := w.Machine.Status()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return st.State == "ready" && w.cordon == nil && !w.leaving && !w.owes, w.changed, machineChanged
+}
+
+// waitReady waits until an order may be taken; false when ctx ends.
+func (w *Worker) waitReady(ctx context.Context) bool {
+	for {
+		ok, changed, machineChanged := w.free()
+		if ctx.Err() != nil {
+			return false
+		}
+		if ok {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-machineChanged:
+		}
+	}
+}
+
+// nextTicket waits for an order while the machine stays ready.
+func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(done)
+	wg.Go(func() {
+		for {
+			ok, changed, machineChanged := w.free()
+			if !ok {
+				cancel()
+				return
+			}
+			select {
+			case <-done:
+				return
+			case <-changed:
+			case <-machineChanged:
+			}
+		}
+	})
+	return w.Tickets.Next(ctx, w.classes(), w.cfg.MinWaiting)
+}
+
+// classes are those that the machine can make now.
+func (w *Worker) classes() []fleet.Class {
+	lacks := w.Machine.Status().Lacks
+	return slices.DeleteFunc(slices.Clone(w.cfg.Classes), func(c fleet.Class) bool {
+		return c.Milk != fleet.NoMilk && slices.Contains(lacks, "milk")
+	})
+}
+
+// drink is the recipe of an order, by the doses of its claim.
+func (w *Worker) drink(c fleet.Claim) recipe.Drink {
+	w.mu.Lock()
+	water := w.menu.Sizes[c.Order.Size].Water
+	w.mu.Unlock()
+	return recipe.Drink{
+		Size:    string(c.Order.Size),
+		Grams:   float64(c.Doses[c.Order.Bean]),
+		WaterML: float64(water),
+		MilkML:  float64(c.Doses[fleet.MilkItem(c.Order.Milk)]),
+		Sugar:   c.Order.Sugar,
+	}
+}
+
+// beat tells the queue that the order is being worked on, as long as the
+// machine's own loop turns. It is stopped by its returned function, which
+// waits.
+func (w *Worker) beat(t *fleet.Ticket) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(fleet.BeatEvery)
+		defer tick.Stop()
+		turns := w.Machine.Beat()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := w.Machine.Beat()
+			if now == turns {
+				w.Log.Error("the machine's loop stands still, its order is left to others", "order", t.MessageID)
+				return
+			}
+			turns = now
+			if err := t.Beat(); errors.Is(err, fleet.ErrStale) {
+				return
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
+// jitter spreads what several machines would do at the same moment.
+func jitter(d time.Duration) time.Duration { return d + rand.N(d/2) }
