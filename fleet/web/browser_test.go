@@ -1,0 +1,345 @@
+package web
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"barista/fleet"
+)
+
+var shots = flag.String("shots", "", "folder for pictures of the pages (see TestScreens)")
+
+// browser is a real browser with a fresh profile. It keeps what the pages
+// complain about: broken scripts, and everything the security policy stopped.
+type browser struct {
+	ctx        context.Context
+	mu         sync.Mutex
+	complaints []string
+}
+
+// startBrowser starts one, or skips the test where none is installed.
+func startBrowser(t *testing.T) *browser {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("no browser: install chromium to run this test")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
+	t.Cleanup(cancel)
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, chromedp.DisableGPU, // root has no sandbox, and there is no screen
+		chromedp.Flag("disable-quic", true), chromedp.NoFirstRun,
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("lang", "en"), chromedp.WSURLReadTimeout(60*time.Second))
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	b := &browser{ctx: ctx}
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Logf("closing the browser: %v", err)
+		}
+	})
+	if err := chromedp.Listen(ctx, func(ev any) {
+		switch e := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			b.complain(fmt.Sprint(e.ExceptionDetails.Text, " ", e.ExceptionDetails.URL))
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.EntryLevelError {
+				b.complain(e.Entry.Text + " " + e.Entry.URL)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	command(t, b, runtime.Enable, cdp.Empty{})
+	command(t, b, log.Enable, cdp.Empty{})
+	command(t, b, network.Enable, network.EnableParams{})
+	command(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": "en"}})
+	return b
+}
+
+func (b *browser) complained() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.complaints)
+}
+
+func (b *browser) complain(s string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complaints = append(b.complaints, s)
+}
+
+// do runs steps that return nothing.
+func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		t.Fatalf("%v; the pages complained: %q", err, b.complained())
+	}
+}
+
+// get runs a step that returns something.
+func get[T any](t *testing.T, b *browser, step chromedp.Action[T]) T {
+	t.Helper()
+	v, err := chromedp.Run(b.ctx, step)
+	if err != nil {
+		t.Fatalf("%v; the pages complained: %q", err, b.complained())
+	}
+	return v
+}
+
+// command sends the browser a command of its protocol.
+func command[P, R any](t *testing.T, b *browser, cmd cdp.Command[P, R], params P) {
+	t.Helper()
+	if _, err := chromedp.Call(b.ctx, cmd, params); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// see waits until the element shows the text, over page loads too.
+func (b *browser) see(t *testing.T, selector, text string) {
+	t.Helper()
+	script := fmt.Sprintf(`(() => { const e = document.querySelector(%q); return e ? e.textContent : "" })()`, selector)
+	seen := ""
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if got, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](script)); err == nil {
+			if seen = got; strings.Contains(got, text) {
+				return
+			}
+		}
+		b.do(t, chromedp.Sleep(20*time.Millisecond))
+	}
+	t.Fatalf("%s never said %q; it says %q; the pages complained: %q", selector, text, seen, b.complained())
+}
+
+// listening serves the house on a loopback port.
+func (h *house) listening() string {
+	h.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.web.Serve(ctx, l) }()
+	h.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.t.Error(err)
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+// brew tells the whole way of a drink after its cup was placed.
+func (h *house) brew(id string) {
+	put := func(e fleet.Event) {
+		e.Order, e.Epoch, e.Machine = id, 1, "zoe"
+		h.events.put(e, time.Now())
+	}
+	put(fleet.Event{Kind: fleet.EvBrewing})
+	for i, s := range []string{"grind", "heat", "pour", "milk"} {
+		put(fleet.Event{Kind: fleet.EvStep, N: i + 1, Of: 4, Step: s})
+		h.events.Live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: 25*i + 20})
+	}
+	put(fleet.Event{Kind: fleet.EvEnd, Outcome: fleet.Made})
+	put(fleet.Event{Kind: fleet.EvServed})
+}
+
+func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
+	b := startBrowser(t)
+	h := open(t)
+	at := h.listening()
+	h.shop.set(func(s *shop) {
+		s.waits[choice{fleet.Large, "mixed", "soja"}] = wait{low: 3 * time.Minute, high: 5 * time.Minute, known: true}
+	})
+	h.desk.then = func(c fleet.Command) { h.brew(c.Order) }
+
+	b.do(t, chromedp.Navigate(at+"/"), chromedp.WaitVisible("#order"),
+		chromedp.SendKeys("#name", "Zoé & Co"), chromedp.Click(`label[for="size-large"]`),
+		chromedp.Click(`label[for="bean_type-mixed"]`), chromedp.Click(`label[for="milk-soja"]`))
+	b.see(t, "#wait", "3 to 5 min")
+	b.do(t, chromedp.Click(`button[type="submit"]`))
+	b.see(t, "h1", "Thank you, Zoé & Co!")
+	if address := get(t, b, chromedp.Location()); !strings.HasSuffix(address, "#taken") {
+		t.Errorf("the order's page is at %s", address)
+	}
+	if a := get(t, b, chromedp.Evaluate[string](`getComputedStyle(document.querySelector(".surge")).animationName`)); a != "surge" {
+		t.Errorf("no animation when the order was taken: %q", a)
+	}
+	orders := h.shop.orders()
+	if len(orders) != 1 || orders[0].Milk != "soja" || orders[0].Size != fleet.Large {
+		t.Fatalf("ordered %v", orders)
+	}
+	id := orders[0].ID
+
+	// What follows comes by events, into the same page.
+	b.do(t, chromedp.Evaluate[chromedp.Void](`void (window.stayed = true)`), chromedp.Focus("#cancel"))
+	h.events.put(fleet.Event{Order: id, Kind: fleet.EvClaimed, Epoch: 1, Machine: "zoe"}, time.Now())
+	b.see(t, "h1", "Zoe takes your order")
+	b.see(t, "#said", "Zoe takes your order")
+	if focus := get(t, b, chromedp.Evaluate[string](`document.activeElement.id`)); focus != "cancel" {
+		t.Errorf("the focus went from the button to %q", focus)
+	}
+	h.events.put(fleet.Event{Order: id, Kind: fleet.EvCup, Epoch: 1, Machine: "zoe"}, time.Now())
+	b.see(t, "h1", "Put your cup under Zoe")
+	if !get(t, b, chromedp.Evaluate[bool](`window.stayed === true`)) {
+		t.Error("the page was loaded anew instead of being told")
+	}
+	b.do(t, chromedp.Click("#cup"))
+	b.see(t, "h1", "Your coffee is ready, Zoé & Co!")
+
+	// Names are text on a page that is told by events, too.
+	b.do(t, chromedp.Navigate(at+"/board"))
+	b.see(t, ".called bdi", "Zoé")
+	evil := `<img/src=x/onerror=document.title="owned">` // no shop takes it; a rogue event might hold it
+	e := ada(idB)
+	e.Name = evil
+	h.events.put(e, time.Now())
+	h.events.put(fleet.Event{Order: idB, Kind: fleet.EvBrewing, Epoch: 1, Machine: "leo"}, time.Now())
+	b.see(t, ".making bdi", evil)
+	if n := get(t, b, chromedp.Evaluate[int](`document.querySelectorAll("main img").length`)); n != 0 {
+		t.Error("a name became an image")
+	}
+	if c := b.complained(); len(c) > 0 {
+		t.Errorf("the pages complained: %q", c)
+	}
+}
+
+func TestBrowserWithoutScript(t *testing.T) {
+	b := startBrowser(t)
+	h := open(t)
+	at := h.listening()
+	command(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.do(t, chromedp.Navigate(at+"/"), chromedp.WaitVisible("#name"), chromedp.SendKeys("#name", "Ada"),
+		chromedp.Click(`button[type="submit"]`), chromedp.WaitVisible("#taken"))
+	orders := h.shop.orders()
+	if len(orders) != 1 {
+		t.Fatalf("ordered %v", orders)
+	}
+	h.brew(orders[0].ID)
+	b.do(t, chromedp.WaitVisible(".mood-served")) // the page asks again by itself
+}
+
+// TestScreens takes pictures of the pages into the folder given by -shots, for
+// people to look at, and checks that nothing is wider than a small phone.
+func TestScreens(t *testing.T) {
+	if *shots == "" {
+		t.Skip("give -shots FOLDER to have pictures taken")
+	}
+	b := startBrowser(t)
+	h := open(t)
+	at := h.listening()
+	h.stock.levels["milk-soja"] = fleet.Level{OnHand: 10}
+	for _, s := range fleet.Sizes {
+		for _, m := range h.shop.menu.Milks {
+			h.shop.waits[choice{s, "robusta", m}] = wait{why: "leo, the only machine with it, is out of service"}
+		}
+	}
+	classes := fleet.DefaultMenu().Classes()
+	h.crew.present = []fleet.Presence{
+		{Machine: "zoe", State: fleet.StateBusy, Percent: 62, Classes: classes, Sizes: fleet.Sizes, Cup: "page", Driver: "mock", Drinks: 37, Version: "1.0"},
+		{Machine: "leo", State: fleet.StateCordoned, Note: "grinder jam, waiting for a part", Classes: classes[3:6], Sizes: fleet.Sizes, Cup: "sensor", Driver: "mock", Lacks: []string{"beans"}},
+		{Machine: "mia", State: fleet.StateReady, Classes: classes[:3], Sizes: fleet.Sizes[:2], Cup: "dispenser", Driver: "mock", MinWaiting: 4},
+	}
+	pages := map[string]string{"form": "/", "board": "/board", "fleet": "/fleet"}
+	put := func(page, name string, events ...fleet.Event) {
+		id, path := h.order(name)
+		pages[page] = path
+		for _, e := range events {
+			e.Order, e.Epoch = id, 1
+			h.event(e)
+		}
+	}
+	put("cup", "Grace", fleet.Event{Kind: fleet.EvCup, Machine: "mia"})
+	put("waiting", "Ada")
+	put("making", "Linus", fleet.Event{Kind: fleet.EvBrewing, Machine: "zoe"},
+		fleet.Event{Kind: fleet.EvStep, N: 1, Of: 4, Step: "grind", Percent: 20, Machine: "zoe"},
+		fleet.Event{Kind: fleet.EvStep, N: 2, Of: 4, Step: "heat", Percent: 30, Machine: "zoe"},
+		fleet.Event{Kind: fleet.EvStep, N: 3, Of: 4, Step: "pour", Percent: 60, Machine: "zoe"})
+	put("unknown", "Alan", fleet.Event{Kind: fleet.EvUnknown, Machine: "leo"})
+	put("failed", "Ken", fleet.Event{Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Reason: "given up after 3 tries: the flow meter saw 3 ml of 110", Machine: "leo"})
+	put("x", "עדה", fleet.Event{Kind: fleet.EvServed, Machine: "mia"})
+	put("x", "Bob", fleet.Event{Kind: fleet.EvServed, Machine: "mia"})
+	put("served", "Marie-Antoinette de Habsbourg", fleet.Event{Kind: fleet.EvServed, Machine: "zoe"})
+	delete(pages, "x")
+	for _, view := range []struct {
+		w, h         int64
+		scheme, lang string
+	}{
+		{390, 844, "light", "en"}, {390, 844, "dark", "fr"}, {1280, 800, "light", "fr"}, {1280, 800, "dark", "en"},
+		{360, 640, "light", "fr"}, {1080, 1920, "light", "en"}, {1920, 1080, "dark", "fr"},
+	} {
+		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
+		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		for page, path := range pages {
+			b.do(t, chromedp.Navigate(at+path+"?lang="+view.lang), chromedp.WaitVisible("main"))
+			if wide := get(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > view.w {
+				t.Errorf("%s at %d px is %d px wide", page, view.w, wide)
+			}
+			if small := get(t, b, chromedp.Evaluate[[]string](smallTargets)); len(small) > 0 {
+				t.Errorf("%s at %d px: targets smaller than 44 px: %q", page, view.w, small)
+			}
+			if pale := get(t, b, chromedp.Evaluate[[]string](paleText)); len(pale) > 0 {
+				t.Errorf("%s, %s: contrast below 4.5: %q", page, view.scheme, pale)
+			}
+			png := get(t, b, chromedp.FullScreenshot(100))
+			file := filepath.Join(*shots, fmt.Sprintf("%s-%dx%d-%s-%s.png", page, view.w, view.h, view.scheme, view.lang))
+			if err := os.WriteFile(file, png, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// smallTargets lists what can be pressed and is smaller than a finger.
+const smallTargets = `[...document.querySelectorAll("a, button, .tile, input[type=text]")]
+	.filter(e => !e.classList.contains("skip") && e.getClientRects().length)
+	.filter(e => { const r = e.getBoundingClientRect(); return r.width < 44 || r.height < 44 })
+	.map(e => e.outerHTML.slice(0, 80))`
+
+// paleText lists texts with too little contrast to the nearest ground that has
+// a colour of its own.
+const paleText = `(() => {
+	const parse = c => { const m = c.match(/[\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null : m };
+	const light = c => { const [r, g, b] = c.map(v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4 }); return .2126 * r + .7152 * g + .0722 * b };
+	const out = [];
+	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walk.nextNode()) {
+		const e = walk.currentNode.parentElement;
+		if (!walk.currentNode.data.trim() || !e.getClientRects().length || e.closest(".unseen, .skip, noscript, script")) continue;
+		let ground = null;
+		for (let p = e; p && !ground; p = p.parentElement) ground = parse(getComputedStyle(p).backgroundColor);
+		const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground)].sort((x, y) => y - x);
+		const ratio = (a + .05) / (b + .05);
+		if (ratio < 4.5) out.push(ratio.toFixed(2) + " " + walk.currentNode.data.trim().slice(0, 40));
+	}
+	return out;
+})()`

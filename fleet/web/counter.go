@@ -1,0 +1,181 @@
+package web
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"barista/fleet"
+)
+
+const (
+	// offerAge is how long an answer about what can be made is good for.
+	offerAge = 2 * time.Second
+	// offerTime bounds the asking; what was not answered is unknown.
+	offerTime = 1500 * time.Millisecond
+)
+
+// choice is what decides whether and how soon a coffee can be made.
+type choice struct {
+	size fleet.Size
+	bean string
+	milk string
+}
+
+// wait is how long a coffee would take.
+type wait struct {
+	low, high time.Duration
+	known     bool
+	why       string // why it can't be made, in the shop's words
+}
+
+// lack says why something can't be ordered now.
+type lack struct {
+	Item string // what the stock has not enough of
+	Why  string // else: the shop's own words
+}
+
+// offer is what the shop can make now. It is not changed once it is made.
+type offer struct {
+	menu   fleet.Menu
+	levels map[string]fleet.Level // nil: the stock did not say
+	waits  map[choice]wait
+	at     time.Time
+}
+
+// counter asks the shop what it can make, at most every two seconds however
+// many customers look.
+type counter struct {
+	shop  Shop
+	stock fleet.Stock
+
+	asking sync.Mutex // one asks, the others wait for the same answer
+	mu     sync.Mutex
+	latest *offer
+}
+
+// offer is what can be made now, at most offerAge old.
+func (c *counter) offer(ctx context.Context) *offer {
+	if o := c.fresh(); o != nil {
+		return o
+	}
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	if o := c.fresh(); o != nil {
+		return o
+	}
+	// The answer is everybody's, so one customer's leaving must not spoil it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTime)
+	defer cancel()
+	o := &offer{menu: c.shop.Menu(), waits: map[choice]wait{}}
+	if levels, err := c.stock.Levels(ctx); err == nil {
+		o.levels = levels
+	}
+	for _, class := range o.menu.Classes() {
+		for _, size := range fleet.Sizes {
+			if _, ok := o.menu.Sizes[size]; !ok || ctx.Err() != nil {
+				continue
+			}
+			var w wait
+			w.low, w.high, w.known, w.why = c.shop.Wait(ctx, class, size)
+			o.waits[choice{size, class.Bean, class.Milk}] = w
+		}
+	}
+	o.at = time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.latest = o
+	return o
+}
+
+func (c *counter) fresh() *offer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.latest != nil && time.Since(c.latest.at) < offerAge {
+		return c.latest
+	}
+	return nil
+}
+
+// forget makes the next customer ask anew: an order was just taken.
+func (c *counter) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.latest = nil
+}
+
+// can reports whether an order can be made now, and what is in the way. What
+// the stock or the shop did not say is no reason to refuse: the controller
+// decides.
+func (o *offer) can(order fleet.Order) (lack, bool) {
+	doses, ok := o.menu.Doses(order)
+	if !ok {
+		return lack{}, false
+	}
+	if o.levels != nil {
+		for _, item := range o.menu.Items() { // beans first
+			if need := doses[item]; need > 0 && o.levels[item].Available() < need {
+				return lack{Item: item}, false
+			}
+		}
+	}
+	if w := o.waits[choice{order.Size, order.Bean, order.Milk}]; !w.known && w.why != "" {
+		return lack{Why: w.why}, false
+	}
+	return lack{}, true
+}
+
+// each calls f for every coffee without sugar on the menu.
+func (o *offer) each(f func(fleet.Order)) {
+	for _, size := range fleet.Sizes {
+		if _, ok := o.menu.Sizes[size]; !ok {
+			continue
+		}
+		for _, class := range o.menu.Classes() {
+			f(fleet.Order{Size: size, Bean: class.Bean, Milk: class.Milk})
+		}
+	}
+}
+
+// any reports whether some coffee that fits can be made now, and what is in the
+// way if none can. Of several lacks the telling one is that of an item which
+// the tile is about, then what the shop says, then whatever came first.
+func (o *offer) any(fits func(fleet.Order) bool, about func(item string) bool) (why lack, ok bool) {
+	weight := func(l lack) int {
+		switch {
+		case l.Item != "" && about(l.Item):
+			return 3
+		case l.Why != "":
+			return 2
+		case l.Item != "":
+			return 1
+		}
+		return 0
+	}
+	o.each(func(order fleet.Order) {
+		if !fits(order) {
+			return
+		}
+		l, can := o.can(order)
+		ok = ok || can
+		if weight(l) > weight(why) {
+			why = l
+		}
+	})
+	return why, ok
+}
+
+// span is the wait over all coffees that can be made; false if nobody can say.
+func (o *offer) span() (low, high time.Duration, known bool) {
+	o.each(func(order fleet.Order) {
+		w := o.waits[choice{order.Size, order.Bean, order.Milk}]
+		if _, can := o.can(order); !can || !w.known {
+			return
+		}
+		if !known || w.low < low {
+			low = w.low
+		}
+		high, known = max(high, w.high), true
+	})
+	return low, high, known
+}

@@ -1,0 +1,126 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"barista/fleet"
+)
+
+// machine is one line of the operators' list.
+type machine struct {
+	Name    string
+	Word    string // the state in the page's language
+	Mark    string // its picture: "ok", "busy", "wait", "stop"
+	Note    string // the machine's own words, in English
+	Percent int
+	Makes   string
+	Sizes   string
+	Lacks   string
+	Drinks  int
+	Cup     string
+	Spare   int
+	Driver  string
+	Version string
+}
+
+// fleetBody is the operators' list: machines, no customers, no buttons.
+type fleetBody struct {
+	Machines []machine
+	Unknown  bool // the presence could not be read
+	Say      string
+}
+
+// roll is who is here, asked at most once a second however many pages look.
+type roll struct {
+	mu      sync.Mutex
+	at      time.Time
+	present []fleet.Presence
+	err     error
+}
+
+const rollAge = time.Second
+
+func (l *roll) call(ctx context.Context, f fleet.Fleet) ([]fleet.Presence, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.at.IsZero() && time.Since(l.at) < rollAge {
+		return l.present, l.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
+	defer cancel()
+	l.present, l.err = f.Present(ctx)
+	slices.SortFunc(l.present, func(x, y fleet.Presence) int { return cmp.Compare(x.Machine, y.Machine) })
+	l.at = time.Now()
+	return l.present, l.err
+}
+
+func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
+	present, err := w.roll.call(ctx, w.Fleet)
+	b := fleetBody{Unknown: err != nil}
+	for _, m := range present {
+		b.Machines = append(b.Machines, machine{
+			Name: capital(m.Machine), Word: p.name("state", string(m.State)), Mark: mark(m.State),
+			Note: m.Note, Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: sizes(p, m.Sizes),
+			Lacks: strings.Join(m.Lacks, ", "), Drinks: m.Drinks, Cup: p.name("cupkind", m.Cup),
+			Spare: m.MinWaiting, Driver: m.Driver, Version: m.Version,
+		})
+	}
+	return b
+}
+
+func mark(s fleet.State) string {
+	switch s {
+	case fleet.StateReady:
+		return "ok"
+	case fleet.StateBusy:
+		return "busy"
+	case fleet.StateStarting, fleet.StateWaiting, fleet.StateDraining, fleet.StateUnsynced:
+		return "wait"
+	}
+	return "stop"
+}
+
+// classes lists what a machine makes, bean by bean.
+func classes(p *pages, cs []fleet.Class) string {
+	var beans []string
+	milks := map[string][]string{}
+	for _, c := range cs {
+		if milks[c.Bean] == nil {
+			beans = append(beans, c.Bean)
+		}
+		milks[c.Bean] = append(milks[c.Bean], p.name("milk", c.Milk))
+	}
+	for i, b := range beans {
+		beans[i] = p.name("bean", b) + " (" + strings.Join(milks[b], ", ") + ")"
+	}
+	return strings.Join(beans, "; ")
+}
+
+func sizes(p *pages, ss []fleet.Size) string {
+	out := make([]string, len(ss))
+	for i, s := range ss {
+		out[i] = p.name("size", string(s))
+	}
+	return strings.Join(out, ", ")
+}
+
+// fleetPage is the operators' read-only list of machines.
+func (w *Web) fleetPage(rw http.ResponseWriter, r *http.Request) {
+	p := w.pages[lang(r)]
+	w.show(rw, r, http.StatusOK, view{Page: "fleet", Self: "/fleet", Title: p.say("fleet.title"), Live: "/fleet/events", Refresh: 10,
+		Body: w.fleetBody(r.Context(), p)})
+}
+
+func (w *Web) fleetEvents(rw http.ResponseWriter, r *http.Request) {
+	p := w.pages[lang(r)]
+	w.stream(rw, r, func(ctx context.Context) (piece, error) {
+		html, err := p.render("fleet-live", w.fleetBody(ctx, p))
+		return piece{html: html}, err
+	})
+}

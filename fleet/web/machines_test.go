@@ -1,0 +1,43 @@
+package web
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"barista/fleet"
+)
+
+func TestFleetPage(t *testing.T) {
+	h := open(t)
+	classes := []fleet.Class{{Bean: "arabica", Milk: "free"}, {Bean: "arabica", Milk: "soja"}, {Bean: "mixed", Milk: "free"}}
+	h.crew.present = []fleet.Presence{
+		{Machine: "zoe", State: fleet.StateBusy, Order: idA, Percent: 62, Classes: classes, Sizes: fleet.Sizes, Cup: "page", Driver: "mock", Drinks: 37, Version: "1.0"},
+		{Machine: "leo", State: fleet.StateCordoned, Note: "grinder <jam>", Classes: classes, Sizes: fleet.Sizes[:1], Cup: "sensor", Driver: "mock", Lacks: []string{"beans"}, MinWaiting: 4},
+	}
+	page := text(t, h.ask("GET", "/fleet", ""))
+	contains(t, page, "Zoe", "Making a drink", `value="62"`, "Arabica (No milk, Soy milk); Mixed (No milk)", "Small, Medium, Large",
+		"Customer&#39;s button", "37", "Leo", "Out of service", "grinder &lt;jam&gt;", "beans", "4 waiting", `data-events="/fleet/events"`)
+	lacks(t, page, idA, "<jam>", "<form", "<button")
+	if strings.Index(page, "Leo") > strings.Index(page, "Zoe") {
+		t.Error("machines are not sorted by name")
+	}
+}
+
+func TestFleetPageWithoutMachinesAndWithoutNews(t *testing.T) {
+	h := open(t)
+	contains(t, text(t, h.ask("GET", "/fleet", "")), "No machine is here now")
+	h = open(t)
+	h.crew.err = errors.New("no answer")
+	contains(t, text(t, h.ask("GET", "/fleet", "")), "Nobody can say which machines are here")
+}
+
+func TestEveryStateHasAPicture(t *testing.T) {
+	for state, want := range map[fleet.State]string{fleet.StateReady: "ok", fleet.StateBusy: "busy", fleet.StateStarting: "wait",
+		fleet.StateWaiting: "wait", fleet.StateDraining: "wait", fleet.StateUnsynced: "wait", fleet.StateBlocked: "stop",
+		fleet.StateFault: "stop", fleet.StateCordoned: "stop", "from the future": "stop"} {
+		if got := mark(state); got != want {
+			t.Errorf("%s: %s, want %s", state, got, want)
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"barista/fleet"
+)
+
+// askTime bounds a question to a machine, the controller or the stream.
+const askTime = 2 * time.Second
+
+// step is a line of the list of steps.
+type step struct {
+	Name string
+	Done bool
+}
+
+// orderBody is what the live part of an order's page shows.
+type orderBody struct {
+	Path     string // of the page, for its buttons
+	Mood     string // the picture: "waiting", "cup", "making", "served", "sorry", "unknown"
+	Name     string
+	Head     string // what is, in a few words
+	Text     string // the same in a sentence
+	Reason   string // in the page's language
+	Detail   string // the machine's or the shop's own words, in English
+	Used     string // whether something was used, for an order that failed
+	Queue    int
+	Span     string // how long it may still take; empty where nobody can say
+	Late     bool   // longer than was said
+	Machine  string
+	Steps    []step
+	N, Of    int
+	Step     string
+	Percent  int
+	Cup      bool // offer "my cup is there"
+	CanStop  bool // offer to cancel
+	Ended    bool
+	What     string // what was ordered
+	Say      string // for screen readers, when it changes
+	Stale    bool
+	Error    string // of a button that was just pressed
+	CupLevel int    // top of the coffee in the picture, see view/cup.html
+	CupDepth int
+}
+
+// orderPage is the live page of one order.
+func (w *Web) orderPage(rw http.ResponseWriter, r *http.Request) {
+	if id, ok := w.known(rw, r); ok {
+		w.showOrder(rw, r, id, http.StatusOK, "")
+	}
+}
+
+// known reads the order's id out of the address and answers for an address that
+// was never given.
+func (w *Web) known(rw http.ResponseWriter, r *http.Request) (string, bool) {
+	id, ok := w.orderOf(r.PathValue("secret"))
+	if !ok {
+		w.sorry(rw, r, http.StatusNotFound, "gone.title", "gone.text")
+	}
+	return id, ok
+}
+
+func (w *Web) showOrder(rw http.ResponseWriter, r *http.Request, id string, status int, problem string) {
+	p := w.pages[lang(r)]
+	s := w.see(r.Context(), id)
+	body := w.orderBody(p, s)
+	if problem != "" {
+		body.Error = p.say(problem)
+	}
+	v := view{Page: "order", Self: body.Path, Title: body.Head, Body: body}
+	if !body.Ended {
+		v.Live, v.Refresh = body.Path+"/events", 10
+	}
+	w.show(rw, r, status, v)
+}
+
+// see is the state of an order: from the book, or for one that the book has
+// forgotten, or not heard of yet, from its stored events.
+func (w *Web) see(ctx context.Context, id string) sight {
+	s, there := w.book.look(id)
+	if there && !s.Stale {
+		return s
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	stored, err := w.Events.Of(ctx, id)
+	if err != nil || len(stored) == 0 {
+		return s // an order just taken, whose event is on its way
+	}
+	fold := order{ID: id}
+	for _, e := range stored {
+		fold.apply(e)
+	}
+	s.order = fold
+	return s
+}
+
+// orderEvents is the live part of an order's page, as it changes.
+func (w *Web) orderEvents(rw http.ResponseWriter, r *http.Request) {
+	id, ok := w.known(rw, r)
+	if !ok {
+		return
+	}
+	p := w.pages[lang(r)]
+	w.stream(rw, r, func(ctx context.Context) (piece, error) {
+		s, there := w.book.look(id)
+		if !there {
+			s = w.see(ctx, id)
+		}
+		body := w.orderBody(p, s)
+		html, err := p.render("order-live", body)
+		return piece{html: html, seq: s.Seq, last: body.Ended}, err
+	})
+}
+
+// orderBody puts an order's state into words.
+func (w *Web) orderBody(p *pages, s sight) orderBody {
+	b := orderBody{
+		Path: w.pathOf(s.ID), Name: s.What.Name, Queue: s.Queue, Machine: capital(s.Machine), N: s.N, Of: s.Of,
+		Percent: s.Percent, Ended: s.Phase.Ended(), Stale: s.Stale && !s.Phase.Ended(),
+	}
+	if s.What.Size != "" {
+		b.What = p.say("order.what", p.name("size", string(s.What.Size)), p.name("bean", s.What.Bean),
+			p.name("milk", s.What.Milk), p.say("sugar."+string(rune('0'+min(max(s.What.Sugar, 0), fleet.MaxSugar)))))
+	}
+	said := func(key string, args ...any) {
+		b.Head, b.Text = p.say("head."+key, args...), p.say("text."+key, args...)
+	}
+	switch s.Phase {
+	case fleet.Accepted:
+		b.Mood, b.CanStop = "waiting", true
+		switch {
+		case s.Again:
+			said("again")
+		case b.Name != "":
+			said("taken", b.Name)
+		default:
+			said("taken", p.say("order.you"))
+		}
+		b.Span, b.Late = w.left(p, s)
+	case fleet.Claimed:
+		b.Mood, b.CanStop = "waiting", true
+		said("claimed", b.Machine)
+		b.Span, b.Late = w.left(p, s)
+		if s.Cup {
+			b.Mood, b.Cup = "cup", fleet.IsToken(s.Machine)
+			said("cup", b.Machine)
+		}
+	case fleet.Brewing:
+		b.Mood = "making"
+		said("brewing", b.Machine)
+		b.Span, b.Late = w.left(p, s)
+		for i, name := range s.Steps {
+			b.Steps = append(b.Steps, step{p.name("step", name), i < len(s.Steps)-1 || s.Percent == 100})
+		}
+		if s.Step != "" {
+			b.Step = p.name("step", s.Step)
+		}
+	case fleet.Served:
+		b.Mood = "served"
+		if b.Machine == "" {
+			said("served_somewhere", b.Name)
+		} else {
+			said("served", b.Name, b.Machine)
+		}
+	case fleet.Failed:
+		b.Mood = "sorry"
+		said("failed")
+		switch s.Outcome {
+		case fleet.Untouched:
+			b.Used = p.say("used.nothing")
+		case fleet.Spoiled:
+			b.Used = p.say("used.some")
+		default:
+			b.Used = p.say("used.unknown")
+		}
+	case fleet.Unknown:
+		b.Mood = "unknown"
+		if b.Machine == "" {
+			b.Machine = p.say("order.machine")
+		}
+		said("unknown", b.Machine)
+	case fleet.Cancelled:
+		b.Mood = "sorry"
+		said("cancelled")
+	case fleet.Expired:
+		b.Mood = "sorry"
+		said("expired")
+	default:
+		b.Mood = "sorry"
+		said("refused")
+	}
+	if b.Mood == "sorry" || b.Mood == "unknown" {
+		code, _, _ := strings.Cut(s.Reason, ":") // the shop's own begin with a stable word
+		if text, ok := p.known("reason", code); ok {
+			b.Reason = text
+		} else if s.Phase != fleet.Cancelled && s.Phase != fleet.Expired {
+			b.Detail = s.Reason
+		}
+	}
+	b.Say = b.Head
+	if b.Step != "" {
+		b.Say = b.Step
+	}
+	if b.Mood == "served" {
+		b.CupLevel, b.CupDepth = cupLevel(100)
+	} else {
+		b.CupLevel, b.CupDepth = cupLevel(b.Percent)
+	}
+	return b
+}
+
+// The coffee in the picture stands between these heights, in its own units.
+const cupFloor, cupBrim = 112, 48
+
+func cupLevel(percent int) (y, depth int) {
+	depth = (cupFloor - cupBrim) * percent / 100
+	return cupFloor - depth, depth
+}
+
+// left is how much of the promised wait is left.
+func (w *Web) left(p *pages, s sight) (span string, late bool) {
+	if len(s.ETA) != 2 || s.Accepted.IsZero() || s.Again {
+		return "", false
+	}
+	// Two hosts' clocks may differ a little, and a span that was just told
+	// should not be another one a moment later.
+	gone := max(0, w.Wall().Sub(s.Accepted)).Truncate(heartbeat)
+	low := time.Duration(s.ETA[0])*time.Second - gone
+	high := time.Duration(s.ETA[1])*time.Second - gone
+	if high <= 0 {
+		return "", true
+	}
+	return p.span(max(low, 0), high), false
+}
+
+// cup passes "my cup is there" on to the machine that waits for it.
+func (w *Web) cup(rw http.ResponseWriter, r *http.Request) {
+	id, ok := w.known(rw, r)
+	if !ok {
+		return
+	}
+	s, _ := w.book.look(id)
+	if !s.Cup || !fleet.IsToken(s.Machine) {
+		// Pressed twice, or the machine saw the cup by itself: the page tells.
+		w.toOrder(rw, r, id)
+		return
+	}
+	body, err := json.Marshal(fleet.Command{Verb: "cup", Order: id, By: "customer"})
+	if err != nil {
+		w.broken(rw, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	var a fleet.CommandAnswer
+	answer, err := w.Requester.Request(ctx, fleet.CommandSubject(s.Machine), body)
+	if err == nil {
+		err = json.Unmarshal(answer, &a)
+	}
+	switch {
+	case err != nil:
+		w.showOrder(rw, r, id, http.StatusServiceUnavailable, "cup.noanswer")
+	case !a.OK:
+		w.showOrder(rw, r, id, http.StatusConflict, "cup.refused")
+	default:
+		w.toOrder(rw, r, id)
+	}
+}
+
+// cancel ends the order, if nothing was switched on for it yet.
+func (w *Web) cancel(rw http.ResponseWriter, r *http.Request) {
+	id, ok := w.known(rw, r)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), orderTime)
+	defer cancel()
+	if err := w.Shop.Cancel(ctx, id, "customer"); err == nil {
+		w.toOrder(rw, r, id)
+		return
+	}
+	// Refused, or lost on its way: the order's own state tells which can be said.
+	switch w.see(ctx, id).Phase {
+	case fleet.Accepted, fleet.Claimed:
+		w.showOrder(rw, r, id, http.StatusServiceUnavailable, "cancel.noanswer")
+	default:
+		w.showOrder(rw, r, id, http.StatusConflict, "cancel.late")
+	}
+}
+
+func (w *Web) toOrder(rw http.ResponseWriter, r *http.Request, id string) {
+	http.Redirect(rw, r, w.pathOf(id), http.StatusSeeOther)
+}

@@ -1,0 +1,181 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"barista/fleet"
+)
+
+// served runs a house behind Serve on pipes, under fake time.
+func served(t *testing.T, f func(h *house, l *pipes)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newPipes()
+		done := make(chan error, 1)
+		go func() { done <- h.web.Serve(ctx, l) }()
+		f(h, l)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// listen asks for events and reads the head of the answer.
+func listen(t *testing.T, c net.Conn, target string, headers ...string) *bufio.Reader {
+	t.Helper()
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", target, strings.Join(append(headers, ""), "\r\n"))
+	in := bufio.NewReader(c)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", res.StatusCode)
+	}
+	return bufio.NewReader(res.Body)
+}
+
+// Live pages outlast the server's deadlines, and hear a heartbeat.
+func TestEventsOutlastTheServersDeadlines(t *testing.T) {
+	served(t, func(h *house, l *pipes) {
+		_, path := h.order("Ada")
+		c := l.dial()
+		defer c.Close()
+		in := listen(t, c, path+"/events")
+		beats := 0
+		start := time.Now()
+		for time.Since(start) < 10*time.Minute {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				t.Fatalf("the events ended after %s: %v", time.Since(start), err)
+			}
+			if line == ":\n" {
+				beats++
+			}
+		}
+		if beats < 55 {
+			t.Errorf("%d heartbeats in ten minutes", beats)
+		}
+	})
+}
+
+// A reader that takes nothing is dropped and does not hold up anything.
+func TestSlowReaderIsDropped(t *testing.T) {
+	served(t, func(h *house, l *pipes) {
+		id, path := h.order("Ada")
+		slow, quick := l.dial(), l.dial()
+		defer quick.Close()
+		listen(t, slow, path+"/events") // and never reads again
+		in := newReader(t, listen(t, quick, path+"/events"))
+		start := time.Now()
+		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+		in.until("Zoe makes your coffee")
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("the quick reader heard it after %s", took)
+		}
+		time.Sleep(2 * patience)
+		slow.SetReadDeadline(time.Now().Add(3 * heartbeat))
+		if _, err := io.Copy(io.Discard, slow); err != nil {
+			t.Errorf("the server did not hang up: %v", err)
+		}
+		slow.Close()
+	})
+}
+
+func TestSlowSendersAreDropped(t *testing.T) {
+	served(t, func(h *house, l *pipes) {
+		for name, tt := range map[string]struct {
+			send string
+			by   time.Duration
+		}{
+			"no word":        {"", headerTime},
+			"half a header":  {"GET / HTTP/1.1\r\nHost: loc", headerTime},
+			"half a body":    {"POST /order-coffee HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", readTime},
+			"idle afterward": {"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", idleTime},
+		} {
+			c := l.dial()
+			start := time.Now()
+			go io.WriteString(c, tt.send)
+			io.Copy(io.Discard, c)
+			if took := time.Since(start); took > tt.by+time.Second {
+				t.Errorf("%s: hung up after %s, want %s", name, took, tt.by)
+			}
+			c.Close()
+		}
+	})
+}
+
+func TestHeaderSize(t *testing.T) {
+	served(t, func(h *house, l *pipes) {
+		c := l.dial()
+		defer c.Close()
+		go io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Bomb: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("status %d", res.StatusCode)
+		}
+	})
+}
+
+func TestAtMostSoManyConnections(t *testing.T) {
+	served(t, func(h *house, l *pipes) {
+		var in []net.Conn
+		for range maxConns {
+			in = append(in, l.dial())
+		}
+		start := time.Now()
+		late := l.dial()
+		if _, err := late.Read(make([]byte, 1)); err != io.EOF || time.Since(start) > time.Second {
+			t.Errorf("one too many was not hung up on at once: %v after %s", err, time.Since(start))
+		}
+		in[0].Close()
+		synctest.Wait()
+		c := l.dial()
+		go io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		if b, _ := io.ReadAll(c); !bytes.Contains(b, []byte("200 OK")) {
+			t.Errorf("a place that became free was not given: %s", b)
+		}
+		for _, c := range in {
+			c.Close()
+		}
+	})
+}
+
+// When the shop closes, live pages end and Serve returns soon.
+func TestServeEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newPipes()
+		done := make(chan error, 1)
+		go func() { done <- h.web.Serve(ctx, l) }()
+		c := l.dial()
+		defer c.Close()
+		in := listen(t, c, "/board/events")
+		go io.Copy(io.Discard, in)
+		synctest.Wait()
+		start := time.Now()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"barista/fleet"
+)
+
+// Shop is what the web asks of the shop: the controller, or a remote of it.
+type Shop interface {
+	// Place takes an order as JSON from anyone, PlaceOrder a decoded one; both
+	// answer within about 2 s.
+	Place(ctx context.Context, body []byte, via string) fleet.Answer
+	PlaceOrder(ctx context.Context, o fleet.Order, via string) fleet.Answer
+	// Cancel ends an order before its fence.
+	Cancel(ctx context.Context, order, by string) error
+	// Wait is how long an order given now would take. known is false where
+	// nobody can say; whyNot is set where it can't be made.
+	Wait(ctx context.Context, c fleet.Class, s fleet.Size) (low, high time.Duration, known bool, whyNot string)
+	Menu() fleet.Menu
+}
+
+// Parts is what the web is joined to. Shop, Events, Fleet, Stock and Requester
+// are needed; the rest has defaults.
+type Parts struct {
+	Shop      Shop
+	Events    fleet.Events
+	Fleet     fleet.Fleet
+	Stock     fleet.Stock
+	Requester fleet.Requester
+
+	// Key makes the secret addresses of orders, at least 32 random bytes that
+	// outlive a restart. Empty: random, and addresses die with the process.
+	Key []byte
+	// Hosts are the names under which the pages may be asked for, without port:
+	// "shop.local". A page of another name that was made to point here (DNS
+	// rebinding) is refused. Default: localhost, 127.0.0.1 and [::1].
+	Hosts []string
+	Wall  func() time.Time // default time.Now; for display only
+	Log   *slog.Logger     // default slog.Default
+}
+
+// Web serves the pages. New makes one.
+type Web struct {
+	Parts
+	book    *book
+	counter *counter
+	rates   *rates
+	roll    roll
+	pages   map[string]*pages // by language
+	handler http.Handler
+}
+
+// New joins the parts. It starts nothing and asks nobody.
+func New(p Parts) *Web {
+	if len(p.Key) == 0 {
+		p.Key = make([]byte, 32)
+		rand.Read(p.Key)
+	}
+	if len(p.Hosts) == 0 {
+		p.Hosts = []string{"localhost", "127.0.0.1", "[::1]"}
+	}
+	if p.Wall == nil {
+		p.Wall = time.Now
+	}
+	if p.Log == nil {
+		p.Log = slog.Default()
+	}
+	w := &Web{Parts: p, book: newBook(p.Wall), rates: newRates(), pages: parsePages()}
+	w.counter = &counter{shop: p.Shop, stock: p.Stock}
+	w.handler = w.routes()
+	return w
+}
+
+// routes lists every address. Paths hold no text of a customer; what follows
+// /orders/ is checked against its keyed hash before anything is done with it.
+func (w *Web) routes() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range map[string]http.HandlerFunc{
+		"GET /{$}":                     w.form,
+		"GET /wait":                    w.wait,
+		"POST /order":                  w.submit,
+		"POST /order-coffee":           w.article,
+		"GET /orders/{secret}":         w.orderPage,
+		"GET /orders/{secret}/events":  w.orderEvents,
+		"POST /orders/{secret}/cup":    w.cup,
+		"POST /orders/{secret}/cancel": w.cancel,
+		"GET /board":                   w.boardPage,
+		"GET /board/events":            w.boardEvents,
+		"GET /fleet":                   w.fleetPage,
+		"GET /fleet/events":            w.fleetEvents,
+		"GET /assets/{name}":           serveAsset,
+		"GET /livez":                   w.livez,
+		"GET /readyz":                  w.readyz,
+	} {
+		mux.HandleFunc(pattern, h)
+	}
+	return w.protect(mux)
+}
+
+// Handler is every page, with its protections. The limits of a connection (see
+// Serve) are the server's affair.
+func (w *Web) Handler() http.Handler { return w.handler }
+
+// pruneEvery is how often ended orders are looked through.
+const pruneEvery = 10 * time.Minute
+
+// Run folds the events until ctx ends, and begins anew where the stream breaks
+// off. It returns nil.
+func (w *Web) Run(ctx context.Context) error {
+	w.book.setRunning(true)
+	defer w.book.setRunning(false)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		w.keep(ctx, "the stream of events", func() error {
+			err := w.Events.Follow(ctx, w.book.next(), w.book.fold, w.book.caughtUp)
+			w.book.lost()
+			return err
+		})
+	})
+	wg.Go(func() {
+		w.keep(ctx, "live news", func() error {
+			return w.Events.FollowLive(ctx, w.book.live)
+		})
+	})
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			wg.Wait()
+			return nil
+		case <-tick.C:
+			w.book.prune()
+		}
+	}
+}
+
+// keep calls follow again when it fails, after a pause that grows to 10 s.
+func (w *Web) keep(ctx context.Context, what string, follow func() error) {
+	const first, most = 500 * time.Millisecond, 10 * time.Second
+	pause := first
+	for {
+		began := time.Now()
+		err := follow()
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			pause = first
+		}
+		w.Log.Warn("web: following "+what+" broke off; trying again", "error", err, "in", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, most)
+	}
+}
+
+// livez says that the process answers.
+func (w *Web) livez(rw http.ResponseWriter, _ *http.Request) {
+	plain(rw, http.StatusOK, "ok\n")
+}
+
+// readyz says whether pages can tell the present state, and if not, why.
+func (w *Web) readyz(rw http.ResponseWriter, _ *http.Request) {
+	if why := w.book.notReady(); why != "" {
+		plain(rw, http.StatusServiceUnavailable, why+"\n")
+		return
+	}
+	plain(rw, http.StatusOK, "ok\n")
+}
+
+func plain(rw http.ResponseWriter, status int, text string) {
+	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	rw.Header().Set("Cache-Control", "no-store")
+	rw.WriteHeader(status)
+	rw.Write([]byte(text))
+}

@@ -1,0 +1,146 @@
+package web
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+)
+
+//go:embed words/*.json
+var wordFiles embed.FS
+
+// The languages, the one that is used in doubt first.
+var (
+	languages = []string{"en", "fr"}
+	matcher   = language.NewMatcher([]language.Tag{language.English, language.French})
+)
+
+// words is a catalogue: key to text, some with places for arguments (%[1]s).
+type words struct {
+	Lang string
+	text map[string]string
+}
+
+// readWords reads the catalogue of a language. The files are part of the
+// program, so a broken one is a mistake of ours.
+func readWords(lang string) words {
+	b, err := wordFiles.ReadFile("words/" + lang + ".json")
+	if err != nil {
+		panic(err)
+	}
+	w := words{Lang: lang}
+	if err := json.Unmarshal(b, &w.text); err != nil {
+		panic("web: words/" + lang + ".json: " + err.Error())
+	}
+	return w
+}
+
+// say is the text of a key. A missing key shows itself, which a test prevents.
+func (w words) say(key string, args ...any) string {
+	text, ok := w.text[key]
+	if !ok {
+		return key
+	}
+	if len(args) > 0 && strings.Contains(text, "%") { // a text need not use what it is given
+		return fmt.Sprintf(text, args...)
+	}
+	return text
+}
+
+// name is the text of a word that comes from the menu or a machine: a
+// catalogue's where there is one, else the word itself with a capital letter.
+func (w words) name(kind, word string) string {
+	if text, ok := w.text[kind+"."+word]; ok {
+		return text
+	}
+	return capital(word)
+}
+
+// known is the text of a machine's reason, where the catalogue has it.
+func (w words) known(kind, word string) (string, bool) {
+	text, ok := w.text[kind+"."+word]
+	return text, ok
+}
+
+// span is a range of time in words that are easy to take in at a glance.
+func (w words) span(low, high time.Duration) string {
+	l, h := int(low/time.Minute), int((high+time.Minute-1)/time.Minute)
+	switch {
+	case h <= 1:
+		return w.say("span.soon")
+	case l < 1:
+		return w.say("span.upto", h)
+	case l == h:
+		return w.say("span.about", h)
+	}
+	return w.say("span.range", l, h)
+}
+
+// capital makes a token presentable: "soy-barista" becomes "Soy barista".
+func capital(s string) string {
+	s = strings.ReplaceAll(s, "-", " ")
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[n:]
+}
+
+// langCookie keeps the language that a person chose by hand.
+const langCookie = "lang"
+
+// maxAccept bounds the Accept-Language that is looked at, in bytes.
+const maxAccept = 256
+
+// lang is the language of an answer: chosen by ?lang=, chosen before, or by the
+// browser's Accept-Language.
+func lang(r *http.Request) string {
+	if q := asked(r); q != "" {
+		return q
+	}
+	if c, err := r.Cookie(langCookie); err == nil && c.Value != "" {
+		for _, l := range languages {
+			if c.Value == l {
+				return l
+			}
+		}
+	}
+	accept := r.Header.Get("Accept-Language")
+	if len(accept) > maxAccept {
+		accept = accept[:maxAccept]
+		accept = accept[:strings.LastIndexByte(accept, ',')+1] // no half tag
+	}
+	tags, _, err := language.ParseAcceptLanguage(strings.TrimSuffix(accept, ","))
+	if err != nil || len(tags) == 0 {
+		return languages[0]
+	}
+	_, i, _ := matcher.Match(tags...)
+	return languages[i]
+}
+
+// asked is the language in the address, if it is one of ours.
+func asked(r *http.Request) string {
+	q := r.URL.Query().Get("lang")
+	for _, l := range languages {
+		if q == l {
+			return l
+		}
+	}
+	return ""
+}
+
+// remember keeps a language chosen in the address for the pages that follow. It
+// is the only cookie, and it says nothing of the person.
+func remember(rw http.ResponseWriter, r *http.Request) {
+	if l := asked(r); l != "" {
+		http.SetCookie(rw, &http.Cookie{Name: langCookie, Value: l, Path: "/",
+			MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	}
+}
