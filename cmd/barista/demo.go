@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"barista/configs"
+	"barista/driver"
 	"barista/driver/mock"
 	"barista/fleet"
 )
@@ -86,6 +88,7 @@ func (d demo) file(state string) (*configs.File, []*configs.Machine, error) {
 		m := &configs.Machine{
 			Name: names[i], Driver: "mock", Cup: "sensor",
 			Serves:   configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: fleet.Sizes},
+			Outputs:  map[driver.Part]configs.Output{driver.Grinder: {MaxOn: 20 * time.Second, Rest: time.Duration(10 / d.speed * float64(time.Second))}},
 			Settings: mock.Config{Speed: d.speed, FailRate: d.fail, Cups: d.cups, Seed: rand.Uint64()},
 		}
 		if d.cups == "hand" {

@@ -1,0 +1,275 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"barista/driver"
+	"barista/machine/journal"
+	"barista/machine/recipe"
+)
+
+const (
+	askWithin   = 10 * time.Second       // one question to an appliance
+	askEvery    = 500 * time.Millisecond // while it works
+	busyWithin  = 15 * time.Second       // from a start until it is seen busy
+	stopsWithin = 30 * time.Second       // from a stop until it is seen idle
+)
+
+// cooked is what came of an appliance's drink.
+type cooked struct {
+	started bool // the journal has it
+	late    bool
+	failed  bool // the appliance did not do what it was asked
+	out     Outcome
+	reason  string
+}
+
+// product is what a drink is on this appliance. What it can't honour is refused,
+// never left out.
+func (m *Machine) product(d recipe.Drink) (driver.Product, error) {
+	name := d.Size
+	if d.MilkML > 0 {
+		name += "+milk"
+	}
+	p, there := m.cfg.Products[name]
+	switch {
+	case !there:
+		return p, fmt.Errorf("this machine has no product for %q", name)
+	case d.Sugar > 0:
+		return p, errors.New("this machine gives no sugar")
+	}
+	p.Cycles = max(p.Cycles, 1)
+	return p, nil
+}
+
+// order lets an appliance make the drink in hand. Its questions take seconds, so
+// one goroutine asks them while the owner loop goes on turning; it ends with its
+// drink.
+func (m *Machine) order(d *drink) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	d.cancel = cancel
+	m.drink = d
+	product, _ := m.product(d.job.Drink)
+	m.brewing.Go(func() {
+		defer cancel(nil)
+		m.cooked <- m.cook(ctx, d.job, product, d.started)
+	})
+}
+
+// served takes what came of it, in the owner loop.
+func (m *Machine) served(c cooked) {
+	d := m.drink
+	d.started = c.started
+	if c.late {
+		k := d.job.key()
+		m.late, m.drink = &k, nil
+		d.reply <- Report{Outcome: journal.Untouched, Late: true, Reason: c.reason, Took: time.Since(d.began)}
+		return
+	}
+	m.finish(c.out, c.reason)
+	if c.failed {
+		m.fail(&failure{Appliance, c.reason})
+	}
+}
+
+// cook asks for the product and proves it by the counter. It runs beside the
+// owner loop and touches nothing of it.
+func (m *Machine) cook(ctx context.Context, j Job, p driver.Product, started bool) cooked {
+	a := m.rig.Appliance()
+	untouched := func(failed bool, format string, args ...any) cooked {
+		return cooked{started: started, failed: failed, out: journal.Untouched, reason: fmt.Sprintf(format, args...)}
+	}
+	if err := ask(ctx, a.Ready); err != nil {
+		return untouched(true, "the appliance is not ready: %v", err)
+	}
+	before, err := counter(ctx, a)
+	if err != nil && !errors.Is(err, driver.ErrNoCounter) {
+		return untouched(true, "its counter can't be read: %v", err)
+	}
+	if !started {
+		note := journal.Note{Counter: before, Cycles: p.Cycles, What: what(j.Drink)}
+		if err := m.start(j.key(), note); err != nil {
+			return untouched(false, "%s", (&failure{Record, err.Error()}).reason())
+		}
+		started = true
+	}
+	if ctx.Err() != nil {
+		return untouched(false, "%v", context.Cause(ctx))
+	}
+	if !j.Deadline.IsZero() && !time.Now().Before(j.Deadline) {
+		return cooked{started: true, late: true, reason: "the start took longer than the fence lasts; nothing moved"}
+	}
+	c := m.cycles(ctx, a, p, before)
+	c.started = true
+	c.failed = c.failed && ctx.Err() == nil // stopped is not failed
+	return c
+}
+
+// cycles starts the product as often as one drink needs it, each time once, and
+// judges by the counter. before is -1 where there is none.
+func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Product, before int) cooked {
+	var (
+		counted = before >= 0
+		asked   bool // it may have been told
+		unsure  bool // nobody knows whether it was
+		moved   bool // it was seen busy
+		idle    bool
+		rose    int
+		err     error
+	)
+	for n := 1; n <= p.Cycles; n++ {
+		err = ask(ctx, func(ctx context.Context) error {
+			return a.Start(ctx, driver.Product{Key: p.Key, Cycles: 1})
+		})
+		unsure = unsure || errors.Is(err, driver.ErrUncertain)
+		asked = asked || err == nil || unsure
+		var busy bool
+		busy, idle = m.watch(ctx, a)
+		moved = moved || busy
+		if counted {
+			after, lost := counter(ctx, a)
+			if lost != nil {
+				return cooked{failed: true, out: journal.Unknown, reason: fmt.Sprintf("its counter can't be read any more: %v", lost)}
+			}
+			rose = after - before
+		}
+		if err != nil || !idle || ctx.Err() != nil || counted && rose < n {
+			break
+		}
+	}
+	why := "it did nothing"
+	if err = errors.Join(context.Cause(ctx), err); err != nil {
+		why = err.Error()
+	}
+	switch {
+	case !idle:
+		return cooked{failed: true, out: journal.Unknown, reason: "it does not come to rest: " + why}
+	case counted && rose >= p.Cycles:
+		return cooked{out: journal.Made}
+	case counted && (rose > 0 || moved):
+		return cooked{failed: true, out: journal.Spoiled, reason: fmt.Sprintf("its counter rose by %d instead of %d: %s", rose, p.Cycles, why)}
+	case counted && unsure:
+		return cooked{failed: true, out: journal.Unknown, reason: why}
+	case !counted && (asked || moved):
+		return cooked{out: journal.Unknown, reason: "the appliance has no counter to prove the drink: " + why}
+	}
+	return cooked{failed: true, out: journal.Untouched, reason: why}
+}
+
+// watch waits until the appliance was busy and is idle again, or does nothing
+// for a while. When ctx ends it asks the appliance to stop, and waits less long.
+func (m *Machine) watch(ctx context.Context, a driver.Appliance) (seen, idle bool) {
+	last := time.Now().Add(m.cfg.ProductTime)
+	begins := time.Now().Add(busyWithin)
+	every := time.NewTicker(askEvery)
+	defer every.Stop()
+	stop := ctx.Done()
+	for {
+		var busy bool
+		err := ask(ctx, func(ctx context.Context) (err error) { busy, err = a.Busy(ctx); return err })
+		switch now := time.Now(); {
+		case err == nil && busy:
+			seen = true
+		case err == nil && (seen || stop == nil || now.After(begins)):
+			return seen, true
+		}
+		if time.Now().After(last) {
+			return seen, false
+		}
+		select {
+		case <-stop:
+			stop = nil
+			_ = ask(ctx, a.Stop) // best effort: busy and counter tell what came of it
+			last = time.Now().Add(stopsWithin)
+		case <-every.C:
+		}
+	}
+}
+
+// ask bounds one question. It is asked even when the drink is cancelled: the
+// answer is needed to know what became of it.
+func ask(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+	defer cancel()
+	return f(ctx)
+}
+
+// counter reads the product counter; -1 with ErrNoCounter.
+func counter(ctx context.Context, a driver.Appliance) (n int, err error) {
+	err = ask(ctx, func(ctx context.Context) (err error) { n, err = a.Counter(ctx); return err })
+	if err != nil {
+		n = -1
+	}
+	return n, err
+}
+
+// Recover settles what an earlier run started and did not end, before anything
+// is pulled from a queue: by the appliance's counter, which rose (made) or did
+// not while the appliance is idle (untouched); unknown where there is no
+// counter. It writes that down and returns all ends that are not in their claims
+// yet. On an error some starts are not settled, and the machine begins nothing:
+// try again.
+func (m *Machine) Recover(ctx context.Context) ([]journal.Record, error) {
+	m.mu.Lock()
+	own := m.own
+	m.mu.Unlock()
+	var errs []error
+	for _, rec := range m.j.Open() {
+		if rec.Key == own {
+			continue
+		}
+		out, reason, err := m.settle(ctx, rec)
+		if err == nil {
+			err = m.j.End(rec.Key, out, reason)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("settling %s: %w", rec.Key, err))
+			continue
+		}
+		m.log.Warn("an earlier drink was cut off", "order", rec.Order, "epoch", rec.Epoch, "outcome", out, "reason", reason)
+	}
+	if m.started.Load() {
+		_ = m.call(ctx, func() {}) // shows it in the status at once
+	}
+	return m.j.Unconfirmed(), errors.Join(errs...)
+}
+
+// settle says what can be known of a start without end.
+func (m *Machine) settle(ctx context.Context, rec journal.Record) (Outcome, string, error) {
+	const cut = "the machine lost its power or its program after the start"
+	a := m.rig.Appliance()
+	if a == nil || rec.Counter < 0 {
+		return journal.Unknown, cut + ", and nothing counts what it poured", nil
+	}
+	for {
+		var busy bool
+		if err := ask(ctx, func(ctx context.Context) (err error) { busy, err = a.Busy(ctx); return err }); err != nil {
+			return "", "", err
+		}
+		if !busy {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return "", "", fmt.Errorf("it is still busy: %w", context.Cause(ctx))
+		case <-time.After(askEvery):
+		}
+	}
+	now, err := counter(ctx, a)
+	switch rose := now - rec.Counter; {
+	case errors.Is(err, driver.ErrNoCounter):
+		return journal.Unknown, cut + ", and nothing counts what it poured", nil
+	case err != nil:
+		return "", "", err
+	case rose >= max(rec.Cycles, 1):
+		return journal.Made, cut + "; the counter rose", nil
+	case rose > 0:
+		return journal.Spoiled, fmt.Sprintf("%s; the counter rose by %d of %d", cut, rose, rec.Cycles), nil
+	case rose < 0:
+		return journal.Unknown, cut + ", and the counter fell", nil
+	}
+	return journal.Untouched, cut + "; the counter did not rise", nil
+}

@@ -1,0 +1,300 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"barista/driver"
+	"barista/driver/guard"
+	"barista/machine/journal"
+	"barista/machine/recipe"
+)
+
+// bar is an appliance in memory: 30 s for a product, a counter that rises at its
+// end, a second key while it works cancels.
+type bar struct {
+	mu      sync.Mutex
+	count   int
+	busyTil time.Time
+	cycle   bool // the product that is made counts
+	starts  int
+	stops   int
+
+	noCounter, gone, notReady, deaf, dud bool
+	startErr                             error // what Start returns
+	taken                                bool  // with startErr: it began all the same
+	hangs                                bool  // it never comes to rest
+}
+
+var _ driver.Appliance = (*bar)(nil)
+
+func (a *bar) now() {
+	if a.cycle && !time.Now().Before(a.busyTil) {
+		a.cycle = false
+		if !a.dud {
+			a.count++
+		}
+	}
+}
+
+func (a *bar) do(f func() error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.now()
+	if a.gone {
+		return driver.ErrGone
+	}
+	return f()
+}
+
+func (a *bar) Ready(context.Context) error {
+	return a.do(func() error {
+		if a.notReady {
+			return errors.New("it wants to be rinsed")
+		}
+		return nil
+	})
+}
+
+func (a *bar) Counter(context.Context) (n int, err error) {
+	err = a.do(func() error {
+		if n = a.count; a.noCounter {
+			return driver.ErrNoCounter
+		}
+		return nil
+	})
+	return n, err
+}
+
+func (a *bar) Start(_ context.Context, p driver.Product) error {
+	return a.do(func() error {
+		a.starts++
+		if p.Key != "04" || p.Cycles != 1 {
+			return fmt.Errorf("a strange product: %+v", p)
+		}
+		if (a.startErr == nil || a.taken) && !a.deaf {
+			a.busyTil, a.cycle = time.Now().Add(30*time.Second), true
+		}
+		return a.startErr
+	})
+}
+
+func (a *bar) Busy(context.Context) (busy bool, err error) {
+	err = a.do(func() error { busy = time.Now().Before(a.busyTil) || a.hangs && a.starts > 0; return nil })
+	return busy, err
+}
+
+func (a *bar) Stop(context.Context) error {
+	return a.do(func() error { a.stops++; a.cycle, a.busyTil = false, time.Now(); return nil })
+}
+
+type counterBench struct {
+	*testing.T
+	bar  *bar
+	j    *journal.Journal
+	m    *Machine
+	dir  string
+	stop func()
+}
+
+func setUpBar(t *testing.T, dir string, a *bar) *counterBench {
+	t.Helper()
+	rig, err := guard.New(driver.Rig{Identity: driver.Identity{Kind: "bar", Serial: "7"}, Appliance: a}, guard.Config{Name: "otto"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(filepath.Join(dir, "journal"), "bar 7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(rig, j, Config{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{
+		"small": {Key: "04"}, "large": {Key: "04", Cycles: 2}, "small+milk": {Key: "07", Cycles: 1},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	gctx, gcancel := context.WithCancel(context.Background())
+	wg.Go(func() { rig.Run(gctx) })
+	done := make(chan struct{})
+	go func() { m.Run(ctx); close(done) }()
+	b := &counterBench{T: t, bar: a, j: j, m: m, dir: dir}
+	var once sync.Once
+	b.stop = func() {
+		once.Do(func() {
+			cancel()
+			<-done
+			gcancel()
+			wg.Wait()
+			rig.Close()
+			j.Close()
+		})
+	}
+	t.Cleanup(b.stop)
+	synctest.Wait()
+	return b
+}
+
+func TestAppliance(t *testing.T) {
+	plain := recipe.Drink{Size: "small"}
+	double := recipe.Drink{Size: "large"}
+	for _, c := range []struct {
+		name   string
+		bar    *bar
+		drink  recipe.Drink
+		stop   time.Duration // Stop after so long
+		out    Outcome
+		reason string
+		starts int
+		phase  journal.Phase
+		again  bool // it steps back
+	}{
+		{"made", &bar{count: 41}, plain, 0, journal.Made, "", 1, journal.Ended, false},
+		{"two cycles", &bar{}, double, 0, journal.Made, "", 2, journal.Ended, false},
+		{"not ready", &bar{notReady: true}, plain, 0, journal.Untouched, "it wants to be rinsed", 0, journal.None, true},
+		{"gone", &bar{gone: true}, plain, 0, journal.Untouched, "gone", 0, journal.None, true},
+		{"refused", &bar{startErr: errors.New("locked")}, plain, 0, journal.Untouched, "locked", 1, journal.Ended, true},
+		{"does nothing", &bar{deaf: true}, plain, 0, journal.Untouched, "did nothing", 1, journal.Ended, true},
+		{"an answer lost, it began", &bar{startErr: driver.ErrUncertain, taken: true}, plain, 0, journal.Made, "", 1, journal.Ended, false},
+		{"an answer lost, it didn't", &bar{startErr: driver.ErrUncertain}, plain, 0, journal.Unknown, "not known whether", 1, journal.Ended, true},
+		{"worked, not counted", &bar{dud: true}, plain, 0, journal.Spoiled, "rose by 0 instead of 1", 1, journal.Ended, true},
+		{"no counter", &bar{noCounter: true}, plain, 0, journal.Unknown, "no counter", 1, journal.Ended, false},
+		{"no counter, refused", &bar{noCounter: true, startErr: errors.New("locked")}, plain, 0, journal.Untouched, "locked", 1, journal.Ended, true},
+		{"never at rest", &bar{hangs: true}, plain, 0, journal.Unknown, "does not come to rest", 1, journal.Ended, true},
+		{"stopped", &bar{}, plain, 10 * s, journal.Spoiled, "by Zoe", 1, journal.Ended, false},
+		{"stopped in the second cycle", &bar{}, double, 45 * s, journal.Spoiled, "rose by 1 instead of 2", 2, journal.Ended, false},
+		{"no such product", &bar{}, recipe.Drink{Size: "medium"}, 0, journal.Untouched, `no product for "medium"`, 0, journal.None, false},
+		{"no sugar", &bar{}, recipe.Drink{Size: "small", Sugar: 1}, 0, journal.Untouched, "no sugar", 0, journal.None, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setUpBar(t, t.TempDir(), c.bar)
+				if c.stop > 0 {
+					go func() { time.Sleep(c.stop); b.m.Stop("by Zoe") }()
+				}
+				n := b.m.Beat()
+				began := time.Now()
+				r := b.m.Make(t.Context(), Job{Order: "o1", Epoch: 1, Drink: c.drink, Deadline: time.Now().Add(2 * s)})
+				if r.Outcome != c.out || !strings.Contains(r.Reason, c.reason) || c.reason == "" && r.Reason != "" {
+					t.Errorf("%+v, want %s %q", r, c.out, c.reason)
+				}
+				if c.bar.starts != c.starts {
+					t.Errorf("%d keys pressed, want %d", c.bar.starts, c.starts)
+				}
+				if st := b.j.State(journal.Key{Order: "o1", Epoch: 1}); st.Phase != c.phase || c.phase == journal.Ended && st.Outcome != c.out {
+					t.Errorf("journal: %v", st)
+				}
+				if took := time.Since(began); b.m.Beat()-n < uint64(took/(250*time.Millisecond)) || took > b.m.Longest() {
+					t.Errorf("%d turns in %v", b.m.Beat()-n, took)
+				}
+				after(2 * s)
+				if want := map[bool]string{true: "blocked", false: "ready"}[c.again]; b.m.Status().State != want {
+					t.Errorf("%+v, want %s", b.m.Status(), want)
+				}
+				if c.bar.starts != c.starts {
+					t.Error("a key was pressed afterwards")
+				}
+			})
+		})
+	}
+}
+
+func TestApplianceLateAndEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUpBar(t, t.TempDir(), &bar{})
+		job := Job{Order: "o1", Epoch: 1, Drink: recipe.Drink{Size: "small"}, Deadline: time.Now()}
+		if r := b.m.Make(t.Context(), job); !r.Late || b.bar.starts != 0 {
+			t.Fatalf("%+v", r)
+		}
+		job.Deadline = time.Now().Add(s)
+		if r := b.m.Make(t.Context(), job); r.Outcome != journal.Made || b.bar.starts != 1 {
+			t.Fatalf("%+v", r)
+		}
+		out := make(chan Report, 1)
+		go func() {
+			out <- b.m.Make(context.Background(), Job{Order: "o2", Epoch: 1, Drink: recipe.Drink{Size: "small"}})
+		}()
+		after(5 * s)
+		b.stop()
+		if r := <-out; r.Outcome != journal.Spoiled || b.bar.stops != 1 {
+			t.Errorf("the service ended: %+v, %d stops", r, b.bar.stops)
+		}
+	})
+}
+
+// After a crash the counter tells what came of the start.
+func TestRecoverByCounter(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bar    *bar
+		note   journal.Note
+		out    Outcome
+		failed bool
+	}{
+		{"rose", &bar{count: 42}, journal.Note{Counter: 41}, journal.Made, false},
+		{"did not rise", &bar{count: 41}, journal.Note{Counter: 41}, journal.Untouched, false},
+		{"half", &bar{count: 42}, journal.Note{Counter: 41, Cycles: 2}, journal.Spoiled, false},
+		{"fell", &bar{count: 1}, journal.Note{Counter: 41}, journal.Unknown, false},
+		{"no note", &bar{count: 42}, journal.Note{Counter: -1}, journal.Unknown, false},
+		{"no counter any more", &bar{noCounter: true}, journal.Note{Counter: 41}, journal.Unknown, false},
+		{"still at it", &bar{count: 41, busyTil: time.Now().AddDate(-30, 0, 0), cycle: true}, journal.Note{Counter: 41}, journal.Made, false},
+		{"gone", &bar{gone: true}, journal.Note{Counter: 41}, "", true},
+		{"busy for ever", &bar{hangs: true, starts: 1}, journal.Note{Counter: 41}, "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				j, err := journal.Open(filepath.Join(dir, "journal"), "bar 7")
+				k := journal.Key{Order: "o1", Epoch: 1}
+				if err = errors.Join(err, j.Start(k, c.note), j.Close()); err != nil {
+					t.Fatal(err)
+				}
+				if c.bar.cycle {
+					c.bar.busyTil = time.Now().Add(20 * time.Second)
+				}
+				b := setUpBar(t, dir, c.bar)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				recs, err := b.m.Recover(ctx)
+				if (err != nil) != c.failed {
+					t.Fatalf("%v, %v", recs, err)
+				}
+				st := b.j.State(k)
+				if c.failed {
+					if st.Phase != journal.Started || b.m.Able(recipe.Drink{Size: "small"}) == nil {
+						t.Errorf("not settled, and yet %v", st)
+					}
+					return
+				}
+				if st.Outcome != c.out || len(recs) != 1 || recs[0].Key != k || recs[0].Outcome != c.out {
+					t.Errorf("%v, %+v, want %s", st, recs, c.out)
+				}
+				if c.bar.starts > 1 || slices.Contains([]string{"gone"}, c.name) {
+					t.Error("a key was pressed")
+				}
+			})
+		})
+	}
+}
+
+func TestApplianceNeedsProducts(t *testing.T) {
+	rig, err := guard.New(driver.Rig{Appliance: &bar{}}, guard.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rig.Close()
+	_, err = New(rig, nil, Config{Name: "otto", Cup: CupAttended})
+	_, err2 := New(rig, nil, Config{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{"small": {Cycles: 9}}})
+	if err == nil || err2 == nil {
+		t.Errorf("%v, %v", err, err2)
+	}
+}

@@ -1,0 +1,156 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"barista/driver"
+	"barista/machine/recipe"
+)
+
+// await is somebody waiting for a cup.
+type await struct {
+	ctx    context.Context
+	order  string
+	pulsed bool
+	done   chan error
+}
+
+// AwaitCup waits until a cup is confirmed for this order, or ctx ends, which
+// carries the patience (two minutes in a shop). One at a time. With a dispenser
+// it drops one cup. A *NotAble says that the machine can't go on waiting.
+func (m *Machine) AwaitCup(ctx context.Context, order string) error {
+	w := &await{ctx: ctx, order: order, done: make(chan error, 1)}
+	busy := false
+	if err := m.call(ctx, func() {
+		if busy = m.await != nil; !busy {
+			m.await = w
+		}
+		if m.pressed != order {
+			m.pressed = ""
+		}
+	}); err != nil {
+		return fmt.Errorf("no cup for %s: %w", order, err)
+	}
+	if busy {
+		return errors.New("somebody else waits for a cup here")
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		// The loop must have forgotten it before the next one comes.
+		_ = m.call(context.Background(), func() {
+			if m.await == w {
+				m.await = nil
+			}
+		})
+		select {
+		case err := <-w.done: // it came at the last moment
+			return err
+		default:
+		}
+		return fmt.Errorf("no cup for %s: %w", order, context.Cause(ctx))
+	}
+}
+
+// CupThere is a customer's word, for exactly this order, that the cup stands
+// under the machine (cup: page). It counts for one attempt.
+func (m *Machine) CupThere(order string) error {
+	var err error
+	if e := m.callNow(func() {
+		switch {
+		case m.cfg.Cup != CupPage:
+			err = fmt.Errorf("this machine knows its cups by %q, not by a button", m.cfg.Cup)
+		case m.await == nil || m.await.order != order:
+			err = fmt.Errorf("%s is not waiting for a cup here", order)
+		default:
+			m.pressed = order
+		}
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+// gate reports whether a cup is confirmed for the order.
+func (m *Machine) gate(order string, r readings) bool {
+	switch m.cfg.Cup {
+	case CupSensor, CupDispenser:
+		x := r[driver.Cup]
+		return x.good() && x.Yes() && !m.usedCup()
+	case CupPage:
+		return m.pressed == order
+	}
+	return m.cfg.Cup == CupAttended
+}
+
+// usedCup reports that the cup of an earlier drink was not seen taken. A start
+// that came too late has put nothing into its cup.
+func (m *Machine) usedCup() bool {
+	k, used := m.j.CupStands()
+	return used && (m.late == nil || *m.late != k)
+}
+
+// cupNote says what the machine wants of a person.
+func (m *Machine) cupNote(r readings) string {
+	switch {
+	case m.cfg.Cup == CupPage:
+		return "waits for the customer to say that the cup is there"
+	case m.usedCup() && !r.no(driver.Cup):
+		return "the cup of an earlier drink still stands there: take it away"
+	case m.cfg.Cup == CupDispenser && m.await != nil && m.await.pulsed:
+		return "the dispenser gave no cup: put one there"
+	}
+	return "no cup stands there: put one there"
+}
+
+// cups follows the cups with every look. A cup under which a drink was begun
+// counts as used until the place was seen empty; that is in the journal, so a
+// restart does not take it for a fresh one.
+func (m *Machine) cups(r readings) {
+	if m.usedCup() && m.sees() && m.drink == nil && r.no(driver.Cup) {
+		if err := m.j.CupTaken(); err != nil {
+			m.fail(&failure{Record, err.Error()})
+		}
+	}
+	w := m.await
+	if w == nil {
+		return
+	}
+	why := m.trouble()
+	if f := m.holding(time.Now()); f != nil {
+		why = f.reason()
+	}
+	switch {
+	case why != "":
+		w.done <- &NotAble{why, true}
+		m.await = nil
+	case m.pulse == nil && m.gate(w.order, r):
+		w.done <- nil
+		m.await = nil
+	case m.cfg.Cup == CupDispenser && !w.pulsed && m.pulse == nil && r.no(driver.Cup) && !r.no(driver.Door):
+		w.pulsed = true
+		on := m.scaled(m.cfg.CupPulse, time.Millisecond)
+		m.pulse = &walk{start: time.Now(), tl: recipe.Timeline{
+			{Kind: recipe.On, Part: driver.Cups, AtMost: min(on+200*time.Millisecond, m.rig.MaxOn(driver.Cups))},
+			{Kind: recipe.Off, Part: driver.Cups, At: on},
+		}}
+	}
+}
+
+// drop does what is due of a dispenser's pulse.
+func (m *Machine) drop() time.Duration {
+	next, done, f := m.advance(m.pulse, m.mayBegin)
+	switch {
+	case f != nil:
+		m.fail(f)
+		return 0
+	case done:
+		m.pulse = nil
+		return 0
+	}
+	return next
+}

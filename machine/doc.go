@@ -1,0 +1,36 @@
+// Package machine is one coffee machine: the owner loop that walks a drink's
+// timeline, its states, interlocks and faults. fleet says what to make, machine
+// says how, a driver says by which wire.
+//
+// # What it promises
+//
+//   - One goroutine owns the metal: Run. Everybody else hands it a job and waits
+//     for the Report. Every "on" goes through package guard with a bound.
+//   - Nothing moves before the journal's start is on disk, nothing moves when
+//     the job's deadline has passed, and an attempt that the journal knows is
+//     never begun again.
+//   - A Report is made (poured to completion, everything seen off, nothing
+//     doubted), untouched (grinder, pump, milk and sugar never went on) or
+//     spoiled (anything else). Only an appliance without proof, and a crash, can
+//     leave unknown.
+//   - No drink starts before a cup was confirmed there, and none after a drink
+//     before that cup was taken; over a restart too.
+//   - A sensor that the drink needs and that can't say is a fault, never a
+//     default. What compares readings with expectation (verifier) is not the
+//     code that pours, and asks the guard, not that code, what is on.
+//   - Every fault is a row of Faults: how it is seen, what is done, what becomes
+//     of the drink, who may mend it, what people are told.
+//
+// # Who starts and stops it
+//
+// The order of a start: journal, guard.New, New, the guard's Run, Run, Recover.
+// Of a stop: the worker, then Run, then the guard's Run, then the journal. Run
+// returns when every output is off; a drink in hand is cut and spoiled, so stop
+// whoever hands out jobs first.
+//
+// # What it must never do
+//
+// Know an order's claim, queue or customer; touch an output but through the
+// guard; wait for a network or for a person while anything is on; take a limit
+// from a message.
+package machine

@@ -1,0 +1,119 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// file is what the journal needs of an open file.
+type file interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// disk is the folder of a journal. Tests put one in whose n-th write or fsync
+// fails.
+type disk interface {
+	// create makes an empty file, or empties it.
+	create(path string) (file, error)
+	// extend opens a file for writing at its end, which is cut to size first.
+	extend(path string, size int64) (file, error)
+	// syncDir makes names in the folder durable.
+	syncDir(dir string) error
+}
+
+type realDisk struct{}
+
+func (realDisk) create(path string) (file, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+func (realDisk) extend(path string, size int64) (file, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && st.Size() != size {
+		if err = f.Truncate(size); err == nil {
+			err = f.Sync()
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (realDisk) syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// lock takes the journal for this process. The lock stands on a file beside the
+// journal, because the journal itself is replaced by compaction, and a lock
+// belongs to a file and not to its name.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// replace puts a new file with these bytes in the place of path, or leaves the
+// old one untouched.
+func replace(d disk, path string, b []byte) error {
+	next := path + ".new"
+	f, err := d.create(next)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	return d.syncDir(filepath.Dir(path))
+}
+
+// keepAside gives the file a second name, journal.damaged-N, under which it
+// stays when path is replaced. No moment has neither.
+func keepAside(path string) (string, error) {
+	for n := 1; ; n++ {
+		aside := fmt.Sprintf("%s.damaged-%d", path, n)
+		err := os.Link(path, aside)
+		if err == nil {
+			return aside, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		// A crash between this and the replacing leaves the same file there.
+		a, errA := os.Stat(aside)
+		b, errB := os.Stat(path)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			return aside, nil
+		}
+	}
+}

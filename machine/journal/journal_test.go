@@ -1,0 +1,696 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const hw = "mock m1 0001"
+
+var (
+	k1 = Key{"01JD0000000000000000000001", 1}
+	k2 = Key{"01JD0000000000000000000002", 1}
+	k3 = Key{"01JD0000000000000000000003", 2}
+	k4 = Key{"01JD0000000000000000000004", 1}
+
+	noTime = cmpopts.IgnoreFields(Record{}, "At")
+)
+
+func mustOpen(t testing.TB, path string) *Journal {
+	t.Helper()
+	j, err := Open(path, hw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+func ok(t testing.TB, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// sample writes a journal with every kind of record: k1 confirmed, k2 ended, k3
+// started with a counter, k4 untouched.
+func sample(t testing.TB) string {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := mustOpen(t, path)
+	ok(t,
+		j.Start(k1, Note{Counter: -1, What: "small"}),
+		j.End(k1, Made, ""),
+		j.Confirm(k1),
+		j.CupTaken(),
+		j.Start(k2, Note{Counter: -1, What: "large"}),
+		j.End(k2, Spoiled, "no water came"),
+		j.Start(k4, Note{Counter: -1}),
+		j.End(k4, Untouched, "stopped"),
+		j.Start(k3, Note{Counter: 41, Cycles: 2, What: "two cycles"}),
+		j.Close())
+	return path
+}
+
+// view is everything that a journal says.
+type view struct {
+	States            map[string]State
+	Open, Unconfirmed []Record
+	Cup               Key
+	Damaged           string
+}
+
+func look(j *Journal) view {
+	v := view{States: map[string]State{}, Open: j.Open(), Unconfirmed: j.Unconfirmed()}
+	for _, k := range []Key{k1, k2, k3, k4} {
+		v.States[k.String()] = j.State(k)
+	}
+	v.Cup, _ = j.CupStands()
+	v.Damaged, _ = j.Damaged()
+	return v
+}
+
+func TestLife(t *testing.T) {
+	path := sample(t)
+	j := mustOpen(t, path)
+	want := view{
+		States: map[string]State{
+			k1.String(): {Confirmed, Made, ""},
+			k2.String(): {Ended, Spoiled, "no water came"},
+			k3.String(): {Started, "", ""},
+			k4.String(): {Ended, Untouched, "stopped"},
+		},
+		Open: []Record{{Key: k3, Note: Note{41, 2, "two cycles"}}},
+		Unconfirmed: []Record{
+			{Key: k2, Note: Note{-1, 0, "large"}, Ended: true, Outcome: Spoiled, Reason: "no water came"},
+			{Key: k4, Note: Note{-1, 0, ""}, Ended: true, Outcome: Untouched, Reason: "stopped"},
+		},
+		Cup: k3,
+	}
+	if d := cmp.Diff(want, look(j), noTime); d != "" {
+		t.Error(d)
+	}
+	if j.Open()[0].At.IsZero() {
+		t.Error("the start's time is lost")
+	}
+	if j.Confirm(k3) == nil {
+		t.Error("confirmed a start without end")
+	}
+	for name, c := range map[string]struct{ got, want error }{
+		"start again":        {j.Start(k3, Note{}), ErrTwice},
+		"start of an end":    {j.Start(k1, Note{}), ErrTwice},
+		"same end again":     {j.End(k1, Made, ""), nil},
+		"another end":        {j.End(k1, Spoiled, ""), ErrNotStarted},
+		"end of nothing":     {j.End(Key{"x", 1}, Made, ""), ErrNotStarted},
+		"confirm again":      {j.Confirm(k1), nil},
+		"untouched, its cup": {j.End(k3, Untouched, ""), nil},
+	} {
+		if !errors.Is(c.got, c.want) {
+			t.Errorf("%s: %v, want %v", name, c.got, c.want)
+		}
+	}
+	if err := j.Confirm(Key{"x", 1}); err != nil || j.State(Key{"x", 1}).Phase != None {
+		t.Errorf("confirmed what never was: %v", err)
+	}
+	if cup, there := j.CupStands(); !there || cup != k2 {
+		t.Errorf("nothing came into the last cup, so the one before counts; got %v %v", cup, there)
+	}
+	ok(t, j.Close(), j.Close())
+	if err := j.Start(Key{"y", 1}, Note{}); !errors.Is(err, ErrBroken) {
+		t.Errorf("after close: %v", err)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	dir := t.TempDir()
+	a, b := mustOpen(t, filepath.Join(dir, "a")), mustOpen(t, filepath.Join(dir, "b"))
+	if a.ID() == b.ID() || len(a.ID()) < 20 {
+		t.Errorf("ids %q and %q", a.ID(), b.ID())
+	}
+	id := a.ID()
+	ok(t, a.Close())
+	if c := mustOpen(t, a.Path()); c.ID() != id || c.Hardware() != hw {
+		t.Errorf("the id changed from %q to %q", id, c.ID())
+	}
+}
+
+func TestOneOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := mustOpen(t, path)
+	if _, err := Open(path, hw); !errors.Is(err, ErrLocked) {
+		t.Fatalf("second open: %v", err)
+	}
+	ok(t, j.Start(k1, Note{}), j.Close())
+	mustOpen(t, path)
+	if _, err := Open(filepath.Join(t.TempDir(), "no", "journal"), hw); err == nil {
+		t.Error("opened in a folder that isn't there")
+	}
+}
+
+// A power cut at any byte leaves what was written before it.
+func TestCutAtEveryByte(t *testing.T) {
+	b, err := os.ReadFile(sample(t))
+	ok(t, err)
+	head, _, _, err := decode(b, func(payload) {})
+	ok(t, err)
+	_, first, _ := decodeHeader(b)
+	history := prefixes(t, b)
+	path := filepath.Join(t.TempDir(), "journal")
+	for cut := 0; cut <= len(b); cut++ {
+		for _, zeros := range []int{0, 3, 900} {
+			ok(t, os.WriteFile(path, append(b[:cut:cut], make([]byte, zeros)...), 0o600))
+			j, err := openFast(path)
+			ok(t, err)
+			got, again := look(j), j.Start(Key{"next", 1}, Note{})
+			if cut < first || cut == 0 {
+				// Files are made whole under another name, so no power cut leaves
+				// half a header.
+				if got.Damaged == "" || j.ID() == head.ID || again == nil {
+					t.Fatalf("cut at %d of the header: %+v, start: %v", cut, got, again)
+				}
+			} else {
+				want := 0
+				for want < len(history)-1 && history[want+1].end <= cut {
+					want++
+				}
+				if d := cmp.Diff(history[want].view, got, noTime); d != "" || again != nil || j.ID() != head.ID {
+					t.Fatalf("cut at %d + %d zeros, start: %v: %s", cut, zeros, again, d)
+				}
+			}
+			ok(t, j.Close())
+			if j, err = openFast(path); err != nil || cut >= first && j.State(Key{"next", 1}).Phase != Started {
+				t.Fatalf("cut at %d: the record after it is lost: %v", cut, err)
+			}
+			ok(t, j.Close())
+			clean(t, path)
+		}
+	}
+}
+
+// fast is a disk that counts its fsyncs and does none, for tests of what is read.
+type fast struct {
+	disk
+	syncs *int
+}
+
+type fastFile struct {
+	file
+	syncs *int
+}
+
+func (d fast) wrap(f file, err error) (file, error) { return fastFile{f, d.syncs}, err }
+
+func (d fast) create(p string) (file, error)             { return d.wrap(d.disk.create(p)) }
+func (d fast) extend(p string, size int64) (file, error) { return d.wrap(d.disk.extend(p, size)) }
+func (d fast) syncDir(string) error                      { *d.syncs++; return nil }
+func (f fastFile) Sync() error                           { *f.syncs++; return nil }
+
+func openFast(path string) (*Journal, error) { return open(fast{realDisk{}, new(int)}, path, hw) }
+
+// One fsync for a start and one for an end, before they return; none for what
+// costs only a repetition. File and folder are synced when it is made.
+func TestSyncs(t *testing.T) {
+	n := 0
+	j, err := open(fast{realDisk{}, &n}, filepath.Join(t.TempDir(), "journal"), hw)
+	ok(t, err)
+	defer j.Close()
+	var got []int
+	for _, f := range []func() error{
+		func() error { return nil },
+		func() error { return j.Start(k1, Note{}) },
+		func() error { return j.End(k1, Made, "") },
+		func() error { return j.Confirm(k1) },
+		j.CupTaken,
+	} {
+		ok(t, f())
+		got = append(got, n)
+		n = 0
+	}
+	if d := cmp.Diff([]int{2, 1, 1, 0, 0}, got); d != "" {
+		t.Errorf("fsyncs of open, start, end, confirm, cup taken: %s", d)
+	}
+}
+
+type past struct {
+	end  int
+	view view
+}
+
+// prefixes gives what a journal says after each of its records.
+func prefixes(t testing.TB, b []byte) []past {
+	x := newIndex()
+	h, at, err := decodeHeader(b)
+	ok(t, err)
+	out := []past{{at, look(&Journal{x: x})}}
+	for seq := uint64(1); at < len(b); seq++ {
+		p, n, good := next(h.ID, seq, b[at:])
+		if !good {
+			t.Fatal("the sample is no good")
+		}
+		x.apply(p)
+		x.open = append([]Record(nil), x.open...)
+		at += n
+		out = append(out, past{at, look(&Journal{x: x})})
+	}
+	return out
+}
+
+func clean(t testing.TB, path string) {
+	files, err := filepath.Glob(path + "*")
+	ok(t, err)
+	for _, f := range files {
+		ok(t, os.Remove(f))
+	}
+}
+
+// A flipped bit is never read as something else: the journal is set aside,
+// nothing starts, and a person's word is needed.
+func TestFlipEveryBit(t *testing.T) {
+	b, err := os.ReadFile(sample(t))
+	ok(t, err)
+	head, _, _, err := decode(b, func(payload) {})
+	ok(t, err)
+	path := filepath.Join(t.TempDir(), "journal")
+	for bit := range len(b) * 8 {
+		bad := bytes.Clone(b)
+		bad[bit/8] ^= 1 << (bit % 8)
+		ok(t, os.WriteFile(path, bad, 0o600))
+		j, err := openFast(path)
+		ok(t, err)
+		why, damaged := j.Damaged()
+		if !damaged || j.ID() == head.ID || j.State(k1).Phase != None || len(j.Open())+len(j.Unconfirmed()) > 0 {
+			t.Fatalf("bit %d of byte %d: damaged %v (%s), %v", bit%8, bit/8, damaged, why, look(j))
+		}
+		if err := j.Start(k4, Note{}); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("bit %d: started all the same: %v", bit, err)
+		}
+		ok(t, j.Close())
+		if kept, err := os.ReadFile(path + ".damaged-1"); err != nil || !bytes.Equal(kept, bad) {
+			t.Fatalf("bit %d: the damaged file was not kept: %v", bit, err)
+		}
+		clean(t, path)
+	}
+}
+
+// Records lost, doubled or swapped in the middle are damage too.
+func TestWrongSequence(t *testing.T) {
+	b, err := os.ReadFile(sample(t))
+	ok(t, err)
+	var ends []int
+	for _, p := range prefixes(t, b) {
+		ends = append(ends, p.end)
+	}
+	path := filepath.Join(t.TempDir(), "journal")
+	for name, bad := range map[string][]byte{
+		"lost":              append(b[:ends[1]:ends[1]], b[ends[2]:]...),
+		"doubled":           append(b[:ends[2]:ends[2]], b[ends[1]:]...),
+		"doubled at end":    append(b[:len(b):len(b)], b[ends[len(ends)-2]:]...),
+		"zeros in it":       append(append(b[:ends[2]:ends[2]], make([]byte, 64)...), b[ends[2]:]...),
+		"hole, torn end":    append(append(b[:ends[2]:ends[2]], make([]byte, ends[3]-ends[2])...), b[ends[3]:len(b)-5]...),
+		"of another one":    append(b[:ends[0]:ends[0]], other(t)...),
+		"text behind it":    append(b[:len(b):len(b)], "and so on, for longer than a header\n"...),
+		"not a journal":     []byte("hello\n"),
+		"empty":             {},
+		"a version of zero": append([]byte("barista\x00"), b[8:]...),
+	} {
+		ok(t, os.WriteFile(path, bad, 0o600))
+		j, err := Open(path, hw)
+		ok(t, err)
+		if why, damaged := j.Damaged(); !damaged {
+			t.Errorf("%s: not seen", name)
+		} else if !strings.Contains(why, "journal.damaged-1") {
+			t.Errorf("%s: %q does not say where the file went", name, why)
+		}
+		ok(t, j.Close())
+		clean(t, path)
+	}
+}
+
+// other gives the records of another journal.
+func other(t testing.TB) []byte {
+	b, err := os.ReadFile(sample(t))
+	ok(t, err)
+	_, at, err := decodeHeader(b)
+	ok(t, err)
+	return b[at:]
+}
+
+func TestAcceptDamage(t *testing.T) {
+	path := sample(t)
+	ok(t, os.WriteFile(path, []byte("scratched\n"), 0o600))
+	j := mustOpen(t, path)
+	id := j.ID()
+	ok(t, j.Close())
+	j = mustOpen(t, path) // it stays damaged over a restart, and is not set aside twice
+	if _, damaged := j.Damaged(); !damaged || j.ID() != id {
+		t.Fatal("a restart accepted the damage")
+	}
+	if j.AcceptDamage("", "why") == nil || j.AcceptDamage("zoe", " ") == nil {
+		t.Error("accepted without name or reason")
+	}
+	ok(t, j.AcceptDamage("zoe", "looked at the machine"), j.AcceptDamage("zoe", "again"), j.Start(k1, Note{}), j.Close())
+	j = mustOpen(t, path)
+	if why, damaged := j.Damaged(); damaged || j.State(k1).Phase != Started {
+		t.Errorf("accepted, and then: %q, %v", why, j.State(k1))
+	}
+	aside, _ := filepath.Glob(path + ".damaged-*")
+	if len(aside) != 1 {
+		t.Errorf("kept aside: %v", aside)
+	}
+	ok(t, j.Close(), os.WriteFile(path, []byte("again\n"), 0o600))
+	mustOpen(t, path)
+	if aside, _ = filepath.Glob(path + ".damaged-*"); len(aside) != 2 {
+		t.Errorf("the second damaged file: %v", aside)
+	}
+}
+
+func TestOtherHardware(t *testing.T) {
+	path := sample(t)
+	j, err := Open(path, "mock m1 0002")
+	ok(t, err)
+	defer j.Close()
+	why, damaged := j.Damaged()
+	if !damaged || !strings.Contains(why, "0001") || !strings.Contains(why, "0002") || j.Hardware() != "mock m1 0002" {
+		t.Errorf("%v %q", damaged, why)
+	}
+}
+
+func TestLaterVersion(t *testing.T) {
+	b, err := os.ReadFile(sample(t))
+	ok(t, err)
+	h := header{"x", hw}.encode()
+	h[7] = 2
+	crc := sumOf(h[:len(h)-4])
+	copy(h[len(h)-4:], crc)
+	path := filepath.Join(t.TempDir(), "journal")
+	file := append(h, b...)
+	ok(t, os.WriteFile(path, file, 0o600))
+	if _, err := Open(path, hw); !errors.Is(err, errVersion) {
+		t.Fatal(err)
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, file) {
+		t.Error("it was touched")
+	}
+}
+
+// failing strikes the n-th operation of the disk, with half of a write done.
+type failing struct {
+	disk
+	at, n int
+	cut   bool // a power cut: from then on nothing works
+}
+
+var errDisk = errors.New("input/output error")
+
+func (d *failing) op() error {
+	if d.n++; d.n == d.at || d.cut && d.n > d.at {
+		return errDisk
+	}
+	return nil
+}
+
+type failingFile struct {
+	file
+	d *failing
+}
+
+func (d *failing) wrap(f file, err error) (file, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := d.op(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return failingFile{f, d}, nil
+}
+
+func (d *failing) create(p string) (file, error)             { return d.wrap(d.disk.create(p)) }
+func (d *failing) extend(p string, size int64) (file, error) { return d.wrap(d.disk.extend(p, size)) }
+func (d *failing) syncDir(dir string) error                  { return errors.Join(d.op(), d.disk.syncDir(dir)) }
+
+func (f failingFile) Write(b []byte) (int, error) {
+	if err := f.d.op(); err != nil {
+		n, _ := f.file.Write(b[:len(b)/2])
+		return n, err
+	}
+	return f.file.Write(b)
+}
+
+func (f failingFile) Sync() error { return errors.Join(f.d.op(), f.file.Sync()) }
+
+// The n-th operation fails, for every n: what was said to be written is there
+// after opening anew, nothing is tried again, and nothing is invented.
+func TestEveryOperationFails(t *testing.T) {
+	for n := 1; ; n++ {
+		path := filepath.Join(t.TempDir(), "journal")
+		d := &failing{disk: realDisk{}, at: n}
+		said := map[Key]Phase{}
+		asked := map[Key]bool{}
+		j, err := open(d, path, hw)
+		if err == nil {
+			broken := false
+			step := func(k Key, p Phase, err error) {
+				switch {
+				case err == nil && broken:
+					t.Fatalf("n=%d: %v %s worked after an error", n, k, p)
+				case err == nil:
+					said[k] = p
+				default:
+					broken = true
+					if !errors.Is(err, ErrBroken) || j.Broken() == nil {
+						t.Fatalf("n=%d: %v", n, err)
+					}
+				}
+			}
+			for i := range 3 {
+				k := Key{fmt.Sprint("order", i), 1}
+				asked[k] = true
+				step(k, Started, j.Start(k, Note{Counter: -1}))
+				if !broken {
+					step(k, Ended, j.End(k, Made, ""))
+				}
+				if !broken {
+					step(k, Confirmed, j.Confirm(k))
+				}
+			}
+			j.Close()
+		}
+		again, err := Open(path, hw)
+		ok(t, err)
+		rank := map[Phase]int{None: 0, Started: 1, Ended: 2, Confirmed: 3}
+		for k := range asked {
+			if got := again.State(k); rank[got.Phase] < rank[said[k]] || rank[got.Phase] > rank[said[k]]+1 {
+				t.Fatalf("n=%d: %v is %v, said was %q", n, k, got, said[k])
+			}
+		}
+		if why, damaged := again.Damaged(); damaged {
+			t.Fatalf("n=%d: %s", n, why)
+		}
+		ok(t, again.Close())
+		if d.n < n {
+			if n < 10 {
+				t.Fatalf("only %d operations were struck", n-1)
+			}
+			return
+		}
+	}
+}
+
+// big fills a journal with confirmed drinks, quickly.
+func big(t testing.TB, path string, drinks int) (header, []Key) {
+	h := header{"bigjournal", hw}
+	var keys []Key
+	var all []payload
+	open := Key{"open", 1}
+	all = append(all, payload{Do: doStart, Order: open.Order, Epoch: 1, What: "left open long ago"})
+	ended := Key{"ended", 1}
+	all = append(all, payload{Do: doStart, Order: ended.Order, Epoch: 1}, payload{Do: doEnd, Order: ended.Order, Epoch: 1, Outcome: Spoiled, Reason: "jam"})
+	for i := range drinks {
+		k := Key{fmt.Sprintf("01JD%022d", i), 1}
+		keys = append(keys, k)
+		all = append(all, payload{Do: doStart, Order: k.Order, Epoch: 1, At: stamp()},
+			payload{Do: doEnd, Order: k.Order, Epoch: 1, Outcome: Made},
+			payload{Do: doConfirm, Order: k.Order, Epoch: 1})
+	}
+	b, _, err := assemble(h, all)
+	ok(t, err)
+	ok(t, os.WriteFile(path, b, 0o600))
+	return h, keys
+}
+
+func TestCompaction(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	h, keys := big(t, path, keep+500)
+	before, err := os.Stat(path)
+	ok(t, err)
+	for round := range 3 {
+		j := mustOpen(t, path)
+		if j.ID() != h.ID {
+			t.Fatal("compaction changed the id")
+		}
+		for i, k := range keys {
+			want := State{Confirmed, Made, ""}
+			// The two open ones came first, so all of the last 10,000 are drinks.
+			if i < 500 {
+				want = State{Phase: None}
+			}
+			if got := j.State(k); got != want {
+				t.Fatalf("round %d: drink %d is %v, want %v", round, i, got, want)
+			}
+		}
+		if d := cmp.Diff([]Record{{Key: Key{"open", 1}, Note: Note{-1, 0, "left open long ago"}}}, j.Open(), noTime); d != "" {
+			t.Error(d)
+		}
+		if u := j.Unconfirmed(); len(u) != 1 || u[0].Reason != "jam" {
+			t.Errorf("unconfirmed: %v", u)
+		}
+		if cup, _ := j.CupStands(); cup != keys[len(keys)-1] {
+			t.Errorf("round %d: the cup of %v, want the last one", round, cup)
+		}
+		if round == 0 { // too little to compact again
+			k := Key{"new", 1}
+			ok(t, j.Start(k, Note{Counter: -1}), j.End(k, Untouched, "no"), j.Confirm(k))
+		}
+		ok(t, j.Close())
+	}
+	after, err := os.Stat(path)
+	ok(t, err)
+	if after.Size() > before.Size()/2 {
+		t.Errorf("%d bytes of %d are left", after.Size(), before.Size())
+	}
+}
+
+// Compaction that fails at any operation leaves the old file or the new one.
+func TestCompactionFails(t *testing.T) {
+	for n := 1; ; n++ {
+		path := filepath.Join(t.TempDir(), "journal")
+		_, keys := big(t, path, 4000)
+		d := &failing{disk: realDisk{}, at: n, cut: true}
+		j, err := open(d, path, hw)
+		if err == nil {
+			j.Close()
+		}
+		j = mustOpen(t, path)
+		if _, damaged := j.Damaged(); damaged || j.State(keys[0]).Phase != Confirmed || len(j.Open()) != 1 || len(j.Unconfirmed()) != 1 {
+			t.Fatalf("n=%d: %v, %v", n, j.Open(), j.Unconfirmed())
+		}
+		if d.n < n {
+			return
+		}
+	}
+}
+
+// Reading the same records twice is reading them once; and compaction says the
+// same as what it was made of.
+func TestReplayTwice(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		keys := []Key{k1, k2, k3, {"other", 7}}
+		var all []payload
+		x := newIndex()
+		for range rapid.IntRange(0, 40).Draw(r, "n") {
+			k := rapid.SampledFrom(keys).Draw(r, "key")
+			p := payload{Order: k.Order, Epoch: k.Epoch}
+			p.Do = rapid.SampledFrom([]string{doStart, doEnd, doConfirm, doTaken}).Draw(r, "do")
+			if p.Do == doEnd {
+				p.Outcome = rapid.SampledFrom([]Outcome{Made, Spoiled, Untouched, Unknown}).Draw(r, "out")
+			}
+			// Only what an open journal would write.
+			switch s := x.state(k).Phase; {
+			case p.Do == doStart && s != None, p.Do == doEnd && s != Started, p.Do == doConfirm && s != Ended, p.Do == doTaken && x.dirty != k:
+				continue
+			}
+			all = append(all, p)
+			x.apply(p)
+		}
+		twice, small := newIndex(), newIndex()
+		for range 2 {
+			for _, p := range all {
+				twice.apply(p)
+			}
+		}
+		for range 2 {
+			for _, p := range x.compact(100) {
+				small.apply(p)
+			}
+		}
+		see := func(x *index) view { return look(&Journal{x: x}) }
+		if d := cmp.Diff(see(x), see(twice)); d != "" {
+			r.Fatalf("twice: %s", d)
+		}
+		if d := cmp.Diff(see(x), see(small)); d != "" {
+			r.Fatalf("compacted: %s", d)
+		}
+	})
+}
+
+// Whatever the bytes: no panic, bounded memory, and every record that is read
+// was written under this journal's check sum.
+func FuzzDecode(f *testing.F) {
+	b, err := os.ReadFile(sample(f))
+	ok(f, err)
+	f.Add(b)
+	f.Add(b[:len(b)-9])
+	f.Add(append(bytes.Clone(b), make([]byte, 100)...))
+	f.Add(append(header{"x", hw}.encode(), 0, 0, 0x3f, 0xff))
+	f.Add([]byte(magic + "\x01\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 64<<10 {
+			return
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		n := 0
+		h, seq, good, err := decode(b, func(payload) { n++ })
+		runtime.ReadMemStats(&after)
+		if used, most := after.TotalAlloc-before.TotalAlloc, uint64(1+len(b)/4096)<<20; used > most {
+			t.Errorf("%d bytes for an input of %d", used, len(b))
+		}
+		if good > len(b) || uint64(n) != seq {
+			t.Fatalf("good up to %d of %d, %d records, sequence %d", good, len(b), n, seq)
+		}
+		if err != nil {
+			return
+		}
+		// What is good, alone, reads the same.
+		var m int
+		if _, s, g, err := decode(b[:good], func(payload) { m++ }); err != nil || s != seq || g != good || m != n {
+			t.Fatalf("the good part of %q reads differently: %d %d %v", h.ID, s, g, err)
+		}
+	})
+}
+
+func TestTextIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j := mustOpen(t, path)
+	long := strings.Repeat("\x00", 100_000)
+	ok(t, j.Start(k1, Note{What: long}), j.End(k1, Spoiled, long), j.Close())
+	if s := mustOpen(t, path).State(k1); s.Phase != Ended || len(s.Reason) > maxText {
+		t.Errorf("%v, %d bytes", s.Phase, len(s.Reason))
+	}
+	j = mustOpen(t, filepath.Join(t.TempDir(), "journal"))
+	if err := j.Start(Key{strings.Repeat("x", maxPayload), 1}, Note{}); err == nil || j.Broken() != nil {
+		t.Errorf("a key without end: %v, broken: %v", err, j.Broken())
+	}
+}
+
+func sumOf(b []byte) []byte {
+	c := crc32.Checksum(b, castagnoli)
+	return []byte{byte(c >> 24), byte(c >> 16), byte(c >> 8), byte(c)}
+}

@@ -1,0 +1,185 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"barista/driver"
+	"barista/machine/journal"
+)
+
+const (
+	// busyTick is how often the loop looks while something is made: the reaction
+	// to a sensor takes at most this and the switching.
+	busyTick = 20 * time.Millisecond
+	// cupTick is how often it looks for a cup. Nobody swaps cups faster.
+	cupTick = 200 * time.Millisecond
+	// idleTick is the pulse of a machine at rest.
+	idleTick = time.Second
+)
+
+// Run is the owner loop. It returns when ctx has ended and every output is off;
+// a drink in hand is cut: spoiled, or untouched if nothing was used. The error
+// says what could not be switched off or recorded. Once in the life of a
+// Machine, inside the guard's Run.
+func (m *Machine) Run(ctx context.Context) error {
+	if !m.started.CompareAndSwap(false, true) {
+		return errors.New("the machine ran already")
+	}
+	defer close(m.ended)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	tripped := m.rig.Tripped()
+	for {
+		select {
+		case <-ctx.Done():
+			return m.end()
+		case f := <-m.calls:
+			f()
+		case c := <-m.cooked:
+			m.served(c)
+		case <-timer.C:
+		case <-tripped:
+			tripped = nil // one look is enough; Latched says the rest
+		}
+		next := m.turn()
+		if _, latched := m.rig.Latched(); !latched {
+			tripped = m.rig.Tripped()
+		}
+		timer.Reset(next)
+	}
+}
+
+// turn looks once and does what is due. It tells when the next look is due.
+func (m *Machine) turn() time.Duration {
+	defer m.beat.Add(1)
+	if m.await != nil && m.await.ctx.Err() != nil {
+		m.await = nil // whoever waited knows
+	}
+	r := m.read()
+	now := time.Now()
+	m.rig.Renew()
+	if f := m.ver.look(now, m.rig.OnNow(), r, m.drink != nil, m.sees()); f != nil {
+		m.fail(f)
+	} else if l, latched := m.rig.Latched(); latched && (m.drink != nil || m.pulse != nil) {
+		m.fail(&failure{Guard, l.Cause})
+	}
+	next := idleTick
+	switch {
+	case m.drink == nil:
+	case m.drink.walk != nil:
+		next = min(next, m.pour())
+	default:
+		next = min(next, cupTick) // an appliance works; the loop must show that it lives
+	}
+	m.cups(r)
+	if m.pulse != nil {
+		next = min(next, m.drop())
+	}
+	if m.await != nil || m.sees() && m.usedCup() {
+		next = min(next, m.scaled(cupTick, busyTick))
+	}
+	m.publish(r)
+	return next
+}
+
+// fail is the one way that a fault takes: everything off, then who may mend it,
+// then the drink's end.
+func (m *Machine) fail(f *failure) {
+	row := f.row()
+	_, latched := m.rig.Latched()
+	if latched && m.drink == nil && m.pulse == nil && len(m.rig.OnNow()) == 0 {
+		return // said before, and done
+	}
+	if m.drink != nil && m.drink.cancelled {
+		return // an appliance, on its way to rest
+	}
+	switch row.Mend {
+	case Clear:
+		m.rig.Trip(f.reason())
+	case Restart:
+		m.broken = f
+	case Again:
+		_ = m.rig.AllOff()
+		if m.strikes++; m.strikes >= 3 {
+			m.rig.Trip(f.reason() + " Three times in a row.")
+		}
+		m.hold, m.until = f, time.Now().Add(m.scaled(m.cfg.StepBack, 0))
+	}
+	m.log.Warn("fault", "cause", f.cause, "reason", f.reason())
+	m.abort(f.reason())
+}
+
+// abort switches everything off and ends the drink in hand, if there is one.
+func (m *Machine) abort(reason string) {
+	m.pulse = nil
+	err := m.rig.AllOff()
+	if err != nil {
+		m.log.Error("not everything could be switched off", "err", err)
+	}
+	switch d := m.drink; {
+	case d == nil:
+	case d.cancel != nil:
+		d.cancelled = true
+		d.cancel(errors.New(reason)) // an appliance: its end comes by itself
+	case d.used:
+		m.finish(journal.Spoiled, reason)
+	default:
+		m.finish(journal.Untouched, reason)
+	}
+}
+
+// end is Run's way out.
+func (m *Machine) end() error {
+	const why = "the service stopped"
+	m.abort(why)
+	if m.drink != nil { // an appliance, which takes its time
+		m.served(<-m.cooked)
+	}
+	m.brewing.Wait()
+	var errs []error
+	if m.late != nil {
+		errs = append(errs, m.record(*m.late, journal.Untouched, why))
+		m.late = nil
+	}
+	if m.await != nil {
+		m.await.done <- errEnded
+		m.await = nil
+	}
+	errs = append(errs, m.rig.AllOff())
+	if on := m.rig.OnNow(); len(on) > 0 {
+		errs = append(errs, fmt.Errorf("machine %s: still on: %v", m.cfg.Name, on))
+	}
+	return errors.Join(errs...)
+}
+
+// record writes an end. If that fails the machine is locked: it must not begin
+// what it could not end on paper.
+func (m *Machine) record(k journal.Key, out Outcome, reason string) error {
+	err := m.j.End(k, out, reason)
+	if err != nil {
+		m.fail(&failure{Record, err.Error()})
+	}
+	return err
+}
+
+// sees reports that this machine's cup is known by a sensor.
+func (m *Machine) sees() bool { return m.cfg.Cup == CupSensor || m.cfg.Cup == CupDispenser }
+
+// off switches everything off and makes sure.
+func (m *Machine) off() error {
+	err := m.rig.AllOff()
+	if on := m.rig.OnNow(); err == nil && len(on) > 0 {
+		err = fmt.Errorf("still on: %v", on)
+	}
+	return err
+}
+
+// usesUp lists the parts by which something of the order is used up. A heater that
+// was on has used nothing.
+func usesUp(p driver.Part) bool {
+	return slices.Contains([]driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar, driver.Rinse}, p)
+}
