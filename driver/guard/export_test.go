@@ -1,0 +1,26 @@
+package guard
+
+import (
+	"time"
+
+	"barista/driver"
+)
+
+// Open is New with a boot clock of the test.
+func Open(rig driver.Rig, cfg Config, clock func() (string, time.Duration)) (*Rig, error) {
+	return open(rig, cfg, clock)
+}
+
+// Turns is how often Run woke up.
+func (g *Rig) Turns() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.turns
+}
+
+// Clearing reports whether a Clear is between its checks and its end.
+func (g *Rig) Clearing() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.clearing
+}

@@ -1,0 +1,367 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"barista/driver"
+)
+
+// Rig is a driver's rig behind the guard. Make it with New.
+type Rig struct {
+	rig   driver.Rig
+	name  string
+	base  time.Time    // New; the lease is counted from here
+	lease atomic.Int64 // when Renew was called last, ns since base
+	kick  chan struct{}
+	store *store
+	parts []*part // in the order of driver.Parts
+	by    map[driver.Part]*part
+	ports []*port
+
+	// mu is held for arithmetic only: never over a call of a driver, a write to
+	// disk or a wait. So nobody who holds it can keep the guard from acting.
+	mu       sync.Mutex
+	phase    phase
+	closed   bool // no call is handed to a port any more
+	latch    *Latch
+	filed    *Latch        // what the file shall say; another one than latch only inside Clear
+	unfiled  bool          // something waits for the outputs before it goes to disk
+	clearing bool          // inside Clear; a trip ends it
+	tripped  chan struct{} // closed while latched
+	turns    int           // how often Run woke up
+}
+
+// phase is where a Rig is in its life.
+type phase int
+
+const (
+	opening phase = iota // inside New: an error is New's, no fault of the machine
+	ready                // New returned, Run was not called
+	running              // inside Run
+	ended                // Run returned
+)
+
+// part is one output and what the guard knows of it.
+type part struct {
+	name    driver.Part
+	out     driver.Output
+	port    *port
+	lim     Limits
+	group   []*part // the others of its inrush group
+	enemies []*part // the others of its forbidden pairs
+
+	// Under Rig.mu.
+	on    bool          // may be on: from the moment an On was accepted until an Off came back without error
+	lit   time.Time     // when the driver was told so; zero while that On waits for its port
+	until time.Time     // the bound of the present On
+	count time.Duration // on-time since the last real pause, without the present On
+	rest  time.Time     // when it last went off; zero = never
+	runs  []span        // times on that still count for the duty, oldest first
+	off   *call         // the Off that waits or runs
+	retry time.Time     // after a failed Off: when Run tries again, if it may be on
+}
+
+// New checks rig and configuration, reports all problems together and touches
+// nothing if there is one. Then it reads what the last run left in cfg.State,
+// switches every output off once, and writes the state anew: an error of any of
+// these is an error of New. A rig that was latched is latched again. The caller
+// still owns rig.Close if New fails.
+func New(rig driver.Rig, cfg Config) (*Rig, error) { return open(rig, cfg, kernelClock) }
+
+func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
+	if err := check(rig, cfg); err != nil {
+		return nil, named(cfg.Name, fmt.Errorf("unsafe machine, nothing was touched: %w", err))
+	}
+	g := &Rig{
+		rig:     rig,
+		name:    cfg.Name,
+		base:    time.Now(),
+		kick:    make(chan struct{}, 1),
+		by:      map[driver.Part]*part{},
+		tripped: make(chan struct{}),
+	}
+	g.wire(cfg)
+	g.store = &store{dir: cfg.State, clock: clock, snapshot: g.snapshot}
+	past, err := g.store.load()
+	if err != nil {
+		return nil, named(cfg.Name, err)
+	}
+	if past.Latch != nil {
+		g.latch, g.filed = past.Latch, past.Latch
+		close(g.tripped)
+	}
+	if err := g.AllOff(); err != nil {
+		g.mu.Lock()
+		g.release()
+		g.mu.Unlock()
+		return nil, err
+	}
+	g.mu.Lock()
+	g.resume(past)
+	g.phase = ready
+	g.mu.Unlock()
+	if err := <-g.store.save(); err != nil {
+		return nil, g.named(err)
+	}
+	return g, nil
+}
+
+// wire builds parts and ports and who may not be on with whom.
+func (g *Rig) wire(cfg Config) {
+	ports := map[string]*port{}
+	for _, name := range sorted(g.rig.Outputs) {
+		w := g.rig.Outputs[name]
+		to := ports[w.Port]
+		if to == nil {
+			to = newPort(w.Port)
+			ports[w.Port] = to
+			g.ports = append(g.ports, to)
+		}
+		p := &part{name: name, out: w.Output, port: to, lim: cfg.Parts[name].effective(name)}
+		for _, other := range g.parts {
+			if p.lim.Inrush != "" && p.lim.Inrush == other.lim.Inrush {
+				p.group = append(p.group, other)
+				other.group = append(other.group, p)
+			}
+		}
+		g.parts = append(g.parts, p)
+		g.by[name] = p
+	}
+	for _, pair := range cfg.Forbidden {
+		a, b := g.by[pair[0]], g.by[pair[1]]
+		a.enemies = append(a.enemies, b)
+		b.enemies = append(b.enemies, a)
+	}
+}
+
+// On switches a part on for at most the given time, counted from the moment the
+// driver is told. On while on is a new command with a new bound, under the same
+// ceiling. A refusal moves nothing and leaves an earlier On as it is:
+// ErrNotRunning, *LatchedError, *RestError, *CeilingError, *ConflictError. Any
+// other error comes from the driver (*StuckError if it did not come back): then
+// the rig is latched, and this part was switched off before On returned, as far
+// as the driver lets it.
+func (g *Rig) On(name driver.Part, atMost time.Duration) error {
+	g.mu.Lock()
+	p := g.by[name]
+	// An Off under way comes first; it is bounded. (A port that is stuck has
+	// latched the rig, so that nobody waits for it here.)
+	for p != nil && p.off != nil && g.latch == nil {
+		c := p.off
+		g.mu.Unlock()
+		<-c.done
+		g.mu.Lock()
+	}
+	if err := g.mayOn(name, p, atMost); err != nil {
+		g.mu.Unlock()
+		return g.named(fmt.Errorf("can't switch %s on: %w", name, err))
+	}
+	if !g.anyOn() {
+		g.Renew() // who switches the first part on is alive
+	}
+	p.on = true
+	c := newCall(p, atMost)
+	g.hand(c)
+	g.mu.Unlock()
+	<-c.done
+	if c.err != nil {
+		// It may be on, or is just being switched off: don't come back before
+		// that Off did.
+		g.mu.Lock()
+		off := p.off
+		g.mu.Unlock()
+		if off != nil {
+			<-off.done
+		}
+	}
+	return c.err
+}
+
+// mayOn says why a part may not go on now.
+func (g *Rig) mayOn(name driver.Part, p *part, atMost time.Duration) error {
+	now := time.Now()
+	switch {
+	case p == nil:
+		return errors.New("the rig has no such part")
+	case g.phase != running:
+		return ErrNotRunning
+	case g.latch != nil:
+		return &LatchedError{*g.latch}
+	case atMost <= 0:
+		return fmt.Errorf("for %v: a time above 0 is needed", atMost)
+	}
+	for _, other := range p.group {
+		if other.on {
+			return &ConflictError{Part: name, With: other.name, Group: p.lim.Inrush}
+		}
+	}
+	for _, other := range p.enemies {
+		if other.on {
+			return &ConflictError{Part: name, With: other.name}
+		}
+		if left := offDelay - now.Sub(other.rest); !other.rest.IsZero() && left > 0 {
+			return &ConflictError{Part: name, With: other.name, Left: left}
+		}
+	}
+	if used := p.used(now); atMost > p.lim.MaxOn-used {
+		return &CeilingError{Part: name, Asked: atMost, Used: used, Max: p.lim.MaxOn}
+	}
+	if left := p.restLeft(now, atMost); left > 0 {
+		return &RestError{Part: name, Left: left}
+	}
+	return nil
+}
+
+// Off switches a part off and returns when the driver has done it, or with an
+// error: then it may still be on, the rig is latched, and the guard goes on
+// trying. At any time while Run does, however often.
+func (g *Rig) Off(name driver.Part) error {
+	g.mu.Lock()
+	p := g.by[name]
+	if p == nil || g.phase != running {
+		err := ErrNotRunning
+		if p == nil {
+			err = errors.New("the rig has no such part")
+		}
+		g.mu.Unlock()
+		return g.named(fmt.Errorf("can't switch %s off: %w", name, err))
+	}
+	c := g.off(p)
+	g.mu.Unlock()
+	<-c.done
+	return c.err
+}
+
+// AllOff switches every output off, whether or not it is thought to be on, and
+// joins the errors. It works before, during and after Run, until Close, and
+// returns within the ports' bounds.
+func (g *Rig) AllOff() error {
+	g.mu.Lock()
+	calls := g.allOff()
+	g.mu.Unlock()
+	return wait(calls)
+}
+
+// Renew is the sign of life of the loop that pours, at least every Lease while
+// anything is on. It must be called by that loop's own work, never by a ticker
+// beside it. It never blocks.
+func (g *Rig) Renew() { g.lease.Store(int64(time.Since(g.base))) }
+
+// RestLeft is how long until the part may go on again, for however short a
+// time; 0 = now, also while it is on and for a part that isn't there. A longer
+// On may have to wait longer where a duty is set: RestLeftFor says.
+func (g *Rig) RestLeft(name driver.Part) time.Duration { return g.RestLeftFor(name, 1) }
+
+// RestLeftFor is how long until the part may go on for the given time, as far
+// as rest and duty go.
+func (g *Rig) RestLeftFor(name driver.Part, atMost time.Duration) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.by[name]; p != nil {
+		return p.restLeft(time.Now(), atMost)
+	}
+	return 0
+}
+
+// MaxOn is the part's effective ceiling; 0 = there is no such part.
+func (g *Rig) MaxOn(name driver.Part) time.Duration { return g.limits(name).MaxOn }
+
+// RestOf is the part's minimum rest after each time on.
+func (g *Rig) RestOf(name driver.Part) time.Duration { return g.limits(name).Rest }
+
+// Inrush is the part's inrush group; "" = none.
+func (g *Rig) Inrush(name driver.Part) string { return g.limits(name).Inrush }
+
+func (g *Rig) limits(name driver.Part) Limits {
+	if p := g.by[name]; p != nil {
+		return p.lim
+	}
+	return Limits{}
+}
+
+// Sensor hands over a sensor of the rig; reading needs no guard.
+func (g *Rig) Sensor(s driver.Signal) (driver.Sensor, bool) {
+	sensor, there := g.rig.Sensors[s]
+	return sensor, there
+}
+
+// Appliance is the appliance of the rig; nil for actuators. It owns its own
+// safety, but a latched rig must not be asked for a product: see Latched.
+func (g *Rig) Appliance() driver.Appliance { return g.rig.Appliance }
+
+// Identity is which piece of hardware this is.
+func (g *Rig) Identity() driver.Identity { return g.rig.Identity }
+
+// OnNow lists what is on by our command, and what could not be switched off.
+func (g *Rig) OnNow() []driver.Part {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var on []driver.Part
+	for _, p := range g.parts {
+		if p.on {
+			on = append(on, p.name)
+		}
+	}
+	return on
+}
+
+// Stored is nil as long as what a restart must know is on disk: the error of
+// the last write otherwise. Outputs don't depend on it; a machine that wants to
+// begin a drink may.
+func (g *Rig) Stored() error { return g.named(g.store.last()) }
+
+// Close switches everything off once more and releases the driver. After Run
+// returned, or without Run. A second Close does nothing.
+func (g *Rig) Close() error {
+	g.mu.Lock()
+	if g.phase == running {
+		g.mu.Unlock()
+		return g.named(errors.New("can't close the rig while its guard runs: end Run first"))
+	}
+	if g.closed {
+		g.mu.Unlock()
+		return nil
+	}
+	g.phase = ended
+	calls := g.allOff()
+	g.closed = true
+	g.mu.Unlock()
+	err := errors.Join(wait(calls), g.saved(diskPatience))
+	g.mu.Lock()
+	g.release()
+	g.mu.Unlock()
+	if g.rig.Close != nil {
+		if e := g.rig.Close(); e != nil {
+			err = errors.Join(err, g.named(fmt.Errorf("releasing the driver: %w", e)))
+		}
+	}
+	return err
+}
+
+// release forgets what a stuck port still owes: from here on the guard does not
+// call the driver any more. Rig.mu is held.
+func (g *Rig) release() {
+	g.closed = true
+	for _, to := range g.ports {
+		to.queue = nil
+	}
+}
+
+func (g *Rig) anyOn() bool {
+	return slices.ContainsFunc(g.parts, func(p *part) bool { return p.on })
+}
+
+// named puts the machine's name before an error.
+func (g *Rig) named(err error) error { return named(g.name, err) }
+
+func named(name string, err error) error {
+	if err == nil || name == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}

@@ -1,0 +1,464 @@
+package guard_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"barista/driver"
+	"barista/driver/drivertest"
+	"barista/driver/guard"
+)
+
+// computer is a boot clock that follows the bubble's time.
+type computer struct {
+	boot  string
+	start time.Time
+}
+
+func newComputer() *computer { return &computer{"first", time.Now().Add(-time.Hour)} }
+
+func (c *computer) clock() (string, time.Duration) { return c.boot, time.Since(c.start) }
+
+// reboot: another id, and the clock begins anew.
+func (c *computer) reboot() { c.boot, c.start = c.boot+"+", time.Now() }
+
+var restful = map[driver.Part]guard.Limits{
+	grinder: {Rest: 30 * time.Second},
+	pump:    {DutyOn: 20 * time.Second, DutyWindow: time.Minute},
+}
+
+func (c *computer) run(t *testing.T, f *drivertest.Fake, dir string) house {
+	t.Helper()
+	g, err := guard.Open(f.Rig(), guard.Config{Parts: restful, State: dir, Name: "zoe"}, c.clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return house{g, t, f, start(t, g)}
+}
+
+// copyState is what a kill leaves: the folder as it is at this moment.
+func copyState(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(dir)); err == nil {
+		return to
+	}
+	t.Fatal("can't copy", dir)
+	return ""
+}
+
+func (h house) left(p driver.Part, want time.Duration) {
+	h.t.Helper()
+	if got := h.RestLeft(p); got != want {
+		h.t.Errorf("%s: %v left, want %v", p, got, want)
+	}
+}
+
+func TestRestSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		h.on(grinder, 5*time.Second)
+		h.renew(5 * time.Second)
+		h.on(pump, 15*time.Second)
+		h.on(milk, time.Second)
+		h.renew(15 * time.Second) // off at 20 s
+		if err := errors.Join(h.stop(), h.Close()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		h = c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		h.left(grinder, 14*time.Second)
+		h.left(milk, 0)
+		h.left(pump, 0)
+		if got := h.RestLeftFor(pump, 10*time.Second); got != 49*time.Second {
+			t.Errorf("pump for 10s: %v", got)
+		}
+		is[*guard.RestError](t, h.On(grinder, time.Second))
+		h.on(pump, 5*time.Second)
+		_ = h.stop()
+	})
+}
+
+// Nobody knows how long the power was away.
+func TestFullRestAfterAReboot(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		h.on(grinder, time.Second)
+		h.off(grinder)
+		_ = h.stop()
+		time.Sleep(time.Hour)
+		c.reboot()
+		time.Sleep(time.Second)
+		h = c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		h.left(grinder, 30*time.Second)
+		h.left(pump, 40*time.Second+1) // a duty used up
+		h.left(milk, 0)
+		time.Sleep(10 * time.Second)
+		_ = h.stop()
+		h = c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		h.left(grinder, 20*time.Second) // the same boot: it goes on
+		_ = h.stop()
+
+		// A clock without an id says nothing about any earlier time.
+		c.boot = ""
+		h = c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		_ = h.stop()
+		time.Sleep(time.Minute)
+		h = c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+		h.left(grinder, 30*time.Second)
+		_ = h.stop()
+	})
+}
+
+// Killed while the grinder and the pump were on: they went off when the next
+// process opened the rig, no matter what the file knows.
+func TestKilledWhileOn(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.on(pump, 2*time.Second)
+		h.renew(10 * time.Second)
+		h.on(grinder, 20*time.Second)
+		h.on(pump, 10*time.Second)
+		h.renew(4 * time.Second)
+		killed := copyState(t, dir)
+		time.Sleep(time.Second)
+
+		again := c.run(t, drivertest.NewFake(grinder, pump), killed)
+		again.left(grinder, 30*time.Second)
+		// The pump was on 0 to 2 and, as far as anybody knows, 10 to 15.
+		if got := again.RestLeftFor(pump, 13*time.Second); got != 0 {
+			t.Errorf("13s: %v", got)
+		}
+		if got := again.RestLeftFor(pump, 14*time.Second); got != 46*time.Second {
+			t.Errorf("14s: %v", got)
+		}
+		again.unlatched()
+		_ = again.stop()
+		_ = h.stop()
+	})
+}
+
+// Killed while everything was off: what went off before is remembered.
+func TestKilledAtRest(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.on(grinder, 5*time.Second)
+		h.renew(5 * time.Second)
+		killed := copyState(t, dir)
+		time.Sleep(12 * time.Second)
+		again := c.run(t, drivertest.NewFake(grinder, pump), killed)
+		again.left(grinder, 18*time.Second)
+		_ = again.stop()
+		_ = h.stop()
+	})
+}
+
+// A rig that can't be opened is no fault of the machine: nothing is latched.
+func TestFailedNewDoesNotLatch(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		f := drivertest.NewFake(grinder, pump)
+		h := c.run(t, f, dir)
+		if err := errors.Join(h.stop(), h.Close()); err != nil {
+			t.Error(err)
+		}
+		release := make(chan struct{})
+		for _, fault := range []drivertest.Fault{{Err: driver.ErrGone}, {Block: release}} {
+			f.Fault(pump, drivertest.Off, fault)
+			if _, err := guard.Open(f.Rig(), guard.Config{State: dir}, c.clock); err == nil {
+				t.Error("opened")
+			}
+		}
+		close(release)
+		synctest.Wait()
+		f.Fault(pump, drivertest.Off, drivertest.Fault{})
+		h = c.run(t, f, dir)
+		h.unlatched()
+		_ = h.stop()
+	})
+}
+
+// A file from a clock that was ahead of this one can't shorten a rest.
+func TestStateFromTheFuture(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.on(grinder, time.Second)
+		h.off(grinder)
+		_ = h.stop()
+		c.start = time.Now()
+		h = c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.left(grinder, 30*time.Second)
+		_ = h.stop()
+	})
+}
+
+func TestLatchSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.on(pump, time.Second)
+		h.Trip("no flow")
+		l, _ := h.Latched()
+		killed := copyState(t, dir) // Trip came back: it is on disk
+		_ = h.stop()
+		for _, dir := range []string{dir, killed} {
+			c.reboot()
+			h = c.run(t, drivertest.NewFake(grinder, pump), dir)
+			h.latched("no flow")
+			if again, _ := h.Latched(); again != l {
+				t.Errorf("%v became %v", l, again)
+			}
+			is[*guard.LatchedError](t, h.On(pump, time.Second))
+			if err := h.Clear("ann\n", "the \"tank\" was empty\nreally"); err != nil {
+				t.Error(err)
+			}
+			killed := copyState(t, dir)
+			_ = h.stop()
+			h = c.run(t, drivertest.NewFake(grinder, pump), killed)
+			h.unlatched()
+			_ = h.stop()
+
+			line, err := os.ReadFile(filepath.Join(dir, "guard.log"))
+			if err != nil || strings.Count(string(line), "\n") != 1 {
+				t.Errorf("%q, %v", line, err)
+			}
+			var entry map[string]string
+			if err := json.Unmarshal(line, &entry); err != nil {
+				t.Error(err)
+			}
+			if entry["by"] != "ann" || entry["why"] != "the \"tank\" was empty\nreally" || entry["cause"] != "no flow" || entry["since"] == "" || entry["at"] == "" {
+				t.Errorf("%v", entry)
+			}
+		}
+	})
+}
+
+// A trip that the guard finds itself is on disk as soon as the outputs are off.
+func TestOwnTripIsStored(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		f := drivertest.NewFake(grinder, pump, milk)
+		h := c.run(t, f, dir)
+		h.on(pump, 10*time.Second)
+		h.on(milk, 10*time.Second)
+		// Milk needs 200 ms to go off; the disk waits for it.
+		f.Fault(milk, drivertest.Off, drivertest.Fault{Delay: 200 * time.Millisecond})
+		time.Sleep(600 * time.Millisecond)
+		h.latched("no sign of life")
+		early := c.run(t, drivertest.NewFake(), copyState(t, dir))
+		early.unlatched()
+		_ = early.stop()
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		killed := copyState(t, dir)
+		_ = h.stop()
+		h = c.run(t, drivertest.NewFake(), killed)
+		h.latched("no sign of life")
+		_ = h.stop()
+	})
+}
+
+// So is one behind a port that hangs.
+func TestStuckIsStored(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		f := drivertest.NewFake(grinder, pump)
+		h := c.run(t, f, dir)
+		release := make(chan struct{})
+		f.Fault(pump, drivertest.On, drivertest.Fault{Block: release})
+		is[*guard.StuckError](t, h.On(pump, time.Second))
+		synctest.Wait()
+		killed := copyState(t, dir)
+		again := c.run(t, drivertest.NewFake(grinder, pump), killed)
+		again.latched("did not come back")
+		_ = again.stop()
+		close(release)
+		_ = h.stop()
+	})
+}
+
+func TestBrokenStateMeansLatchedAndRested(t *testing.T) {
+	for _, broken := range []string{"", "barista guard 1 00000000\n{}", "barista guard 2 00000000\n{}"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "guard.state"), []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			c := newComputer()
+			h := c.run(t, drivertest.NewFake(grinder, pump, milk), dir)
+			h.latched("what the guard remembered can't be read")
+			h.left(grinder, 30*time.Second)
+			h.left(pump, 40*time.Second+1)
+			h.left(milk, 0)
+			if err := h.Clear("ann", "the card was pulled"); err != nil {
+				t.Error(err)
+			}
+			h.left(grinder, 30*time.Second)
+			_ = h.stop()
+		})
+	}
+}
+
+// A disk that fails: the machine pours on, says so, and does not forget a latch
+// that it could not write down as cleared.
+func TestDiskFails(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		blocked := filepath.Join(dir, "guard.state.new")
+		if err := os.Mkdir(blocked, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		h.on(grinder, time.Second)
+		h.off(grinder)
+		h.Trip("no flow")
+		if err := h.Stored(); err == nil || !strings.HasPrefix(err.Error(), "zoe: can't remember") {
+			t.Errorf("%v", err)
+		}
+		if err := h.Clear("ann", "why not"); err == nil || !strings.Contains(err.Error(), "can't remember") {
+			t.Errorf("%v", err)
+		}
+		h.latched("no flow")
+		if err := os.Remove(blocked); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.stop(); err != nil {
+			t.Error(err)
+		}
+		h = c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.latched("no flow")
+		if err := h.Clear("ann", "why not"); err != nil {
+			t.Error(err)
+		}
+		h.unlatched()
+		if err := h.Stored(); err != nil {
+			t.Error(err)
+		}
+		if err := os.Mkdir(blocked, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.stop(); err == nil || !strings.Contains(err.Error(), "can't remember") {
+			t.Errorf("%v", err)
+		}
+		// And a machine does not start on such a disk.
+		f := drivertest.NewFake(grinder, pump)
+		if _, err := guard.New(f.Rig(), guard.Config{State: dir, Name: "zoe"}); err == nil || !strings.Contains(err.Error(), "zoe: can't remember") {
+			t.Errorf("%v", err)
+		}
+		if _, err := guard.New(f.Rig(), guard.Config{State: filepath.Join(dir, "guard.state", "x")}); err == nil || !strings.Contains(err.Error(), "no folder to remember") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A disk that hangs, in real time: nobody who switches waits for it, Trip and
+// Clear wait a bounded time. A pipe that nobody reads stands for the disk.
+func TestDiskHangs(t *testing.T) {
+	dir := t.TempDir()
+	f := drivertest.NewFake(grinder, pump)
+	g, err := guard.New(f.Rig(), guard.Config{Parts: restful, State: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	pipe := filepath.Join(dir, "guard.state.new")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.Trip("no flow") // comes back
+	if err := g.Clear("ann", "why not"); err == nil || !strings.Contains(err.Error(), "the disk did not take the guard's state") {
+		t.Errorf("%v", err)
+	}
+	if l, latched := g.Latched(); !latched || l.Cause != "no flow" {
+		t.Errorf("%v %v", l, latched)
+	}
+	// The disk wakes up; what the pipe took was not a file, so the write fails
+	// and the next one succeeds.
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(pipe)
+	for g.Clear("ann", "the disk is back") != nil {
+	}
+	_ = reader.Close()
+	if err := g.Stored(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A trip in the middle of Clear wins, with its own cause.
+func TestTripDuringClear(t *testing.T) {
+	dir := t.TempDir()
+	f := drivertest.NewFake(pump)
+	g, err := guard.New(f.Rig(), guard.Config{State: dir, Name: "zoe"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Trip("no flow")
+	pipe := filepath.Join(dir, "guard.state.new")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cleared := make(chan error)
+	go func() { cleared <- g.Clear("ann", "the tank was empty") }()
+	for !g.Clearing() { // it waits for its disk
+		runtime.Gosched()
+	}
+	if err := g.Clear("bob", "me too"); err == nil || !strings.Contains(err.Error(), "by somebody else") {
+		t.Errorf("%v", err)
+	}
+	g.Trip("too hot")
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	_ = os.Remove(pipe)
+	if err := <-cleared; err == nil || !strings.Contains(err.Error(), "zoe: a new fault came while the old one was cleared: too hot") {
+		t.Errorf("%v", err)
+	}
+	if l, latched := g.Latched(); !latched || l.Cause != "too hot" {
+		t.Errorf("%v %v", l, latched)
+	}
+	_ = g.Close()
+	g, err = guard.New(f.Rig(), guard.Config{State: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, latched := g.Latched(); !latched || l.Cause != "too hot" {
+		t.Errorf("after a restart: %v %v", l, latched)
+	}
+}
