@@ -190,7 +190,7 @@ func (c Claim) GiveUp(o Owner) (Claim, error) {
 
 // Fence is the last word before metal moves: claimed or brewing, by its owner.
 func (c Claim) Fence(o Owner) (Claim, error) {
-	if c.Phase != Claimed && c.Phase != Brewing || !c.Owns(o) {
+	if c.Phase != Claimed && c.Phase != Brewing || !c.Owns(o) || c.Exhausted() {
 		return c, ErrNotAllowed
 	}
 	c.Phase = Brewing
@@ -265,8 +265,8 @@ func (c Claim) FailStock(reason string) (Claim, error) {
 	return c, nil
 }
 
-// Settle is a person's word on an unknown: made or not made. A pour that a
-// person calls not made is spoiled if anything was used, else untouched.
+// Settle is a person's word on an unknown: made or not made. Not made gives the
+// stock of this use back; what was used all the same, a person counts.
 func (c Claim) Settle(made bool, by, reason string) (Claim, error) {
 	if c.Phase != Unknown {
 		return c, ErrNotAllowed

@@ -46,12 +46,12 @@ const NoMilk = "free"
 // that is stored or passed on. Bean and Milk are tokens (see Token); whether
 // they are on the menu is the controller's affair.
 type Order struct {
-	ID    string `json:"id"`          // ULID in upper case; empty until the controller makes one
-	Name  string `json:"name"`        // 1–40 characters, trimmed, no control characters
-	Size  Size   `json:"size"`        //
-	Bean  string `json:"bean_type"`   // "arabica"
-	Milk  string `json:"milk"`        // "free", "normal", "soja"
-	Sugar int    `json:"sugar_count"` // 0–3 doses
+	ID    string `json:"id,omitempty"` // ULID in upper case; empty until the controller makes one
+	Name  string `json:"name"`         // 1–40 characters, trimmed, no control characters
+	Size  Size   `json:"size"`         //
+	Bean  string `json:"bean_type"`    // "arabica"
+	Milk  string `json:"milk"`         // "free", "normal", "soja"
+	Sugar int    `json:"sugar_count"`  // 0–3 doses
 }
 
 // Class says what a machine must be able to make: it is the pair by which
@@ -201,8 +201,11 @@ func sugar(v any, fields map[string]any) (int, error) {
 			return int(v[0] - '0'), nil
 		}
 	case json.Number:
-		// Up to eight characters a float says exactly whether it is whole.
-		if f, err := strconv.ParseFloat(v.String(), 64); err == nil && len(v) <= 8 && f >= 0 && f <= MaxSugar && f == math.Trunc(f) {
+		// Up to eight characters a float says exactly whether it is whole, but for
+		// those so small that they become 0.
+		f, err := strconv.ParseFloat(v.String(), 64)
+		tiny := f == 0 && strings.ContainsAny(strings.ToLower(v.String()), "123456789e")
+		if err == nil && !tiny && len(v) <= 8 && f >= 0 && f <= MaxSugar && f == math.Trunc(f) {
 			return int(f), nil
 		}
 	}

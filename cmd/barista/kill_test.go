@@ -34,7 +34,7 @@ type child struct {
 	Config string        // its file
 	Point  string        // where it dies; empty: nowhere
 	Mark   string        // file that says that it has died
-	Brew   time.Duration // longest brew; 0: as the program has it
+	Brew   time.Duration // after which others say unknown; 0: as the program has it
 }
 
 const childEnv = "BARISTA_TEST_CHILD"
@@ -67,7 +67,7 @@ func beChild(text string) {
 		return o, err
 	}
 	drivers["mock"] = mock
-	if err := s.open(ctx, nil); err == nil {
+	if err = s.open(ctx, nil); err == nil {
 		err = s.run(ctx)
 	}
 	if err != nil {
@@ -138,7 +138,7 @@ func (d *death) worker(p *worker.Parts, cfg *worker.Config) {
 	p.Tickets = mortalTickets{p.Tickets, d}
 	p.Claims = mortalClaims{p.Claims, d}
 	p.Events = mortalEvents{p.Events, d}
-	cfg.Longest = d.Brew
+	cfg.UnknownAfter = d.Brew
 }
 
 type mortalTickets struct {
@@ -342,6 +342,16 @@ func (p *service) again() {
 	go func() { _ = cmd.Wait(); close(gone) }()
 }
 
+// ended reports whether the process is gone.
+func (p *service) ended() bool {
+	select {
+	case <-p.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *service) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.gone
@@ -376,6 +386,10 @@ func (s *site) shop(point string, beans []string) *service {
 	menu.Beans, menu.Milks = beans, []string{fleet.NoMilk}
 	b, _ := json.Marshal(menu)
 	s.eventually("the menu", func() bool { return s.conn.Settings().Put(s.t.Context(), fleet.KeyMenu, b) == nil })
+	// An order that comes before its bean is on the menu is refused for good.
+	s.eventually("the menu to be in force", func() bool {
+		return slices.Equal(controller.Remote(s.conn.Requester()).Menu().Beans, beans)
+	})
 	return p
 }
 
@@ -445,7 +459,12 @@ func (s *site) order(id, bean string) {
 	s.t.Helper()
 	body := fmt.Sprintf(`{"id":%q,"name":"Ada","size":"small","bean_type":%q,"milk":"free","sugar_count":0}`, id, bean)
 	var a fleet.Answer
-	s.eventually("an answer for "+bean, func() bool {
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("the last answer: %+v", a)
+		}
+	}()
+	s.within(30*time.Second, "an answer for "+bean, func() bool {
 		b, err := s.conn.Requester().Request(s.t.Context(), fleet.SubjectRequests, []byte(body))
 		if err != nil || json.Unmarshal(b, &a) != nil {
 			return false
@@ -466,10 +485,12 @@ func (s *site) ask(id string) {
 // drop publishes as a foreign program does: raw protocol text over TCP.
 func (s *site) drop(subject, body string) {
 	s.t.Helper()
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	var c net.Conn
+	s.eventually("the broker", func() (ok bool) {
+		var err error
+		c, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+		return err == nil
+	})
 	defer c.Close()
 	fmt.Fprintf(c, "CONNECT {\"verbose\":false}\r\nPUB %s %d\r\n%s\r\nPING\r\n", subject, len(body), body)
 	buf := make([]byte, 4096)
@@ -552,14 +573,7 @@ func TestKillOwnerReturns(t *testing.T) {
 	}
 	for _, f := range killsReturn {
 		p := procs[f.point]
-		s.within(time.Minute, "the death at "+f.point, func() bool {
-			select {
-			case <-p.gone:
-				return true
-			default:
-				return false
-			}
-		})
+		s.within(time.Minute, "the death at "+f.point, p.ended)
 		p.again() // as the service manager does
 	}
 	for _, f := range killsReturn {
@@ -613,21 +627,14 @@ func TestKillOwnerGone(t *testing.T) {
 		name := "m-" + f.point
 		p, sock := s.plant(name, 20)
 		plants[f.point] = p
-		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1], time.Minute)
+		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1], 0)
 	}
 	for i := range killsForGood {
 		s.order(testID(i), beans[i])
 	}
 	for _, f := range killsForGood {
 		p := procs[f.point]
-		s.within(time.Minute, "the death at "+f.point, func() bool {
-			select {
-			case <-p.gone:
-				return true
-			default:
-				return false
-			}
-		})
+		s.within(time.Minute, "the death at "+f.point, p.ended)
 	}
 	rescue, sock := s.plant("rescue", 20)
 	s.machine("rescue", sock, "", beans, 20*time.Second)
@@ -674,19 +681,16 @@ func TestKillController(t *testing.T) {
 			shop.again()
 
 			if point == "pass" {
-				body := `{"size":"small","bean_type":"Arabica","name":"Quentin","milk":"free","sugar_count":"2"}`
+				body := `{"size":"small","bean_type":"Arabica","name":"Quentin","milk":"free","sugar_count":"0"}`
 				s.drop(fleet.IntakeSubject("arabica"), body)
 			} else {
-				go s.ask(testID(i)) // its answer never comes
+				// It is asked until it dies of it; the answer never comes.
+				s.within(time.Minute, "the death at "+point, func() bool {
+					s.ask(testID(i))
+					return shop.ended()
+				})
 			}
-			s.within(time.Minute, "the death at "+point, func() bool {
-				select {
-				case <-shop.gone:
-					return true
-				default:
-					return false
-				}
-			})
+			s.within(time.Minute, "the death at "+point, shop.ended)
 			shop.again()
 			if point != "pass" {
 				s.order(testID(i), "arabica")

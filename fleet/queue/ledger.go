@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -43,13 +42,15 @@ func (l ledger) Read(ctx context.Context, after uint64, each func(uint64, fleet.
 		return after, unsure("read the ledger", err)
 	}
 	last := st.CachedInfo().State.LastSeq
-	take := func(seq uint64, data []byte) error {
+	// What can't be read is handed over empty: it books nothing, and must not
+	// stop the stock for ever.
+	take := func(seq uint64, data []byte) {
 		var e fleet.Entry
 		if err := json.Unmarshal(data, &e); err != nil {
-			return fmt.Errorf("ledger entry %d can't be read: %w", seq, err)
+			l.c.log.Error("a ledger entry can't be read and books nothing", "seq", seq, "err", err)
+			e = fleet.Entry{}
 		}
 		each(seq, e)
-		return nil
 	}
 	if last <= after {
 		return after, nil
@@ -60,9 +61,7 @@ func (l ledger) Read(ctx context.Context, after uint64, each func(uint64, fleet.
 			if err != nil {
 				return seq - 1, unsure("read the ledger", err)
 			}
-			if err := take(seq, m.Data); err != nil {
-				return seq - 1, err
-			}
+			take(seq, m.Data)
 		}
 		return last, nil
 	}
@@ -88,9 +87,7 @@ func (l ledger) Read(ctx context.Context, after uint64, each func(uint64, fleet.
 		if err != nil {
 			return after, unsure("read the ledger", err)
 		}
-		if err := take(meta.Sequence.Stream, m.Data()); err != nil {
-			return after, err
-		}
+		take(meta.Sequence.Stream, m.Data())
 		after = meta.Sequence.Stream
 	}
 	return after, nil

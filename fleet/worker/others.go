@@ -92,7 +92,7 @@ func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, e fleet.
 		w.giveBack(t, jitter(notNow))
 		return letGo
 	}
-	limit := w.cfg.Longest + fleet.UnknownAfter
+	limit := w.cfg.UnknownAfter
 	if age < limit {
 		w.giveBack(t, min(lookAgain, limit-age+time.Second))
 		return letGo

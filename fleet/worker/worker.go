@@ -50,11 +50,14 @@ type Config struct {
 	Cup        string // how it knows that a cup is there
 	Classes    []fleet.Class
 	Sizes      []fleet.Size
-	MinWaiting int           // a spare takes only while at least so many wait; 0: always
-	Boot       string        // the kernel's boot id
-	Version    string        // of the program
-	Longest    time.Duration // 0: LongestBrew; tests make it short
-	Menu       fleet.Menu    // until the settings were read
+	MinWaiting int    // a spare takes only while at least so many wait; 0: always
+	Boot       string // the kernel's boot id
+	Version    string // of the program
+	// UnknownAfter is how old a brew of another machine must be before this one
+	// may say unknown. 0: LongestBrew + 60 s, the only right value in a fleet;
+	// tests make it short.
+	UnknownAfter time.Duration
+	Menu         fleet.Menu // until the settings were read
 }
 
 // Parts are the rooms that the worker joins.
@@ -95,8 +98,8 @@ type step struct{ n, percent int }
 
 // New joins the parts. It starts nothing.
 func New(p Parts, cfg Config) (*Worker, error) {
-	if cfg.Longest == 0 {
-		cfg.Longest = LongestBrew
+	if cfg.UnknownAfter == 0 {
+		cfg.UnknownAfter = LongestBrew + fleet.UnknownAfter
 	}
 	var errs []error
 	if !fleet.IsToken(cfg.Name) {
@@ -105,8 +108,8 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	if len(cfg.Classes) == 0 || len(cfg.Sizes) == 0 {
 		errs = append(errs, errors.New("the machine serves nothing: give it beans, milk and sizes"))
 	}
-	if l := p.Machine.Longest(); l > cfg.Longest {
-		errs = append(errs, fmt.Errorf("a drink could take %v, at most %v is allowed: raise the rates or shorten the rests", l.Round(time.Second), cfg.Longest))
+	if l := p.Machine.Longest(); l > LongestBrew {
+		errs = append(errs, fmt.Errorf("a drink could take %v, at most %v is allowed: raise the rates or shorten the rests", l.Round(time.Second), LongestBrew))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

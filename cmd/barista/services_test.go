@@ -1,0 +1,82 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"barista/fleet"
+)
+
+// TestServicesShareTheWork runs shop and machines as processes over TCP: a
+// second machine that starts later shares the work, and the first, told to end,
+// finishes the drink in its hand. No order is lost and none is poured twice.
+func TestServicesShareTheWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes: not with -short")
+	}
+	s := newSite(t)
+	beans := []string{"arabica"}
+	s.shop("", beans)
+	p1, sock1 := s.plant("zoe", 5)
+	p2, sock2 := s.plant("leo", 5)
+	zoe := s.machine("zoe", sock1, "", beans, 0)
+	const n = 8
+	for i := range n {
+		s.order(testID(i), "arabica")
+	}
+	s.eventually("zoe to begin", func() bool { return drinks(p1) >= 1 })
+	s.machine("leo", sock2, "", beans, 0)
+	s.eventually("leo to help", func() bool { return drinks(p2) >= 1 })
+	s.eventually("zoe to be in the middle of a drink", func() bool { return p1.Counts().On["pump"] })
+	before := drinks(p1)
+	zoe.term()
+	c := p1.Counts()
+	for part, on := range c.On {
+		if on {
+			t.Errorf("%s is on after zoe has ended", part)
+		}
+	}
+	if c.Drinks < before || c.Partial != 0 {
+		t.Errorf("zoe's drink was cut: %+v", c)
+	}
+	for i := range n {
+		s.eventually("all served", func() bool { return s.phase(testID(i)) == fleet.Served })
+	}
+	if got := drinks(p1) + drinks(p2); got != n {
+		t.Errorf("%d poured for %d orders", got, n)
+	}
+	here, err := s.conn.Fleet().Present(t.Context())
+	if err != nil || len(here) != 1 || here[0].Machine != "leo" {
+		t.Errorf("who is here after zoe has left: %+v %v", here, err)
+	}
+}
+
+// TestOneMachineOneProcess starts the same machine twice: the second ends before
+// it touches anything.
+func TestOneMachineOneProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes: not with -short")
+	}
+	s := newSite(t)
+	beans := []string{"arabica"}
+	s.shop("", beans)
+	p, sock := s.plant("zoe", 20)
+	zoe := s.machine("zoe", sock, "", beans, 0)
+	s.eventually("zoe", func() bool {
+		here, err := s.conn.Fleet().Present(t.Context())
+		return err == nil && len(here) == 1
+	})
+	edges := p.Counts().Edges
+	twin := &service{site: s, name: "twin", spec: zoe.spec}
+	twin.again()
+	s.within(20*time.Second, "the second one to give up", twin.ended)
+	if twin.cmd.ProcessState.ExitCode() == 0 {
+		t.Error("the second one ended as if all were well")
+	}
+	t.Log(twin.log())
+	if got := p.Counts().Edges; got != edges {
+		t.Errorf("the second one switched %d times", got-edges)
+	}
+	s.order(testID(1), "arabica")
+	s.eventually("the cup of the first", func() bool { return s.phase(testID(1)) == fleet.Served })
+}

@@ -1,0 +1,92 @@
+package stock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"barista/fleet"
+)
+
+// Remote is the stock of another process, over the network. Its errors are those
+// of Stock; one that wraps fleet.ErrNobody is certain that nothing was done.
+func Remote(r fleet.Requester) fleet.Stock { return Client{r} }
+
+// Client is Remote with what a person does: add and count.
+type Client struct{ Requester fleet.Requester }
+
+var _ fleet.Stock = Client{}
+
+// Reserve is Stock.Reserve.
+func (c Client) Reserve(ctx context.Context, order string, use int, items fleet.Items) error {
+	_, err := c.ask(ctx, subjectReserve, Request{Order: order, Use: use, Items: items})
+	return err
+}
+
+// Book is Stock.Book.
+func (c Client) Book(ctx context.Context, b fleet.Booking) error {
+	_, err := c.ask(ctx, subjectBook, Request{Order: b.Order, Use: b.Use, Act: b.Act, Items: b.Items})
+	return err
+}
+
+// Levels is Stock.Levels.
+func (c Client) Levels(ctx context.Context) (map[string]fleet.Level, error) {
+	r, err := c.ask(ctx, subjectLevels, Request{})
+	return r.Levels, err
+}
+
+// Add is Stock.Add.
+func (c Client) Add(ctx context.Context, item string, amount int, by, key string) (fleet.Level, error) {
+	r, err := c.ask(ctx, subjectAdd, Request{Item: item, Amount: &amount, By: by, Key: key})
+	return r.Levels[item], err
+}
+
+// Count is Stock.Count.
+func (c Client) Count(ctx context.Context, item string, found int, by, key string) (fleet.Level, error) {
+	r, err := c.ask(ctx, subjectCount, Request{Item: item, Amount: &found, By: by, Key: key})
+	return r.Levels[item], err
+}
+
+// ask sends one request and turns the reply back into the errors of Stock.
+func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, error) {
+	var reply Reply
+	body, err := json.Marshal(r)
+	if err != nil {
+		return reply, err
+	}
+	answer, err := c.Requester.Request(ctx, subject, body)
+	if errors.Is(err, fleet.ErrNobody) {
+		return reply, fmt.Errorf("the stock does not answer, is the shop running?: %w", err)
+	}
+	if err != nil {
+		return reply, fmt.Errorf("stock: %w", err)
+	}
+	if err := json.Unmarshal(answer, &reply); err != nil {
+		return reply, fmt.Errorf("stock: the reply can't be read: %w (%w)", fleet.ErrNoAnswer, err)
+	}
+	switch {
+	case reply.OK:
+		return reply, nil
+	case reply.Code == fleet.CodeOutOfStock:
+		return reply, &fleet.ErrOutOfStock{Item: reply.Item}
+	case reply.Code == CodeUseClosed:
+		return reply, fleet.ErrUseClosed
+	case reply.Code == CodeInvalid:
+		return reply, &invalid{errors.New(reply.Message)}
+	case reply.Code == CodeUnknownItem:
+		return reply, &unknownItem{reply.Message}
+	}
+	return reply, &unavailable{reply.Message}
+}
+
+// unknownItem and unavailable carry the other side's words as they came.
+type (
+	unknownItem struct{ message string }
+	unavailable struct{ message string }
+)
+
+func (e *unknownItem) Error() string { return e.message }
+func (e *unknownItem) Unwrap() error { return fleet.ErrNotFound }
+func (e *unavailable) Error() string { return e.message }
+func (e *unavailable) Unwrap() error { return fleet.ErrNoAnswer }

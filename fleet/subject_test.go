@@ -1,0 +1,136 @@
+package fleet_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"barista/fleet"
+)
+
+func TestIsToken(t *testing.T) {
+	for s, want := range map[string]bool{
+		"a": true, "arabica": true, "0": true, "-": true, "blue-mountain-2": true, strings.Repeat("a", 32): true,
+		"": false, strings.Repeat("a", 33): false, "Arabica": false, "a.b": false, "a b": false, "*": false, ">": false,
+		"a\n": false, "a\x00": false, "é": false, "a_b": false, "a/b": false, "..": false, "\u212a": false, "a․b": false,
+	} {
+		if fleet.IsToken(s) != want {
+			t.Errorf("%q: %v", s, !want)
+		}
+	}
+}
+
+func TestParseID(t *testing.T) {
+	for s, want := range map[string]string{
+		anID: anID, strings.ToLower(anID): anID, "7" + strings.Repeat("Z", 25): "7" + strings.Repeat("Z", 25), strings.Repeat("0", 26): strings.Repeat("0", 26),
+		"": "", anID[1:]: "", anID + "0": "", "8" + anID[1:]: "", anID[:25] + "U": "", anID[:25] + "i": "", anID[:25] + "L": "", anID[:25] + "o": "",
+		anID[:25] + " ": "", anID[:25] + "\n": "", anID[:24] + "ſ": "", anID[:25] + "ſ": "", anID[:24] + "é": "", anID[:23] + ".>*": "",
+	} {
+		got, err := fleet.ParseID(s)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", s, got, err)
+		}
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	class := fleet.Class{Bean: "blue-mountain", Milk: "soja"}
+	for got, want := range map[string]string{
+		fleet.IntakeSubject("arabica"): "coffee.orders.arabica",
+		fleet.OrderSubject(class):      "coffee.orders.blue-mountain.soja",
+		fleet.WakeSubject(class):       "coffee.wake.blue-mountain.soja",
+		fleet.MakerDurable(class):      "maker-blue-mountain-soja",
+		fleet.EventSubject(anID, fleet.Event{Kind: fleet.EvStep, Epoch: 2, N: 3}.Slot()):    "coffee.events." + anID + ".step-2-3",
+		fleet.EventSubject(anID, fleet.Event{Kind: fleet.EvEnd, Epoch: 2}.Slot()):           "coffee.events." + anID + ".end-2",
+		fleet.LiveSubject(anID, fleet.Event{Kind: fleet.EvServed, Epoch: 2}.Slot()):         "coffee.live." + anID + ".served",
+		fleet.EventSubject(fleet.PoisonID(fleet.StreamIntake, 17), string(fleet.EvRefused)): "coffee.events.poison-coffee-intake-17.refused",
+		fleet.EventSubject(fleet.PoisonID(fleet.StreamIntake, maxPoisonSeq), "refused"):     "coffee.events.poison-coffee-intake-99999999999.refused",
+		fleet.CommandSubject("zoe"):                  "coffee.machines.zoe.cmd",
+		fleet.CordonKey("zoe"):                       "cordon.zoe",
+		fleet.Subject("coffee", "stock", "*", "get"): "coffee.stock.*.get",
+		fleet.Subject("coffee", ">"):                 "coffee.>",
+	} {
+		if got != want {
+			t.Errorf("%s, wanted %s", got, want)
+		}
+	}
+	if got, ok := fleet.ClassOfSubject("coffee.orders.blue-mountain.soja"); !ok || got != class {
+		t.Errorf("%v %v", got, ok)
+	}
+	for _, s := range []string{"", "coffee.orders.arabica", "coffee.orders.arabica.free.x", "coffee.wake.arabica.free", "coffee.orders.*.free", "coffee.orders..free", "tea.orders.arabica.free"} {
+		if got, ok := fleet.ClassOfSubject(s); ok {
+			t.Errorf("%q is of class %v", s, got)
+		}
+	}
+	for s, want := range map[string]string{"coffee.orders.arabica": "arabica", "coffee.orders.ARABICA get": "ARABICA get", "coffee.orders.": "", "coffee.wake.arabica": "-"} {
+		if got, ok := fleet.BeanOfSubject(s); ok != (want != "-") || ok && got != want {
+			t.Errorf("%q: bean %q, %v", s, got, ok)
+		}
+	}
+	for s, want := range map[string]string{"coffee.events.X.served": "X served", "coffee.live.X.percent": "X percent", "coffee.orders.X.served": "", "coffee.events.X": "", "coffee.events.X.a.b": ""} {
+		if order, slot, ok := fleet.OrderOfEventSubject(s); ok != (want != "") || ok && order+" "+slot != want {
+			t.Errorf("%q: %q %q %v", s, order, slot, ok)
+		}
+	}
+	for s, want := range map[string]bool{"_INBOX.abc": true, "_INBOX_web.abc": true, "": false, "$JS.ACK.coffee-orders.x": false, "coffee.orders.arabica": false, "x_INBOX": false} {
+		if fleet.SafeReply(s) != want {
+			t.Errorf("reply to %q: %v", s, !want)
+		}
+	}
+}
+
+func TestSubjectPanicsOnForeignText(t *testing.T) {
+	for _, tokens := range [][]string{
+		{"coffee", "stock", "arabica.get"}, {"coffee", ""}, {"coffee", "a b"}, {"coffee", "x 0\r\n\r\nPUB y"}, {">", "coffee"},
+		{"coffee", "a*"}, {"coffee", strings.ToLower(anID) + "0123456"}, {"coffee", "Arabica"}, {"coffee", fleet.PoisonID(fleet.StreamIntake, math.MaxUint64)},
+	} {
+		if s, panicked := build(tokens); !panicked {
+			t.Errorf("%q became %q", tokens, s)
+		}
+	}
+}
+
+func build(tokens []string) (s string, panicked bool) {
+	defer func() { panicked = recover() != nil }()
+	return fleet.Subject(tokens...), false
+}
+
+func FuzzSubject(f *testing.F) {
+	for _, s := range []string{"arabica", anID, strings.ToLower(anID), "a.b", "*", ">", "", "a b", "x\r\nPUB y 0\r\n", "\x00", "ſ", "é", "coffee.orders.arabica.free", "coffee.events.X.served"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		subject, panicked := build([]string{"coffee", s, "get"})
+		_, idErr := fleet.ParseID(s)
+		isID := idErr == nil && s == strings.ToUpper(s)
+		if panicked != !(fleet.IsToken(s) || isID || s == "*") {
+			t.Errorf("%q: panicked %v", s, panicked)
+		}
+		if !panicked && (strings.Count(subject, ".") != 2 || strings.ContainsAny(subject, " \t\r\n\x00") || len(subject) > 43) {
+			t.Errorf("%q became %q", s, subject)
+		}
+		if fleet.IsToken(s) {
+			for _, r := range s {
+				if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-", r) {
+					t.Errorf("%q is no token", s)
+				}
+			}
+		}
+		if id, err := fleet.ParseID(s); err == nil {
+			if again, err := fleet.ParseID(id); err != nil || again != id || !strings.EqualFold(id, s) {
+				t.Errorf("%q: %q, then %q, %v", s, id, again, err)
+			}
+		} else if err.Error() != "must be a ULID: 26 of 0-9 and A-Z without I, L, O, U" {
+			t.Errorf("the error repeats foreign text: %v", err)
+		}
+		if c, ok := fleet.ClassOfSubject(s); ok && fleet.OrderSubject(c) != s {
+			t.Errorf("%q is read as %v", s, c)
+		}
+		if bean, ok := fleet.BeanOfSubject(s); ok && "coffee.orders."+bean != s {
+			t.Errorf("%q is read as bean %q", s, bean)
+		}
+		if order, slot, ok := fleet.OrderOfEventSubject(s); ok && !strings.HasSuffix(s, "."+order+"."+slot) {
+			t.Errorf("%q is read as %q, %q", s, order, slot)
+		}
+	})
+}
