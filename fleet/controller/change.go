@@ -1,0 +1,190 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"barista/fleet"
+)
+
+// StateError says that an order's state does not allow what was asked.
+type StateError struct {
+	Phase   fleet.Phase
+	Message string // for the person who asked
+}
+
+func (e *StateError) Error() string { return e.Message }
+
+// Cancel ends an order before its machine starts. by says who wants it, a
+// customer or a person of the shop. Cancelled twice is cancelled. Errors:
+// fleet.ErrNotFound, *StateError; any other leaves open what came of it.
+func (c *Controller) Cancel(ctx context.Context, order, by string) error {
+	by, err := who(by)
+	if err != nil {
+		return err
+	}
+	_, err = c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
+		if e.Phase == fleet.Cancelled {
+			return e, errAlready
+		}
+		return e.Stop(fleet.Cancelled, by, "cancelled by "+by)
+	}, func(e fleet.Claim) string {
+		switch e.Phase {
+		case fleet.Brewing:
+			return "too late: " + e.Machine() + " is making it"
+		case fleet.Unknown:
+			return "too late: " + e.Machine() + " may have made it, and nobody knows yet"
+		}
+		return "too late: " + standing(e)
+	})
+	return err
+}
+
+// Settle is a person's word on an order whose outcome is unknown: it was made,
+// or it was not. Errors as with Cancel.
+func (c *Controller) Settle(ctx context.Context, order string, made bool, by, reason string) error {
+	by, err := who(by)
+	if err != nil {
+		return err
+	}
+	if reason = plain(reason); reason == "" {
+		return errors.New("settle: a reason must be given: how is it known?")
+	}
+	want := fleet.Failed
+	if made {
+		want = fleet.Served
+	}
+	_, err = c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
+		if e.Phase == want && e.By == by && e.Reason == reason {
+			return e, errAlready
+		}
+		return e.Settle(made, by, reason)
+	}, notInDoubt)
+	return err
+}
+
+// MakeAgain is a person's decision to make an order again whose outcome is
+// unknown. The caller has shown whether the old machine can be reached. The
+// order is reserved and published anew before it returns, or else by the sweep.
+// A *StateError with phase failed says that the stock does not allow it; the
+// order has ended with that.
+func (c *Controller) MakeAgain(ctx context.Context, order, by string) error {
+	by, err := who(by)
+	if err != nil {
+		return err
+	}
+	epoch := 0
+	e, err := c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
+		if epoch > 0 && e.Epoch > epoch {
+			return e, errAlready // our own write, whose answer got lost
+		}
+		epoch = e.Epoch
+		return e.MakeAgain(by)
+	}, notInDoubt)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	if e, err = c.carry(ctx, e, false); err != nil {
+		c.log.Warn("making it again is left to the sweep", "order", order, "err", err)
+		return nil
+	}
+	if e.Phase == fleet.Failed && e.Owner == nil {
+		return &StateError{e.Phase, "it can't be made again: " + e.Reason}
+	}
+	return nil
+}
+
+// errOpening: nothing was done.
+var errOpening = errors.New("the shop is just opening: ask again in a moment")
+
+// errAlready: the claim says already what was wanted.
+var errAlready = errors.New("it is so already")
+
+// change moves a claim by one of its arrows, by compare-and-set. After a lost
+// answer it reads again before anything. why says in words why the claim does
+// not allow it.
+func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.Claim) (fleet.Claim, error), why func(fleet.Claim) string) (fleet.ClaimEntry, error) {
+	id, err := fleet.ParseID(order)
+	if err != nil {
+		return fleet.ClaimEntry{}, fmt.Errorf("order %q: %w: an order's id is 26 characters long", clip(plain(order), 40), fleet.ErrNotFound)
+	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	if !c.ready(ctx) {
+		return fleet.ClaimEntry{}, errOpening
+	}
+	var last error
+	for range 5 {
+		e, err := c.p.Claims.Get(ctx, id)
+		if errors.Is(err, fleet.ErrNotFound) {
+			return e, fmt.Errorf("order %s: %w", id, err)
+		}
+		if err != nil {
+			last = err
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		n, err := arrow(e.Claim)
+		if errors.Is(err, errAlready) {
+			return e, nil
+		}
+		if err != nil {
+			return e, &StateError{e.Phase, why(e.Claim)}
+		}
+		m, err := c.p.Claims.Update(ctx, e, n)
+		if err == nil {
+			c.book.wrote(m)
+			return m, nil
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return fleet.ClaimEntry{}, fmt.Errorf("order %s: %w; look at it and ask again (%w)", id, errUnsure, last)
+}
+
+func notInDoubt(e fleet.Claim) string {
+	return "its outcome is not in doubt: " + standing(e)
+}
+
+// standing says where an order stands.
+func standing(e fleet.Claim) string {
+	switch e.Phase {
+	case fleet.Accepted:
+		return "it waits"
+	case fleet.Claimed, fleet.Brewing:
+		return e.Machine() + " has it in hand"
+	case fleet.Served:
+		return "it is served"
+	case fleet.Failed:
+		return "it has failed: " + e.Reason
+	}
+	return "it is " + string(e.Phase)
+}
+
+func who(by string) (string, error) {
+	if by = plain(by); by == "" {
+		return "", errors.New("it must be said who wants this")
+	}
+	return by, nil
+}
+
+// plain makes one short line of a text that people typed.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, clip(s, 800))
+	r := []rune(strings.Join(strings.Fields(s), " "))
+	return string(r[:min(len(r), 200)])
+}

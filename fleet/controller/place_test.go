@@ -1,0 +1,314 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"barista/fleet"
+)
+
+const (
+	id1 = "01JD0000000000000000000001"
+	id2 = "01JD0000000000000000000002"
+)
+
+func order(id string, change ...func(*fleet.Order)) fleet.Order {
+	o := fleet.Order{ID: id, Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: fleet.NoMilk}
+	for _, f := range change {
+		f(&o)
+	}
+	return o
+}
+
+// inShop runs f with one machine and one controller under fake time.
+func inShop(t *testing.T, f func(t *testing.T, s *shop, c *Controller)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		defer s.bookkeeping()()
+		c, stop := s.wire(nil).open(t)
+		defer stop()
+		f(t, s, c)
+	})
+}
+
+func TestAccepted(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		ctx := t.Context()
+		a := c.PlaceOrder(ctx, order(id1), "web")
+		want := fleet.Answer{Status: "success", Message: "The coffee has been successfully scheduled", OrderID: id1, Position: 1, ETA: []int{45, 75}}
+		if d := cmp.Diff(want, a); d != "" {
+			t.Fatal(d)
+		}
+		e := s.claim(id1)
+		if !e.Marked() || e.Via != "web" || e.Epoch != 1 || e.Doses["arabica"] != 9 {
+			t.Errorf("claim: %+v", e.Claim)
+		}
+		if d := cmp.Diff([]string{id1}, s.messages(id1)); d != "" {
+			t.Error(d)
+		}
+		if d := cmp.Diff(fleet.Items{"arabica": 9}, s.reserved()); d != "" {
+			t.Error(d)
+		}
+		synctest.Wait()
+		ev, _ := s.event(id1, "accepted")
+		if ev.Name != "Ada" || ev.What == nil || ev.What.Size != fleet.Small || ev.Doses["arabica"] != 9 || len(ev.ETA) != 2 {
+			t.Errorf("event: %+v", ev)
+		}
+
+		// The same again, hours later, with others in the queue: the same answer.
+		if b := c.PlaceOrder(ctx, order(id2), "web"); b.Position != 2 {
+			t.Errorf("the second has place %d", b.Position)
+		}
+		if d := cmp.Diff(a, c.PlaceOrder(ctx, order(id1), "request")); d != "" {
+			t.Error(d)
+		}
+		other := c.PlaceOrder(ctx, order(id1, func(o *fleet.Order) { o.Sugar = 1 }), "web")
+		if other.Code != fleet.CodeConflict || other.OK() {
+			t.Errorf("another order with the same id: %+v", other)
+		}
+		if len(s.messages(id1)) != 1 {
+			t.Error("asked again, and queued again")
+		}
+	})
+}
+
+// TestRefused is the table of answers to orders that can't be had.
+func TestRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		order     fleet.Order
+		shop      func(*shop)
+		code, msg string
+	}{
+		{"no beans", order(id1), func(s *shop) { s.levels["arabica"] = 8 }, "out_of_stock", "Insufficient coffee for type arabica"},
+		{"no milk", order(id1, func(o *fleet.Order) { o.Milk = "soja" }), func(s *shop) { s.levels["milk-soja"] = 0 }, "out_of_stock", "Insufficient milk of type soja"},
+		{"no sugar", order(id1, func(o *fleet.Order) { o.Sugar = 2 }), func(s *shop) { s.levels["sugar"] = 1 }, "out_of_stock", "Insufficient sugar"},
+		{"bean", order(id1, func(o *fleet.Order) { o.Bean = "kopi-luwak" }), nil, "not_on_menu", "There is no coffee of type kopi-luwak on the menu."},
+		{"milk", order(id1, func(o *fleet.Order) { o.Milk = "oat" }), nil, "not_on_menu", "There is no milk of type oat on the menu."},
+		{"nobody makes it", order(id1, func(o *fleet.Order) { o.Size = fleet.Large }), func(s *shop) {
+			s.machine("zoe", func(p *fleet.Presence) { p.Sizes = []fleet.Size{fleet.Small} })
+		}, "not_on_menu", "No machine here makes arabica/free in large."},
+		{"queue full", order(id1), func(s *shop) { s.max = 0 }, "queue_full", "The shop is full: 200 orders are waiting. Please try again later with a new order."},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inShop(t, func(t *testing.T, s *shop, c *Controller) {
+				if tc.shop != nil {
+					tc.shop(s)
+				}
+				time.Sleep(20 * time.Second) // the grace is over
+				a := c.PlaceOrder(t.Context(), tc.order, "web")
+				want := fleet.Answer{Status: "error", Message: tc.msg, Code: tc.code, OrderID: id1}
+				if d := cmp.Diff(want, a); d != "" {
+					t.Fatal(d)
+				}
+				if p := s.claim(id1).Phase; p != fleet.Refused {
+					t.Errorf("the claim is %s", p)
+				}
+				time.Sleep(time.Second)
+				if r := s.reserved(); len(r) != 0 {
+					t.Errorf("left reserved: %v", r)
+				}
+				if d := cmp.Diff([]string{"refused"}, s.eventsOf(id1)); d != "" {
+					t.Error(d)
+				}
+				if len(s.messages(id1)) != 0 {
+					t.Error("refused, and in the queue")
+				}
+				// Now it could be had; the answer stays.
+				s.mu.Lock()
+				s.max = 200
+				maps := s.levels
+				maps["arabica"], maps["milk-soja"], maps["sugar"] = 1000, 1000, 1000
+				s.mu.Unlock()
+				if d := cmp.Diff(want, c.PlaceOrder(t.Context(), tc.order, "web")); d != "" {
+					t.Error(d)
+				}
+			})
+		})
+	}
+}
+
+func TestInvalid(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		for _, body := range []string{``, `null`, `{`, `{"name":"A","size":"small","bean_type":"a.b","milk":"free"}`, strings.Repeat("[", 1500), strings.Repeat(" ", 5<<10) + `{}`} {
+			if a := c.Place(t.Context(), []byte(body), "request"); a.Code != fleet.CodeInvalid || a.OK() {
+				t.Errorf("%.40q: %+v", body, a)
+			}
+		}
+		if a := c.PlaceOrder(t.Context(), fleet.Order{Name: "A", Size: "huge", Bean: "arabica", Milk: "free"}, "web"); a.Field != "size" {
+			t.Errorf("%+v", a)
+		}
+		if s.rev != 0 || len(s.queue) != 0 {
+			t.Error("bad input left something behind")
+		}
+		// A name is counted and stored in normal form C.
+		a := c.Place(t.Context(), []byte(`{"name":"Zoé","size":"big","bean_type":"Arabica","milk":"none"}`), "request")
+		if e := s.claim(a.OrderID); !a.OK() || e.Order.Name != "Zoé" || e.Order.Size != fleet.Large {
+			t.Errorf("%+v: %+v", a, e.Order)
+		}
+	})
+}
+
+// TestAbsentMachine: a machine that was here within seven days lists it, so the
+// order is taken with a wide estimate; without one it is refused.
+func TestAbsentMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Board = knows{fleet.Small} })
+		defer stop()
+		a := c.PlaceOrder(t.Context(), order(id1), "web")
+		if d := cmp.Diff([]int{60, 900}, a.ETA); d != "" || !a.OK() {
+			t.Errorf("%+v %s", a, d)
+		}
+		time.Sleep(20 * time.Second)
+		if a := c.PlaceOrder(t.Context(), order(id2, func(o *fleet.Order) { o.Size = fleet.Large }), "web"); a.Code != fleet.CodeNotOnMenu {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// knows is a board that knows machines for one size.
+type knows struct{ size fleet.Size }
+
+func (k knows) Known(_ fleet.Class, s fleet.Size) bool     { return s == k.size }
+func (k knows) Cordoned(string) (c fleet.Cordon, yes bool) { return }
+
+// TestGrace: just after a start an order waits for a machine to come in, within
+// the customer's two seconds, and leaves nothing behind if none does.
+func TestGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		c, stop := s.wire(nil).open(t)
+		defer stop()
+		begin := time.Now()
+		a := c.PlaceOrder(t.Context(), order(id1), "web")
+		if took := time.Since(begin); a.Code != fleet.CodeUnavailable || took > 2*time.Second {
+			t.Errorf("after %v: %+v", took, a)
+		}
+		if s.rev != 0 {
+			t.Error("an order that nobody can judge yet left a claim")
+		}
+		time.AfterFunc(500*time.Millisecond, func() { s.machine("zoe") })
+		if a := c.PlaceOrder(t.Context(), order(id1), "web"); !a.OK() {
+			t.Errorf("%+v", a)
+		}
+		s.gone("zoe")
+		time.Sleep(20 * time.Second)
+		if a := c.PlaceOrder(t.Context(), order(id2), "web"); a.Code != fleet.CodeNotOnMenu {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// TestBeforeRun: a controller that has not begun says so in time.
+func TestBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(newShop().wire(nil).parts(), Config{})
+		begin := time.Now()
+		if a := c.PlaceOrder(t.Context(), order(id1), "web"); a.Code != fleet.CodeUnavailable || time.Since(begin) > 2*time.Second {
+			t.Errorf("%+v after %v", a, time.Since(begin))
+		}
+		if err := c.Cancel(t.Context(), id1, "Ada"); explain(err) == nil || explain(err).Code != fleet.CodeUnavailable {
+			t.Errorf("%v", err)
+		}
+		if _, _, known, why := c.Wait(t.Context(), plain1, fleet.Small); known || why != "the shop is just opening" {
+			t.Errorf("%v %q", known, why)
+		}
+	})
+}
+
+// TestDoubleClick: the same order from many at once, at two controllers, is one
+// order with one answer.
+func TestDoubleClick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		c1, stop1 := s.wire(nil).open(t)
+		c2, stop2 := s.wire(nil).open(t)
+		defer stop1()
+		defer stop2()
+		synctest.Wait()
+		got := make([]fleet.Answer, 20)
+		var wg sync.WaitGroup
+		for i := range got {
+			c := []*Controller{c1, c2}[i%2]
+			wg.Go(func() { got[i] = c.PlaceOrder(t.Context(), order(id1), "web") })
+		}
+		wg.Wait()
+		for _, a := range got {
+			if d := cmp.Diff(got[0], a); d != "" || !a.OK() {
+				t.Errorf("%+v\n%s", a, d)
+			}
+		}
+		if m := s.messages(id1); len(m) != 1 || s.reserved()["arabica"] != 9 {
+			t.Errorf("messages %v, reserved %v", m, s.reserved())
+		}
+	})
+}
+
+// TestLastBeans: 20 customers at once for the last 150 g.
+func TestLastBeans(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		s.levels["arabica"] = 150
+		yes, no := 0, 0
+		var (
+			mu sync.Mutex
+			wg sync.WaitGroup
+		)
+		for i := range 20 {
+			wg.Go(func() {
+				a := c.PlaceOrder(t.Context(), order(fmt.Sprintf("01JD00000000000000000000%02d", i)), "web")
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case a.OK():
+					yes++
+				case a.Message == "Insufficient coffee for type arabica":
+					no++
+				}
+			})
+		}
+		wg.Wait()
+		time.Sleep(time.Second)
+		if yes != 16 || no != 4 || s.reserved()["arabica"] != 144 {
+			t.Errorf("%d accepted, %d refused, %d g reserved", yes, no, s.reserved()["arabica"])
+		}
+	})
+}
+
+// TestServed: any client may ask on the subject.
+func TestServed(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		synctest.Wait()
+		b, err := s.Request(t.Context(), fleet.SubjectRequests, []byte(`{"size":"big","bean_type":"mixed","milk":"free","name":"Quentin","sugar_count":"1"}`))
+		if err != nil || !strings.Contains(string(b), `"status":"success","message":"The coffee has been successfully scheduled","order_id":"`) {
+			t.Fatalf("%s %v", b, err)
+		}
+		b, _ = s.Request(t.Context(), fleet.SubjectRequests, []byte(`{"size":"big"}`))
+		if string(b) != `{"status":"error","message":"name: is missing","code":"invalid_order","field":"name"}` {
+			t.Errorf("%s", b)
+		}
+	})
+}
+
+// TestClosedUse: a use of stock that has ended is never reserved again, so
+// nothing goes into the queue on it, and nobody hears success.
+func TestClosedUse(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		left(s, id1)
+		s.mu.Lock()
+		s.uses[use{id1, 0}] = fleet.Release
+		s.mu.Unlock()
+		if a := c.PlaceOrder(t.Context(), order(id1), "web"); a.Code != fleet.CodeUnavailable || len(s.messages(id1)) != 0 {
+			t.Errorf("%+v, %v", a, s.messages(id1))
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"barista/fleet"
+)
+
+// Client is a controller in another process; its methods are those of
+// Controller. See Remote.
+type Client struct {
+	r fleet.Requester
+
+	mu   sync.Mutex // guards menu and read
+	menu fleet.Menu
+	read time.Time
+}
+
+// menuFor is how long a client believes the menu that it has.
+const menuFor = time.Second
+
+// Remote asks the controller over the network.
+func Remote(r fleet.Requester) *Client { return &Client{r: r} }
+
+// errUnsure: it may have been taken, and nobody knows yet.
+var errUnsure = errors.New("it is not known whether that was taken")
+
+func (c *Client) ask(ctx context.Context, verb string, a ask) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2500*time.Millisecond)
+	defer cancel()
+	b, err := c.r.Request(ctx, verbSubject(verb), encode(a))
+	if errors.Is(err, fleet.ErrNobody) {
+		return reply{}, fmt.Errorf("no controller is running: %w", err)
+	}
+	if err != nil {
+		return reply{}, fmt.Errorf("the controller gave no answer: %w (%w)", errUnsure, err)
+	}
+	var r reply
+	if err := json.Unmarshal(b, &r); err != nil {
+		return reply{}, fmt.Errorf("the controller's answer can't be read: %w (%w)", errUnsure, err)
+	}
+	if t := r.Error; t != nil {
+		switch t.Code {
+		case codeState:
+			return r, &StateError{t.Phase, t.Message}
+		case codeNotFound:
+			return r, &lostError{t.Message, fleet.ErrNotFound}
+		case fleet.CodeUnavailable:
+			return r, &lostError{t.Message, errUnsure}
+		}
+		return r, errors.New(t.Message)
+	}
+	return r, nil
+}
+
+// lostError is an error that came over the network, with what it is.
+type lostError struct {
+	message string
+	is      error
+}
+
+func (e *lostError) Error() string { return e.message }
+func (e *lostError) Unwrap() error { return e.is }
+
+// Place is Controller.Place.
+func (c *Client) Place(ctx context.Context, body []byte, via string) fleet.Answer {
+	if len(body) > fleet.MaxOrder {
+		_, err := fleet.DecodeOrder(body, nil) // says so
+		return fleet.Invalid(err)
+	}
+	r, err := c.ask(ctx, verbPlace, ask{Via: via, Body: body})
+	if err != nil || r.Answer == nil {
+		id := ""
+		if o, bad := fleet.DecodeOrder(body, nil); bad == nil {
+			id = o.ID
+		}
+		if errors.Is(err, fleet.ErrNobody) {
+			return fleet.Sorry(id, fleet.CodeUnavailable, "The shop is closed at the moment: no controller answers.")
+		}
+		return fleet.Sorry(id, fleet.CodeUnavailable, "It is not known yet whether the order was taken. Please ask again with the same order id.")
+	}
+	return *r.Answer
+}
+
+// PlaceOrder is Controller.PlaceOrder. Give the order an id, so that it can be
+// asked again.
+func (c *Client) PlaceOrder(ctx context.Context, o fleet.Order, via string) fleet.Answer {
+	body := o.Encode()
+	if o.ID == "" {
+		var fields map[string]any
+		if json.Unmarshal(body, &fields) == nil {
+			delete(fields, "id")
+			body = encode(fields)
+		}
+	}
+	return c.Place(ctx, body, via)
+}
+
+// Cancel is Controller.Cancel.
+func (c *Client) Cancel(ctx context.Context, order, by string) error {
+	_, err := c.ask(ctx, verbCancel, ask{Order: order, By: by})
+	return err
+}
+
+// Settle is Controller.Settle.
+func (c *Client) Settle(ctx context.Context, order string, made bool, by, reason string) error {
+	_, err := c.ask(ctx, verbSettle, ask{Order: order, Made: made, By: by, Reason: reason})
+	return err
+}
+
+// MakeAgain is Controller.MakeAgain.
+func (c *Client) MakeAgain(ctx context.Context, order, by string) error {
+	_, err := c.ask(ctx, verbAgain, ask{Order: order, By: by})
+	return err
+}
+
+// Wait is Controller.Wait; a controller that does not answer is a reason too.
+func (c *Client) Wait(ctx context.Context, class fleet.Class, size fleet.Size) (low, high time.Duration, known bool, whyNot string) {
+	r, err := c.ask(ctx, verbWait, ask{Class: &class, Size: size})
+	if err != nil || r.Wait == nil {
+		return 0, 0, false, "the shop does not answer at the moment"
+	}
+	return seconds(r.Wait.Low), seconds(r.Wait.High), r.Wait.Known, r.Wait.WhyNot
+}
+
+// Menu is Controller.Menu, at most a second old; while the controller does not
+// answer, the last one that was heard, or the zero menu.
+func (c *Client) Menu() fleet.Menu {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.read.IsZero() && time.Since(c.read) < menuFor {
+		return c.menu
+	}
+	if r, err := c.ask(context.Background(), verbMenu, ask{}); err == nil && r.Menu != nil {
+		c.menu = *r.Menu
+	}
+	c.read = time.Now()
+	return c.menu
+}

@@ -1,0 +1,389 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"barista/fleet"
+	"barista/fleet/brokertest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+// place is a fleet and its settings in memory; now is the broker's clock.
+type place struct {
+	mu       sync.Mutex
+	changed  chan struct{}
+	settings map[string][]byte
+	keys     []string
+	here     map[string]fleet.Presence
+	words    []string
+	puts     int
+	broken   bool
+	shift    time.Duration // of the broker's clock
+}
+
+func newPlace() *place {
+	return &place{changed: make(chan struct{}), settings: map[string][]byte{}, here: map[string]fleet.Presence{}}
+}
+
+func (p *place) do(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *place) now(context.Context) (time.Time, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken {
+		return time.Time{}, fleet.ErrNoAnswer
+	}
+	return time.Now().Add(p.shift), nil
+}
+
+func (p *place) follow(ctx context.Context, ready func(), at func(i int) func()) error {
+	said := false
+	for i := 0; ; {
+		p.mu.Lock()
+		do, changed := at(i), p.changed
+		p.mu.Unlock()
+		if do != nil {
+			do()
+			i++
+			continue
+		}
+		if !said {
+			said = true
+			ready()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+type memSettings struct{ *place }
+
+func (m memSettings) Get(_ context.Context, key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v := m.settings[key]; v != nil {
+		return v, nil
+	}
+	return nil, fleet.ErrNotFound
+}
+
+func (m memSettings) Put(_ context.Context, key string, v []byte) error {
+	if m.broken {
+		return fleet.ErrNoAnswer
+	}
+	m.do(func() { m.settings[key] = v; m.keys = append(m.keys, key); m.puts++ })
+	return nil
+}
+
+func (m memSettings) Delete(ctx context.Context, key string) error { return m.Put(ctx, key, nil) }
+
+func (m memSettings) Watch(ctx context.Context, each func(string, []byte), ready func()) error {
+	return m.follow(ctx, ready, func(i int) func() {
+		if i >= len(m.keys) {
+			return nil
+		}
+		k, v := m.keys[i], m.settings[m.keys[i]]
+		return func() { each(k, v) }
+	})
+}
+
+type memFleet struct{ *place }
+
+func (m memFleet) Announce(_ context.Context, p fleet.Presence) error {
+	m.do(func() { m.here[p.Machine] = p; m.words = append(m.words, p.Machine) })
+	return nil
+}
+
+func (m memFleet) Leave(_ context.Context, name string) error {
+	m.do(func() { delete(m.here, name); m.words = append(m.words, name) })
+	return nil
+}
+
+func (m memFleet) Present(context.Context) ([]fleet.Presence, error) { panic("it watches") }
+
+func (m memFleet) Watch(ctx context.Context, each func(fleet.Presence, bool), ready func()) error {
+	return m.follow(ctx, ready, func(i int) func() {
+		if i >= len(m.words) {
+			return nil
+		}
+		p, here := m.here[m.words[i]]
+		p.Machine = m.words[i]
+		return func() { each(p, here) }
+	})
+}
+
+// open runs a board until the returned function is called.
+func (p *place) open(t *testing.T) (*Board, func()) {
+	t.Helper()
+	b := New(Parts{Fleet: memFleet{p}, Settings: memSettings{p}, Now: p.now})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- b.Run(ctx) }()
+	return b, sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+var (
+	black = fleet.Class{Bean: "arabica", Milk: "free"}
+	white = fleet.Class{Bean: "arabica", Milk: "normal"}
+	zoe   = fleet.Presence{Machine: "zoe", Classes: []fleet.Class{black}, Sizes: []fleet.Size{fleet.Small}, State: fleet.StateReady}
+)
+
+// TestSevenDays: a machine that went away is known for seven days more, over
+// restarts of the board, whatever the wall clock of the board's host says.
+func TestSevenDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		p.shift = 5 * 365 * 24 * time.Hour // the host's clock is years behind the broker's
+		v, _ := json.Marshal(seen{[]fleet.Class{white}, []fleet.Size{fleet.Medium}, time.Now().Add(p.shift - Remember + time.Hour)})
+		_ = memSettings{p}.Put(t.Context(), "seen.other", v)
+		b, stop := p.open(t)
+		synctest.Wait()
+		if !b.Known(white, fleet.Medium) {
+			t.Error("it was here less than seven days ago")
+		}
+		time.Sleep(2 * time.Hour)
+		if b.Known(white, fleet.Medium) {
+			t.Error("it was here more than seven days ago, by the broker's clock")
+		}
+		if b.Known(black, fleet.Small) {
+			t.Error("known before it was ever here")
+		}
+		_ = memFleet{p}.Announce(t.Context(), zoe)
+		time.Sleep(10 * 24 * time.Hour) // it stays for longer than it is remembered
+		for _, x := range []struct {
+			c    fleet.Class
+			s    fleet.Size
+			want bool
+		}{{black, fleet.Small, true}, {white, fleet.Small, false}, {black, fleet.Large, false}} {
+			if got := b.Known(x.c, x.s); got != x.want {
+				t.Errorf("%v %v: %v", x.c, x.s, got)
+			}
+		}
+		if n := len(b.Present()); n != 1 {
+			t.Errorf("%d are here", n)
+		}
+		_ = memFleet{p}.Leave(t.Context(), "zoe")
+		time.Sleep(3 * 24 * time.Hour)
+		if !b.Known(black, fleet.Small) || len(b.Present()) != 0 {
+			t.Error("forgotten too early")
+		}
+		stop()
+		b, stop = p.open(t)
+		defer stop()
+		synctest.Wait()
+		if !b.Known(black, fleet.Small) {
+			t.Error("forgotten by a restart")
+		}
+		time.Sleep(4*24*time.Hour - time.Minute)
+		if !b.Known(black, fleet.Small) {
+			t.Error("forgotten a minute too early")
+		}
+		time.Sleep(2 * time.Minute)
+		if b.Known(black, fleet.Small) {
+			t.Error("known after seven days")
+		}
+	})
+}
+
+// TestCrash: a machine that leaves while no board runs was written down by the
+// one before, at most half a day ago.
+func TestCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		b, stop := p.open(t)
+		_ = memFleet{p}.Announce(t.Context(), zoe)
+		time.Sleep(10 * 24 * time.Hour)
+		stop()
+		_ = memFleet{p}.Leave(t.Context(), "zoe")
+		p.words = nil // its word has expired
+		time.Sleep(6 * 24 * time.Hour)
+		b, stop = p.open(t)
+		defer stop()
+		synctest.Wait()
+		if at, ok := b.LastSeen("zoe"); !b.Known(black, fleet.Small) || !ok || time.Since(at) > 7*24*time.Hour {
+			t.Error("forgotten; last seen", at)
+		}
+	})
+}
+
+// TestQuiet: heartbeats write nothing; new lists do, once.
+func TestQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		b, stop := p.open(t)
+		defer stop()
+		say := func(w fleet.Presence) {
+			t.Helper()
+			_ = memFleet{p}.Announce(t.Context(), w)
+			time.Sleep(fleet.PresenceEvery)
+		}
+		for range 100 {
+			say(zoe)
+		}
+		if p.puts != 1 {
+			t.Errorf("%d records of one machine", p.puts)
+		}
+		more := zoe
+		more.Classes = []fleet.Class{black, white}
+		say(more)
+		say(more)
+		if p.puts != 2 || !b.Known(white, fleet.Small) {
+			t.Errorf("%d records, known %v", p.puts, b.Known(white, fleet.Small))
+		}
+		say(fleet.Presence{Machine: "a.b", Classes: more.Classes}) // no name
+		if len(b.Present()) != 1 {
+			t.Error("a name that is no token is here")
+		}
+	})
+}
+
+// TestBrokerAway: a record that could not be written is written later, and
+// until the broker's clock was heard nothing is too old.
+func TestBrokerAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		p.settings["seen.old"] = []byte(`{"classes":[{"bean":"mixed","milk":"free"}],"sizes":["large"],"at":"1999-01-01T00:00:00Z"}`)
+		p.keys = []string{"seen.old"}
+		p.broken = true
+		b, stop := p.open(t)
+		defer stop()
+		_ = memFleet{p}.Announce(t.Context(), zoe)
+		time.Sleep(time.Minute)
+		old := fleet.Class{Bean: "mixed", Milk: "free"}
+		if !b.Known(old, fleet.Large) || p.puts != 0 {
+			t.Error("without the broker's clock a record is not too old")
+		}
+		p.do(func() { p.broken = false })
+		time.Sleep(3 * time.Second)
+		if b.Known(old, fleet.Large) || p.puts != 1 {
+			t.Errorf("%v, %d records", b.Known(old, fleet.Large), p.puts)
+		}
+	})
+}
+
+func TestCordon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		s := memSettings{p}
+		b, stop := p.open(t)
+		defer stop()
+		<-b.Ready()
+		ctx := t.Context()
+		changed := b.Changed()
+		if err := Cordon(ctx, s, "zoe", "Ada", "descaling\nuntil noon"); err != nil {
+			t.Fatal(err)
+		}
+		<-changed
+		got, ok := b.Cordoned("zoe")
+		want := fleet.Cordon{By: "Ada", Reason: "descaling until noon", At: time.Now().UTC().Format(time.RFC3339)}
+		if d := cmp.Diff(want, got); d != "" || !ok {
+			t.Error(d)
+		}
+		if err := Drain(ctx, s, "zoe", "Ada", "swap"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got, _ := b.Cordoned("zoe"); !got.Drain || len(b.Cordons()) != 1 {
+			t.Errorf("%+v", got)
+		}
+		if err := Uncordon(ctx, s, "zoe"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if _, ok := b.Cordoned("zoe"); ok {
+			t.Error("still out of service")
+		}
+		_ = s.Put(ctx, "cordon.zoe", []byte("{"))
+		synctest.Wait()
+		if _, ok := b.Cordoned("zoe"); !ok {
+			t.Error("a cordon that can't be read is one all the same")
+		}
+
+		err := Cordon(ctx, s, "Zoe!", " ", "\x00")
+		for _, part := range []string{`"Zoe!" is no name`, "who does it", "a reason"} {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%v: %q is missing", err, part)
+			}
+		}
+		if Uncordon(ctx, s, ">") == nil {
+			t.Error("> is no name")
+		}
+		p.broken = true
+		if err := Drain(ctx, s, "zoe", "Ada", "x"); !errors.Is(err, fleet.ErrNoAnswer) {
+			t.Error(err)
+		}
+		p.broken = false
+	})
+}
+
+// TestRealBroker: a machine appears, is cordoned, falls silent, and is known to
+// the next board, with the real broker under fake time.
+func TestRealBroker(t *testing.T) {
+	runtime.GC() // the client's pooled timers of another bubble
+	runtime.GC()
+	brokertest.InBubble(t, func(t *testing.T, br *brokertest.Broker) {
+		ctx := t.Context()
+		c := br.Connect("shop")
+		run := func() (*Board, func()) {
+			b := New(Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now})
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error)
+			go func() { done <- b.Run(ctx) }()
+			return b, func() { cancel(); <-done }
+		}
+		b, stop := run()
+		if err := c.Fleet().Announce(ctx, zoe); err != nil {
+			t.Fatal(err)
+		}
+		brokertest.Eventually(t, "zoe", func() bool {
+			_, seen := b.LastSeen("zoe")
+			return seen && len(b.Present()) == 1
+		})
+		if err := Cordon(ctx, c.Settings(), "zoe", "Ada", "descaling"); err != nil {
+			t.Fatal(err)
+		}
+		brokertest.Eventually(t, "the cordon", func() bool { _, ok := b.Cordoned("zoe"); return ok })
+		brokertest.Eventually(t, "zoe falls silent", func() bool { return len(b.Present()) == 0 })
+		stop()
+		b, stop = run()
+		defer stop()
+		<-b.Ready()
+		_, cordoned := b.Cordoned("zoe")
+		if got := fmt.Sprint(len(b.Present()), b.Known(black, fleet.Small), b.Known(white, fleet.Small), cordoned); got != "0 true false true" {
+			t.Error(got)
+		}
+		if err := Uncordon(ctx, c.Settings(), "zoe"); err != nil {
+			t.Error(err)
+		}
+		brokertest.Eventually(t, "back in service", func() bool { _, ok := b.Cordoned("zoe"); return !ok })
+	})
+}
