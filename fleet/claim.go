@@ -142,7 +142,7 @@ func (c Claim) Marked() bool { return c.Published == c.MessageID() }
 // Said reports whether "success" may be said: the claim is marked, or went
 // beyond accepted without being refused.
 func (c Claim) Said() bool {
-	return c.Phase != Refused && (c.Phase != Accepted || c.Marked() || c.Epoch > 1)
+	return c.Phase != "" && c.Phase != Refused && (c.Phase != Accepted || c.Marked() || c.Epoch > 1)
 }
 
 // Mark records that message id is stored. Only for an accepted claim that still

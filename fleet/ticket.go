@@ -82,6 +82,9 @@ type Orders interface {
 	Publish(ctx context.Context, o Order, messageID string) (duplicate bool, err error)
 	// Stored lists the messages in the queue, by order id, oldest first.
 	Stored(ctx context.Context) ([]StoredOrder, error)
+	// Remove takes a message of an ended order out of the queue; one that is
+	// gone already is no error.
+	Remove(ctx context.Context, seq uint64) error
 	// Waiting is the number of messages in the queue, per class; those in a
 	// machine's hands count.
 	Waiting(ctx context.Context) (map[Class]int, error)

@@ -443,6 +443,14 @@ func (m memOrders) Stored(ctx context.Context) (out []fleet.StoredOrder, err err
 	return out, err
 }
 
+func (m memOrders) Remove(ctx context.Context, seq uint64) error {
+	return m.call(ctx, "remove", func() error {
+		m.queue = slices.DeleteFunc(m.queue, func(s fleet.StoredOrder) bool { return s.Seq == seq })
+		m.stir()
+		return nil
+	})
+}
+
 func (m memOrders) Waiting(ctx context.Context) (out map[fleet.Class]int, err error) {
 	err = m.call(ctx, "waiting", func() error {
 		out = map[fleet.Class]int{}

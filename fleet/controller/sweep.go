@@ -26,6 +26,7 @@ func (c *Controller) runSweep(ctx context.Context) {
 	defer t.Stop()
 	var (
 		missing map[string]uint64 // orders without a message at the last look, with their revision
+		stale   map[uint64]bool   // messages of ended orders at the last look
 		looked  = time.Now()
 		saved   uint64
 		savedAt = time.Now()
@@ -42,11 +43,14 @@ func (c *Controller) runSweep(ctx context.Context) {
 		}
 		if time.Since(looked) >= c.cfg.SweepAfter/2 {
 			looked = time.Now()
-			m, err := c.findLost(ctx, missing)
+			stored, err := c.p.Orders.Stored(ctx)
+			if err == nil {
+				missing, err = c.findLost(ctx, stored, missing)
+				stale = c.clearEnded(ctx, stored, stale)
+			}
 			if err != nil && ctx.Err() == nil {
 				c.log.Warn("the queue could not be compared with the claims", "err", err)
 			}
-			missing = m
 		}
 		if time.Since(savedAt) >= c.cfg.SweepAfter {
 			savedAt = time.Now()
@@ -184,7 +188,7 @@ func (c *Controller) swap(ctx context.Context, e fleet.ClaimEntry, n fleet.Claim
 // settling an order ends the claim before it removes the message, so an order
 // counts as lost only when two looks, half of SweepAfter apart, found it at the
 // same revision without one. A second message is harmless: the claim decides.
-func (c *Controller) findLost(ctx context.Context, before map[string]uint64) (map[string]uint64, error) {
+func (c *Controller) findLost(ctx context.Context, stored []fleet.StoredOrder, before map[string]uint64) (map[string]uint64, error) {
 	var want []fleet.ClaimEntry
 	for _, l := range c.book.open() {
 		if l.e.Phase != fleet.Accepted || l.e.Marked() {
@@ -193,10 +197,6 @@ func (c *Controller) findLost(ctx context.Context, before map[string]uint64) (ma
 	}
 	if len(want) == 0 {
 		return nil, nil
-	}
-	stored, err := c.p.Orders.Stored(ctx)
-	if err != nil {
-		return nil, err
 	}
 	there := make(map[string]bool, len(stored))
 	for _, s := range stored {
@@ -218,6 +218,36 @@ func (c *Controller) findLost(ctx context.Context, before map[string]uint64) (ma
 		}
 	}
 	return missing, nil
+}
+
+// clearEnded removes the messages of orders that have ended, when two looks in a
+// row found them: a machine that settles an order is quicker, so these are
+// orders that were cancelled or expired while no machine was there to drop them.
+// Else they would fill the queue.
+func (c *Controller) clearEnded(ctx context.Context, stored []fleet.StoredOrder, before map[uint64]bool) map[uint64]bool {
+	open := map[string]bool{}
+	for _, l := range c.book.open() {
+		open[l.e.Order.ID] = true
+	}
+	stale := map[uint64]bool{}
+	for _, s := range stored {
+		if s.Order == "" || open[s.Order] {
+			continue
+		}
+		e, err := c.p.Claims.Get(ctx, s.Order)
+		if err != nil || !e.Phase.Ended() {
+			continue // without a claim it is a machine's to look at
+		}
+		if !before[s.Seq] {
+			stale[s.Seq] = true
+			continue
+		}
+		if err := c.p.Orders.Remove(ctx, s.Seq); err != nil && ctx.Err() == nil {
+			c.log.Warn("the message of an ended order stays for now", "order", s.Order, "err", err)
+			stale[s.Seq] = true
+		}
+	}
+	return stale
 }
 
 func (c *Controller) publishAnew(ctx context.Context, e fleet.ClaimEntry) error {

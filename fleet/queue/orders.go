@@ -56,6 +56,20 @@ func (o orders) Stored(ctx context.Context) ([]fleet.StoredOrder, error) {
 	return out, err
 }
 
+func (o orders) Remove(ctx context.Context, seq uint64) error {
+	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	if err != nil {
+		return unsure("remove an order", err)
+	}
+	if err := st.DeleteMsg(ctx, seq); err != nil {
+		if _, gone := st.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		return unsure("remove an order", err)
+	}
+	return nil
+}
+
 func (o orders) Waiting(ctx context.Context) (map[fleet.Class]int, error) {
 	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
 	if err != nil {
