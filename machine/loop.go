@@ -30,6 +30,11 @@ func (m *Machine) Run(ctx context.Context) error {
 		return errors.New("the machine ran already")
 	}
 	defer close(m.ended)
+	select {
+	case <-m.rig.Started():
+	case <-ctx.Done():
+		return m.end()
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	tripped := m.rig.Tripped()

@@ -13,15 +13,16 @@ import (
 
 // Rig is a driver's rig behind the guard. Make it with New.
 type Rig struct {
-	rig   driver.Rig
-	name  string
-	base  time.Time    // New; the lease is counted from here
-	lease atomic.Int64 // when Renew was called last, ns since base
-	kick  chan struct{}
-	store *store
-	parts []*part // in the order of driver.Parts
-	by    map[driver.Part]*part
-	ports []*port
+	rig     driver.Rig
+	name    string
+	base    time.Time     // New; the lease is counted from here
+	lease   atomic.Int64  // when Renew was called last, ns since base
+	started chan struct{} // closed when Run has begun
+	kick    chan struct{}
+	store   *store
+	parts   []*part // in the order of driver.Parts
+	by      map[driver.Part]*part
+	ports   []*port
 
 	// mu is held for arithmetic only: never over a call of a driver, a write to
 	// disk or a wait. So nobody who holds it can keep the guard from acting.
@@ -81,7 +82,7 @@ func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
 		rig:     rig,
 		name:    cfg.Name,
 		base:    time.Now(),
-		kick:    make(chan struct{}, 1),
+		started: make(chan struct{}), kick: make(chan struct{}, 1),
 		by:      map[driver.Part]*part{},
 		tripped: make(chan struct{}),
 	}

@@ -18,6 +18,7 @@ func (g *Rig) Run(ctx context.Context) error {
 		return g.named(errors.New("the guard of this rig ran already"))
 	}
 	g.phase = running
+	close(g.started)
 	g.mu.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -35,6 +36,10 @@ func (g *Rig) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// Started is closed when Run has begun: before that no output can be switched
+// on.
+func (g *Rig) Started() <-chan struct{} { return g.started }
 
 // turn does what is due and tells how long there is nothing to do. With
 // everything off there is nothing to wait for: Run sleeps until it is kicked.

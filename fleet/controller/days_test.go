@@ -44,6 +44,9 @@ func TestKeepDays(t *testing.T) {
 		cancel(ids[0])
 		cancel(ids[1])
 		s.remove(ids[0]) // ids[1] stays in the queue, ids[2] open
+		s.mu.Lock()
+		s.nailed = ids[1]
+		s.mu.Unlock()
 		for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
 			func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) },
 			func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe) },

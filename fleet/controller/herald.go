@@ -74,7 +74,7 @@ func (c *Controller) live(e fleet.StoredEvent) {
 	if e.Seq > 0 {
 		c.book.published(e.Order, e.Slot())
 	}
-	if e.Kind == fleet.EvEnd && e.Outcome == fleet.Made && e.Seconds > 0 {
+	if (e.Kind == fleet.EvServed || e.Kind == fleet.EvEnd) && e.Outcome == fleet.Made && e.Seconds > 0 {
 		if size, ok := c.book.size(e.Order); ok {
 			c.kitchen.measured(e.Machine, size, e.Seconds)
 		}

@@ -34,6 +34,7 @@ type shop struct {
 	queue    []fleet.StoredOrder
 	ids      map[string]bool // the duplicate window
 	max      int
+	nailed   string // the order whose message nobody can remove
 	listed   []fleet.Class
 	events   []fleet.StoredEvent
 	settings map[string][]byte
@@ -445,7 +446,7 @@ func (m memOrders) Stored(ctx context.Context) (out []fleet.StoredOrder, err err
 
 func (m memOrders) Remove(ctx context.Context, seq uint64) error {
 	return m.call(ctx, "remove", func() error {
-		m.queue = slices.DeleteFunc(m.queue, func(s fleet.StoredOrder) bool { return s.Seq == seq })
+		m.queue = slices.DeleteFunc(m.queue, func(s fleet.StoredOrder) bool { return s.Seq == seq && s.Order != m.nailed })
 		m.stir()
 		return nil
 	})

@@ -122,10 +122,17 @@ func (w *Worker) announce(ctx context.Context) {
 	tick := time.NewTicker(fleet.PresenceEvery)
 	defer tick.Stop()
 	var last fleet.Presence
+	rest := time.NewTimer(0) // between two words
+	defer rest.Stop()
 	due := true
 	for {
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
+		}
 		machineChanged := w.Machine.Changed()
 		p, changed := w.Presence()
+		rest.Reset(saySoon)
 		// A percent is no news: the live events tell it.
 		if due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || !slices.Equal(p.Lacks, last.Lacks) {
 			if err := w.Fleet.Announce(ctx, p); err != nil && ctx.Err() == nil {

@@ -112,7 +112,10 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 	if err != nil {
 		return goOn // conflict or no answer: read again
 	}
-	return w.tryToMake(ctx, t, taken)
+	if taken.Exhausted() {
+		return goOn
+	}
+	return w.cupAndFence(ctx, t, taken)
 }
 
 // tryToMake goes from claimed by me to brewing, or back.
@@ -131,6 +134,10 @@ func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEn
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
 		return w.release(ctx, t, e, err.Error())
 	}
+	return w.cupAndFence(ctx, t, e)
+}
+
+func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
 	if err := w.awaitCup(ctx, e); err != nil {
 		return w.release(ctx, t, e, err.Error())
 	}
@@ -139,7 +146,10 @@ func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEn
 
 // awaitCup waits for a cup at the machine, two minutes at most.
 func (w *Worker) awaitCup(ctx context.Context, e fleet.ClaimEntry) error {
-	now, cancel := context.WithTimeout(ctx, time.Millisecond)
+	if w.cfg.Cup == string(machine.CupAttended) {
+		return nil // a person took the risk; there is nothing to wait for
+	}
+	now, cancel := context.WithTimeout(ctx, cupSoon)
 	err := w.Machine.AwaitCup(now, e.Order.ID)
 	cancel()
 	if err == nil {
@@ -184,15 +194,16 @@ func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry)
 		return goOn // refused, or nobody knows: read again before anything
 	}
 	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvBrewing, Epoch: e.Epoch, Machine: w.cfg.Name})
-	report := w.make(ctx, fenced, sent)
-	w.finish(ctx, t, journal.Key{Order: e.Order.ID, Epoch: e.Epoch}, report)
+	report, fenced := w.make(ctx, fenced, sent)
+	w.finish(ctx, t, fenced, report)
 	return letGo
 }
 
 // make runs the machine. When it could not start in time it stands at an open
 // start with nothing moved: then a new fence lets it go on, and if that is
-// refused the journal says untouched.
-func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) machine.Report {
+// refused the journal says untouched. The claim comes back as it was last
+// written.
+func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) (machine.Report, fleet.ClaimEntry) {
 	begun := time.Now()
 	w.set(func() { w.at = step{} })
 	job := machine.Job{
@@ -203,17 +214,18 @@ func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) m
 		r := w.Machine.Make(ctx, job)
 		if !r.Late {
 			r.Took = time.Since(begun)
-			return r
+			return r, e
 		}
 		w.Log.Warn("the start came too late, a new fence is needed", "order", e.Order.ID)
-		sent, ok := w.refence(ctx, e)
+		again, sent, ok := w.refence(ctx, e)
 		if !ok {
 			reason := "started too late, and the order was no longer ours"
 			if err := w.Machine.Abandon(e.Order.ID, e.Epoch, reason); err != nil {
 				w.Log.Error("journal", "err", err)
 			}
-			return machine.Report{Outcome: "untouched", Reason: reason}
+			return machine.Report{Outcome: "untouched", Reason: reason}, e
 		}
+		e = again
 		job.Deadline = sent.Add(fleet.FenceTime)
 	}
 }
@@ -221,7 +233,7 @@ func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) m
 // refence asks for the order once more, on the revision just read. No answer
 // means reading again: only a sure yes goes on, only a sure no or a long
 // silence gives up.
-func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (time.Time, bool) {
+func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (fleet.ClaimEntry, time.Time, bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for {
@@ -229,15 +241,15 @@ func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (time.Time, 
 		if err == nil {
 			c, err := e.Fence(w.owner)
 			if err != nil || e.Phase != fleet.Brewing || e.Epoch != was.Epoch {
-				return time.Time{}, false
+				return was, time.Time{}, false
 			}
 			sent := time.Now()
-			if _, err := w.Claims.Update(ctx, e, c); err == nil {
-				return sent, true
+			if again, err := w.Claims.Update(ctx, e, c); err == nil {
+				return again, sent, true
 			}
 		}
 		if !wait(ctx, pushPause) {
-			return time.Time{}, false
+			return was, time.Time{}, false
 		}
 	}
 }
@@ -262,35 +274,46 @@ func (w *Worker) progress(e fleet.ClaimEntry, p machine.Progress) {
 
 // finish pushes the outcome into the claim and settles the ticket by what the
 // claim says then.
-func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, k journal.Key, r machine.Report) {
+func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, r machine.Report) {
 	if r.Outcome == "made" {
 		w.set(func() { w.drinks++; w.busy += r.Took })
 	}
-	c, ok := w.push(ctx, k, fleet.Outcome(r.Outcome), r.Reason, r.Took)
-	switch {
-	case !ok: // the journal keeps it; the next start pushes again
-	case c.Phase.Ended() || c.Phase == fleet.Unknown:
-		w.settle(t, c)
-	default: // back in the queue, for another machine first
-		w.giveBack(t, 0)
+	k := journal.Key{Order: e.Order.ID, Epoch: e.Epoch}
+	c, ok := w.push(ctx, k, fleet.Outcome(r.Outcome), r.Reason, r.Took, &e)
+	if ok { // else the journal keeps it; the next start pushes again
+		w.putDown(t, c)
+	}
+}
+
+// putDown settles a ticket whose outcome is in the claim and told.
+func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
+	if c.Phase.Ended() || c.Phase == fleet.Unknown {
+		w.remove(t, c)
+	} else {
+		w.giveBack(t, 0) // back in the queue, for another machine first
 	}
 }
 
 // push brings an outcome of the journal into the claim and confirms it in the
 // journal. It goes on until the claim has it or no longer awaits it; false only
-// when ctx ended before that.
-func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration) (fleet.Claim, bool) {
+// when ctx ended before that. known is the claim as it was last written, if
+// that is at hand.
+func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, bool) {
 	w.set(func() { w.owes = true })
 	defer w.set(func() { w.owes = false })
 	ctx, cancel := afterStop(ctx, settleTime)
 	defer cancel()
 	for {
-		c, err := w.pushOnce(ctx, k, out, reason, took)
+		c, err := w.pushOnce(ctx, k, out, reason, took, known)
 		if err == nil {
 			if err := w.Machine.Journal().Confirm(k); err != nil {
 				w.Log.Error("journal", "err", err)
 			}
 			return c, true
+		}
+		if known != nil {
+			known = nil // somebody wrote, or nobody knows: read
+			continue
 		}
 		w.Log.Warn("the outcome is not settled yet", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
 		if !wait(ctx, pushPause) {
@@ -299,13 +322,19 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 	}
 }
 
-func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration) (fleet.Claim, error) {
-	e, err := w.Claims.Get(ctx, k.Order)
-	if errors.Is(err, fleet.ErrNotFound) {
-		return fleet.Claim{Phase: fleet.Failed}, nil // purged after 30 days: nobody awaits it
-	}
-	if err != nil {
-		return fleet.Claim{}, err
+func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, error) {
+	var e fleet.ClaimEntry
+	if known != nil {
+		e = *known
+	} else {
+		var err error
+		e, err = w.Claims.Get(ctx, k.Order)
+		if errors.Is(err, fleet.ErrNotFound) {
+			return fleet.Claim{Phase: fleet.Failed}, nil // purged after 30 days: nobody awaits it
+		}
+		if err != nil {
+			return fleet.Claim{}, err
+		}
 	}
 	late := fleet.Event{At: time.Now(), Order: k.Order, Kind: fleet.EvEnd, Epoch: k.Epoch, Machine: w.cfg.Name, Outcome: out, Reason: reason, Seconds: took.Seconds()}
 	c, err := e.Claim, fleet.ErrNotAllowed
@@ -313,7 +342,10 @@ func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome,
 		c, err = e.End(w.owner, out, reason, w.avoidAfter(ctx, out))
 	}
 	if err != nil { // no longer awaited: the end is told as a late event
-		return e.Claim, w.Events.Publish(ctx, late)
+		if err := w.Events.Publish(ctx, late); err != nil {
+			return fleet.Claim{}, err
+		}
+		return e.Claim, w.publishEnd(ctx, e.Claim, 0)
 	}
 	if _, err := w.Claims.Update(ctx, e, c); err != nil {
 		return fleet.Claim{}, err
@@ -345,6 +377,13 @@ func (w *Worker) settle(t *fleet.Ticket, c fleet.Claim) {
 		w.Log.Warn("the end is not told yet", "order", c.Order.ID, "err", err)
 		return // the ticket comes again, and so does this
 	}
+	w.remove(t, c)
+}
+
+// remove takes the message of an order that ended or is parked out of the queue.
+func (w *Worker) remove(t *fleet.Ticket, c fleet.Claim) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
 	var err error
 	if c.Phase == fleet.Served {
 		err = t.Done(ctx)

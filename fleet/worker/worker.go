@@ -30,12 +30,14 @@ import (
 
 // The times of the worker; those of the queue are in package fleet.
 const (
-	cupWait    = 2 * time.Minute  // for a cup, then the order goes back
-	stepBack   = 10 * time.Second // a machine that failed lets another try first
-	notNow     = 5 * time.Second  // at least, before an order that can't be made now comes again
-	lookAgain  = 20 * time.Second // at an order that another machine is making
-	settleTime = 20 * time.Second // after a stop, to settle what was made
-	pushPause  = time.Second      // between tries to confirm an outcome
+	cupWait    = 2 * time.Minute        // for a cup, then the order goes back
+	cupSoon    = 250 * time.Millisecond // before the customer is asked for one
+	saySoon    = 250 * time.Millisecond // at least, between two words of presence
+	stepBack   = 10 * time.Second       // a machine that failed lets another try first
+	notNow     = 5 * time.Second        // at least, before an order that can't be made now comes again
+	lookAgain  = 20 * time.Second       // at an order that another machine is making
+	settleTime = 20 * time.Second       // after a stop, to settle what was made
+	pushPause  = time.Second            // between tries to confirm an outcome
 )
 
 // LongestBrew bounds what a machine may need for one drink, rests included. It
@@ -178,7 +180,7 @@ func (w *Worker) settleJournal(ctx context.Context) error {
 	}
 	for _, r := range open {
 		w.Log.Warn("an earlier drink is not settled yet", "order", r.Key.Order, "epoch", r.Key.Epoch, "outcome", r.Outcome, "reason", r.Reason)
-		w.push(ctx, r.Key, fleet.Outcome(r.Outcome), r.Reason, 0)
+		w.push(ctx, r.Key, fleet.Outcome(r.Outcome), r.Reason, 0, nil)
 		if ctx.Err() != nil {
 			return nil
 		}
