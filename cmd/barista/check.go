@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/configs"
+	"barista/driver/gpio"
 )
 
 // checked is one file's result in JSON.
@@ -18,6 +19,7 @@ type checked struct {
 	Roles    []string       `json:"roles,omitempty"`
 	State    string         `json:"state,omitempty"`
 	Problems []checkProblem `json:"problems,omitempty"`
+	Warnings []string       `json:"warnings,omitempty"` // good to know, and no reason to refuse
 }
 
 type checkProblem struct {
@@ -76,6 +78,17 @@ port, no folder.`,
 	}
 }
 
+// warnings are what a kind of machine wants to be known of its wiring.
+func warnings(f *configs.File) []string {
+	if f.Machine == nil {
+		return nil
+	}
+	if c, ok := f.Machine.Settings.(gpio.Config); ok {
+		return gpio.Warnings(c)
+	}
+	return nil
+}
+
 func badConfig(exit, count int) *exitError {
 	what := "1 problem"
 	if count != 1 {
@@ -89,7 +102,7 @@ func badConfig(exit, count int) *exitError {
 func checkFile(path string) checked {
 	f, err := configs.Load(path, kinds())
 	if err == nil {
-		return checked{File: path, OK: true, Roles: f.Roles(), State: f.State}
+		return checked{File: path, OK: true, Roles: f.Roles(), State: f.State, Warnings: warnings(f)}
 	}
 	r := checked{File: path}
 	var all *configs.Problems
@@ -106,6 +119,9 @@ func checkFile(path string) checked {
 func (r checked) text(w io.Writer) {
 	if r.OK {
 		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", safe(r.File), strings.Join(r.Roles, ", "), safe(r.State))
+		for _, text := range r.Warnings {
+			fmt.Fprintf(w, "    warning: %s\n", safe(text))
+		}
 		return
 	}
 	for _, p := range r.Problems {

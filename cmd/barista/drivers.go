@@ -25,6 +25,7 @@ type opened struct {
 // under driver and a line here.
 var drivers = map[string]kind{
 	"mock": {mockKind(), openMock},
+	"gpio": {gpioKind(), openGPIO},
 }
 
 // kinds is the table as the loader of configurations wants it.

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/gpio"
+	"barista/fleet"
+	"barista/machine/recipe"
+)
+
+// gpioKind reads the section of a machine on the GPIO lines of a Raspberry Pi.
+func gpioKind() configs.Kind {
+	return configs.Kind{
+		Ceilings: ceilings,
+		Decode:   func(m *configs.Map) any { return readGPIO(m) },
+		Check:    checkGPIO,
+	}
+}
+
+// openGPIO opens the lines, at rest.
+func openGPIO(m *configs.Machine) (opened, error) {
+	c, _ := m.Settings.(gpio.Config)
+	rig, err := gpio.Open(c, slog.Default().With("machine", m.Name))
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{rig, calibration(m, recipe.DefaultCalibration()), nil}, nil
+}
+
+const (
+	lineFix   = "name its line: line: GPIO17"
+	activeFix = "write active: low or active: high, as the board's manual has it; there is no default"
+)
+
+// A mechanical switch bounces for some ms; this is what one gets that says
+// nothing about it.
+const usualDebounce = 20 * time.Millisecond
+
+func readGPIO(m *configs.Map) gpio.Config {
+	c := gpio.Config{Outputs: map[driver.Part]gpio.Output{}, Switches: map[driver.Signal]gpio.Switch{}}
+	if n := m.Get("chip"); n != nil {
+		labels, _ := n.Map().Need("label", "write chip: {label: [pinctrl-rp1, pinctrl-bcm2711]}").List(1, 8)
+		for _, l := range labels {
+			if s, ok := l.Text(); ok {
+				c.Chips = append(c.Chips, s)
+			}
+		}
+	}
+	c.Serial, _ = m.Get("serial").Token()
+	if n := m.Need("outputs", "wire its relays: outputs: {grinder: {line: GPIO17, active: high}, …}"); n != nil {
+		for _, o := range n.Map().All() {
+			if part := driver.Part(o.Key()); ceilings[part] > 0 {
+				c.Outputs[part] = readOutput(o.Map())
+			}
+		}
+	}
+	if n := m.Get("inputs"); n != nil {
+		for _, in := range n.Map().All() {
+			readGPIOInput(&c, in)
+		}
+	}
+	return c
+}
+
+func readOutput(m *configs.Map) gpio.Output {
+	var o gpio.Output
+	o.Line, o.Active = readLine(m)
+	o.AcceptNoDeadman, _ = m.Get("accept_no_deadman").Text()
+	if needs := m.Get("needs"); needs != nil {
+		list, _ := needs.List(1, len(gpio.Switches()))
+		for _, n := range list {
+			if s, ok := n.Choice(inputWords(gpio.Switches())...); ok {
+				o.Needs = append(o.Needs, driver.Signal(s))
+			}
+		}
+	}
+	if n := m.Get("feedback"); n != nil {
+		f := n.Map()
+		o.Feedback = &gpio.Feedback{Switch: readSwitch(f, 0)}
+		o.Feedback.Within, _ = f.Get("within").Duration(time.Millisecond, 150*time.Millisecond)
+	}
+	return o
+}
+
+func readLine(m *configs.Map) (gpio.Line, gpio.Active) {
+	line, _ := m.Need("line", lineFix).Text()
+	active, _ := m.Need("active", activeFix).Choice(string(gpio.Low), string(gpio.High))
+	return gpio.Line(line), gpio.Active(active)
+}
+
+func readSwitch(m *configs.Map, debounce time.Duration) gpio.Switch {
+	s := gpio.Switch{Debounce: debounce}
+	s.Line, s.Active = readLine(m)
+	s.Pull = readPull(m)
+	if d, ok := m.Get("debounce").Duration(0, 500*time.Millisecond); ok {
+		s.Debounce = d
+	}
+	return s
+}
+
+func readPull(m *configs.Map) gpio.Pull {
+	p, _ := m.Get("pull").Choice(string(gpio.PullUp), string(gpio.PullDown), string(gpio.PullOff))
+	return gpio.Pull(p)
+}
+
+func readGPIOInput(c *gpio.Config, n *configs.Node) {
+	m := n.Map()
+	switch s := driver.Signal(n.Key()); {
+	case s == driver.Flow:
+		f := &gpio.Flow{Pull: readPull(m)}
+		line, _ := m.Need("line", lineFix).Text()
+		f.Line = gpio.Line(line)
+		f.PulsesPerML, _ = m.Need("pulses_per_ml", "write the data sheet's pulses per litre divided by 1000: pulses_per_ml: 1.9").Float(0.05, 100)
+		edges, _ := m.Get("edges").Choice("one", "both")
+		f.BothEdges = edges == "both"
+		f.Debounce, _ = m.Get("debounce").Duration(0, 5*time.Millisecond)
+		c.Flow = f
+	case s == driver.Temperature:
+		t := &gpio.Temperature{}
+		t.SPI, _ = m.Get("spi").Text()
+		t.OneWire, _ = m.Get("onewire").Text()
+		c.Temperature = t
+	case slices.Contains(gpio.Switches(), s):
+		c.Switches[s] = readSwitch(m, usualDebounce)
+	default:
+		n.KeyProblem("a machine with driver: gpio has no such input", "it can have "+strings.Join(append(inputWords(gpio.Switches()), string(driver.Flow), string(driver.Temperature)), ", "))
+		m.Lenient()
+	}
+}
+
+func inputWords(signals []driver.Signal) []string {
+	var out []string
+	for _, s := range signals {
+		out = append(out, string(s))
+	}
+	return out
+}
+
+// checkGPIO looks at what does not go together: in the wiring, and between the
+// wiring and what the machine is to serve.
+func checkGPIO(c *configs.Machine, m *configs.Map) {
+	s := c.Settings.(gpio.Config)
+	s.Outputs = maps.Clone(s.Outputs)
+	for p, o := range s.Outputs {
+		o.Deadman = c.Outputs[p].Deadman
+		s.Outputs[p] = o
+	}
+	c.Settings = s
+	for _, p := range s.Problems() {
+		n := m.Get(p.Section)
+		if p.Key != "" {
+			n = n.Map().Get(p.Key)
+		}
+		n.KeyProblem(p.Reason, p.Fix)
+	}
+	has := func(p driver.Part) bool { _, there := s.Outputs[p]; return there }
+	outputs := m.Get("outputs")
+	for _, p := range []driver.Part{driver.Grinder, driver.Pump} {
+		if !has(p) {
+			outputs.KeyProblem("there is no "+string(p)+", so there is no coffee", "wire one")
+		}
+	}
+	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) {
+		outputs.KeyProblem("it serves milk "+c.Serves.Milks[milk]+" and has no part milk", "wire one, or write serves: milk: [free]")
+	}
+	cup := m.Get("cup")
+	if _, sensor := s.Switches[driver.Cup]; !sensor && (c.Cup == "sensor" || c.Cup == "dispenser") {
+		cup.Problem("nothing sees a cup in this machine", "wire one: inputs: {cup: {line: GPIO6, active: low}}; or choose page or attended")
+	}
+	if c.Cup == "dispenser" && !has(driver.Cups) {
+		cup.Problem("nothing drops cups in this machine", "wire the part cups, or choose another cup")
+	}
+}

@@ -1,0 +1,162 @@
+package gpio
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	periph "periph.io/x/conn/v3/gpio"
+
+	"barista/driver"
+)
+
+// Warnings says what may be meant but is mostly a mistake: in the wiring, and,
+// if this computer is a Raspberry Pi, in its kernel's settings. It opens no
+// line. Each is one sentence or two, with its key in the file first.
+func Warnings(cfg Config) []string {
+	return warnings(cfg, os.DirFS("/"))
+}
+
+// espressoPulses is the least of a meter that sees an espresso: at 5 ml/s a
+// YF-S201 (450 pulses per litre, made for 1 to 30 l/min, 10 % at best) gives two
+// pulses a second and below its range none.
+const espressoPulses = 1.0
+
+func warnings(cfg Config, files fs.FS) []string {
+	var out []string
+	add := func(section, key, format string, args ...any) {
+		out = append(out, section+"."+key+": "+fmt.Sprintf(format, args...))
+	}
+	if cfg.onPi() {
+		for _, p := range cfg.parts() {
+			o := cfg.Outputs[p]
+			if w := bootPull(o); w != "" {
+				add("outputs", string(p), "%s", w)
+			}
+			if w := onBus(o.Line); w != "" {
+				add("outputs", string(p), "%s", w)
+			}
+			if f := o.Feedback; f != nil {
+				if w := onBus(f.Line); w != "" {
+					add("outputs", string(p), "feedback: %s", w)
+				}
+			}
+		}
+		for _, s := range cfg.signals() {
+			if w := onBus(cfg.Switches[s].Line); w != "" {
+				add("inputs", string(s), "%s", w)
+			}
+		}
+		if cfg.Flow != nil {
+			if w := onBus(cfg.Flow.Line); w != "" {
+				add("inputs", string(driver.Flow), "%s", w)
+			}
+		}
+		if cfg.Temperature != nil && cfg.Temperature.OneWire != "" {
+			if who := cfg.user("GPIO4"); who != "" {
+				add("inputs", string(driver.Temperature), "the 1-Wire bus is on GPIO4 unless dtoverlay=w1-gpio says gpiopin=…, and %s uses that", who)
+			}
+		}
+	}
+	for _, s := range cfg.signals() {
+		sw := cfg.Switches[s]
+		if sw.Pull != "" && sw.Pull != PullOff && (sw.Pull == PullUp) == (sw.Active == High) {
+			add("inputs", string(s), "with pull: %s and active: %s a broken wire reads as yes; leave pull out, and turn the switch round", sw.Pull, sw.Active)
+		}
+	}
+	if f := cfg.Flow; f != nil && f.PulsesPerML > 0 && f.PulsesPerML < espressoPulses {
+		add("inputs", string(driver.Flow), "%v pulses per ml is a meter for taps (a YF-S201 has 0.45 and starts at 17 ml/s): at the 5 ml/s of an espresso it is outside of its range; take one with 1.9 or more", f.PulsesPerML)
+	}
+	_, hot := cfg.Switches[driver.Hot]
+	if !hot && cfg.Temperature == nil {
+		out = append(out, "inputs: there is neither hot nor temperature: every recipe that asks for heat will be refused")
+	}
+	if _, sugar := cfg.Outputs[driver.Sugar]; !sugar {
+		out = append(out, "outputs: there is no sugar: orders with sugar wait for another machine")
+	}
+	return append(out, kernelWarnings(files)...)
+}
+
+// onPi reports whether the file is for a Raspberry Pi's header: it names one of
+// its chips, or none at all.
+func (c Config) onPi() bool {
+	return len(c.Chips) == 0 || slices.ContainsFunc(c.Chips, func(s string) bool { return slices.Contains(piChips, s) })
+}
+
+// user is who uses a pin.
+func (c Config) user(pin string) string {
+	k := &checker{c: c}
+	for _, p := range c.parts() {
+		k.output(p, c.Outputs[p])
+	}
+	for _, s := range c.signals() {
+		k.onOff("inputs", string(s), string(s), c.Switches[s])
+	}
+	if c.Flow != nil {
+		k.flow(*c.Flow)
+	}
+	for _, u := range k.uses {
+		if u.pin == pin {
+			return u.who
+		}
+	}
+	return ""
+}
+
+// bootPull: from power-up until this service runs, some 20 s, the pin is an
+// input with the chip's resistor, and that decides about the relay.
+func bootPull(o Output) string {
+	at, err := o.Line.place()
+	if err != nil {
+		return ""
+	}
+	n, ok := at.bcm()
+	if !ok {
+		return ""
+	}
+	switch pull := pins[n].pull; {
+	case pull == periph.PullUp && o.Active == High:
+		return fmt.Sprintf("%s is pulled up at boot and the relay is active high: it may be on until the service runs; use one of GPIO9 to GPIO27, or an external resistor to ground", o.Line)
+	case pull == periph.PullDown && o.Active == Low:
+		return fmt.Sprintf("%s is pulled down at boot and the relay is active low: it may be on until the service runs; use GPIO4, GPIO5 or GPIO6, or an external resistor to 3.3 V", o.Line)
+	}
+	return ""
+}
+
+func onBus(l Line) string {
+	at, err := l.place()
+	if err != nil {
+		return ""
+	}
+	n, ok := at.bcm()
+	if !ok || bus(n) == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s is also %s; use another one", l, bus(n))
+}
+
+// kernelWarnings: a Raspberry Pi's kernel keeps a released output driving unless
+// it was told not to. Kernels since May 2024 show the setting.
+func kernelWarnings(files fs.FS) []string {
+	b, err := fs.ReadFile(files, "sys/firmware/devicetree/base/model")
+	model, pi := strings.CutPrefix(string(b), "Raspberry Pi ")
+	if err != nil || !pi {
+		return nil
+	}
+	module := "pinctrl_bcm2835"
+	if strings.HasPrefix(strings.TrimPrefix(model, "Compute Module "), "5") {
+		module = "pinctrl_rp1"
+	}
+	const add = "add dtparam=strict_gpiod to config.txt and start the computer anew"
+	b, err = fs.ReadFile(files, path.Join("sys/module", module, "parameters/persist_gpio_outputs"))
+	switch s := strings.TrimSpace(string(b)); {
+	case err != nil:
+		return []string{"kernel: it does not say whether outputs go to rest when this service dies; update it, and " + add}
+	case s != "N":
+		return []string{"kernel: strict_gpiod is not set: when this service dies, its relays stay as they are until it is back; " + add}
+	}
+	return nil
+}
