@@ -219,14 +219,14 @@ func TestSevenDays(t *testing.T) {
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
-		b, stop := p.open(t)
+		_, stop := p.open(t)
 		_ = memFleet{p}.Announce(t.Context(), zoe)
 		time.Sleep(10 * 24 * time.Hour)
 		stop()
 		_ = memFleet{p}.Leave(t.Context(), "zoe")
 		p.words = nil // its word has expired
 		time.Sleep(6 * 24 * time.Hour)
-		b, stop = p.open(t)
+		b, stop := p.open(t)
 		defer stop()
 		synctest.Wait()
 		if at, ok := b.LastSeen("zoe"); !b.Known(black, fleet.Small) || !ok || time.Since(at) > 7*24*time.Hour {

@@ -9,6 +9,30 @@ import (
 	"barista/machine/journal"
 )
 
+// passOn gives back an order that this machine can't make. Where nobody can, it
+// comes again after some seconds, and others of its class go first meanwhile.
+// Where somebody can, it comes at once, and this machine keeps away from the
+// class for as long as all the others need to do the same: else those that
+// can't would take it from each other for ever, and the one that can would
+// wait.
+func (w *Worker) passOn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) {
+	here, err := w.Fleet.Present(ctx)
+	others, can := 0, false
+	for _, p := range here {
+		if p.Machine == w.cfg.Name || !slices.Contains(p.Classes, t.Class) {
+			continue
+		}
+		others++
+		can = can || p.Able() && p.Makes(t.Class, e.Order.Size)
+	}
+	if err != nil || !can {
+		w.giveBack(t, jitter(notNow))
+		return
+	}
+	w.set(func() { w.shuns[t.Class] = time.Now().Add(time.Duration(others+3) * passTime) })
+	w.giveBack(t, passTime)
+}
+
 // claimedByOther looks at an order that somebody else holds but has not fenced.
 // It is taken over only when the lease is over and that owner, in all three
 // parts, is not here.

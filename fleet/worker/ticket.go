@@ -96,12 +96,12 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 		}
 	}
 	if !w.serves(e.Order.Size) {
-		w.giveBack(t, jitter(notNow))
+		w.passOn(ctx, t, e)
 		return letGo
 	}
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil && e.Attempts < fleet.MaxAttempts {
 		w.Log.Warn("cannot make the order now", "order", e.Order.ID, "err", err)
-		w.giveBack(t, jitter(notNow))
+		w.passOn(ctx, t, e)
 		return letGo
 	}
 	c, err := e.Take(w.owner)

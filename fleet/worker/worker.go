@@ -35,6 +35,7 @@ const (
 	saySoon    = 250 * time.Millisecond // at least, between two words of presence
 	stepBack   = 10 * time.Second       // a machine that failed lets another try first
 	notNow     = 5 * time.Second        // at least, before an order that can't be made now comes again
+	passTime   = time.Second            // until an order that another machine can make comes to it
 	lookAgain  = 20 * time.Second       // at an order that another machine is making
 	settleTime = 20 * time.Second       // after a stop, to settle what was made
 	pushPause  = time.Second            // between tries to confirm an outcome
@@ -92,7 +93,8 @@ type Worker struct {
 	drinks  int
 	busy    time.Duration // over all drinks
 	at      step
-	changed chan struct{} // closed when one of these changes
+	shuns   map[fleet.Class]time.Time // classes that are left to others, and until when
+	changed chan struct{}             // closed when one of these changes
 }
 
 // step is how far the drink in hand is, as it was last told.
@@ -122,7 +124,7 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	p.Log = p.Log.With("machine", cfg.Name)
 	stop, leave := context.WithCancel(context.Background())
 	return &Worker{
-		Parts: p, stop: stop, leave: leave, cfg: cfg, menu: cfg.Menu, changed: make(chan struct{}),
+		Parts: p, stop: stop, leave: leave, cfg: cfg, menu: cfg.Menu, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
 		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot},
 		news:  newGazette(p.Events, p.Log),
 	}, nil
@@ -248,15 +250,35 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 			}
 		}
 	})
-	return w.Tickets.Next(ctx, w.classes(), w.cfg.MinWaiting)
+	classes, soon := w.classes()
+	if soon > 0 { // then one more class counts
+		var c context.CancelFunc
+		ctx, c = context.WithTimeout(ctx, soon)
+		defer c()
+	}
+	return w.Tickets.Next(ctx, classes, w.cfg.MinWaiting)
 }
 
-// classes are those that the machine can make now.
-func (w *Worker) classes() []fleet.Class {
+// classes are those that the machine can make now, and how long that holds if
+// some are left to others for a while.
+func (w *Worker) classes() (now []fleet.Class, soon time.Duration) {
 	lacks := w.Machine.Status().Lacks
-	return slices.DeleteFunc(slices.Clone(w.cfg.Classes), func(c fleet.Class) bool {
-		return c.Milk != fleet.NoMilk && slices.Contains(lacks, "milk")
-	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.cfg.Classes {
+		if c.Milk != fleet.NoMilk && slices.Contains(lacks, "milk") {
+			continue
+		}
+		if left := time.Until(w.shuns[c]); left > 0 {
+			if soon == 0 || left < soon {
+				soon = left
+			}
+			continue
+		}
+		delete(w.shuns, c)
+		now = append(now, c)
+	}
+	return now, soon
 }
 
 // drink is the recipe of an order, by the doses of its claim.
