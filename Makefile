@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build test check race fuzz bench chaos arm clean
+.PHONY: demo build browser test check race fuzz bench chaos arm clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -13,8 +13,13 @@ build: ## the binary, here
 demo: build ## a whole shop in one process, nothing is kept
 	./barista demo $(DEMO)
 
-test: ## every test; the browser test runs where a Chromium is found
+test: browser ## every test
 	$(GO) test -timeout 15m ./...
+
+browser: ## the distribution's Chromium for the browser tests, where it may be installed; else they are skipped
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		echo "no Chromium: the browser tests are skipped"
 
 check: ## format, vet, staticcheck, walls, known holes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
