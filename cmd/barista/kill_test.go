@@ -377,7 +377,7 @@ func (p *service) log() string {
 func (s *site) shop(point string, beans []string) *service {
 	var initial strings.Builder
 	for _, b := range beans {
-		fmt.Fprintf(&initial, "    %s: 1000\n", b)
+		fmt.Fprintf(&initial, "    %s: 10000\n", b)
 	}
 	path := s.write("shop", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\ncontroller: {}\nstock:\n  initial:\n%s", filepath.Join(s.dir, "shop"), s.port, initial.String()))
 	p := s.start("shop", child{Config: path, Point: point, Mark: filepath.Join(s.dir, "shop.died")})
@@ -708,7 +708,7 @@ func TestKillController(t *testing.T) {
 			}
 			s.eventually("a clean ledger", func() bool {
 				l, err := s.levels()
-				return err == nil && l["arabica"] == fleet.Level{OnHand: 982, Refilled: 1000, Consumed: 18}
+				return err == nil && l["arabica"] == fleet.Level{OnHand: 9982, Refilled: 10000, Consumed: 18}
 			})
 		})
 	}
