@@ -116,16 +116,19 @@ func (c *Conn) settle(a arrival) *settlement {
 
 // awake renews the holder's time, or says that it was silent for too long.
 func (s *settlement) awake(send func() error) error {
+	now := time.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.last) > fleet.AckWait {
+	stale := now.Sub(s.last) > fleet.AckWait
+	s.mu.Unlock()
+	if stale {
 		return fleet.ErrStale
 	}
-	now := time.Now()
 	if err := send(); err != nil {
 		return unsure("ticket", err)
 	}
+	s.mu.Lock()
 	s.last = now
+	s.mu.Unlock()
 	return nil
 }
 

@@ -306,8 +306,10 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 	for {
 		c, err := w.pushOnce(ctx, k, out, reason, took, known)
 		if err == nil {
-			if err := w.Machine.Journal().Confirm(k); err != nil {
-				w.Log.Error("journal", "err", err)
+			if j := w.Machine.Journal(); j.State(k).Phase != journal.None { // a want leaves no record
+				if err := j.Confirm(k); err != nil {
+					w.Log.Error("journal", "err", err)
+				}
 			}
 			return c, true
 		}

@@ -165,12 +165,16 @@ func (w *Worker) Run(ctx context.Context) error {
 		if err != nil {
 			continue // not ready any more, or leaving
 		}
-		// A stop does not cut the talk about an order in hand.
-		work, done := afterStop(ctx, settleTime)
-		w.handle(work, t)
-		done()
+		w.inHand(ctx, t)
 	}
 	return nil
+}
+
+// inHand handles a ticket. A stop does not cut the talk about it.
+func (w *Worker) inHand(ctx context.Context, t *fleet.Ticket) {
+	work, done := afterStop(ctx, settleTime)
+	defer done()
+	w.handle(work, t)
 }
 
 // settleJournal confirms what earlier runs left open, before anything is
