@@ -159,13 +159,6 @@ type mortalClaims struct {
 	d *death
 }
 
-func (m mortalClaims) Get(ctx context.Context, id string) (fleet.ClaimEntry, error) {
-	if m.d.hasPoured() {
-		m.d.at("end") // journalled, not yet in the claim
-	}
-	return m.Claims.Get(ctx, id)
-}
-
 func (m mortalClaims) Create(ctx context.Context, c fleet.Claim) (fleet.ClaimEntry, error) {
 	e, err := m.Claims.Create(ctx, c)
 	if err == nil {
@@ -175,6 +168,9 @@ func (m mortalClaims) Create(ctx context.Context, c fleet.Claim) (fleet.ClaimEnt
 }
 
 func (m mortalClaims) Update(ctx context.Context, r fleet.ClaimEntry, c fleet.Claim) (fleet.ClaimEntry, error) {
+	if c.Phase == fleet.Served {
+		m.d.at("end") // journalled, not yet in the claim
+	}
 	e, err := m.Claims.Update(ctx, r, c)
 	if err == nil {
 		switch c.Phase {
