@@ -122,7 +122,7 @@ func TestReach(t *testing.T) {
 	claim := fleet.Claim{Owner: &owner}
 	for want, here := range map[string][]fleet.Presence{
 		"can't be reached":             {{Machine: "max"}},
-		"has not been restarted since": {{Machine: "zoe", Owner: owner}},
+		"is here with the same journal": {{Machine: "zoe", Owner: owner}},
 		"its journal may still say":    {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b2"}}},
 		"with another journal":         {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j2", Boot: "b1"}}},
 	} {

@@ -131,9 +131,9 @@ func reach(c fleet.Claim, here []fleet.Presence) string {
 		}
 		switch {
 		case p.Owner == o:
-			return fmt.Sprintf("%s is here and has not been restarted since (%s): it can still say itself what came of it", o.Machine, p.State)
+			return fmt.Sprintf("%s is here with the same journal (%s): if it knows what came of it, it says so itself", o.Machine, p.State)
 		case p.Owner.Journal == o.Journal:
-			return fmt.Sprintf("%s is here again after a restart (%s): its journal may still say what came of it", o.Machine, p.State)
+			return fmt.Sprintf("%s is here again after its computer was restarted (%s): its journal may still say what came of it", o.Machine, p.State)
 		}
 		return fmt.Sprintf("a %s is here, but with another journal (%s): the one that had the order can't speak, and no longer pours if it is the same hardware", o.Machine, p.State)
 	}

@@ -208,7 +208,7 @@ func TestVerbs(t *testing.T) {
 	}
 	o.has(o.barista(exitRefused, "cancel", b), "may have made it")
 	text = o.answering(exitRefused, "n\n", "settle", b, "made", "--reason", "the cup was full")
-	o.has(text, "zoe is here and has not been restarted since", "really settle it as made?", "nothing was done")
+	o.has(text, "zoe is here with the same journal", "really settle it as made?", "nothing was done")
 	o.has(o.answering(exitRefused, "", "again", b), "nothing was done")
 	o.has(o.answering(exitOK, "y\n", "settle", b, "made", "--reason", "the cup was full", "--by", "max"), b+" is settled as made")
 	o.has(o.barista(exitOK, "why", b), "served", "a person said that it was made: the cup was full (max)", "consumed: arabica 9 g", "zoe")
