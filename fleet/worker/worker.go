@@ -161,6 +161,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	for w.waitReady(ctx) {
+		if !w.rested(ctx) {
+			continue
+		}
 		t, err := w.nextTicket(ctx)
 		if err != nil {
 			continue // not ready any more, or leaving
@@ -227,6 +230,33 @@ func (w *Worker) waitReady(ctx context.Context) bool {
 		case <-ctx.Done():
 		case <-changed:
 		case <-machineChanged:
+		}
+	}
+}
+
+// rested waits until the machine could make the smallest drink that it serves,
+// if all it lacks is time: a grinder that rests must not take orders that others
+// could begin at once. False when that changed meanwhile.
+func (w *Worker) rested(ctx context.Context) bool {
+	w.mu.Lock()
+	menu := w.menu
+	w.mu.Unlock()
+	size := w.cfg.Sizes[0]
+	for _, s := range w.cfg.Sizes {
+		if menu.Sizes[s].Grams < menu.Sizes[size].Grams {
+			size = s
+		}
+	}
+	d := menu.Sizes[size]
+	probe := recipe.Drink{Size: string(size), Grams: float64(d.Grams), WaterML: float64(d.Water)}
+	begun := time.Now()
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		var not *machine.NotAble
+		if err := w.Machine.Able(probe); !errors.As(err, &not) || not.Person || time.Since(begun) > time.Minute {
+			return true // what is amiss is said when an order comes
+		}
+		if ok, _, _ := w.free(); !ok || !wait(ctx, pause) {
+			return false
 		}
 	}
 }
