@@ -121,10 +121,10 @@ func TestReach(t *testing.T) {
 	owner := fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b1"}
 	claim := fleet.Claim{Owner: &owner}
 	for want, here := range map[string][]fleet.Presence{
-		"can't be reached":             {{Machine: "max"}},
+		"can't be reached":              {{Machine: "max"}},
 		"is here with the same journal": {{Machine: "zoe", Owner: owner}},
-		"its journal may still say":    {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b2"}}},
-		"with another journal":         {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j2", Boot: "b1"}}},
+		"its journal may still say":     {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b2"}}},
+		"with another journal":          {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j2", Boot: "b1"}}},
 	} {
 		if got := reach(claim, here); !strings.Contains(got, want) {
 			t.Errorf("%q does not say %q", got, want)
