@@ -1,0 +1,166 @@
+package serial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"barista/driver"
+)
+
+// ErrSilence: nothing came in the time that it was given. The connection goes
+// on.
+var ErrSilence = errors.New("no answer in time")
+
+// Line is the port in the hands of one piece of work, inside Do or Check and no
+// longer. Its calls end when the context of that work does.
+type Line struct {
+	ctx context.Context
+	g   *generation
+}
+
+// Generation numbers the connection, from 1. Under another number the device
+// may have been anything in between.
+func (l *Line) Generation() uint64 { return l.g.n }
+
+// usable says why nothing may be done any more.
+func (l *Line) usable() error {
+	if l.g.over != nil {
+		return l.g.over
+	}
+	if err := context.Cause(l.ctx); err != nil {
+		return fmt.Errorf("serial port %s: given up: %w", l.g.name, err)
+	}
+	return nil
+}
+
+// Write sends all of b, or fails; then the connection is over, because a part
+// of b may have gone out, and the next piece of work is refused until the port
+// was opened anew. Within 500 ms or the context's end.
+func (l *Line) Write(b []byte) error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	select {
+	case <-l.g.dead:
+		return l.g.abandon(l.g.err)
+	default:
+	}
+	deadline := time.Now().Add(writeWithin)
+	if d, ok := l.ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := l.g.wire.SetWriteDeadline(deadline); err != nil {
+		return l.g.abandon(err)
+	}
+	l.g.record.add(Out, b)
+	n, err := l.g.wire.Write(b)
+	if err == nil && n < len(b) {
+		err = fmt.Errorf("only %d of %d bytes went out", n, len(b))
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("%d of %d bytes went out before the time was over", n, len(b))
+	}
+	if err != nil {
+		return l.g.abandon(err)
+	}
+	if now := time.Now(); l.g.outEnd.Before(now) {
+		l.g.outEnd = now
+	}
+	l.g.outEnd = l.g.outEnd.Add(time.Duration(len(b)) * l.g.char)
+	return nil
+}
+
+// Next returns the next bytes as they came, at least one. ErrSilence if there
+// was none until then.
+func (l *Line) Next(until time.Time) ([]byte, error) {
+	if err := l.usable(); err != nil {
+		return nil, err
+	}
+	late := time.NewTimer(time.Until(until))
+	defer late.Stop()
+	select {
+	case c := <-l.g.in: // before any bad news
+		return l.took(c), nil
+	default:
+	}
+	select {
+	case c := <-l.g.in:
+		return l.took(c), nil
+	case <-l.g.dead:
+		select {
+		case c := <-l.g.in:
+			return l.took(c), nil
+		default:
+		}
+		return nil, l.g.abandon(l.g.err)
+	case <-late.C:
+		return nil, fmt.Errorf("serial port %s: %w", l.g.name, ErrSilence)
+	case <-l.ctx.Done():
+		return nil, l.usable()
+	}
+}
+
+func (l *Line) took(c chunk) []byte {
+	l.g.inEnd = c.at
+	return c.bytes
+}
+
+// Quiet waits until the line has been silent for d in both directions, as
+// protocols want it that tell frames by the pause between them, and drops what
+// comes meanwhile. The time that our own bytes need on the wire counts as not
+// silent.
+func (l *Line) Quiet(d time.Duration) error {
+	for {
+		if err := l.usable(); err != nil {
+			return err
+		}
+		l.Discard()
+		last := l.g.outEnd
+		if l.g.inEnd.After(last) {
+			last = l.g.inEnd
+		}
+		left := d - time.Since(last)
+		if left <= 0 {
+			return nil
+		}
+		if _, err := l.Next(time.Now().Add(left)); err != nil && !errors.Is(err, ErrSilence) {
+			return err
+		}
+	}
+}
+
+// Discard drops what was received and not read. It returns the number of bytes.
+func (l *Line) Discard() int {
+	n := 0
+	for {
+		select {
+		case c := <-l.g.in:
+			n += len(l.took(c))
+		default:
+			l.g.dropped.Add(int64(n))
+			return n
+		}
+	}
+}
+
+// gone makes an error of a connection that is over: driver.ErrGone, with its
+// reason and the port's name.
+func gone(name string, why error) error {
+	switch {
+	case errors.Is(why, driver.ErrGone):
+		return why
+	case strings.HasPrefix(why.Error(), "serial port "):
+		return &goneError{why}
+	}
+	return fmt.Errorf("serial port %s: %w: %w", name, driver.ErrGone, why)
+}
+
+// goneError is driver.ErrGone in the words of its reason.
+type goneError struct{ why error }
+
+func (e *goneError) Error() string   { return e.why.Error() }
+func (e *goneError) Unwrap() []error { return []error{driver.ErrGone, e.why} }
