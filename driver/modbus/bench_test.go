@@ -1,0 +1,147 @@
+package modbus_test
+
+import (
+	"context"
+	"flag"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"barista/driver"
+	"barista/driver/modbus"
+	"barista/driver/modbus/sim"
+	"barista/driver/plant"
+	"barista/driver/serial"
+	"barista/driver/serial/serialtest"
+)
+
+// frames is how many frames pass in the chaos test; 1000000 once by hand.
+var frames = flag.Int("frames", 100_000, "frames of chaos in memory")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// wired are the parts on relays 1 to 4 in these tests; relay 8 is the spare.
+var wired = []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar}
+
+// figures are a plant that never runs dry.
+func figures() plant.Config {
+	f := plant.Default()
+	f.HopperG, f.TankML, f.MilkML, f.SugarDoses, f.TrayML = 1e9, 1e9, 1e9, 1e9, 1e9
+	return f
+}
+
+// rack is a board with its plant, and a cable in memory.
+type rack struct {
+	t     *testing.T
+	plant *plant.Plant
+	board *sim.Board
+	cable *serialtest.Cable
+	away  bool // the cable is out, and nothing is at its place
+	mu    sync.Mutex
+	gone  sync.WaitGroup
+	cfg   modbus.Config
+}
+
+// newRack makes a board; change may set it up otherwise.
+func newRack(t *testing.T, change func(*sim.Config, *modbus.Config)) *rack {
+	t.Helper()
+	r := &rack{t: t, plant: plant.New(figures())}
+	s := sim.Config{Plant: r.plant.Handle(), Relays: wired, Inputs: []driver.Signal{driver.Cup, driver.Tank}}
+	r.cfg = modbus.Config{
+		Port:   serial.Config{Device: "/dev/serial/by-id/board", Dial: r.dial},
+		Relays: 8, Timer: modbus.TimerFlash, Spare: 8,
+		Outputs: map[driver.Part]modbus.Relay{},
+		Inputs:  map[driver.Signal]modbus.Contact{driver.Cup: {Number: 1}, driver.Tank: {Number: 2}},
+	}
+	for i, p := range wired {
+		r.cfg.Outputs[p] = modbus.Relay{Number: i + 1}
+	}
+	if change != nil {
+		change(&s, &r.cfg)
+	}
+	r.board = sim.New(s)
+	r.plug(1)
+	t.Cleanup(func() { r.cut(); r.gone.Wait() })
+	return r
+}
+
+func (r *rack) dial() (serial.Wire, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.away {
+		return nil, driver.ErrGone
+	}
+	return r.cable.Host(), nil
+}
+
+// plug puts a cable between the computer and the board.
+func (r *rack) plug(seed uint64) {
+	r.gone.Wait()
+	c := serialtest.New(seed)
+	r.mu.Lock()
+	r.cable, r.away = c, false
+	r.mu.Unlock()
+	r.gone.Go(func() {
+		if err := r.board.Run(context.Background(), c.Device()); err != nil {
+			r.t.Errorf("the board: %v", err)
+		}
+	})
+}
+
+// cut pulls it out.
+func (r *rack) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.away = true
+	r.cable.Cut()
+}
+
+func (r *rack) open() driver.Rig {
+	r.t.Helper()
+	rig, err := modbus.Open(r.cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		if err := rig.Close(); err != nil {
+			r.t.Error(err)
+		}
+	})
+	return rig
+}
+
+// rises counts how often a part went on.
+func rises(p *plant.Plant, part driver.Part) int {
+	n := 0
+	for _, e := range p.Edges() {
+		if e.Part == part && e.On {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *rack) on(p driver.Part, want bool, when string) {
+	r.t.Helper()
+	if got := r.plant.On(p); got != want {
+		r.t.Errorf("%s: %s is on: %v", when, p, got)
+	}
+}
+
+// lasted is how long a part was on, the last time.
+func lasted(p *plant.Plant, part driver.Part) time.Duration {
+	var on, d time.Duration
+	for _, e := range p.Edges() {
+		if e.Part != part {
+			continue
+		}
+		if e.On {
+			on = e.At
+		} else {
+			d = e.At - on
+		}
+	}
+	return d
+}
