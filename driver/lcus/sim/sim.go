@@ -1,0 +1,205 @@
+// Package sim is an LCUS relay board that a program plays: over a
+// pseudo-terminal for anyone's program (barista sim lcus), in memory for tests.
+// Its relays switch a plant.
+//
+// # What it enforces
+//
+//   - A frame with a wrong sum is dropped, and so is one that begins less than
+//     10 ms after the one before it; bytes take their time on the wire.
+//   - It says nothing, unless it was given a dialect for the question.
+//   - Relays hold when the host is gone, as on boards with their own supply.
+//   - Harm ends Run with an error: whatever the plant notes as harm to its metal.
+//
+// Run plays until its context ends or the cable is pulled; the board's relays
+// live on in Board, so that it can be plugged in again. A Board must not be run
+// twice at a time.
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"barista/driver"
+	"barista/driver/lcus"
+	"barista/driver/plant"
+	"barista/driver/serial/link"
+)
+
+// Config is a board and what hangs on it.
+type Config struct {
+	Plant   plant.Handle
+	Relays  []driver.Part // what hangs on relay 1, 2, …; "" is nothing
+	Count   int           // relays on the board; 0 is 8
+	Answers lcus.Answers  // "" is none
+	Deaf    bool          // it does nothing at all
+
+	// Lenient takes frames however near they stand together. A simulator that
+	// shares a busy computer with its host sees frames late, and then together,
+	// that were sent well apart.
+	Lenient bool
+
+	// Executed is called with each frame that the board carried out, by Run.
+	Executed func(lcus.Frame)
+}
+
+// Board is a relay board with its supply on. Make it with New; any goroutine may
+// ask for its relays.
+type Board struct {
+	cfg    Config
+	old    int // harm that the plant had noted before
+	mu     sync.Mutex
+	relays []bool
+}
+
+// New makes a board with every relay open.
+func New(cfg Config) *Board {
+	if cfg.Count == 0 {
+		cfg.Count = lcus.MaxRelays
+	}
+	b := &Board{cfg: cfg, relays: make([]bool, cfg.Count)}
+	if c, err := cfg.Plant.Counts(); err == nil {
+		b.old = len(c.Harm)
+	}
+	return b
+}
+
+// On reports whether a relay, counted from 1, is closed.
+func (b *Board) On(number int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.relays[number-1]
+}
+
+// The board's figures.
+const (
+	charTime = 10 * time.Second / 9600
+	apart    = 10 * time.Millisecond // between two frames
+	within   = 5 * time.Millisecond  // between two bytes of one frame
+	lookAt   = 100 * time.Millisecond
+	answers  = 3 * time.Millisecond
+)
+
+// Run plays the board at this end of the line until ctx ends or the other side
+// is gone; it closes the line. The error is harm that was done, or that the
+// plant is out of reach.
+func (b *Board) Run(ctx context.Context, line io.ReadWriteCloser) error {
+	return link.Play(line, func(in <-chan link.Chunk) error {
+		if err := b.play(ctx, line, in); err != nil {
+			return err
+		}
+		return b.fresh()
+	})
+}
+
+// ear puts bytes together to frames.
+type ear struct {
+	buf   []byte
+	began time.Time // of the first byte in buf
+	end   time.Time // of the last byte
+	last  time.Time // end of the last frame
+}
+
+func (b *Board) play(ctx context.Context, line io.Writer, in <-chan link.Chunk) error {
+	var e ear
+	look := time.NewTicker(lookAt)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+			if err := b.fresh(); err != nil {
+				return err
+			}
+		case c, more := <-in:
+			if !more {
+				return nil // unplugged
+			}
+			asked, err := b.hear(&e, c)
+			if err != nil {
+				return err
+			}
+			if !asked {
+				continue
+			}
+			text := b.say()
+			late := time.NewTimer(answers + time.Duration(len(text))*charTime)
+			select {
+			case <-late.C:
+				_, _ = line.Write(text) // a host that does not read misses it
+			case <-ctx.Done():
+			}
+			late.Stop()
+		}
+	}
+}
+
+// hear takes what came, and reports whether the board was asked for its relays.
+func (b *Board) hear(e *ear, c link.Chunk) (asked bool, err error) {
+	for _, x := range c.Bytes {
+		at := c.At // when this byte begins on the wire
+		if e.end.After(at) {
+			at = e.end
+		}
+		if len(e.buf) > 0 && at.Sub(e.end) > within {
+			e.buf = nil // the rest of the frame never came
+		}
+		if len(e.buf) == 0 {
+			e.began = at
+		}
+		e.end = at.Add(charTime)
+		switch {
+		case len(e.buf) == 0 && x == lcus.Query:
+			asked = b.cfg.Answers != "" && b.cfg.Answers != lcus.AnswersNone && !b.cfg.Deaf
+			continue
+		case len(e.buf) == 0 && x != 0xA0:
+			continue // noise
+		}
+		if e.buf = append(e.buf, x); len(e.buf) < 4 {
+			continue
+		}
+		f, bad := lcus.DecodeFrame(e.buf)
+		near := !e.last.IsZero() && e.began.Sub(e.last) < apart && !b.cfg.Lenient
+		e.buf, e.last = nil, e.end
+		if bad == nil && !near && !b.cfg.Deaf && f.Channel <= b.cfg.Count {
+			if err := b.obey(f); err != nil {
+				return false, err
+			}
+		}
+	}
+	return asked, nil
+}
+
+func (b *Board) obey(f lcus.Frame) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.relays[f.Channel-1] = f.On
+	if b.cfg.Executed != nil {
+		b.cfg.Executed(f)
+	}
+	if i := f.Channel - 1; i < len(b.cfg.Relays) && b.cfg.Relays[i] != "" {
+		return b.cfg.Plant.Set(b.cfg.Relays[i], f.On)
+	}
+	return nil
+}
+
+func (b *Board) say() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cfg.Answers.AppendStates(nil, b.relays)
+}
+
+// fresh is harm that the plant noted.
+func (b *Board) fresh() error {
+	c, err := b.cfg.Plant.Counts()
+	if err != nil {
+		return fmt.Errorf("the plant is out of reach: %w", err)
+	}
+	if len(c.Harm) > b.old {
+		return fmt.Errorf("harm: %s", c.Harm[b.old])
+	}
+	return nil
+}
