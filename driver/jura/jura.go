@@ -1,0 +1,355 @@
+package jura
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"barista/driver"
+	"barista/driver/serial"
+)
+
+// Config is one machine.
+type Config struct {
+	Port serial.Config // 9600 baud is its default
+
+	// Model is the type that the machine must answer with, such as EF532M. It
+	// must have a row that can be ordered from.
+	Model string
+	// Serial is the number on the machine's type plate. The machine does not tell
+	// it, and its counter proves nothing about another machine's drinks.
+	Serial string
+
+	Log *slog.Logger // nil: none
+}
+
+// Check says everything that is wrong, joined; nothing is opened.
+func (c Config) Check() error {
+	var errs []error
+	switch m := row(c.Model); {
+	case m == nil || m.Type != c.Model:
+		errs = append(errs, fmt.Errorf("model %q is not known, so nothing can be ordered from it: known are %s", c.Model, strings.Join(Orderable(), ", ")))
+	case m.ReadOnly != "":
+		errs = append(errs, fmt.Errorf("%v can only be read: %s", m, m.ReadOnly))
+	}
+	if c.Serial == "" || len(c.Serial) > 64 {
+		errs = append(errs, errors.New("serial: write the number of the machine's type plate, 1 to 64 characters: the counter proves a drink only for the machine that made it"))
+	}
+	return errors.Join(append(errs, c.Port.Problems())...)
+}
+
+// Orderable lists the types that can be ordered from.
+func Orderable() []string {
+	var out []string
+	for _, m := range models {
+		if m.ReadOnly == "" {
+			out = append(out, m.Type)
+		}
+	}
+	return out
+}
+
+// How long an answer may take. Machines begin to answer at once; others wait 0.3
+// to 30 s before they give up. What comes later is caught by reading.
+const (
+	typeWithin  = 1500 * time.Millisecond
+	inputWithin = 1500 * time.Millisecond
+	countWithin = 2 * time.Second
+	okWithin    = 3 * time.Second
+)
+
+const (
+	workWithin = 20 * time.Second       // one call, if its caller sets no time
+	keyWithin  = 5 * time.Second        // from the call of Start to the key; who asks does so under a deadline
+	keyTime    = 500 * time.Millisecond // that a key takes to be sent
+	countFresh = 5 * time.Second        // how old the count before a drink may be
+	keyApart   = 10 * time.Second       // from one key to the next: the machine may not show yet what it is at
+	settled    = 3 * time.Second        // from the last busy answer to rest: a pause within a product is none
+)
+
+// appliance is one machine. Everything below port and row belongs to the port's
+// owner: it is used inside serial.Port.Do and nowhere else.
+type appliance struct {
+	port *serial.Port
+	row  *Model
+	log  *slog.Logger
+
+	met    uint64 // the connection in which the machine said its type
+	name   reading[string]
+	inputs reading[inputBits]
+	count  reading[words]
+	busyAt time.Time
+	keyAt  time.Time
+	told   int // what Counter said last; below 0 is nothing
+	mine   *mine
+}
+
+// mine is the product that was started last. Until the machine is seen ready
+// again, only this product's own counter is believed, from its key on: somebody
+// may use the machine's own keys before and meanwhile.
+type mine struct {
+	word int
+	from uint16
+	base int // what Counter had said
+}
+
+var _ driver.Appliance = (*appliance)(nil)
+
+// Open takes the port. It moves nothing and asks nothing: a machine that is
+// switched off is found out when something is wanted of it.
+func Open(cfg Config) (driver.Rig, error) {
+	if err := cfg.Check(); err != nil {
+		return driver.Rig{}, fmt.Errorf("jura: %w", err)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Port.Log == nil {
+		cfg.Port.Log = cfg.Log
+	}
+	port, err := serial.Open(cfg.Port)
+	if err != nil {
+		return driver.Rig{}, fmt.Errorf("jura: %w", err)
+	}
+	a := &appliance{port: port, row: row(cfg.Model), log: cfg.Log, told: -1}
+	a.count.odd = a.row.strange
+	return driver.Rig{
+		Identity:  driver.Identity{Kind: "jura", Model: a.row.Type, Serial: cfg.Serial},
+		Appliance: a,
+		Close:     port.Close,
+	}, nil
+}
+
+// do runs a piece of work with a machine that is the right one.
+func (a *appliance) do(ctx context.Context, work func(ctx context.Context, l *serial.Line) error) error {
+	ctx, cancel := context.WithTimeout(ctx, workWithin)
+	defer cancel()
+	return a.plainly(a.port.Do(ctx, func(l *serial.Line) error {
+		if err := a.meet(ctx, l); err != nil {
+			return err
+		}
+		return work(ctx, l)
+	}))
+}
+
+// plainly says in words for a person what silence means.
+func (a *appliance) plainly(err error) error {
+	if errors.Is(err, errSilent) {
+		return fmt.Errorf("the %v does not answer: is it switched on, and its cable in? (its port is dead while it is off)", a.row)
+	}
+	return err
+}
+
+// meet asks the machine for its type, once for each time that its cable was
+// plugged in.
+func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
+	if a.met == l.Generation() {
+		return nil
+	}
+	a.inputs.doubt()
+	a.count.doubt()
+	a.name.doubt()
+	whole, err := a.name.read(func() (string, error) { return ask(ctx, l, askType, typeWithin, parseType) })
+	if err != nil {
+		return err
+	}
+	if typeOf(whole) != a.row.Type {
+		return fmt.Errorf("another machine is connected: it answers %q and not %s: plug the right one in, or change model and serial", whole, a.row.Type)
+	}
+	if !slices.Contains(a.row.Answers, whole) {
+		a.log.Warn("this firmware was not seen before: watch its first drinks", "answer", whole, "known", a.row.Answers)
+	}
+	a.met = l.Generation()
+	return nil
+}
+
+func (a *appliance) readInputs(ctx context.Context, l *serial.Line) (inputBits, error) {
+	return a.inputs.read(func() (inputBits, error) {
+		return ask(ctx, l, askInputs, inputWithin, func(line string) (inputBits, bool) {
+			b, ok := parseInputs(line)
+			return a.row.plain(b), ok && a.row.enough(b)
+		})
+	})
+}
+
+func (a *appliance) readCount(ctx context.Context, l *serial.Line) (words, error) {
+	return a.count.read(func() (words, error) {
+		return ask(ctx, l, askCounters, countWithin, func(line string) (words, bool) {
+			w, ok := parseCounters(line)
+			return a.row.counted(w), ok
+		})
+	})
+}
+
+// total is the counter as Counter tells it, for these words.
+func (a *appliance) total(w words) int {
+	if m := a.mine; m != nil {
+		return m.base + int(int16(w[m.word]-m.from)) // it may start over, and must not fall
+	}
+	return a.row.sum(w)
+}
+
+// Ready says whether a product could be started now.
+func (a *appliance) Ready(ctx context.Context) error {
+	return a.do(ctx, func(ctx context.Context, l *serial.Line) error {
+		if err := a.fit(ctx, l); err != nil {
+			return err
+		}
+		a.mine = nil
+		return nil
+	})
+}
+
+// fit reads the inputs and says what is in the way of a drink.
+func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
+	b, err := a.readInputs(ctx, l)
+	if err != nil {
+		return err
+	}
+	if what := a.row.busy(b); what != "" {
+		a.busyAt = time.Now()
+		return fmt.Errorf("it is busy making %s", what)
+	}
+	if want := a.row.want(b); want != "" {
+		return errors.New(want)
+	}
+	return nil
+}
+
+// Counter is the number of products that the machine ever made; between Start
+// and the next Ready, only those of the kind that was started are added.
+func (a *appliance) Counter(ctx context.Context) (int, error) {
+	var n int
+	err := a.do(ctx, func(ctx context.Context, l *serial.Line) error {
+		w, err := a.readCount(ctx, l)
+		if err == nil {
+			a.told = a.total(w)
+			n = a.told
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// Busy reports whether the machine makes something, or did until some seconds
+// ago.
+func (a *appliance) Busy(ctx context.Context) (bool, error) {
+	var busy bool
+	err := a.do(ctx, func(ctx context.Context, l *serial.Line) error {
+		b, err := a.readInputs(ctx, l)
+		if err != nil {
+			return err
+		}
+		if a.row.busy(b) != "" {
+			a.busyAt = time.Now()
+		}
+		busy = !a.busyAt.IsZero() && time.Since(a.busyAt) < settled
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	return busy, nil
+}
+
+// Start presses the product's key, once. Every error but ErrUncertain says that
+// the machine did not get the key, whole.
+func (a *appliance) Start(ctx context.Context, p driver.Product) error {
+	want, known := a.row.product(p.Key)
+	switch {
+	case !known:
+		return fmt.Errorf("the %v has no product %q that its counter proves: it has %s", a.row, p.Key, strings.Join(a.row.Products(), ", "))
+	case p.Cycles > 1:
+		return fmt.Errorf("%s: one start is one product; %d must be asked for one after the other", p.Key, p.Cycles)
+	}
+	began := time.Now()
+	var key atomic.Int32
+	out := make(chan error, 1)
+	err := a.do(ctx, func(ctx context.Context, l *serial.Line) error {
+		err := a.plainly(a.press(ctx, l, want, began, &key))
+		out <- err
+		return err
+	})
+	select {
+	case err := <-out:
+		return err
+	default: // the work was never begun, or it was left to itself
+	}
+	if key.CompareAndSwap(keyFree, keyBarred) {
+		return fmt.Errorf("nothing was pressed: %w", err)
+	}
+	return uncertain(err)
+}
+
+// The states of a key: whoever takes it first decides whether it is pressed.
+const (
+	keyFree int32 = iota
+	keyTaken
+	keyBarred
+)
+
+func uncertain(err error) error {
+	return fmt.Errorf("%w: %w", driver.ErrUncertain, err)
+}
+
+func (a *appliance) press(ctx context.Context, l *serial.Line, want product, began time.Time, key *atomic.Int32) error {
+	not := func(err error) error { return fmt.Errorf("nothing was pressed: %w", err) }
+	if !a.keyAt.IsZero() && time.Since(a.keyAt) < keyApart {
+		return not(errors.New("a key was pressed just now"))
+	}
+	if err := a.fit(ctx, l); err != nil {
+		return not(err)
+	}
+	if a.count.same == 0 || time.Since(a.count.at) > countFresh {
+		if _, err := a.readCount(ctx, l); err != nil {
+			return not(err)
+		}
+	}
+	if err := quiet(l); err != nil {
+		return not(err)
+	}
+	if late := time.Since(began); late > keyWithin {
+		return not(fmt.Errorf("it took the machine %v to say that it is ready", late.Round(time.Millisecond)))
+	}
+	if end, set := ctx.Deadline(); set && time.Until(end) < keyTime {
+		return not(context.DeadlineExceeded)
+	}
+	if !key.CompareAndSwap(keyFree, keyTaken) {
+		return not(context.Canceled)
+	}
+	w := a.count.last
+	if a.told < 0 {
+		a.told = a.total(w)
+	}
+	a.mine = &mine{word: want.word, from: w[want.word], base: a.told}
+	a.inputs.doubt()
+	a.count.doubt()
+	a.keyAt = time.Now()
+	whole, err := say(ctx, l, want.key)
+	switch {
+	case err != nil && !whole:
+		return fmt.Errorf("the key was cut off before its end, so the machine did not take it: %w", err)
+	case err != nil:
+		return uncertain(err)
+	}
+	switch _, err := hear(l, okWithin, parseOK); {
+	case errors.Is(err, errSilent):
+		return uncertain(errors.New("the machine did not say ok"))
+	case err != nil:
+		return uncertain(err)
+	}
+	return nil
+}
+
+// Stop can't be had: see the package comment. The machine's own keys stop it.
+func (a *appliance) Stop(context.Context) error {
+	return errors.New("a Jura can't be stopped over its port without the risk of a second drink: press the product's key at the machine")
+}

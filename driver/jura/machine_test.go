@@ -1,0 +1,205 @@
+package jura_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"barista/driver"
+	"barista/driver/guard"
+	"barista/driver/jura/sim"
+	"barista/machine"
+	"barista/machine/journal"
+	"barista/machine/recipe"
+)
+
+// station is the machine's software over the simulated Jura, as the service has
+// it.
+type station struct {
+	*machine.Machine
+	j    *journal.Journal
+	stop func()
+}
+
+func (b *bench) station(dir string) *station {
+	b.t.Helper()
+	rig := b.rig
+	rig.Close = nil // the bench closes it
+	g, err := guard.New(rig, guard.Config{Name: "zoe"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	j, err := journal.Open(filepath.Join(dir, "journal"), "jura/EF532M/15326-1")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, err := machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended, Products: map[string]driver.Product{
+		"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "coffee", Cycles: 2}, "large": {Key: "coffee", Cycles: 3},
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() { _ = g.Run(ctx) })
+	all.Go(func() { _ = m.Run(ctx) })
+	synctest.Wait()
+	return &station{m, j, sync.OnceFunc(func() {
+		cancel()
+		all.Wait()
+		_ = g.Close()
+		_ = j.Close()
+	})}
+}
+
+// make asks for a drink under a fence of two seconds; a start that is late gets
+// another fence, as from a worker.
+func (s *station) make(order, size string) (r machine.Report) {
+	for range 3 {
+		r = s.Make(context.Background(), machine.Job{
+			Order: order, Epoch: 1, Drink: recipe.Drink{Size: size, Grams: 9, WaterML: 40}, Deadline: time.Now().Add(2 * time.Second),
+		})
+		if !r.Late {
+			break
+		}
+	}
+	return r
+}
+
+// A drink from the machine's job to the counter, with every way it can go wrong
+// on the wire: what the report says is what the plant poured.
+func TestDrinks(t *testing.T) {
+	for _, c := range []struct {
+		name, size string
+		fault      sim.Fault
+		at         time.Duration // of the fault, from the start; below 0 is before
+		out        machine.Outcome
+		reason     string
+		poured     int
+	}{
+		{"small", "small", "", 0, journal.Made, "", 1},
+		{"medium is two", "medium", "", 0, journal.Made, "", 2},
+		{"large is three", "large", "", 0, journal.Made, "", 3},
+		{"no product", "huge", "", 0, journal.Untouched, `no product for "huge"`, 0},
+		{"off", "small", sim.Off, -1, journal.Untouched, "is it switched on", 0},
+		{"no tray", "small", sim.NoTray, -1, journal.Untouched, "put the drip tray in", 0},
+		{"tank", "small", "tank-empty", -1, journal.Untouched, "fill the water tank", 0},
+		{"tank empties in the second", "medium", "tank-empty", 38 * time.Second, journal.Spoiled, "rose by 1 instead of 2", 1},
+		{"answer lost", "small", sim.LostOK, -1, journal.Made, "", 1},
+		{"key lost", "small", sim.LostKey, -1, journal.Unknown, "not known whether", 0},
+		{"not counted", "small", sim.NoCount, -1, journal.Spoiled, "rose by 0 instead of 1", 1},
+		{"second page", "small", sim.Page2, -1, journal.Spoiled, "rose by 0 instead of 1", 1},
+		{"late", "small", sim.Doubled, -1, journal.Made, "", 1},
+		{"switched off in the middle", "small", sim.Off, 10 * time.Second, journal.Unknown, "counter can't be read any more", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
+				s := b.station(t.TempDir())
+				defer s.stop()
+				b.ready("") // the service has asked before
+				b.count()
+				if c.at < 0 {
+					b.sim.Fault(c.fault)
+				} else if c.fault != "" {
+					b.all.Go(func() { sleep(b.ctx, c.at); b.sim.Fault(c.fault) })
+				}
+				r := s.make("o1", c.size)
+				if r.Outcome != c.out || !strings.Contains(r.Reason, c.reason) || r.Late {
+					t.Errorf("%+v, want %s %q", r, c.out, c.reason)
+				}
+				time.Sleep(3 * time.Minute)
+				if n := b.sim.Plant().Counts().Drinks; n != c.poured {
+					t.Errorf("%d drinks poured, want %d", n, c.poured)
+				}
+				if st := s.j.State(journal.Key{Order: "o1", Epoch: 1}); st.Phase == journal.Ended && st.Outcome != c.out {
+					t.Errorf("journal: %v", st)
+				}
+			})
+		})
+	}
+}
+
+// TestDrinkUnpluggedAtEachByte pulls the cable for half a minute after every
+// byte of a drink that goes to the machine.
+func TestDrinkUnpluggedAtEachByte(t *testing.T) {
+	outcomes := map[machine.Outcome]int{}
+	for n := 0; n < 400; n++ {
+		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
+			s := b.station(t.TempDir())
+			defer s.stop()
+			b.ready("")
+			b.count()
+			b.cutAfter(n)
+			b.all.Go(func() { sleep(b.ctx, 30*time.Second); b.replug() })
+			r := s.make("o1", "small")
+			time.Sleep(3 * time.Minute)
+			poured, keys := b.sim.Plant().Counts().Drinks, b.keys()
+			outcomes[r.Outcome]++
+			switch {
+			case poured > 1 || keys > 1:
+				t.Errorf("byte %d: %d drinks, %d keys", n, poured, keys)
+			case poured == 1 && (r.Outcome == journal.Untouched || r.Outcome == journal.Spoiled):
+				t.Errorf("byte %d: %+v, and a drink was poured", n, r)
+			case poured == 0 && r.Outcome == journal.Made:
+				t.Errorf("byte %d: %+v, and no drink was poured", n, r)
+			}
+			s.ClearFault("Zoe", "looked at it")
+			time.Sleep(time.Minute)
+			if r := s.make("o2", "small"); r.Outcome != journal.Made || b.sim.Plant().Counts().Drinks != poured+1 {
+				t.Errorf("byte %d: the drink after it: %+v, %d drinks", n, r, b.sim.Plant().Counts().Drinks-poured)
+			}
+		})
+	}
+	t.Logf("%v", outcomes)
+	if outcomes[journal.Made] == 0 || outcomes[journal.Untouched] == 0 {
+		t.Error("the bytes of a drink were not covered")
+	}
+}
+
+// TestRecovery: the service died at some moment of a drink; the next one settles
+// it by the counter, before it does anything else.
+func TestRecovery(t *testing.T) {
+	for at := time.Duration(0); at < 75*time.Second; at += 1700 * time.Millisecond {
+		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
+			dir := t.TempDir()
+			b.ready("")
+			before := b.count()
+			j, err := journal.Open(filepath.Join(dir, "journal"), "jura/EF532M/15326-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := journal.Key{Order: "o1", Epoch: 1}
+			if err := j.Start(k, journal.Note{Counter: before, Cycles: 1}); err != nil {
+				t.Fatal(err)
+			}
+			_ = j.Close()
+			if at > 0 {
+				if err := b.start("coffee"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(at) // the service is dead, the machine goes on
+			if err := b.rig.Close(); err != nil {
+				t.Fatal(err)
+			}
+			b.open()
+			s := b.station(dir)
+			defer s.stop()
+			recs, err := s.Recover(context.Background())
+			want := journal.Made
+			if at == 0 {
+				want = journal.Untouched
+			}
+			if err != nil || len(recs) != 1 || recs[0].Outcome != want {
+				t.Errorf("after %v: %v, %+v", at, err, recs)
+			}
+			if n := b.sim.Plant().Counts().Drinks; (n == 1) != (want == journal.Made) {
+				t.Errorf("after %v: %d drinks", at, n)
+			}
+		})
+	}
+}
