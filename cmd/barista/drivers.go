@@ -24,8 +24,11 @@ type opened struct {
 // drivers is the visible table of the kinds of machine. A new kind is a folder
 // under driver and a line here.
 var drivers = map[string]kind{
-	"mock": {mockKind(), openMock},
-	"gpio": {gpioKind(), openGPIO},
+	"mock":   {mockKind(), openMock},
+	"gpio":   {gpioKind(), openGPIO},
+	"modbus": {modbusKind(), openModbus},
+	"lcus":   {lcusKind(), openLCUS},
+	"jura":   {juraKind(), openJura},
 }
 
 // kinds is the table as the loader of configurations wants it.

@@ -15,7 +15,7 @@ func newSim(c *cli) *cobra.Command {
 		Short:   "simulated hardware",
 		Example: "  barista sim plant --link ./plant.sock",
 	})
-	cmd.AddCommand(newSimPlant(c))
+	cmd.AddCommand(newSimPlant(c), newSimJura(c), newSimModbus(c), newSimLCUS(c))
 	return cmd
 }
 

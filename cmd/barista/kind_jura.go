@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/jura"
+	"barista/fleet"
+	"barista/fleet/worker"
+	"barista/machine/recipe"
+)
+
+// juraSettings is the section of a Jura.
+type juraSettings struct {
+	jura.Config
+	Products    map[string]driver.Product // by size, and by size + "+milk"
+	ProductTime time.Duration             // longest for one product
+	group       brewGroup
+}
+
+// A coffee takes about a minute. A drink of several must stay below what the
+// fleet waits for any drink; the rest is for the questions around it.
+const (
+	slowestProduct = 2 * time.Minute
+	quickestCoffee = time.Minute
+	aroundDrink    = 30 * time.Second
+)
+
+// brewGroup is how much coffee the machine brews at a time, in g. 7 to 10 g is what
+// household machines take; the largest brew groups take 16.
+type brewGroup struct{ least, most float64 }
+
+var usualGroup = brewGroup{7, 10}
+
+// cycles is how often it must brew for a dose; false if it can't be honoured.
+func (g brewGroup) cycles(grams float64) (least, most int, ok bool) {
+	least, most = int(math.Ceil(grams/g.most)), int(grams/g.least)
+	return least, most, least <= most
+}
+
+// juraKind reads the section of a Jura on its service port. It has no outputs of
+// ours: the machine owns them.
+func juraKind() configs.Kind {
+	return configs.Kind{
+		Decode: func(m *configs.Map) any { return readJura(m) },
+		Check:  checkJura,
+	}
+}
+
+// openJura takes the port. Products and their time belong to machine.Config.
+func openJura(m *configs.Machine) (opened, error) {
+	s, _ := m.Settings.(juraSettings)
+	s.Log = slog.Default().With("machine", m.Name)
+	rig, err := jura.Open(s.Config)
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{rig: rig, calibration: recipe.DefaultCalibration()}, nil
+}
+
+func readJura(m *configs.Map) juraSettings {
+	s := juraSettings{Products: map[string]driver.Product{}, group: usualGroup}
+	s.Port = readPort(m)
+	model := readJuraModel(m.Need("model", "write what the machine answers to TY:, model: "+strings.Join(jura.Orderable(), " or ")))
+	s.Model = model.Type
+	s.Serial, _ = m.Need("serial", "write the number of its type plate: the counter proves a drink only for the machine that made it").Text()
+	if n := m.Get("group"); n != nil {
+		g := n.Map()
+		if v, ok := g.Need("min_g", "write group: {min_g: 7, max_g: 10}").Float(3, 20); ok {
+			s.group.least = v
+		}
+		if v, ok := g.Need("max_g", "write group: {min_g: 7, max_g: 10}").Float(3, 30); ok {
+			s.group.most = v
+		}
+		if s.group.least > s.group.most {
+			n.Problem("min_g is more than max_g", "write the smaller one first: group: {min_g: 7, max_g: 10}")
+		}
+	}
+	products := m.Need("products", "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: coffee, cycles: 2}}")
+	if products == nil {
+		return s
+	}
+	list := products.Map()
+	for _, size := range fleet.Sizes {
+		for _, name := range []string{string(size), string(size) + "+milk"} {
+			n := list.Get(name)
+			if n == nil {
+				continue
+			}
+			p := driver.Product{Cycles: 1}
+			of := n.Map()
+			if what := of.Need("make", "name one of its products: make: "+strings.Join(model.Products(), " or ")); model.Type != "" {
+				p.Key, _ = what.Choice(model.Products()...)
+			}
+			if v, ok := of.Get("cycles").Int(1, 8); ok {
+				p.Cycles = v
+			}
+			s.Products[name] = p
+		}
+	}
+	return s
+}
+
+// readJuraModel takes only a model that can be ordered from.
+func readJuraModel(n *configs.Node) jura.Model {
+	name, ok := n.Text()
+	if !ok {
+		return jura.Model{}
+	}
+	model, known := jura.ModelOf(name)
+	fix := "write " + strings.Join(jura.Orderable(), " or ") + ", if that is what it answers to TY:"
+	switch {
+	case !known || model.Type != name:
+		n.Problem(configs.Quote(name)+" is no model that is known", fix)
+	case model.ReadOnly != "":
+		n.Problem(fmt.Sprintf("the %v can only be read: %s", model, model.ReadOnly), fix)
+	default:
+		return model
+	}
+	return jura.Model{}
+}
+
+// checkJura looks at what does not go together: every size that is served needs
+// a product, and a number of brewings that makes its dose. Nothing is rounded in
+// silence: who wants less coffee leaves the size out, or says how often.
+func checkJura(c *configs.Machine, m *configs.Map) {
+	s := c.Settings.(juraSettings)
+	model, _ := jura.ModelOf(s.Model)
+	products := m.Get("products")
+	doses := fleet.DefaultMenu().Sizes
+	black := slices.Contains(c.Serves.Milks, fleet.NoMilk)
+	white := slices.ContainsFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk })
+	var wanted []string
+	for _, size := range c.Serves.Sizes {
+		names := []string{}
+		if black {
+			names = append(names, string(size))
+		}
+		if white {
+			names = append(names, string(size)+"+milk")
+		}
+		wanted = append(wanted, names...)
+		grams := float64(doses[size].Grams)
+		least, most, fits := s.group.cycles(grams)
+		for _, name := range names {
+			p, there := s.Products[name]
+			have := fmt.Sprintf("%v g in brewings of %v to %v g", grams, s.group.least, s.group.most)
+			switch {
+			case !there && strings.HasSuffix(name, "+milk"):
+				products.Problem("it serves milk, and no product is named for "+name, "name one, or leave only milk: [free] in serves; the "+model.String()+" has "+strings.Join(model.Products(), ", "))
+			case !there:
+				products.Problem("it serves "+name+", and no product is named for it", "write "+name+": {make: "+model.Products()[0]+"}, or take "+name+" out of sizes in serves: then it is refused here")
+			case !fits:
+				products.Map().Get(name).Problem(have+" can't be made by any number of them", "take the size out of serves, or write the machine's own group: {min_g: …, max_g: …}")
+			case p.Cycles < least || p.Cycles > most:
+				products.Map().Get(name).Problem(fmt.Sprintf("%s is not %s", have, times(p.Cycles)), "write cycles: "+fromTo(least, most)+", or take the size out of serves: then it is refused here")
+			}
+		}
+	}
+	for name := range s.Products {
+		if !slices.Contains(wanted, name) {
+			products.Map().Get(name).KeyProblem("it does not serve "+name, "remove this, or add it to serves")
+		}
+	}
+	most := 1
+	for _, p := range s.Products {
+		most = max(most, p.Cycles)
+	}
+	s.ProductTime = min(slowestProduct, (worker.LongestBrew-aroundDrink)/time.Duration(most)).Truncate(time.Second)
+	if s.ProductTime < quickestCoffee {
+		products.Problem(fmt.Sprintf("%d brewings of a minute take longer than the %v that a fleet waits for a drink", most, worker.LongestBrew), "take the largest size out of serves")
+	}
+	c.Settings = s
+	if c.Cup == "sensor" || c.Cup == "dispenser" {
+		m.Get("cup").Problem("nothing sees or drops cups in this machine", "write page (the customer says that the cup is there) or attended (a person answers for it)")
+	}
+	if c.Calibration != (configs.Calibration{}) {
+		m.Get("calibration").KeyProblem("the machine doses by itself", "remove this, and set the amounts at the machine")
+	}
+	if err := s.Config.Check(); err != nil {
+		m.Node().Problem(oneLine(err.Error()), "change these keys of the Jura")
+	}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "one"
+	}
+	return fmt.Sprint(n)
+}
+
+func fromTo(least, most int) string {
+	if least == most {
+		return fmt.Sprint(least)
+	}
+	return fmt.Sprintf("%d or %d", least, most)
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/jura"
+	jurasim "barista/driver/jura/sim"
+	"barista/driver/serial/link"
+)
+
+// juraFile is the sample; old and new are pairs to change in it.
+func juraFile(t *testing.T, changes ...string) (*configs.File, error) {
+	t.Helper()
+	t.Setenv(configs.EnvNATS, "")
+	b, err := os.ReadFile("../../configs/jura-e6.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for i := 0; i < len(changes); i += 2 {
+		if !strings.Contains(text, changes[i]) {
+			t.Fatalf("%q is not in the file", changes[i])
+		}
+		text = strings.Replace(text, changes[i], changes[i+1], 1)
+	}
+	return configs.Parse("x.yaml", []byte(text), map[string]configs.Kind{"jura": juraKind()})
+}
+
+func TestJuraKind(t *testing.T) {
+	f, err := juraFile(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.Machine.Settings.(juraSettings)
+	if s.Port.Device != "./jura" || s.Model != "EF532M" || s.Serial != "15326-0000000" || s.group != usualGroup || s.ProductTime != 90*time.Second {
+		t.Errorf("%+v", s)
+	}
+	want := map[string]driver.Product{"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "coffee", Cycles: 2}, "large": {Key: "coffee", Cycles: 3}}
+	if diff := cmp.Diff(want, s.Products); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJuraKindRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		changes []string
+		want    []string
+	}{
+		"four are large too":  {[]string{"coffee, cycles: 3", "coffee, cycles: 4"}, nil},
+		"one is no medium":    {[]string{"make: coffee, cycles: 2", "make: coffee"}, []string{"machine.products.medium: 17 g in brewings of 7 to 10 g is not one; write cycles: 2, or take the size out of serves: then it is refused here"}},
+		"two are no large":    {[]string{"cycles: 3", "cycles: 2"}, []string{"30 g in brewings of 7 to 10 g is not 2; write cycles: 3 or 4"}},
+		"two are no small":    {[]string{"make: espresso", "make: espresso, cycles: 2"}, []string{"9 g in brewings of 7 to 10 g is not 2; write cycles: 1, or"}},
+		"a larger group":      {[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 5, max_g: 16}", "cycles: 3", "cycles: 2"}, nil},
+		"no number fits":      {[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 9.5, max_g: 10}"}, []string{"machine.products.small: 9 g in brewings of 9.5 to 10 g can't be made by any number of them"}},
+		"a group upside down": {[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 10, max_g: 7}"}, []string{"min_g is more than max_g"}},
+		"a size is left out":  {[]string{"sizes: [small, medium, large]", "sizes: [small, medium]", "    large: {make: coffee, cycles: 3}\n", ""}, nil},
+		"not served":          {[]string{"sizes: [small, medium, large]", "sizes: [small, medium]"}, []string{"machine.products.large: it does not serve large; remove this, or add it to serves"}},
+		"no product":          {[]string{"    large: {make: coffee, cycles: 3}\n", ""}, []string{"it serves large, and no product is named for it; write large: {make: espresso}, or take large out of sizes in serves: then it is refused here"}},
+		"milk":                {[]string{"milk: [free]", "milk: [free, normal]"}, []string{"it serves milk, and no product is named for small+milk; name one, or leave only milk: [free] in serves; the E6 (2019) (EF532M) has espresso, coffee"}},
+		"another product":     {[]string{"make: espresso", "make: cappuccino"}, []string{`machine.products.small.make: "cappuccino" is not known here; write espresso or coffee`}},
+		"a read-only model":   {[]string{"model: EF532M", "model: PIM"}, []string{"machine.model: the Impressa J6 (PIM) can only be read: nothing is known that tells whether it is busy"}},
+		"an unknown model":    {[]string{"model: EF532M", "model: E8"}, []string{`machine.model: "E8" is no model that is known; write EF532M, if that is what it answers to TY:`}},
+		"a whole answer":      {[]string{"model: EF532M", "model: EF532M V02.03"}, []string{"is no model that is known"}},
+		"no model, no serial": {[]string{"  model: EF532M\n", "", "  serial: \"15326-0000000\"\n", ""}, []string{"machine: model is missing; write what the machine answers to TY:, model: EF532M", "machine: serial is missing; write the number of its type plate"}},
+		"no port":             {[]string{"  port: ./jura ", "  # "}, []string{"machine: port is missing"}},
+		"a bad name":          {[]string{"port: ./jura", "port: /dev/ttyUSB0"}, []string{"/dev/ttyUSB0 is another device whenever the order of plugging changes"}},
+		"outputs":             {[]string{"cup: attended", "cup: attended\n  outputs: {pump: {max_on: 1s}}"}, []string{"machine.outputs: unknown key"}},
+		"a sensor":            {[]string{"cup: attended", "cup: sensor"}, []string{"machine.cup: nothing sees or drops cups in this machine"}},
+		"calibration":         {[]string{"cup: attended", "cup: attended\n  calibration: {pump_mlps: 5}"}, []string{"machine.calibration: the machine doses by itself"}},
+		"a strange size":      {[]string{"    small: {", "    huge: {make: espresso}\n    small: {"}, []string{"machine.products.huge: unknown key"}},
+		"too long": {
+			[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 3, max_g: 6}", "make: espresso", "make: espresso, cycles: 2", "cycles: 2}\n    large", "cycles: 3}\n    large", "coffee, cycles: 3}\n  group", "coffee, cycles: 5}\n  group"},
+			[]string{"5 brewings of a minute take longer than the 5m0s"},
+		},
+		"too often": {[]string{"cycles: 3", "cycles: 9"}, []string{"9 is not possible; give a number from 1 to 8"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := juraFile(t, c.changes...)
+			if (err == nil) != (len(c.want) == 0) {
+				t.Fatal(err)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("not said: %s\n%v", w, err)
+				}
+			}
+		})
+	}
+}
+
+// TestJuraSample opens the sample's machine against the simulator, and makes its
+// small one.
+func TestJuraSample(t *testing.T) {
+	metal := jurasim.Plant()
+	metal.Speed = 20
+	m, err := jurasim.New(jurasim.Config{Plant: &metal, Lenient: true, Count: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Plant().PlaceCup()
+	l, err := link.Make("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ended := make(chan error, 2)
+	go func() { ended <- m.Run(ctx) }()
+	go func() { ended <- m.Serve(ctx, l) }()
+	defer func() {
+		cancel()
+		if err := errors.Join(<-ended, <-ended); err != nil {
+			t.Error(err)
+		}
+	}()
+	f, err := juraFile(t, "port: ./jura", "port: "+l.Device())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := openJura(f.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.rig.Close()
+	if id := o.rig.Identity; id.Kind != "jura" || id.Model != "EF532M" || id.Serial != "15326-0000000" || len(o.rig.Outputs) > 0 {
+		t.Errorf("%+v", o.rig)
+	}
+	a := o.rig.Appliance
+	for a.Ready(ctx) != nil && ctx.Err() == nil {
+	}
+	if err := a.Start(ctx, f.Machine.Settings.(juraSettings).Products["small"]); err != nil {
+		t.Fatal(err)
+	}
+	for m.Counter("espresso") != 101 && ctx.Err() == nil {
+		<-time.After(10 * time.Millisecond)
+	}
+	if c := m.Plant().Counts(); c.Drinks != 1 || len(c.Harm) > 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestSimJuraUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{}, {"--link", "x", "--model", "E6"}, {"--link", "x", "--fault", "sour"}, {"--link", "x", "--cups", "dispenser"}, {"--link", "x", "--speed", "-1"},
+	} {
+		cmd := newSimJura(&cli{})
+		cmd.SetArgs(args)
+		cmd.SilenceUsage, cmd.SilenceErrors = true, true
+		if err := cmd.Execute(); err == nil {
+			t.Errorf("%v is taken", args)
+		}
+	}
+}
+
+// TestSimJura is the subcommand: it makes the port, plays, and fails on harm.
+func TestSimJura(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jura")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cmd := newSimJura(&cli{})
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"--link", path})
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	late := time.NewTimer(20 * time.Second)
+	defer late.Stop()
+	for {
+		if _, err := os.Lstat(path); err == nil {
+			break
+		}
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		case <-late.C:
+			t.Fatal("no port")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	port, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	if _, err := port.Write(jura.AppendLine(nil, "AN:0A", jura.HighFiller)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "harm: AN:0A erases the memory") {
+			t.Errorf("%v", err)
+		}
+	case <-late.C:
+		t.Fatal("it survives")
+	}
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the port is still there")
+	}
+	if !strings.Contains(out.String(), "a Jura at "+path) || !strings.Contains(out.String(), "0 drinks poured") {
+		t.Errorf("said: %s", out.String())
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"log/slog"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/lcus"
+)
+
+// lcusSettings is the section of an LCUS board.
+type lcusSettings struct {
+	lcus.Config
+	relaySettings
+}
+
+// lcusKind reads the section of a machine on an LCUS USB relay board.
+func lcusKind() configs.Kind {
+	return configs.Kind{
+		Ceilings: ceilings,
+		Decode:   func(m *configs.Map) any { return readLCUS(m) },
+		Check:    checkLCUS,
+	}
+}
+
+// openLCUS opens the board and switches its relays off.
+func openLCUS(m *configs.Machine) (opened, error) {
+	s, _ := m.Settings.(lcusSettings)
+	s.Port.Log = slog.Default().With("machine", m.Name)
+	rig, err := lcus.Open(s.Config)
+	if err != nil {
+		return opened{}, err
+	}
+	return s.opened(rig, m), nil
+}
+
+func readLCUS(m *configs.Map) lcusSettings {
+	var s lcusSettings
+	s.Port = readPort(m)
+	s.Relays, _ = m.Need("relays", "say how many relays the board has: relays: 4").Int(1, lcus.MaxRelays)
+	answers, _ := m.Get("answers").Choice(string(lcus.AnswersNone), string(lcus.AnswersText), string(lcus.AnswersBytes))
+	s.Answers = lcus.Answers(answers)
+	s.Outputs = map[driver.Part]lcus.Relay{}
+	s.readRelays(m, lcus.MaxRelays, func(p driver.Part, n int) { s.Outputs[p] = lcus.Relay{Number: n} })
+	s.readHot(m)
+	return s
+}
+
+func checkLCUS(c *configs.Machine, m *configs.Map) {
+	s := c.Settings.(lcusSettings)
+	outputs := m.Get("outputs").Map()
+	for p, r := range s.Outputs {
+		r.Deadman = c.Outputs[p].Deadman
+		s.Outputs[p] = r
+	}
+	c.Settings = s
+	problems(s.Problems(), m)
+	for p := range s.Outputs {
+		s.checkDeadman(p, c.Outputs[p].Deadman, false, outputs.Get(string(p)))
+	}
+	s.checkHot(false, m, "this board has no inputs:")
+	checkServes(c, m, false, "this board has no inputs: choose page or attended")
+}
