@@ -43,8 +43,8 @@ fuzz: ## every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## what an order costs, beside a bare loop with the same durable writes
-	$(GO) test -run '^TestBench$$' -timeout 30m -count 1 -v ./cmd/barista -bench-orders
+bench: ## what an order costs, beside a bare loop with the same durable writes; how late a pump goes off
+	$(GO) test -run '^TestBench(Late)?$$' -timeout 45m -count 1 -v ./cmd/barista -bench-orders
 
 chaos: ## random kills of real processes, once by hand
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300

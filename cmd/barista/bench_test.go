@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -142,7 +141,9 @@ func TestBenchShop(t *testing.T) {
 	if !ok {
 		t.Skip("only TestBench starts it")
 	}
-	for _, c := range contenders() {
+	together := baristaContender()
+	together.name, together.shop = "barista with machines", shopWithMachines
+	for _, c := range append(contenders(), together) {
 		if c.name != name {
 			continue
 		}
@@ -150,13 +151,8 @@ func TestBenchShop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() { // ends with the pipe
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			cancel()
-		}()
 		fmt.Println(p.url)
-		if err := p.run(ctx); err != nil {
+		if err := p.run(untilStdinEnds(t)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -682,20 +678,12 @@ func (w *watch) problems() []string {
 // pour in no time; everything else is real.
 func baristaContender() contender {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	file := func(dir, listen string) *configs.File {
-		return &configs.File{
-			State:      dir,
-			Broker:     &configs.Broker{Listen: listen, Store: filepath.Join(dir, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay},
-			Controller: &configs.Controller{Requests: true, Intake: true, ExpireAfter: configs.DefaultExpireAfter},
-			Stock:      &configs.Stock{Initial: fleet.Items{benchClass.Bean: 900_000}},
-		}
-	}
 	return contender{
 		name:   "barista",
 		list:   orderWrites,
 		filled: 1,
 		shop: func(ctx context.Context, dir string) (*party, error) {
-			s, err := openShop(ctx, log, file(dir, "127.0.0.1:0"))
+			s, err := openShop(ctx, log, benchFile(dir, "127.0.0.1:0"))
 			if err != nil {
 				return nil, err
 			}
@@ -704,12 +692,12 @@ func baristaContender() contender {
 		open: func(ctx context.Context, dir, url string, machines int, w *watch) (*party, error) {
 			f := &configs.File{State: dir, NATS: &configs.NATS{Servers: []string{url}}}
 			if url == "" {
-				f = file(dir, configs.ListenNone)
+				f = benchFile(dir, configs.ListenNone)
 			}
 			// The table of kinds gets one more: the mock with a witness at its
 			// grinder, which is the first relay of every drink.
 			var s *shop
-			drivers["witnessed"] = kind{mockKind(), func(m *configs.Machine) (opened, error) {
+			drivers["witnessed"] = kind{Kind: mockKind(), open: func(m *configs.Machine) (opened, error) {
 				o, err := openMock(m)
 				if err != nil {
 					return o, err
@@ -753,6 +741,27 @@ func baristaContender() contender {
 			return fmt.Errorf("%s: %s", a.Code, a.Message)
 		},
 	}
+}
+
+// benchFile is the shop around the machines.
+func benchFile(dir, listen string) *configs.File {
+	return &configs.File{
+		State:      dir,
+		Broker:     &configs.Broker{Listen: listen, Store: filepath.Join(dir, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay},
+		Controller: &configs.Controller{Requests: true, Intake: true, ExpireAfter: configs.DefaultExpireAfter},
+		Stock:      &configs.Stock{Initial: fleet.Items{benchClass.Bean: 900_000, awayClass.Bean: 900_000}},
+	}
+}
+
+// shopWithMachines is what a file may not say for real metal: everything in one
+// process.
+func shopWithMachines(ctx context.Context, dir string) (*party, error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := openLate(ctx, log, benchFile(dir, "127.0.0.1:0"), names[:lateMachines]...)
+	if err != nil {
+		return nil, err
+	}
+	return &party{url: s.broker.URL(), run: s.run}, nil
 }
 
 // benchMachines pour a drink in nanoseconds, out of tanks that last.
@@ -836,50 +845,22 @@ func journalRecords(s *shop) map[string]int {
 
 // shopProcess is the shop in a process of its own.
 type shopProcess struct {
-	cmd *exec.Cmd
-	in  io.Closer
+	*benchChild
 	url string
 }
 
 func startShop(t *testing.T, name, dir string) *shopProcess {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(exe, "-test.run=^TestBenchShop$", "-bench-shop="+name+":"+filepath.Join(dir, "shop"))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p := &shopProcess{cmd: cmd, in: in}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "nats://") {
-			p.url = lines.Text()
+	p := &shopProcess{benchChild: startBench(t, 0, "TestBenchShop", "-bench-shop="+name+":"+filepath.Join(dir, "shop"))}
+	for p.out.Scan() {
+		if strings.HasPrefix(p.out.Text(), "nats://") {
+			p.url = p.out.Text()
 			return p
 		}
 	}
 	p.stop(t)
 	t.Fatalf("the shop's process of %s did not start", name)
 	return nil
-}
-
-func (p *shopProcess) stop(t *testing.T) {
-	p.in.Close()
-	late := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
-	defer late.Stop()
-	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("the shop's process: %v", err)
-	}
 }
 
 // idleCost is what `barista run` with a machine alone costs.
