@@ -32,8 +32,8 @@ type loop struct {
 
 const (
 	// pingPace bounds how often a sign of life is passed on. A machine at rest
-	// turns once a second; each of those must pass.
-	pingPace = 800 * time.Millisecond
+	// turns once a second; each of those must pass, also on a busy computer.
+	pingPace = 500 * time.Millisecond
 	// wordPace is how soon a change is told in words.
 	wordPace = time.Second
 	// stopStep is how much longer a stop may take, after each sign of life. It
@@ -122,13 +122,13 @@ func (n *notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- 
 				return
 			}
 		}
-		if first {
-			close(ready)
-		}
 		if !living {
 			// The loops have ended as they should; nothing is on any more.
 			n.say(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", closeTime.Microseconds()))
 			return
+		}
+		if first {
+			close(ready)
 		}
 		var states []string
 		if n.watch {
@@ -159,29 +159,26 @@ func (n *notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- 
 func (n *notifier) words(ctx context.Context, quit, ready <-chan struct{}, words func() string) {
 	tick := time.NewTicker(wordPace)
 	defer tick.Stop()
-	last := ""
+	last, phase := "", "starting: "
 	for done := ctx.Done(); ; {
+		var news []string
 		select {
 		case <-ready:
-			last = words()
-			n.say(daemon.SdNotifyReady, "STATUS="+oneLine(last))
-			ready = nil
+			ready, phase = nil, ""
+			news = append(news, daemon.SdNotifyReady)
 		case <-done:
-			done = nil
-			last = words()
-			n.say(daemon.SdNotifyStopping, "STATUS="+oneLine("stopping: "+last))
+			done, ready, phase = nil, nil, "stopping: "
+			news = append(news, daemon.SdNotifyStopping)
 		case <-tick.C:
-			now := words()
-			if now == last {
-				continue
-			}
-			last = now
-			if ctx.Err() != nil {
-				now = "stopping: " + now
-			}
-			n.say("STATUS=" + oneLine(now))
 		case <-quit:
 			return
+		}
+		if now := phase + words(); now != last {
+			last = now
+			news = append(news, "STATUS="+oneLine(now))
+		}
+		if len(news) > 0 {
+			n.say(news...)
 		}
 	}
 }
