@@ -282,6 +282,30 @@ func TestForgottenClaim(t *testing.T) {
 	}
 }
 
+// TestForgottenFence: the same after the fence, with no start in the journal. Only
+// the owner may go on with it, and the others see to it that it comes to him.
+func TestForgottenFence(t *testing.T) {
+	open(t, func(c *cafe) {
+		ann := c.start("ann", at("updated brewing", (*station).die))
+		id := c.order(orderN(1))
+		<-ann.died
+		died := time.Now()
+		for _, name := range []string{"bob", "cid", "dan"} {
+			c.start(name)
+		}
+		c.pause(1300 * time.Millisecond) // she pulls after them
+		ann.run()
+		e := c.ended(id, 5*time.Minute, fleet.Served)
+		if e.Machine() != "ann" || e.Epoch != 1 {
+			c.Errorf("%+v", e)
+		}
+		if d := ann.last("on grinder").Sub(died); d > fleet.AckWait+10*time.Second {
+			c.Errorf("begun %v after the kill", d)
+		}
+		c.poured(1)
+	})
+}
+
 // TestAvoidedHidesNothing: a machine that shall leave an order to others does not
 // keep it from them: it comes to another within seconds, whoever pulls first.
 func TestAvoidedHidesNothing(t *testing.T) {

@@ -137,10 +137,29 @@ func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, e fleet.
 	}
 	limit := w.cfg.UnknownAfter
 	if age < limit {
+		if age > fleet.AckWait && w.leaveToOwner(ctx, t, e) {
+			return letGo
+		}
 		w.giveBack(t, min(lookAgain, limit-age+time.Second))
 		return letGo
 	}
 	return w.park(ctx, t, e, e.Machine()+" has not been heard of since it began")
+}
+
+// leaveToOwner hands a brew to its owner where that one is here and has nothing in
+// hand: killed after its fence and before its journal's start, and started again.
+// It alone can go on, or say that it can't; the others keep away for a moment, so
+// that it pulls the order before them.
+func (w *Worker) leaveToOwner(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) bool {
+	here, err := w.Fleet.Present(ctx)
+	if err != nil || !slices.ContainsFunc(here, func(p fleet.Presence) bool { return e.Owns(p.Owner) && p.Order == "" && p.State == fleet.StateReady }) {
+		return false
+	}
+	// Each of the others may pull it once before the owner does: an idle machine
+	// looks every two seconds.
+	w.set(func() { w.shuns[t.Class] = time.Now().Add(time.Duration(len(here)+1) * (passTime + 2*time.Second)) })
+	w.giveBack(t, passTime)
+	return true
 }
 
 func (w *Worker) park(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
