@@ -46,8 +46,8 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## what an order costs, beside a bare loop with the same durable writes; how late a pump goes off
 	$(GO) test -run '^TestBench(Late)?$$' -timeout 45m -count 1 -v ./cmd/barista -bench-orders
 
-chaos: ## random kills of real processes, once by hand
-	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300
+chaos: ## 300 random kills of real processes over a day of drinks; CHAOS='-chaos-seed N' plays a day again
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 $(CHAOS)
 
 arm: ## static builds for Raspberry Pis
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-arm64 ./cmd/barista

@@ -86,7 +86,7 @@ const MaxAttempts = 3
 //	accepted ─► claimed ─► brewing ─► served | failed     owner
 //	claimed ─► failed                        owner, attempts used up
 //	accepted | claimed ─► cancelled | expired             controller
-//	claimed ─► accepted, epoch+1             owner: not able; others: lease over, owner absent
+//	claimed ─► accepted, epoch+1             owner: not able; others: lease over, owner absent or not at it
 //	brewing ─► accepted, epoch+1             owner: untouched or spoiled
 //	brewing ─► unknown                       any holder, after the longest brew + 60 s
 //	unknown ─► served | failed               owner's journal or counter; a person
@@ -198,7 +198,9 @@ func (c Claim) Fence(o Owner) (Claim, error) {
 }
 
 // Release gives a claimed order back untouched: by its owner who is not able,
-// or by another holder when the lease is over and the owner absent.
+// or by another holder when the lease is over and the owner absent, or present and
+// by its own word not at this order: started again since, it will not come back to
+// it by itself.
 func (c Claim) Release(reason string, avoid *Avoid) (Claim, error) {
 	if c.Phase != Claimed {
 		return c, ErrNotAllowed

@@ -16,10 +16,13 @@ type Status struct {
 	Note    string // why, for people
 	Percent int    // of the drink in hand
 	Lacks   []string
+	// CupStands: ready, but the cup of an earlier drink still stands there. The
+	// next drink begins when it was taken and another one put there.
+	CupStands bool
 }
 
 func (s Status) equal(o Status) bool {
-	return s.State == o.State && s.Note == o.Note && s.Percent == o.Percent && slices.Equal(s.Lacks, o.Lacks)
+	return s.State == o.State && s.Note == o.Note && s.Percent == o.Percent && s.CupStands == o.CupStands && slices.Equal(s.Lacks, o.Lacks)
 }
 
 // Status is what the machine is doing.
@@ -79,7 +82,7 @@ func (m *Machine) judge(r readings) Status {
 	if m.warming(r) {
 		return Status{State: "starting", Note: "warming up"}
 	}
-	return Status{State: "ready"}
+	return Status{State: "ready", CupStands: m.sees() && m.usedCup() && !r.no(driver.Cup)}
 }
 
 // trouble is what only a person ends: a latch, or the journal.

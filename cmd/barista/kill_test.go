@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -35,9 +35,42 @@ type child struct {
 	Point  string        // where it dies; empty: nowhere
 	Mark   string        // file that says that it has died
 	Brew   time.Duration // after which others say unknown; 0: as the program has it
+	Trace  string        // file that gets a line before a part is told to go on
 }
 
-const childEnv = "BARISTA_TEST_CHILD"
+const (
+	childEnv = "BARISTA_TEST_CHILD"
+	mainEnv  = "BARISTA_TEST_MAIN" // JSON: the arguments of a child that is barista itself
+)
+
+// beMain is barista with these arguments; TestMain calls it in the child.
+func beMain(text string) {
+	var args []string
+	if err := json.Unmarshal([]byte(text), &args); err != nil {
+		panic(err)
+	}
+	os.Args = append([]string{"barista"}, args...)
+	main()
+}
+
+// asMain is a child that runs barista with these arguments, before all others
+// where that is allowed, as the service's unit has it.
+func asMain(args ...string) *exec.Cmd {
+	cmd := first(true)
+	b, _ := json.Marshal(args)
+	cmd.Env = append(os.Environ(), mainEnv+"="+string(b), configs.EnvNATS+"=")
+	return cmd
+}
+
+// first is this test binary as a child. With urgent it has the priority that the
+// unit gives to a service: what a starved computer does to everything else is no
+// matter of these tests.
+func first(urgent bool) *exec.Cmd {
+	if nice, err := exec.LookPath("nice"); urgent && err == nil {
+		return exec.Command(nice, "-n", "-10", os.Args[0])
+	}
+	return exec.Command(os.Args[0])
+}
 
 // beChild runs the service; TestMain calls it in the child.
 func beChild(text string) {
@@ -52,8 +85,7 @@ func beChild(text string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitConfig)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s := newShop(log, f)
+	s := newShop(newLog(os.Stderr), f)
 	d := &death{child: c}
 	s.seams = seams{worker: d.worker, controller: d.controller}
 	mock := drivers["mock"]
@@ -82,6 +114,26 @@ type death struct {
 	child
 	mu     sync.Mutex
 	poured bool // the pump was on and is off again
+	order  string
+	epoch  int // of the last fence that was taken
+}
+
+// trace writes for which order a part is told to go on, before it is.
+func (d *death) trace(part driver.Part) {
+	if d.Trace == "" {
+		return
+	}
+	f, err := os.OpenFile(d.Trace, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	d.mu.Lock()
+	line := fmt.Sprintf("%d %s %s %d\n", monotonic(), part, cmp.Or(d.order, "nobody"), d.epoch)
+	d.mu.Unlock()
+	if _, err := f.WriteString(line); err != nil {
+		panic(err)
+	}
 }
 
 func (d *death) at(point string) {
@@ -108,6 +160,7 @@ type mortalOutput struct {
 
 func (o *mortalOutput) On(atMost time.Duration) error {
 	o.d.at("start") // journalled, not commanded
+	o.d.trace(o.part)
 	err := o.Output.On(atMost)
 	if o.part == driver.Pump {
 		o.d.mu.Lock()
@@ -177,6 +230,9 @@ func (m mortalClaims) Update(ctx context.Context, r fleet.ClaimEntry, c fleet.Cl
 		case fleet.Claimed:
 			m.d.at("claim")
 		case fleet.Brewing:
+			m.d.mu.Lock()
+			m.d.order, m.d.epoch = c.Order.ID, c.Epoch
+			m.d.mu.Unlock()
 			m.d.at("fence")
 		case fleet.Served:
 			m.d.at("served")
@@ -277,6 +333,8 @@ type service struct {
 	spec child
 	cmd  *exec.Cmd
 	gone chan struct{}
+
+	urgent bool
 }
 
 func newSite(t *testing.T) *site {
@@ -321,7 +379,7 @@ func (s *site) start(name string, spec child) *service {
 func (p *service) again() {
 	t := p.site.t
 	spec, _ := json.Marshal(p.spec)
-	p.cmd = exec.Command(os.Args[0])
+	p.cmd = first(p.urgent)
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(spec), configs.EnvNATS+"=")
 	log, err := os.OpenFile(filepath.Join(p.site.dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

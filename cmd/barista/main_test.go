@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if c := os.Getenv(childEnv); c != "" {
 		beChild(c)
 	}
+	if args := os.Getenv(mainEnv); args != "" {
+		beMain(args)
+	}
 	testscript.Main(noLeaks{m}, map[string]func(){"barista": main})
 }
 

@@ -21,7 +21,11 @@ func newSettle(c *cli) *cobra.Command {
 		Short: "say what came of an order whose outcome is unknown",
 		Long: `settle is a person's word on an order of which no machine can say whether it was
 made. If the machine can still be reached, its journal may know better: settle
-says so and asks first.`,
+says so and asks first.
+
+The order's doses were booked as used while nobody knew. Not made gives them back
+to the stock; beans that were ground all the same are missing then, until somebody
+counts (barista stock count).`,
 		Example: `  barista settle 7QXR made --reason "the cup stood there, full"
   barista settle last not-made --reason "the tray was wet" --yes`,
 		Args: orderArgs("made|not-made"),

@@ -100,8 +100,13 @@ func (c Config) figures() plant.Config {
 	return f
 }
 
-// offWithin bounds an Off: a call over the socket gives up after 200 ms.
-const offWithin = 250 * time.Millisecond
+// offWithin bounds an Off: a call over the socket gives up in plant.SwitchWithin,
+// and then this process must still get a processor. The guard allows no more. A
+// computer so busy that one of the two processes gets none for that long latches
+// the machine, like one with a real board behind a driver that does not answer:
+// at that moment nobody knows whether the part is on. A person looks and clears
+// it; against it a service has the priority that its unit gives it.
+const offWithin = plant.SwitchWithin + 50*time.Millisecond
 
 // Open opens the machine, at rest. The error names every problem of the config.
 func Open(cfg Config) (driver.Rig, *Control, error) {

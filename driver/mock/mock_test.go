@@ -3,9 +3,12 @@ package mock
 import (
 	"context"
 	"errors"
+	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,6 +230,67 @@ func TestReopen(t *testing.T) {
 	}
 	if poured, err := ctl.Handle().Poured(); err != nil || len(poured) != 1 || poured[0].Where != plant.InTray {
 		t.Errorf("poured %v %v", poured, err)
+	}
+}
+
+// A plant process that hangs: Off says within its declared bound that the part
+// may be on, over a connection that waited and over a new one.
+func TestOffOfAHungPlant(t *testing.T) {
+	p := plant.New(plant.Default())
+	behind, stop := process(t, p)
+	defer stop()
+	path := filepath.Join(t.TempDir(), "hangs.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hung atomic.Bool
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer l.Close()
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				to, err := net.Dial("unix", behind)
+				if err != nil {
+					return
+				}
+				defer to.Close()
+				buf := make([]byte, 4096)
+				for {
+					n, err := c.Read(buf)
+					if err != nil {
+						return
+					}
+					if hung.Load() {
+						continue // taken, never answered
+					}
+					_, _ = to.Write(buf[:n])
+					n, _ = to.Read(buf)
+					_, _ = c.Write(buf[:n])
+				}
+			})
+		}
+	})
+	rig, _ := open(t, Config{Plant: path})
+	defer rig.Close()
+	hung.Store(true)
+	var took []time.Duration
+	for range 12 { // more than the connections that wait
+		began := time.Now()
+		err := rig.Outputs[driver.Pump].Off()
+		if took = append(took, time.Since(began)); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "may be on") {
+			t.Error(err)
+		}
+	}
+	// The quickest: a busy computer may take its time with any of them.
+	if slices.Min(took) > rig.OffWithin {
+		t.Errorf("%v, not within %v", took, rig.OffWithin)
 	}
 }
 

@@ -287,6 +287,8 @@ type Mass struct {
 // Counts is what the machine physically did. Drinks and its three places never
 // fall.
 type Counts struct {
+	At time.Duration `json:"at"` // since the plant began, the clock of edges and flows
+
 	Drinks    int `json:"drinks"` // InCup + InFullCup + InTray
 	InCup     int `json:"in_cup"`
 	InFullCup int `json:"in_full_cup"`
@@ -312,6 +314,7 @@ func (p *Plant) Counts() Counts {
 	p.enter()
 	defer p.leave()
 	c := p.counts
+	c.At = p.at
 	c.Struck = p.struck
 	c.CupsPlaced, c.CupsTaken, c.CupThere = p.placed, p.taken, p.cup != nil
 	c.On = make(map[driver.Part]bool)

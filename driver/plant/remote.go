@@ -15,12 +15,13 @@ import (
 	"barista/driver"
 )
 
-// How long a call may take. Switching must be quicker than the 250 ms in which
-// driver promises that Off has returned; lists are for people and tests.
-const (
-	switchWithin = 200 * time.Millisecond
-	listWithin   = 5 * time.Second
-)
+// SwitchWithin is how long a call of Set, OnFor or Read may take, whatever the
+// process at the other end does. A driver may declare 250 ms for its Off; the
+// rest is for the scheduler.
+const SwitchWithin = 200 * time.Millisecond
+
+// listWithin is the same for lists, which are for people and tests.
+const listWithin = 5 * time.Second
 
 // Remote is a plant in another process. Any goroutine may call any method; calls
 // at the same time use connections of their own, so that a slow one delays none.
@@ -188,17 +189,17 @@ var errMissing = errors.New("the plant process answered something else than it w
 
 // Set is Plant.Set.
 func (r *Remote) Set(part driver.Part, on bool) error {
-	return r.do(request{Do: "set", Part: part, On: on, From: r.from, Seq: r.seq.Add(1)}, switchWithin)
+	return r.do(request{Do: "set", Part: part, On: on, From: r.from, Seq: r.seq.Add(1)}, SwitchWithin)
 }
 
 // OnFor is Plant.OnFor.
 func (r *Remote) OnFor(part driver.Part, atMost time.Duration) error {
-	return r.do(request{Do: "on-for", Part: part, AtMost: atMost, From: r.from, Seq: r.seq.Add(1)}, switchWithin)
+	return r.do(request{Do: "on-for", Part: part, AtMost: atMost, From: r.from, Seq: r.seq.Add(1)}, SwitchWithin)
 }
 
 // Read is Plant.Read.
 func (r *Remote) Read(s driver.Signal) (float64, error) {
-	a, err := r.call(request{Do: "read", Signal: s}, switchWithin)
+	a, err := r.call(request{Do: "read", Signal: s}, SwitchWithin)
 	return a.Value, err
 }
 

@@ -183,6 +183,8 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 		p.State, p.Note = fleet.StateUnsynced, "an outcome is not confirmed yet"
 	case w.hand != "" && st.State == "ready":
 		p.State = fleet.StateBusy
+	case st.CupStands:
+		p.State, p.Note = fleet.StateWaiting, "the cup of an earlier drink still stands there: take it away"
 	}
 	return p, w.changed
 }

@@ -249,3 +249,99 @@ func TestTruthAfterMakeAgain(t *testing.T) {
 		c.poured(2) // a person wanted that
 	})
 }
+
+// TestForgottenClaim: a machine that was killed over its claim and started again
+// is the same owner, and it is here. But nothing brings the order back to it
+// before anybody else, and nothing at all while it is out of service: so the
+// others take it over when the lease is over.
+func TestForgottenClaim(t *testing.T) {
+	for _, cordoned := range []bool{false, true} {
+		t.Run(map[bool]string{true: "out of service", false: "ready"}[cordoned], func(t *testing.T) {
+			open(t, func(c *cafe) {
+				ann := c.start("ann", at("updated claimed", (*station).die))
+				id := c.order(orderN(1))
+				<-ann.died
+				c.cordon("ann", cordoned)
+				died := time.Now()
+				ann.run()
+				bob := c.start("bob")
+				e := c.ended(id, 5*time.Minute, fleet.Served)
+				begun := bob.last("updated brewing")
+				if begun.IsZero() {
+					begun = ann.last("updated brewing")
+				}
+				if d := begun.Sub(died); d > fleet.AckWait+fleet.Lease+2*time.Second {
+					c.Errorf("begun by %s %v after the kill", e.Machine(), d)
+				}
+				if cordoned && (e.Machine() != "bob" || e.Epoch != 2 || e.Past[0].Machine != "ann" || e.Past[0].Outcome != fleet.Untouched) {
+					c.Errorf("%+v", e)
+				}
+				c.poured(1)
+			})
+		})
+	}
+}
+
+// TestForgottenFence: the same after the fence, with no start in the journal. Only
+// the owner may go on with it, and the others see to it that it comes to him.
+func TestForgottenFence(t *testing.T) {
+	open(t, func(c *cafe) {
+		ann := c.start("ann", at("updated brewing", (*station).die))
+		id := c.order(orderN(1))
+		<-ann.died
+		died := time.Now()
+		for _, name := range []string{"bob", "cid", "dan"} {
+			c.start(name)
+		}
+		c.pause(1300 * time.Millisecond) // she pulls after them
+		ann.run()
+		e := c.ended(id, 5*time.Minute, fleet.Served)
+		if e.Machine() != "ann" || e.Epoch != 1 {
+			c.Errorf("%+v", e)
+		}
+		if d := ann.last("on grinder").Sub(died); d > fleet.AckWait+10*time.Second {
+			c.Errorf("begun %v after the kill", d)
+		}
+		c.poured(1)
+	})
+}
+
+// TestAvoidedHidesNothing: a machine that shall leave an order to others does not
+// keep it from them: it comes to another within seconds, whoever pulls first.
+func TestAvoidedHidesNothing(t *testing.T) {
+	open(t, func(c *cafe) {
+		bob := c.station("bob")
+		ann := c.start("ann", at("ticket", func(s *station) {
+			if s.name == "ann" {
+				bob.run() // ready, but not the first
+				waitFor(c, "bob", func() bool {
+					here, err := c.shop.Fleet().Present(c.Context())
+					return err == nil && len(here) == 2
+				})
+			}
+		}))
+		ctx, o := c.Context(), orderN(1)
+		now, err := c.shop.Claims().Now(ctx)
+		if err != nil {
+			c.Fatal(err)
+		}
+		claim := claimOf(o)
+		claim.Avoid = &fleet.Avoid{Machine: "ann", Until: now.Add(10 * time.Second)}
+		e, err := c.shop.Claims().Create(ctx, claim)
+		if err != nil {
+			c.Fatal(err)
+		}
+		if _, err := c.shop.Orders().Publish(ctx, o, o.ID); err != nil {
+			c.Fatal(err)
+		}
+		ann.reached("ticket", 1)
+		begin := time.Now()
+		if e = c.ended(e.Order.ID, time.Minute, fleet.Served); e.Machine() != "bob" {
+			c.Errorf("made by %s", e.Machine())
+		}
+		if d := bob.last("updated claimed").Sub(begin); d > 4*time.Second {
+			c.Errorf("the other one got it after %v", d)
+		}
+		c.poured(1)
+	})
+}

@@ -9,13 +9,13 @@ import (
 	"barista/machine/journal"
 )
 
-// passOn gives back an order that this machine can't make. Where nobody can, it
-// comes again after some seconds, and others of its class go first meanwhile.
-// Where somebody can, it comes at once, and this machine keeps away from the
-// class for as long as all the others need to do the same: else those that
-// can't would take it from each other for ever, and the one that can would
-// wait.
-func (w *Worker) passOn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) {
+// passOn gives back an order that this machine can't make, or should leave to
+// others for now. Where nobody else can, it comes again after the given time,
+// and others of its class go first meanwhile. Where somebody can, it comes at
+// once, and this machine keeps away from the class for as long as all the others
+// need to do the same: else those that can't would take it from each other for
+// ever, and the one that can would wait.
+func (w *Worker) passOn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, alone time.Duration) {
 	here, err := w.Fleet.Present(ctx)
 	others, can := 0, false
 	for _, p := range here {
@@ -26,16 +26,39 @@ func (w *Worker) passOn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry
 		can = can || p.Able() && p.Makes(t.Class, e.Order.Size)
 	}
 	if err != nil || !can {
-		w.giveBack(t, jitter(notNow))
+		w.giveBack(t, alone)
 		return
 	}
 	w.set(func() { w.shuns[t.Class] = time.Now().Add(time.Duration(others+3) * passTime) })
 	w.giveBack(t, passTime)
 }
 
+// others reports whether one more machine is here that makes all that this one
+// makes: able, if it could begin now or after the drink in its hand; soon, if
+// nothing but a cup that must be taken is in its way.
+func (w *Worker) others(ctx context.Context) (able, soon bool) {
+	here, err := w.Fleet.Present(ctx)
+	if err != nil {
+		return false, false
+	}
+	for _, p := range here {
+		if p.Machine == w.cfg.Name || p.MinWaiting > 0 || // a spare comes later
+			slices.ContainsFunc(w.cfg.Classes, func(c fleet.Class) bool { return !slices.Contains(p.Classes, c) }) ||
+			slices.ContainsFunc(w.cfg.Sizes, func(s fleet.Size) bool { return !slices.Contains(p.Sizes, s) }) {
+			continue
+		}
+		able = able || p.State == fleet.StateReady || p.State == fleet.StateBusy
+		soon = soon || p.State == fleet.StateWaiting && p.Order == ""
+	}
+	return able, soon
+}
+
 // claimedByOther looks at an order that somebody else holds but has not fenced.
 // It is taken over only when the lease is over and that owner, in all three
-// parts, is not here.
+// parts, is not here or says that it has something else, or nothing, in hand: a
+// machine that was killed over its claim and started again is the same owner, but
+// the order is no more likely to come to it than to anybody, and never does while
+// it is cordoned or latched.
 func (w *Worker) claimedByOther(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
 	age, err := w.age(ctx, e)
 	if err != nil {
@@ -47,16 +70,16 @@ func (w *Worker) claimedByOther(ctx context.Context, t *fleet.Ticket, e fleet.Cl
 		return letGo
 	}
 	here, err := w.Fleet.Present(ctx)
-	if err != nil || slices.ContainsFunc(here, func(p fleet.Presence) bool { return e.Owns(p.Owner) }) {
+	if err != nil || slices.ContainsFunc(here, func(p fleet.Presence) bool { return e.Owns(p.Owner) && p.Order == e.Order.ID }) {
 		w.giveBack(t, jitter(notNow))
 		return letGo
 	}
-	c, err := e.Release(e.Machine()+" is gone", nil)
+	c, err := e.Release(e.Machine()+" does not have it in hand any more", nil)
 	if err != nil {
 		return shortOut
 	}
 	if _, err := w.Claims.Update(ctx, e, c); err == nil {
-		w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: e.Machine(), Reason: "gone", By: w.cfg.Name})
+		w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: e.Machine(), Reason: "not in its hands any more", By: w.cfg.Name})
 	}
 	return goOn
 }
@@ -114,10 +137,29 @@ func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, e fleet.
 	}
 	limit := w.cfg.UnknownAfter
 	if age < limit {
+		if age > fleet.AckWait && w.leaveToOwner(ctx, t, e) {
+			return letGo
+		}
 		w.giveBack(t, min(lookAgain, limit-age+time.Second))
 		return letGo
 	}
 	return w.park(ctx, t, e, e.Machine()+" has not been heard of since it began")
+}
+
+// leaveToOwner hands a brew to its owner where that one is here and has nothing in
+// hand: killed after its fence and before its journal's start, and started again.
+// It alone can go on, or say that it can't; the others keep away for a moment, so
+// that it pulls the order before them.
+func (w *Worker) leaveToOwner(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) bool {
+	here, err := w.Fleet.Present(ctx)
+	if err != nil || !slices.ContainsFunc(here, func(p fleet.Presence) bool { return e.Owns(p.Owner) && p.Order == "" && p.State == fleet.StateReady }) {
+		return false
+	}
+	// Each of the others may pull it once before the owner does: an idle machine
+	// looks every two seconds.
+	w.set(func() { w.shuns[t.Class] = time.Now().Add(time.Duration(len(here)+1) * (passTime + 2*time.Second)) })
+	w.giveBack(t, passTime)
+	return true
 }
 
 func (w *Worker) park(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {

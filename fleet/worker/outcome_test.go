@@ -403,3 +403,39 @@ func TestManyOrders(t *testing.T) {
 		c.poured(served)
 	})
 }
+
+// TestCupLeftBesideAnother: a machine under which an old cup stands leaves what
+// comes to one that is ready, and says so; without such a one it takes the order,
+// so that its customer hears what stands in the way.
+func TestCupLeftBesideAnother(t *testing.T) {
+	open(t, func(c *cafe) {
+		ann := c.start("ann", cups(machine.CupSensor, "hand"))
+		ann.plant.PlaceCup()
+		c.ended(c.order(orderN(1)), time.Minute, fleet.Served)
+		waitFor(c, "ann's word", func() bool {
+			p, _ := ann.w.Presence()
+			return p.State == fleet.StateWaiting && strings.Contains(p.Note, "cup")
+		})
+		bob := c.start("bob")
+		bob.reached("next", 1)
+		c.pause(2 * time.Second)
+		for n := 2; n < 6; n += 2 { // two at a time: the second finds one machine busy, the other with its cup
+			for _, id := range []string{c.order(orderN(n)), c.order(orderN(n + 1))} {
+				if e := c.phase(id, time.Minute, fleet.Served); e.Machine() != "bob" {
+					c.Errorf("made by %s", e.Machine())
+				}
+			}
+		}
+		// The cup goes, and another comes: it works on.
+		if _, ok := ann.plant.TakeCup(); !ok {
+			c.Error("no cup")
+		}
+		c.pause(2 * time.Second)
+		ann.plant.PlaceCup()
+		bob.stop()
+		if e := c.ended(c.order(orderN(9)), time.Minute, fleet.Served); e.Machine() != "ann" {
+			c.Errorf("made by %s", e.Machine())
+		}
+		c.poured(6)
+	})
+}

@@ -91,17 +91,17 @@ func (w *Worker) turn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
 	if a := e.Avoid; a != nil && a.Machine == w.cfg.Name {
 		if left := w.until(ctx, a.Until); left > 0 {
-			w.giveBack(t, min(left, stepBack))
+			w.passOn(ctx, t, e, min(left, stepBack))
 			return letGo
 		}
 	}
 	if !w.serves(e.Order.Size) {
-		w.passOn(ctx, t, e)
+		w.passOn(ctx, t, e, jitter(notNow))
 		return letGo
 	}
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil && e.Attempts < fleet.MaxAttempts {
 		w.Log.Warn("cannot make the order now", "order", e.Order.ID, "err", err)
-		w.passOn(ctx, t, e)
+		w.passOn(ctx, t, e, jitter(notNow))
 		return letGo
 	}
 	c, err := e.Take(w.owner)

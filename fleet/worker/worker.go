@@ -33,6 +33,8 @@ const (
 	cupWait    = 2 * time.Minute        // for a cup, then the order goes back
 	cupSoon    = 250 * time.Millisecond // before the customer is asked for one
 	saySoon    = 250 * time.Millisecond // at least, between two words of presence
+	cupLook    = 2 * time.Second        // between two looks at others, while an old cup stands here
+	cupHope    = 15 * time.Second       // that others under which an old cup stands are ready before this one
 	stepBack   = 10 * time.Second       // a machine that failed lets another try first
 	notNow     = 5 * time.Second        // at least, before an order that can't be made now comes again
 	passTime   = time.Second            // until an order that another machine can make comes to it
@@ -95,6 +97,9 @@ type Worker struct {
 	at      step
 	shuns   map[fleet.Class]time.Time // classes that are left to others, and until when
 	changed chan struct{}             // closed when one of these changes
+
+	// Run's own.
+	hoping time.Time // since when an old cup stands under every machine
 }
 
 // step is how far the drink in hand is, as it was last told.
@@ -161,7 +166,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	for w.waitReady(ctx) {
-		if !w.rested(ctx) {
+		if !w.cupTaken(ctx) || !w.rested(ctx) {
 			continue
 		}
 		t, err := w.nextTicket(ctx)
@@ -234,6 +239,43 @@ func (w *Worker) waitReady(ctx context.Context) bool {
 	}
 }
 
+// cupTaken waits while the cup of an earlier drink stands under the machine, as
+// long as another machine could begin whatever comes meanwhile: an order that is
+// taken here would wait for a customer who fetches his coffee, or for one whose
+// drink was cut off, for up to two minutes beside a machine that is ready. Where
+// there is no other one, or the same holds for all of them for some seconds, it
+// is taken, so that its customer is told what stands in the way. False when the
+// machine is not ready any more.
+func (w *Worker) cupTaken(ctx context.Context) bool {
+	for {
+		changed := w.Machine.Changed()
+		if !w.Machine.Status().CupStands {
+			w.hoping = time.Time{}
+			return true
+		}
+		switch able, soon := w.others(ctx); {
+		case able:
+			w.hoping = time.Time{}
+		case !soon || !w.hoping.IsZero() && time.Since(w.hoping) > cupHope:
+			return true
+		case w.hoping.IsZero():
+			w.hoping = time.Now()
+		}
+		ok, mine, _ := w.free()
+		if !ok {
+			return false
+		}
+		again := time.NewTimer(cupLook)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-mine:
+		case <-again.C:
+		}
+		again.Stop()
+	}
+}
+
 // rested waits until the machine could make the smallest drink that it serves,
 // if all it lacks is time: a grinder that rests must not take orders that others
 // could begin at once. False when that changed meanwhile.
@@ -285,6 +327,9 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 		}
 	})
 	classes, soon := w.classes()
+	if w.Machine.Status().CupStands && (soon == 0 || soon > cupLook) {
+		soon = cupLook // then another machine may be ready
+	}
 	if soon > 0 { // then one more class counts
 		var c context.CancelFunc
 		ctx, c = context.WithTimeout(ctx, soon)
