@@ -22,7 +22,6 @@ import (
 	"barista/driver/modbus"
 	modbussim "barista/driver/modbus/sim"
 	"barista/driver/plant"
-	"barista/driver/serial"
 	"barista/driver/serial/link"
 )
 
@@ -335,6 +334,19 @@ func harmless(t *testing.T, sent []byte) {
 			}
 		}
 	}
+	// What a board that answers is asked beyond that.
+	for first := range uint16(2) {
+		for n := uint16(1); n <= modbus.MaxRelays; n *= 2 {
+			frame := modbus.Read(1, modbus.ReadCoils, first, n).Append(nil)
+			for i := range frame {
+				for j := i + 1; j <= len(frame); j++ {
+					if f, err := lcus.DecodeFrame(frame[i:j]); err == nil {
+						t.Errorf("%v in % X", f, frame)
+					}
+				}
+			}
+		}
+	}
 	if reads == 0 {
 		t.Error("no question for relays was found: the test is blind")
 	}
@@ -364,47 +376,4 @@ func TestDetectStops(t *testing.T) {
 	if err == nil || time.Since(began) > 2*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
-}
-
-// TestIdentifyBoards: boards that count from 1, small ones, and a Modbus device
-// that is no relay board.
-func TestIdentifyBoards(t *testing.T) {
-	p := plant.New(plant.Default())
-	for name, c := range map[string]struct {
-		cfg  modbussim.Config
-		want modbus.Sighting
-	}{
-		"from 1":     {modbussim.Config{First: 1, Count: 4}, modbus.Sighting{Address: 1, First: 1, Relays: 4}},
-		"one relay":  {modbussim.Config{Count: 1}, modbus.Sighting{Address: 1, Relays: 1}},
-		"thirty-two": {modbussim.Config{Count: 32}, modbus.Sighting{Address: 1, Relays: 32}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c.cfg.Plant = p.Handle()
-			got, err := identify(t, playing(t, modbussim.New(c.cfg).Run))
-			if err != nil || got != c.want {
-				t.Errorf("%+v, %v", got, err)
-			}
-		})
-	}
-	if s, err := identify(t, playing(t, modbussim.New(modbussim.Config{Plant: p.Handle(), Address: 7}).Run)); err == nil {
-		t.Errorf("a board at address 7: %+v", s)
-	}
-	untouched(t, p, "boards")
-}
-
-func identify(t *testing.T, device string) (s modbus.Sighting, err error) {
-	t.Helper()
-	port, err := serial.Open(serial.Config{Device: device})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer port.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	err = port.Do(ctx, func(l *serial.Line) error {
-		var err error
-		s, err = modbus.Identify(l)
-		return err
-	})
-	return s, err
 }

@@ -30,3 +30,9 @@ func PiChips() []string {
 	slices.Reverse(out)
 	return out
 }
+
+// Check says why a text can't name a line; nothing is looked up.
+func (l Line) Check() error {
+	_, err := l.place()
+	return err
+}

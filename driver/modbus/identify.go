@@ -19,17 +19,17 @@ type Sighting struct {
 
 // sightings are how often the first question is put: a board answers at once, and
 // what is lost on the way may be asked again, as reading has no effect.
-const sightings = 4
+const sightings = 6
 
 // Identify asks a board at address 1 for its first relay, and if there is an
 // answer for more of them, with function 01 and nothing else: it reads, no relay
-// moves. The error says that nothing answers as a board would. Within half a
-// second where nothing does, at 9600 baud.
+// moves. The error says that nothing answers as a board would; at 9600 baud that
+// takes less than a second.
 //
-// To devices that speak something else its frames are noise: they have no line
-// end, no A0 or FF, with which frames of other relay boards begin, and none of
-// them is a command of Jura's line, as it has no "line feed" in it. The test in
-// cmd/barista holds every frame against every decoder here.
+// To devices that speak something else its first frame is noise: it has no end of
+// a line in it, no A0 or FF, with which frames of other relay boards begin, and
+// to a Jura it is half a word. More frames go out only after a board answered. A
+// test in cmd/barista holds all of them against every decoder here.
 func Identify(l *serial.Line) (Sighting, error) {
 	s := Sighting{Address: 1}
 	b := &bus{address: 1, baud: 9600}
