@@ -18,8 +18,8 @@ import (
 	"barista/driver/serial"
 )
 
-// here is what detect and setup see of this computer. Tests have their own.
-type here struct {
+// thisSide is what detect and setup see of this computer. Tests have their own.
+type thisSide struct {
 	roots   serial.Roots
 	chips   func() ([]gpio.Chip, error)
 	board   func() string
@@ -28,11 +28,11 @@ type here struct {
 
 // hereBelow is this computer, or a tree of files that stands for it: then there
 // is no chip, as the kernel shows those by calls and not by files.
-func hereBelow(root string) here {
+func hereBelow(root string) thisSide {
 	if root == "" || root == "/" {
-		return here{serial.ThisComputer, gpio.List, gpio.Board, "/run/systemd/system"}
+		return thisSide{serial.ThisComputer, gpio.List, gpio.Board, "/run/systemd/system"}
 	}
-	return here{
+	return thisSide{
 		serial.Below(root),
 		func() ([]gpio.Chip, error) { return nil, nil },
 		func() string { return "" },
@@ -170,7 +170,7 @@ func hiddenRoot(cmd *cobra.Command, root *string) {
 }
 
 // detect looks around. named are the ports to look at; without any, all are.
-func (h here) detect(ctx context.Context, named []string, probe string, progress func(string, ...any)) (*detected, error) {
+func (h thisSide) detect(ctx context.Context, named []string, probe string, progress func(string, ...any)) (*detected, error) {
 	found := &detected{Board: h.board(), Ports: []detectedPort{}, Chips: []detectedChip{}}
 	var ports []serial.Seen
 	for _, path := range named {

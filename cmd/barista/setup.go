@@ -22,7 +22,7 @@ const setupDir = "/etc/barista"
 
 // setupRun is one run of barista setup.
 type setupRun struct {
-	here            here
+	here            thisSide
 	dir             string // where the files go
 	answers         string // file; "" asks a person
 	yes, dry, asked bool   // asked: a person is there

@@ -321,7 +321,7 @@ func (l *setupLines) next(ctx context.Context) (string, error) {
 			return "", errSetupEnd
 		}
 		if f, is := l.in.(*os.File); is {
-			if err := readable(ctx, f); err != nil {
+			if err := waitReadable(ctx, f); err != nil {
 				return "", err
 			}
 		}
@@ -332,9 +332,9 @@ func (l *setupLines) next(ctx context.Context) (string, error) {
 	}
 }
 
-// readable waits until there is something to read, or ctx ends: a terminal that
+// waitReadable waits until there is something to read, or ctx ends: a terminal that
 // is being read can't be told to stop, so nobody may begin to.
-func readable(ctx context.Context, f *os.File) error {
+func waitReadable(ctx context.Context, f *os.File) error {
 	var wake [2]int
 	if err := unix.Pipe2(wake[:], unix.O_CLOEXEC); err != nil {
 		return err
