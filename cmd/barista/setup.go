@@ -1,0 +1,585 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"barista/configs"
+)
+
+// setupDir is where the services look for their files.
+const setupDir = "/etc/barista"
+
+// setupRun is one run of barista setup.
+type setupRun struct {
+	here            thisSide
+	dir             string // where the files go
+	answers         string // file; "" asks a person
+	yes, dry, asked bool   // asked: a person is there
+	in              *setupLines
+	out, errOut     io.Writer
+	json            bool
+}
+
+// setupFileResult is a file in JSON.
+type setupFileResult struct {
+	File   string `json:"file"`
+	Change string `json:"change"`           // "new", "same", "replaced", "kept": somebody said no
+	Backup string `json:"backup,omitempty"` // of the one that was there
+	Text   string `json:"text,omitempty"`   // with --dry-run
+}
+
+// setupResult is what came of it.
+type setupResult struct {
+	OK       bool              `json:"ok"`
+	Written  bool              `json:"written"`
+	Files    []setupFileResult `json:"files"`
+	Warnings []string          `json:"warnings,omitempty"`
+	Enabled  bool              `json:"enabled"`
+	Next     []string          `json:"next,omitempty"` // commands that are left to a person
+	Page     string            `json:"page,omitempty"`
+}
+
+func newSetup(c *cli) *cobra.Command {
+	r := &setupRun{}
+	var root string
+	cmd := &cobra.Command{
+		Use:   "setup",
+		Short: "write the file of a machine on this computer, and the shop's",
+		Long: `setup looks for machines and boards (see barista detect), asks some questions, and
+writes a machine's file, and the shop's if this computer is to be that too. What
+a wrong answer could do harm with has no usual answer: how it knows that a cup
+stands there, at which level a relay is on, what cuts the pump off when this
+computer is dead. ? explains each question.
+
+Nothing is written before everything was answered, checked as the service itself
+would check it, shown, and agreed to; interrupted anywhere, nothing is. A file
+that is there already is shown with the difference, and kept beside the new one
+as .bak.
+
+With --answers nobody is asked: the file has what would be answered, under the
+same names; see the example. Then a new file is written at once, one that is
+there already is replaced only with --yes, and services are started only with
+--yes.
+
+An answers file for a simulated machine:
+
+    name: zoe
+    driver: mock
+    beans: [arabica]
+    milk: [free, normal]
+    sizes: [small, medium, large]
+    cup: sensor
+    shop: here          # or elsewhere, with nats: nats://shop.local:4222
+    stock: {arabica: 1000, milk-normal: 2000, sugar: 100}
+
+The others, for a pump on a relay: outputs: {pump: {line: GPIO27, active: high,
+deadman: external}} on GPIO, {pump: {relay: 2}} on a board. What is missing is
+listed.`,
+		Example: `  sudo barista setup
+  barista setup --dry-run
+  sudo barista setup --answers zoe-answers.yaml --yes
+  barista setup --answers zoe-answers.yaml --out ./files`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.json && r.answers == "" {
+				return usage("--json needs --answers FILE: nobody could read the questions")
+			}
+			r.json = c.json
+			r.here = hereBelow(root)
+			r.asked = r.answers == ""
+			if r.dir == "" {
+				r.dir = root + setupDir
+			}
+			r.in = &setupLines{in: cmd.InOrStdin()}
+			r.out, r.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			result, err := r.run(cmd.Context(), root+setupDir)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return writeJSON(r.out, result)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.answers, "answers", "", "a `FILE` with the answers: nobody is asked")
+	f.StringVar(&r.dir, "out", "", "the `FOLDER` for the files (default "+setupDir+")")
+	f.BoolVar(&r.dry, "dry-run", false, "show the files and write nothing")
+	f.BoolVar(&r.yes, "yes", false, "replace files that are there, and start the services")
+	hiddenRoot(cmd, &root)
+	return cmd
+}
+
+// setupOut is a file to be written.
+type setupOut struct {
+	path, text string
+	old        string // what is there now
+	there      bool
+	mode       fs.FileMode
+	skip       bool // it is the same, or somebody said no
+	service    string
+	role       string
+}
+
+func (r *setupRun) run(ctx context.Context, serviceDir string) (*setupResult, error) {
+	if !r.dry {
+		if err := r.writable(); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := r.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var files []*setupOut
+	if plan.shop != nil {
+		files = append(files, &setupOut{path: filepath.Join(r.dir, setupShopName+".yaml"), text: plan.shopText(), service: setupShopName, role: "the shop"})
+	}
+	files = append(files, &setupOut{path: filepath.Join(r.dir, plan.name+".yaml"), text: plan.machineText(), service: plan.name, role: "the machine"})
+	result := &setupResult{OK: true, Files: []setupFileResult{}, Page: plan.page}
+	if result.Warnings, err = r.check(files); err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if err := f.look(); err != nil {
+			return nil, err
+		}
+		r.show(f)
+	}
+	for _, w := range result.Warnings {
+		r.say("warning: %s", safe(w))
+	}
+	if r.dry {
+		for _, f := range files {
+			result.Files = append(result.Files, setupFileResult{File: f.path, Change: f.change(), Text: f.text})
+		}
+		r.say("nothing was written (--dry-run)")
+		return result, nil
+	}
+	if err := r.agree(ctx, files); err != nil {
+		return nil, err
+	}
+	if result.Files, err = writeAll(files); err != nil {
+		return nil, err
+	}
+	for _, f := range result.Files {
+		switch f.Change {
+		case "new":
+			result.Written = true
+			r.say("written: %s", safe(f.File))
+		case "replaced":
+			result.Written = true
+			r.say("written: %s; the old one is %s", safe(f.File), safe(f.Backup))
+		case "same":
+			r.say("%s is as it should be already", safe(f.File))
+		case "kept":
+			r.say("%s stays as it was", safe(f.File))
+		}
+	}
+	if plan.shop != nil && len(plan.shop.stock) == 0 {
+		r.say("\nthe shop has nothing in stock yet and refuses every order: barista stock add %s 1000", plan.beans[0])
+	}
+	err = r.start(ctx, files, result, filepath.Clean(r.dir) == filepath.Clean(serviceDir))
+	if plan.page != "" {
+		r.say("the page: %s", plan.page)
+	} else {
+		r.say("the page is that of the shop, on its own computer")
+	}
+	return result, err
+}
+
+func (r *setupRun) say(format string, a ...any) {
+	if !r.json {
+		fmt.Fprintf(r.out, format+"\n", a...)
+	}
+}
+
+// writable says before the first question that the last one would be in vain.
+func (r *setupRun) writable() error {
+	dir := filepath.Clean(r.dir)
+	for {
+		err := unix.Access(dir, unix.W_OK)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir:
+			dir = filepath.Dir(dir) // it is made when it is needed
+			continue
+		}
+		return fail(exitFailed, "use sudo, or --out FOLDER, or look with --dry-run", "can't write in %s: %w", safe(r.dir), err)
+	}
+}
+
+// ask gets the answers from whoever has them.
+func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
+	if r.answers != "" {
+		var plan setupPlan
+		err := configs.LoadMap(r.answers, func(m *configs.Map) {
+			plan = setupQuestions(&setupFile{root: m}, &detected{}, nil)
+			if drivers[plan.driver].Decode == nil {
+				m.Lenient() // nobody can tell which keys its kind has
+			}
+		})
+		var all *configs.Problems
+		if errors.As(err, &all) {
+			return plan, r.refused(all, "in the answers")
+		}
+		return plan, err
+	}
+	t := &setupTerminal{ctx: ctx, in: r.in, out: r.out}
+	t.say("This writes the file of a machine on this computer. ? explains a question, Enter\ntakes the answer in [brackets]. Nothing is written before you agree at the end.\n")
+	found := &detected{}
+	if t.ask(question{
+		text: "look for machines and boards on this computer first", words: []string{"yes", "no"}, def: "yes",
+		more: "Free serial ports are asked what hangs on them. Nothing is brewed, switched or\nwritten; barista detect --help says how.",
+	}) == "yes" {
+		var err error
+		if found, err = r.here.detect(ctx, nil, probeKnown, t.say); err != nil {
+			return setupPlan{}, r.interrupted(errSetupInterrupted)
+		}
+		found.text(r.out)
+		t.say("")
+	}
+	plan := setupQuestions(t, found, r.shopThere())
+	if t.err != nil {
+		fmt.Fprintln(r.out)
+		return plan, r.interrupted(t.err)
+	}
+	return plan, nil
+}
+
+// shopThere is the shop that is set up on this computer already; nil if none is.
+func (r *setupRun) shopThere() *configs.File {
+	f, err := configs.Load(filepath.Join(r.dir, setupShopName+".yaml"), kinds())
+	if err != nil || f.Broker == nil || f.Broker.Listen == configs.ListenNone {
+		return nil
+	}
+	return f
+}
+
+func (r *setupRun) interrupted(err error) error {
+	return fail(exitFailed, "", "%w; nothing was written", err)
+}
+
+// refused prints what is wrong, as check does.
+func (r *setupRun) refused(all *configs.Problems, where string) error {
+	c := checked{File: all.File}
+	for _, p := range all.List {
+		c.Problems = append(c.Problems, checkProblem{p.Pos.Line, p.Pos.Column, p.Where, p.Reason, p.Fix})
+	}
+	what := "1 problem "
+	if n := len(c.Problems); n != 1 {
+		what = fmt.Sprintf("%d problems ", n)
+	}
+	e := fail(exitFailed, "nothing was written", "%s%s", what, where)
+	e.Code = codes[exitConfig]
+	if !r.json {
+		c.text(r.out)
+		return e
+	}
+	if err := writeJSON(r.out, struct {
+		Error *exitError `json:"error"`
+		Files []checked  `json:"files"`
+	}{e, []checked{c}}); err != nil {
+		return err
+	}
+	return said(exitFailed)
+}
+
+// check loads what would be written as its service will, before anything is.
+func (r *setupRun) check(files []*setupOut) (warn []string, err error) {
+	for _, f := range files {
+		got, err := configs.Parse(f.path, []byte(f.text), kinds())
+		var all *configs.Problems
+		if errors.As(err, &all) {
+			if !r.json {
+				r.say("%s would be:\n%s", safe(f.path), f.text)
+			}
+			return nil, r.refused(all, "in what these answers make of "+f.role)
+		}
+		if err != nil {
+			return nil, err
+		}
+		warn = append(warn, warnings(got)...)
+	}
+	return warn, nil
+}
+
+// look reads what is there already.
+func (f *setupOut) look() error {
+	f.mode = 0o644 // the service runs as a user of its own, and there is no secret in it
+	st, err := os.Lstat(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fail(exitFailed, "nothing was written", "%w", err)
+	case !st.Mode().IsRegular():
+		return fail(exitRefused, "move it away, or use --out; nothing was written", "%s is there and is no plain file", safe(f.path))
+	}
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return fail(exitFailed, "nothing was written", "%w", err)
+	}
+	if len(b) > 1<<20 {
+		return fail(exitRefused, "move it away; nothing was written", "%s is there and is no configuration: it is too large", safe(f.path))
+	}
+	f.old, f.there, f.mode = string(b), true, st.Mode().Perm()
+	f.skip = f.old == f.text
+	return nil
+}
+
+func (f *setupOut) change() string {
+	switch {
+	case !f.there:
+		return "new"
+	case f.old == f.text:
+		return "same"
+	case f.skip:
+		return "kept"
+	}
+	return "replaced"
+}
+
+// show shows a new file, or the difference.
+func (r *setupRun) show(f *setupOut) {
+	switch {
+	case r.json, f.skip:
+	case f.there:
+		r.say("\n%s", strings.TrimSuffix(unified(safe(f.path), safe(f.path)+" (new)", f.old, f.text), "\n"))
+	case r.asked || r.dry:
+		r.say("\n%s, new:\n\n%s", safe(f.path), f.text)
+	}
+}
+
+// agree has a person say yes to each file, or refuses what would be lost.
+func (r *setupRun) agree(ctx context.Context, files []*setupOut) error {
+	if ctx.Err() != nil {
+		return r.interrupted(errSetupInterrupted)
+	}
+	if r.yes {
+		return nil
+	}
+	if !r.asked {
+		for _, f := range files {
+			if f.there && !f.skip {
+				return fail(exitRefused, "give --yes to replace it; the old one is kept as .bak", "%s is there already and differs; nothing was written", safe(f.path))
+			}
+		}
+		return nil
+	}
+	t := &setupTerminal{ctx: ctx, in: r.in, out: r.out}
+	none := true
+	for _, f := range files {
+		if f.skip {
+			continue
+		}
+		text, more := "write "+safe(f.path), "no: it is not written."
+		if f.there {
+			text, more = "replace "+safe(f.path), "yes: the one that is there is kept as .bak. no: it stays as it is."
+		}
+		answer := t.ask(question{text: text, words: []string{"yes", "no"}, def: "no", more: more})
+		if t.err != nil {
+			fmt.Fprintln(r.out)
+			return r.interrupted(t.err)
+		}
+		if f.skip = answer != "yes"; f.skip && !f.there {
+			return fail(exitRefused, "", "not agreed; nothing was written")
+		}
+		none = none && f.skip
+	}
+	if none {
+		for _, f := range files {
+			if f.change() == "kept" {
+				return fail(exitRefused, "", "not agreed; nothing was written")
+			}
+		}
+	}
+	return nil
+}
+
+// writeAll writes the files: first all of them beside their places, on disk, then
+// the old ones aside, then each to its place in one step. What fails before the
+// last step leaves nothing behind; in it, what was moved is moved back.
+func writeAll(files []*setupOut) (results []setupFileResult, err error) {
+	type step struct {
+		f           *setupOut
+		tmp, backup string
+	}
+	var steps []*step
+	moved := 0
+	defer func() {
+		if err == nil {
+			return
+		}
+		for i, s := range steps {
+			switch {
+			case i >= moved:
+				_ = os.Remove(s.tmp)
+			case s.f.there:
+				err = errors.Join(err, os.Rename(s.backup, s.f.path))
+				continue
+			default:
+				err = errors.Join(err, os.Remove(s.f.path))
+			}
+			if s.backup != "" {
+				_ = os.Remove(s.backup)
+			}
+		}
+		err = fail(exitFailed, "", "%w; nothing was written", err)
+	}()
+	for _, f := range files {
+		results = append(results, setupFileResult{File: f.path, Change: f.change()})
+		if f.skip {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
+			return nil, err
+		}
+		s := &step{f: f}
+		steps = append(steps, s)
+		if s.tmp, err = writeBeside(f.path, f.text, f.mode); err != nil {
+			return nil, err
+		}
+		if f.there {
+			if s.backup, err = keepOld(f); err != nil {
+				return nil, err
+			}
+			results[len(results)-1].Backup = s.backup
+		}
+	}
+	for _, s := range steps {
+		if err := os.Rename(s.tmp, s.f.path); err != nil {
+			return nil, err
+		}
+		moved++
+	}
+	for _, s := range steps {
+		if err := syncFolder(filepath.Dir(s.f.path)); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// writeBeside writes a file under another name in the same folder.
+func writeBeside(path, text string, mode fs.FileMode) (tmp string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// keepOld keeps the old file beside the new one, under the first name that is
+// free: an older one may be the only good one.
+func keepOld(f *setupOut) (string, error) {
+	for n := 1; ; n++ {
+		name := f.path + ".bak"
+		if n > 1 {
+			name = fmt.Sprintf("%s.bak.%d", f.path, n)
+		}
+		// A second name for the same file: nothing is copied, so nothing is lost.
+		err := os.Link(f.path, name)
+		if errors.Is(err, fs.ErrExist) && n < 1000 {
+			continue
+		}
+		return name, err
+	}
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// start has systemd start the services, after a yes, or says how.
+func (r *setupRun) start(ctx context.Context, files []*setupOut, result *setupResult, usual bool) error {
+	enable := []string{"enable", "--now"}
+	var again, byHand []string
+	for _, f := range files {
+		unit := "barista@" + f.service
+		enable = append(enable, unit)
+		byHand = append(byHand, "barista run --config "+shellWord(f.path))
+		if f.there && !f.skip {
+			again = append(again, unit)
+		}
+	}
+	if !usual {
+		// The services read setupDir and nothing else.
+		result.Next = byHand
+		r.say("\nto run it:")
+		r.next(result)
+		return nil
+	}
+	result.Next = []string{"sudo systemctl " + strings.Join(enable, " ")}
+	if len(again) > 0 {
+		// enable --now leaves a running service with its old file.
+		result.Next = append(result.Next, "sudo systemctl try-restart "+strings.Join(again, " "))
+	}
+	runs := false
+	if st, err := os.Stat(r.here.systemd); err == nil && st.IsDir() {
+		runs = true
+	}
+	if runs && r.asked && !r.yes {
+		t := &setupTerminal{ctx: ctx, in: r.in, out: r.out}
+		runs = t.ask(question{
+			text: "start the services now, and at every boot", words: []string{"yes", "no"}, def: "no",
+			more: "A machine's service puts every output at rest and waits for orders. Stand by at\nthe first drink.",
+		}) == "yes"
+		if t.err != nil {
+			fmt.Fprintln(r.out)
+		}
+	} else if !r.yes {
+		runs = false
+	}
+	if !runs {
+		r.say("\nto start it now, and at every boot:")
+		r.next(result)
+		return nil
+	}
+	for _, line := range result.Next {
+		args := strings.Fields(line)[2:] // names are tokens: no blank in them
+		cmd := exec.CommandContext(ctx, "systemctl", args...)
+		cmd.Stdout, cmd.Stderr = r.errOut, r.errOut
+		if err := cmd.Run(); err != nil {
+			return fail(exitFailed, "look: systemctl status "+strings.Join(enable[2:], " "), "the files are written, but systemctl %s failed: %w", strings.Join(args, " "), err)
+		}
+	}
+	result.Enabled, result.Next = true, nil
+	r.say("started: %s", strings.Join(enable[2:], ", "))
+	return nil
+}
+
+func (r *setupRun) next(result *setupResult) {
+	for _, line := range result.Next {
+		r.say("    %s", line)
+	}
+}
+
+// shellWord quotes a path for a person's shell.
+func shellWord(s string) string {
+	if plainYAML.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
