@@ -79,6 +79,16 @@ func (n *Node) KeyProblem(reason, fix string) {
 	}
 }
 
+// Clean reports whether nothing is wrong with the value so far, nor with
+// anything in it. Unknown keys are not seen yet. A value that is not there is
+// clean.
+func (n *Node) Clean() bool {
+	return n == nil || !slices.ContainsFunc(n.r.list, func(p Problem) bool {
+		rest, in := strings.CutPrefix(p.Where, n.where)
+		return in && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
 // alias reports whether the value is one of those that are refused wherever
 // they stand; there is nothing to add.
 func (n *Node) alias() bool {

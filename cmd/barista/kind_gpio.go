@@ -152,7 +152,7 @@ func checkGPIO(c *configs.Machine, m *configs.Map) {
 		s.Outputs[p] = o
 	}
 	c.Settings = s
-	for _, p := range s.Problems() {
+	for _, p := range readable(s, m).Problems() {
 		n := m.Get(p.Section)
 		if p.Key != "" {
 			n = n.Map().Get(p.Key)
@@ -162,18 +162,83 @@ func checkGPIO(c *configs.Machine, m *configs.Map) {
 	has := func(p driver.Part) bool { _, there := s.Outputs[p]; return there }
 	outputs := m.Get("outputs")
 	for _, p := range []driver.Part{driver.Grinder, driver.Pump} {
-		if !has(p) {
+		if !has(p) && !stranger(outputs) {
 			outputs.KeyProblem("there is no "+string(p)+", so there is no coffee", "wire one")
 		}
 	}
-	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) {
+	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) && !stranger(outputs) {
 		outputs.KeyProblem("it serves milk "+c.Serves.Milks[milk]+" and has no part milk", "wire one, or write serves: milk: [free]")
 	}
 	cup := m.Get("cup")
-	if _, sensor := s.Switches[driver.Cup]; !sensor && (c.Cup == "sensor" || c.Cup == "dispenser") {
+	if _, sensor := s.Switches[driver.Cup]; !sensor && !gpioStranger(m.Get("inputs")) && (c.Cup == "sensor" || c.Cup == "dispenser") {
 		cup.Problem("nothing sees a cup in this machine", "wire one: inputs: {cup: {line: GPIO6, active: low}}; or choose page or attended")
 	}
-	if c.Cup == "dispenser" && !has(driver.Cups) {
+	if c.Cup == "dispenser" && !has(driver.Cups) && !stranger(outputs) {
 		cup.Problem("nothing drops cups in this machine", "wire the part cups, or choose another cup")
 	}
+}
+
+// readable is the wiring with something harmless in the place of everything that
+// could not be read: that was said already, and the rest is still looked at.
+func readable(s gpio.Config, m *configs.Map) gpio.Config {
+	line := func(l *gpio.Line, who string) {
+		if *l == "" {
+			*l = gpio.Line("unread-" + who + ":0")
+		}
+	}
+	active := func(a *gpio.Active) {
+		if *a == "" {
+			*a = gpio.High
+		}
+	}
+	outputs, inputs := m.Get("outputs").Map(), m.Get("inputs")
+	strange := gpioStranger(inputs)
+	s.Outputs, s.Switches = maps.Clone(s.Outputs), maps.Clone(s.Switches)
+	for p, o := range s.Outputs {
+		line(&o.Line, string(p))
+		active(&o.Active)
+		if n := outputs.Get(string(p)).Map(); !n.Get("deadman").Clean() || !n.Get("accept_no_deadman").Clean() {
+			o.Deadman, o.AcceptNoDeadman = driver.DeadmanExternal, ""
+		}
+		if strange { // one of these may be meant
+			o.Needs = nil
+		}
+		if o.Feedback != nil {
+			f := *o.Feedback
+			line(&f.Line, string(p)+"-feedback")
+			active(&f.Active)
+			o.Feedback = &f
+		}
+		s.Outputs[p] = o
+	}
+	for name, sw := range s.Switches {
+		line(&sw.Line, string(name))
+		active(&sw.Active)
+		s.Switches[name] = sw
+	}
+	if s.Flow != nil {
+		f := *s.Flow
+		line(&f.Line, string(driver.Flow))
+		if !inputs.Map().Get(string(driver.Flow)).Map().Get("pulses_per_ml").Clean() || f.PulsesPerML == 0 {
+			f.PulsesPerML = 1
+		}
+		s.Flow = &f
+	}
+	if t := s.Temperature; t == nil && strange || t != nil && !inputs.Map().Get(string(driver.Temperature)).Clean() {
+		s.Temperature = &gpio.Temperature{OneWire: "28-000000000000"}
+	}
+	return s
+}
+
+// stranger reports an output that is no part: which one is meant, nobody knows,
+// so none is said to be missing.
+func stranger(outputs *configs.Node) bool {
+	return slices.ContainsFunc(outputs.Map().All(), func(n *configs.Node) bool { return ceilings[driver.Part(n.Key())] == 0 })
+}
+
+func gpioStranger(inputs *configs.Node) bool {
+	return slices.ContainsFunc(inputs.Map().All(), func(n *configs.Node) bool {
+		s := driver.Signal(n.Key())
+		return s != driver.Flow && s != driver.Temperature && !slices.Contains(gpio.Switches(), s)
+	})
 }

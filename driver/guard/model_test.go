@@ -350,10 +350,10 @@ func randomCommands(t *rapid.T, dir string) {
 			t.Skip("not now")
 		}
 	}
-	t.Repeat(map[string]func(*rapid.T){
+	actions := map[string]func(*rapid.T){
 		"":   agree,
 		"on": func(t *rapid.T) { command(t, part.Draw(t, "part")) },
-		"on again": func(t *rapid.T) {
+		"again": func(t *rapid.T) {
 			p := lit(t)
 			pour(some.Draw(t, "meanwhile"))
 			command(t, p)
@@ -371,12 +371,13 @@ func randomCommands(t *rapid.T, dir string) {
 			m.off(m.parts[p], time.Now())
 		},
 		"all off": func(t *rapid.T) {
+			seldom(t)
 			_ = h.AllOff()
 			m.allOff(time.Now())
 		},
 		"pour on":      func(t *rapid.T) { pour(some.Draw(t, "for")) },
 		"silence":      func(t *rapid.T) { seldom(t); pass(some.Draw(t, "for")) },
-		"a long pause": func(t *rapid.T) { pass(15 * time.Second) },
+		"a long pause": func(t *rapid.T) { seldom(t); pass(15 * time.Second) },
 		"trip": func(t *rapid.T) {
 			seldom(t)
 			h.Trip("the test says so")
@@ -411,6 +412,7 @@ func randomCommands(t *rapid.T, dir string) {
 			}
 		},
 		"restart": func(t *rapid.T) {
+			seldom(t)
 			reboot := rapid.Bool().Draw(t, "reboot")
 			if err := errors.Join(h.stop(), h.Close()); err != nil {
 				t.Fatal(err)
@@ -423,7 +425,15 @@ func randomCommands(t *rapid.T, dir string) {
 			restarts = append(restarts, time.Since(start))
 			m.restart(time.Now(), reboot)
 		},
-	})
+	}
+	// Every action has the same chance, so what a machine does most is there
+	// several times.
+	for name, times := range map[string]int{"on": 5, "again": 5, "blink": 3, "pour on": 2} {
+		for i := range times {
+			actions[fmt.Sprintf("%s, %d", name, i+2)] = actions[name]
+		}
+	}
+	t.Repeat(actions)
 	if err := errors.Join(h.stop(), h.Close()); err != nil {
 		t.Fatal(err)
 	}
