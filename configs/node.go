@@ -153,6 +153,19 @@ func (n *Node) Text() (string, bool) {
 	return "", false
 }
 
+// Number is the value as it is written, if it is a number, for whoever has a
+// better word than "put it in quotes".
+func (n *Node) Number() (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	switch v := n.n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return clip(v.GetToken().Value), true
+	}
+	return "", false
+}
+
 // Token reads a name as it may stand in a subject, a key or a file name.
 func (n *Node) Token() (string, bool) {
 	s, ok := n.Text()

@@ -89,9 +89,19 @@ func readOutput(m *configs.Map) gpio.Output {
 }
 
 func readLine(m *configs.Map) (gpio.Line, gpio.Active) {
-	line, _ := m.Need("line", lineFix).Text()
+	line := readLineName(m)
 	active, _ := m.Need("active", activeFix).Choice(string(gpio.Low), string(gpio.High))
-	return gpio.Line(line), gpio.Active(active)
+	return line, gpio.Active(active)
+}
+
+func readLineName(m *configs.Map) gpio.Line {
+	n := m.Need("line", lineFix)
+	if number, is := n.Number(); is {
+		n.Problem("the number "+number+" does not say what it counts: the chip's lines or the pins of the header", "write for example GPIO17, P1_11 or pinctrl-rp1:17")
+		return ""
+	}
+	line, _ := n.Text()
+	return gpio.Line(line)
 }
 
 func readSwitch(m *configs.Map, debounce time.Duration) gpio.Switch {
@@ -114,8 +124,7 @@ func readGPIOInput(c *gpio.Config, n *configs.Node) {
 	switch s := driver.Signal(n.Key()); {
 	case s == driver.Flow:
 		f := &gpio.Flow{Pull: readPull(m)}
-		line, _ := m.Need("line", lineFix).Text()
-		f.Line = gpio.Line(line)
+		f.Line = readLineName(m)
 		f.PulsesPerML, _ = m.Need("pulses_per_ml", "write the data sheet's pulses per litre divided by 1000: pulses_per_ml: 1.9").Float(0.05, 100)
 		edges, _ := m.Get("edges").Choice("one", "both")
 		f.BothEdges = edges == "both"
@@ -233,11 +242,19 @@ func readable(s gpio.Config, m *configs.Map) gpio.Config {
 // stranger reports an output that is no part: which one is meant, nobody knows,
 // so none is said to be missing.
 func stranger(outputs *configs.Node) bool {
-	return slices.ContainsFunc(outputs.Map().All(), func(n *configs.Node) bool { return ceilings[driver.Part(n.Key())] == 0 })
+	all := outputs.Map().All()
+	if len(all) == 0 && !outputs.Clean() { // it is no map
+		return true
+	}
+	return slices.ContainsFunc(all, func(n *configs.Node) bool { return ceilings[driver.Part(n.Key())] == 0 })
 }
 
 func gpioStranger(inputs *configs.Node) bool {
-	return slices.ContainsFunc(inputs.Map().All(), func(n *configs.Node) bool {
+	all := inputs.Map().All()
+	if len(all) == 0 && !inputs.Clean() {
+		return true
+	}
+	return slices.ContainsFunc(all, func(n *configs.Node) bool {
 		s := driver.Signal(n.Key())
 		return s != driver.Flow && s != driver.Temperature && !slices.Contains(gpio.Switches(), s)
 	})

@@ -213,7 +213,11 @@ func readablePort(c serial.Config, m *configs.Map) serial.Config {
 }
 
 func modbusStranger(inputs *configs.Node) bool {
-	return slices.ContainsFunc(inputs.Map().All(), func(n *configs.Node) bool { return !slices.Contains(modbus.Contacts, driver.Signal(n.Key())) })
+	all := inputs.Map().All()
+	if len(all) == 0 && !inputs.Clean() {
+		return true
+	}
+	return slices.ContainsFunc(all, func(n *configs.Node) bool { return !slices.Contains(modbus.Contacts, driver.Signal(n.Key())) })
 }
 
 // problems reports what a driver says of its settings, each at the part that it
