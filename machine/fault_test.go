@@ -375,7 +375,7 @@ func TestContactAtRest(t *testing.T) {
 			after(10 * s)
 			b.status("ready")
 			says(b, driver.Milk, 1, nil)
-			after(s)
+			after(contactTick + contactLate + 2*busyTick) // within a second, and well so
 			b.mended(Feedback)
 		})
 	}
