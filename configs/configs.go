@@ -214,7 +214,7 @@ func state(n *Node, root *Map, path string) string {
 	if n == nil {
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 		if !fleet.IsToken(name) && !root.lenient {
-			root.Node().r.add(Pos{}, "state", "the file's name "+Quote(name)+" can't name its folder below "+usualState,
+			root.Node().r.add(Pos{1, 1}, "state", "the file's name "+Quote(name)+" can't name its folder below "+usualState,
 				"name the file with a-z, 0-9 and -, or give state: "+usualState+"my-machine")
 		}
 		return usualState + name

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -268,7 +269,8 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// FuzzParse: no text makes the loader panic or go on for long; what it takes is
+// FuzzParse: no text makes the loader panic, go on for long, or take more than
+// 1 MiB of memory for each 4 KiB; what it takes is
 // within its promises, and every problem has a reason, a fix and a place that
 // is in the file.
 func FuzzParse(f *testing.F) {
@@ -286,10 +288,16 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		began := time.Now()
 		got, err := Parse("fuzz.yaml", []byte(text), kinds)
 		if d := time.Since(began); d > 5*time.Second {
 			t.Errorf("took %v", d)
+		}
+		runtime.ReadMemStats(&after)
+		if n, most := after.TotalAlloc-before.TotalAlloc, uint64(len(text)/4096+1)<<20; n > most {
+			t.Errorf("%d bytes of memory for a file of %d", n, len(text))
 		}
 		if err == nil {
 			if len(got.Roles()) == 0 || got.State == "" {

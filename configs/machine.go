@@ -23,8 +23,10 @@ type Kind struct {
 	// outputs.<part> included, and returns its settings. Problems are reported
 	// through the nodes. It opens nothing.
 	Decode func(m *Map) any
-	// Check, if there is one, sees the whole section when it is otherwise clean,
-	// for what does not go together.
+	// Check, if there is one, sees the whole section after Decode, for what does
+	// not go together. It is asked of a section with problems too, so that a
+	// person hears of all of them at once: what is not Clean there must be taken
+	// for good.
 	Check func(c *Machine, m *Map)
 }
 
@@ -79,8 +81,6 @@ var Cups = []string{"sensor", "dispenser", "page", "attended"}
 
 func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 	c := &Machine{Pos: m.Node().Pos()}
-	before := len(m.Node().r.list)
-
 	c.Name, _ = m.Need("name", "give the machine a name of 1 to 32 of a-z, 0-9 and -: name: zoe").Token()
 	names := slices.Sorted(maps.Keys(kinds))
 	d := m.Need("driver", "say how it is wired: driver: "+orList(names))
@@ -112,7 +112,7 @@ func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 	if kind.Decode != nil {
 		c.Settings = kind.Decode(m)
 	}
-	if kind.Check != nil && len(m.Node().r.list) == before {
+	if kind.Check != nil {
 		kind.Check(c, m)
 	}
 	return c, kind, true

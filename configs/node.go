@@ -79,6 +79,16 @@ func (n *Node) KeyProblem(reason, fix string) {
 	}
 }
 
+// Clean reports whether nothing is wrong with the value so far, nor with
+// anything in it. Unknown keys are not seen yet. A value that is not there is
+// clean.
+func (n *Node) Clean() bool {
+	return n == nil || !slices.ContainsFunc(n.r.list, func(p Problem) bool {
+		rest, in := strings.CutPrefix(p.Where, n.where)
+		return in && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
 // alias reports whether the value is one of those that are refused wherever
 // they stand; there is nothing to add.
 func (n *Node) alias() bool {
@@ -139,6 +149,19 @@ func (n *Node) Text() (string, bool) {
 		n.wrong("a text", "give a value or leave the key out")
 	default:
 		n.wrong("a text", "write it in one line")
+	}
+	return "", false
+}
+
+// Number is the value as it is written, if it is a number, for whoever has a
+// better word than "put it in quotes".
+func (n *Node) Number() (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	switch v := n.n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return clip(v.GetToken().Value), true
 	}
 	return "", false
 }

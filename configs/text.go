@@ -84,7 +84,7 @@ func parseYAML(text []byte) (file *ast.File, err error) {
 // on with, so that what else is wrong is found too; nil where there is no point.
 func check(r *report, text []byte) []byte {
 	if len(text) > maxBytes {
-		r.add(Pos{}, "", fmt.Sprintf("the file is larger than %d KiB", maxBytes>>10), "keep one service per file")
+		r.add(Pos{1, 1}, "", fmt.Sprintf("the file is larger than %d KiB", maxBytes>>10), "keep one service per file")
 		return nil
 	}
 	if bytes.IndexByte(text, 0) >= 0 && !utf8.Valid(text) || bytes.HasPrefix(text, []byte{0xff, 0xfe}) || bytes.HasPrefix(text, []byte{0xfe, 0xff}) {

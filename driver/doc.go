@@ -29,4 +29,38 @@
 //     else may hold an Output: package machine takes only a *guard.Rig.
 //
 // A Sensor that cannot say is an error, never a default value.
+//
+// A Contact (of a Wire) shows what the part really does. A driver may look at it
+// itself and answer with ErrFeedback; the machine looks at it all the time, also
+// with everything off.
+//
+// # A new kind, without a machine at hand
+//
+// A kind is one folder here and one line in cmd/barista/drivers.go. A whole
+// driver of two pages, tested like any other, is driver/drivertest/example_test.go:
+// begin with a copy of it.
+//
+//  1. driver/NAME: a Config as plain data, its Check that says everything that
+//     is wrong, and Open(Config) (Rig, error), at rest. Two steps, so that tests
+//     need no file. The package comment says what hangs on it and what it must
+//     never do. A library for its wire is imported by this folder alone, and a
+//     serial port goes through driver/serial.
+//  2. Decide which it is. Outputs that we time and cut off: actuators, which say
+//     for each Wire what cuts it off when this computer is dead. A machine that
+//     has its own sequence: an Appliance, which is asked once and proved by its
+//     counter, and says ErrUncertain when nobody knows.
+//  3. A test that runs the suite: drivertest.Actuators or drivertest.Appliances,
+//     with a Bench or Bar that looks at the metal from outside of the driver.
+//     Without metal that is a simulator: of the wire's other end over a pty or in
+//     memory, which fails the test on harm and keeps its relays when the cable is
+//     pulled, as boards do. It is done when the suite passes; the suite's
+//     comments say what each check is for. Frames from outside are fuzzed.
+//  4. cmd/barista/kind_NAME.go: Decode reads its section of a file and Check says
+//     what does not go together; the map literal in drivers.go names both and
+//     what opens it. Files that must be refused belong into the table of
+//     cmd/barista/broken_test.go, a good one into configs, where a test loads it.
+//
+// Nothing else has to change: guard, machine, worker and shop know parts, signals
+// and products only. Until somebody plugged it in, its comment says "simulated
+// only".
 package driver

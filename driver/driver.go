@@ -46,11 +46,12 @@ const (
 	Tray        Signal = "tray"        // 1: the drip tray can take more
 	Door        Signal = "door"        // 1: closed
 	Stop        Signal = "stop"        // 1: the emergency stop is not pressed
+	Power       Signal = "power"       // 1: the computer's own supply is not under its voltage
 )
 
 // Signals lists every signal. For all that are yes or no, 1 is the good answer,
 // so that a broken wire reads as trouble.
-var Signals = []Signal{Temperature, Hot, Flow, Weight, Cup, Tank, Beans, Tray, Door, Stop}
+var Signals = []Signal{Temperature, Hot, Flow, Weight, Cup, Tank, Beans, Tray, Door, Stop, Power}
 
 // Reading is one measurement.
 type Reading struct {
@@ -83,6 +84,9 @@ type Wire struct {
 	Output
 	Port    string // outputs on the same port are never called at the same time
 	Deadman Deadman
+	// Contact is an auxiliary contact that shows what the part really does, 1 =
+	// on, at the latest 150 ms after it was told. nil = there is none.
+	Contact Sensor
 }
 
 // Identity is which piece of hardware this is. Under another one, a counter
@@ -137,6 +141,8 @@ var (
 	ErrUncertain = errors.New("it is not known whether the command was taken")
 	// ErrGone: the device is not there; its outputs are in an unknown state.
 	ErrGone = errors.New("the device is gone")
+	// ErrFeedback: a contact shows that the part does not do what it was told.
+	ErrFeedback = errors.New("the part does not do what it was told")
 	// ErrBusyLine: somebody else holds the line or the port.
 	ErrBusyLine = errors.New("in use by somebody else")
 )

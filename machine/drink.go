@@ -261,10 +261,10 @@ func (m *Machine) tell(d *drink, p Progress) {
 // off, and the verifier gets a last look.
 func (m *Machine) complete(d *drink) {
 	if err := m.off(); err != nil {
-		m.fail(&failure{Guard, err.Error()})
+		m.fail(ofOff(err))
 		return
 	}
-	if f := m.ver.look(time.Now(), m.rig.OnNow(), m.read(), true, m.sees()); f != nil {
+	if f := m.ver.look(time.Now(), m.rig.OnNow(), m.read(), m.feel(), true, m.sees()); f != nil {
 		m.fail(f)
 		return
 	}

@@ -1,8 +1,12 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
+	"barista/driver"
+	"barista/driver/guard"
 	"barista/machine/journal"
 )
 
@@ -24,6 +28,36 @@ const (
 	// Restart: the service is started anew, once the disk is well.
 	Restart Mend = "restart"
 )
+
+// Reaction is what the machine does, in words.
+func (m Mend) Reaction() Text {
+	switch m {
+	case Clear:
+		return Text{"Tout est coupé, la machine est verrouillée, aussi après un redémarrage.", "Everything off; the machine is locked, over a restart too."}
+	case Fill:
+		return Text{"Tout est coupé, la machine attend et reprend d'elle-même quand le capteur le permet.", "Everything off; the machine waits, and goes on by itself when the sensor allows it."}
+	case Again:
+		return Text{"Tout est coupé, la machine s'écarte 30 s puis réessaie ; à la troisième fois de suite elle se verrouille.", "Everything off; the machine steps back for 30 s and tries again; the third time in a row locks it."}
+	case Restart:
+		return Text{"Tout est coupé, aucune boisson ne commence.", "Everything off; no drink begins."}
+	}
+	return Text{}
+}
+
+// Who may end the fault, in words.
+func (m Mend) Who() Text {
+	switch m {
+	case Clear:
+		return Text{"Une personne qui a regardé la machine, avec son nom et la raison : barista machine clear-fault NOM --reason \"…\".", "A person who looked at the machine, with name and reason: barista machine clear-fault NAME --reason \"…\"."}
+	case Fill:
+		return Text{"Quiconque remplit, vide, ferme ou répare : le capteur le montre.", "Whoever fills, empties, closes or mends: the sensor shows it."}
+	case Again:
+		return Text{"Personne : cela passe. Verrouillée, une personne qui a regardé la machine.", "Nobody: it passes. Once locked, a person who looked at the machine."}
+	case Restart:
+		return Text{"Qui tient l'ordinateur : disque sain, puis redémarrer le service.", "Whoever looks after the computer: the disk well, then the service started anew."}
+	}
+	return Text{}
+}
 
 // Text is a sentence for people.
 type Text struct{ FR, EN string }
@@ -62,6 +96,8 @@ const (
 	DoorOpen    Cause = "door"
 	StopPressed Cause = "stop"
 	SensorBad   Cause = "sensor"
+	Feedback    Cause = "feedback"
+	PowerLow    Cause = "power"
 	Refused     Cause = "refused"
 	Guard       Cause = "guard"
 	Record      Cause = "record"
@@ -116,6 +152,15 @@ var Faults = []Fault{
 		Text{"L'arrêt d'urgence est enfoncé.", "The emergency stop is pressed."}},
 	{SensorBad, "three readings in a row of a sensor that the machine has are invalid", journal.Spoiled, Fill, "sensor", elsewhere,
 		Text{"Un capteur ne répond pas.", "A sensor can't say."}},
+	{Feedback, "contact of a relay: other than the guard commands for 180 ms, or it can't be read, with everything off too (looked at twice a second)", journal.Spoiled, Clear, "", takenCare,
+		Text{"Un relais n'obéit pas : son contact dit autre chose que la commande. Collé, sans alimentation, ou fil coupé ? S'il reste en marche, couper le courant.", "A relay does not obey: its contact says something else than the command. Welded, without supply, or a broken wire? If it stays on, cut the power."}},
+	// A motor that starts pulls the supply down for some ms, and the kernel's
+	// flag shows that for 2 s: a drink in hand is finished, none begins before the
+	// flag is down. A supply that stays low will take the computer with it, maybe
+	// with a relay on or in the middle of a write: so everything goes off while
+	// it still can. What a dead computer leaves on is the dead man's switch's.
+	{PowerLow, "under-voltage flag of the computer: before a drink at once; in it after 5 s without a pause, which is more than a motor's start", journal.Spoiled, Fill, "power", elsewhere,
+		Text{"L'alimentation de l'ordinateur est trop faible : bloc, câble, ou relais sur la même ligne 5 V.", "The computer's supply is too weak: power unit, cable, or relays on the same 5 V."}},
 	{Refused, "the guard refuses to switch a part on (rest, ceiling, forbidden pair)", journal.Spoiled, Again, "", elsewhere,
 		Text{"La protection refuse une commande : comparer recettes et limites.", "The guard refuses a command: compare recipes and limits."}},
 	{Guard, "the guard tripped: a driver failed or hung, or the loop was silent", journal.Spoiled, Clear, "", takenCare,
@@ -145,6 +190,30 @@ type failure struct {
 }
 
 func (f *failure) row() Fault { return FaultOf(f.cause) }
+
+// ofGuard is the fault by which the guard tripped.
+func ofGuard(l guard.Latch) *failure {
+	if l.Feedback {
+		return &failure{Feedback, l.Cause}
+	}
+	return &failure{Guard, l.Cause}
+}
+
+// ofOff is the fault of something that could not be switched off.
+func ofOff(err error) *failure {
+	return ofGuard(guard.Latch{Cause: err.Error(), Feedback: errors.Is(err, driver.ErrFeedback)})
+}
+
+// locked is a latch in the words of the table: those of the row if the machine
+// tripped by one, else those of the guard's own trip.
+func locked(l guard.Latch) string {
+	for _, f := range Faults {
+		if strings.HasPrefix(l.Cause, (&failure{cause: f.Cause}).reason()) {
+			return l.Cause
+		}
+	}
+	return ofGuard(l).reason()
+}
 
 // reason is what reports and claims say: the cause, a sentence, the figures.
 func (f *failure) reason() string {

@@ -3,6 +3,10 @@ package machine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -31,6 +35,20 @@ func without(signals ...driver.Signal) option {
 			b.fake.Remove(s)
 		}
 	})
+}
+
+// contact gives a part a contact that follows it.
+func contact(parts ...driver.Part) option {
+	return with(func(b *bench) {
+		for _, p := range parts {
+			b.fake.SetContact(p, nil)
+		}
+	})
+}
+
+// says fixes what a part's contact reads.
+func says(b *bench, p driver.Part, v float64, err error) {
+	b.fake.SetContact(p, func() (float64, error) { return v, err })
 }
 
 // strike is one way of a fault into a drink: at is when it begins, seen when
@@ -77,7 +95,7 @@ var strikes = []strike{
 		// The relay welds: the meter goes on counting after "off".
 		start := time.Now()
 		b.fake.SetFunc(driver.Flow, func() (float64, error) { return 9 + 6*time.Since(start).Seconds(), nil })
-	}, 14200*time.Millisecond + weldSettle + s, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 40, MilkML: 60}},
+	}, 14200*time.Millisecond + weldSettle + 400*time.Millisecond, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 40, MilkML: 60}},
 	{TankEmpty, "heater", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Tank, 0) }, 5*s + tick, journal.Untouched, small},
 	{TankEmpty, "pump, no meter", []option{without(driver.Flow)}, 9 * s, func(b *bench) { b.fake.Set(driver.Tank, 0) }, 9*s + tick, journal.Spoiled, small},
 	{TankEmpty, "pump, by the meter", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Tank, 0); b.fake.Set(driver.Flow, 9) }, 9*s + noFlowAfter + tick, journal.Spoiled, small},
@@ -90,6 +108,19 @@ var strikes = []strike{
 	{StopPressed, "", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Stop, 0) }, 9*s + tick, journal.Spoiled, small},
 	{SensorBad, "", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Flow) }, 9*s + 2*busyTick + tick, journal.Spoiled, small},
 	{SensorBad, "wire of the cup", nil, 3 * s, func(b *bench) { b.fake.Break(driver.Cup) }, 3*s + 2*busyTick + tick, journal.Spoiled, small},
+	{SensorBad, "wire of the supply", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Power) }, 9*s + 2*busyTick + tick, journal.Spoiled, small},
+	{Feedback, "the driver sees a welded relay", []option{contact(driver.Pump)}, 9 * s, func(b *bench) {
+		b.fake.Fault(driver.Pump, drivertest.Off, drivertest.Fault{Err: fmt.Errorf("%w: it still says on", driver.ErrFeedback), Moved: true})
+	}, 14200*time.Millisecond + tick, journal.Spoiled, small},
+	{Feedback, "the driver sees one that does not close", nil, -1, func(b *bench) {
+		b.fake.Fault(driver.Pump, drivertest.On, drivertest.Fault{Err: driver.ErrFeedback})
+	}, 7500*time.Millisecond + tick, journal.Spoiled, small},
+	{Feedback, "never closes", []option{contact(driver.Pump)}, -1, func(b *bench) { says(b, driver.Pump, 0, nil) }, 7500*time.Millisecond + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "opens in the middle", []option{contact(driver.Pump)}, 9 * s, func(b *bench) { says(b, driver.Pump, 0, nil) }, 9*s + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "another one closes by itself", []option{contact(driver.Milk)}, 3 * s, func(b *bench) { says(b, driver.Milk, 1, nil) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "can't be read", []option{contact(driver.Pump)}, 3 * s, func(b *bench) { says(b, driver.Pump, 0, driver.ErrInvalid) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
+	{PowerLow, "", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 3*s + weakFor + busyTick + tick, journal.Spoiled, small},
+	{PowerLow, "while it heats", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 5*s + weakFor + busyTick + tick, journal.Untouched, small},
 	{Refused, "", []option{with(func(b *bench) {
 		b.limits = map[driver.Part]guard.Limits{driver.Pump: {DutyOn: 10 * s, DutyWindow: 10 * time.Minute}}
 	})}, -1, nil, 14300 * time.Millisecond, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 60, SoakML: 40, SoakRest: time.Millisecond}},
@@ -114,6 +145,77 @@ var strikes = []strike{
 		b.fake.Fault(driver.Grinder, drivertest.On, drivertest.Fault{Err: driver.ErrGone})
 	}, tick, journal.Spoiled, small},
 	{Guard, "tripped by somebody", nil, 3 * s, func(b *bench) { b.rig.Trip("a hand on the button") }, 3*s + tick, journal.Spoiled, small},
+}
+
+// heal takes every trouble of a strike away, as a person does.
+func (b *bench) heal() {
+	rig := b.fake.Rig()
+	for _, s := range driver.Signals {
+		if s != driver.Temperature && has(rig, s) {
+			b.fake.Set(s, 1)
+		}
+	}
+	b.live()
+	for p, w := range rig.Outputs {
+		b.fake.Fault(p, drivertest.On, drivertest.Fault{})
+		b.fake.Fault(p, drivertest.Off, drivertest.Fault{})
+		if w.Contact != nil {
+			b.fake.SetContact(p, nil)
+		}
+	}
+}
+
+// mended checks that the fault is shown by its own word and ended by whom its
+// row says, and by nobody else.
+func (b *bench) mended(c Cause) {
+	b.Helper()
+	row := FaultOf(c)
+	shown := func(state string) {
+		b.Helper()
+		if st := b.m.Status(); st.State != state || !strings.HasPrefix(st.Note, string(c)+": "+row.Operator.EN) {
+			b.Errorf("status %+v, want %s by %s", st, state, c)
+		}
+	}
+	_, latched := b.rig.Latched()
+	if latched != (row.Mend == Clear) {
+		b.Errorf("latched: %v, the row says %s", latched, row.Mend)
+	}
+	switch row.Mend {
+	case Clear:
+		shown("fault")
+		b.heal()
+		b.fake.Set(driver.Temperature, 50)
+		after(time.Minute)
+		shown("fault") // time and good readings don't end it
+		if b.m.ClearFault("", "looked") == nil || b.m.ClearFault("zoe", " ") == nil {
+			b.Error("cleared without a name or a reason")
+		}
+		b.stop()
+		b.run()
+		after(s)
+		shown("fault") // nor does a restart
+		if err := b.m.ClearFault("zoe", "looked at it"); err != nil {
+			b.Error(err)
+		}
+		log, err := os.ReadFile(filepath.Join(b.dir, "guard.log"))
+		if err != nil || !strings.Contains(string(log), `"by":"zoe","why":"looked at it"`) {
+			b.Errorf("who and why are not recorded: %q %v", log, err)
+		}
+	case Fill:
+		if row.Lacks != "" {
+			shown("blocked")
+			if st := b.m.Status(); !slices.Equal(st.Lacks, []string{row.Lacks}) {
+				b.Errorf("%+v, want it to lack %s", st, row.Lacks)
+			}
+		}
+		b.heal()
+	case Again:
+		shown("blocked")
+		b.heal()
+		after(b.cfg.StepBack + 30*s)
+	}
+	after(s)
+	b.status("ready")
 }
 
 // Every row, judged by the physical edges: all at rest in time, nothing on
@@ -146,13 +248,11 @@ func TestFaults(t *testing.T) {
 				if b.fake.AnyOn() || len(edges) > 0 && began.Add(c.seen).Before(began.Add(edges[len(edges)-1].At)) {
 					t.Errorf("not at rest within %v:\n%s", c.seen, b.edges())
 				}
+				after(s)
+				b.mended(c.cause)
 				after(time.Minute)
 				if len(b.fake.Edges()) > len(edges) {
 					t.Errorf("something moved after the fault:\n%s", b.edges())
-				}
-				_, latched := b.rig.Latched()
-				if want := FaultOf(c.cause).Mend == Clear; latched != want {
-					t.Errorf("latched: %v, want %v", latched, want)
 				}
 			})
 		})
@@ -160,28 +260,39 @@ func TestFaults(t *testing.T) {
 }
 
 // Rows that strike in other ways than a reading in mid-drink have tests of
-// their own; every row has one.
+// their own.
+var others = map[Cause]func(*testing.T){
+	WeldedHeat: TestWeldedAtRest, Record: TestJournalFails, Damaged: TestDamagedJournal, Appliance: TestAppliance,
+}
+
+// Every row has a test, and every test a row.
 func TestEveryRowIsTested(t *testing.T) {
-	tested := map[Cause]string{
-		WeldedHeat: "TestWeldedAtRest", Record: "TestJournalFails", Damaged: "TestDamagedJournal", Appliance: "TestAppliance",
+	tested := map[Cause]bool{}
+	for c := range others {
+		tested[c] = true
 	}
 	for _, c := range strikes {
-		tested[c.cause] = "TestFaults"
+		tested[c.cause] = true
 		if want := FaultOf(c.cause).Outcome; want == journal.Untouched && c.out != want {
 			t.Errorf("%s %s: the row says %s, the test %s", c.cause, c.name, want, c.out)
 		}
 	}
+	for c := range tested {
+		if FaultOf(c).Detect == "" {
+			t.Errorf("%s: tested, and no row", c)
+		}
+	}
 	seen := map[Cause]bool{}
 	for _, f := range Faults {
-		if tested[f.Cause] == "" {
+		if !tested[f.Cause] {
 			t.Errorf("%s: no test", f.Cause)
 		}
 		if seen[f.Cause] || f.Detect == "" || f.Outcome == "" || f.Mend == "" {
 			t.Errorf("%s: doubled or incomplete: %+v", f.Cause, f)
 		}
 		seen[f.Cause] = true
-		for _, text := range []Text{f.Customer, f.Operator} {
-			if !strings.HasSuffix(text.FR, ".") && !strings.HasSuffix(text.FR, "calibrer.") || !strings.HasSuffix(text.EN, ".") {
+		for _, text := range []Text{f.Customer, f.Operator, f.Mend.Reaction(), f.Mend.Who()} {
+			if !strings.HasSuffix(text.FR, ".") || !strings.HasSuffix(text.EN, ".") {
 				t.Errorf("%s: a text is missing: %+v", f.Cause, text)
 			}
 		}
@@ -189,6 +300,115 @@ func TestEveryRowIsTested(t *testing.T) {
 	if f := FaultOf("none of these"); f.Mend != Clear {
 		t.Error("an unknown fault must wait for a person")
 	}
+}
+
+// A grinder that pulls the supply down as it starts, for as long as the kernel
+// remembers, spoils no drink; none begins before the flag is down.
+func TestWeakSupply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupAttended }))
+		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
+		for range 5 { // again and again, with a good look between
+			b.fake.Set(driver.Power, 0)
+			after(2 * s)
+			b.fake.Set(driver.Power, 1)
+			after(100 * time.Millisecond)
+		}
+		b.fake.Set(driver.Power, 0)
+		after(4 * s)
+		b.expect(<-r, journal.Made, "")
+		after(s)
+		b.status("blocked")
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "power: The computer's supply is too weak")
+		after(time.Hour)
+		if _, latched := b.rig.Latched(); latched {
+			t.Error("at rest it is no fault to be cleared")
+		}
+		b.fake.Set(driver.Power, 1)
+		after(s)
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Made, "")
+	})
+}
+
+// What is missing before a drink: nothing moves, it is said, and it begins when
+// that is there.
+func TestBeforeADrink(t *testing.T) {
+	for _, c := range []struct {
+		signal driver.Signal
+		cause  Cause
+	}{{driver.Tank, TankEmpty}, {driver.Beans, BeansEmpty}, {driver.Tray, TrayFull}, {driver.Door, DoorOpen}, {driver.Power, PowerLow}} {
+		for _, broken := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				b := setUp(t)
+				cause := c.cause
+				if b.fake.Set(c.signal, 0); broken { // no reading is no yes
+					b.fake.Break(c.signal)
+					cause = SensorBad
+				}
+				after(s)
+				st := b.m.Status()
+				if st.State != "blocked" || !slices.Equal(st.Lacks, []string{FaultOf(cause).Lacks}) {
+					t.Errorf("%s: %+v", c.signal, st)
+				}
+				b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, string(cause)+": ")
+				if b.edges() != "" {
+					t.Errorf("%s: it moved", c.signal)
+				}
+				b.fake.Set(c.signal, 1)
+				after(s)
+				b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
+			})
+		}
+	}
+}
+
+// A contact that shows a closed relay while everything is off is believed within
+// a second; one that is only late is no fault.
+func TestContactAtRest(t *testing.T) {
+	for ms := range 12 { // at any moment between two looks
+		synctest.Test(t, func(t *testing.T) {
+			b := setUp(t, contact(driver.Pump, driver.Milk))
+			after(10*s + time.Duration(ms)*83*time.Millisecond)
+			says(b, driver.Pump, 1, nil)
+			after(150 * time.Millisecond)
+			says(b, driver.Pump, 0, nil)
+			after(10 * s)
+			b.status("ready")
+			says(b, driver.Milk, 1, nil)
+			after(contactTick + contactLate + 2*busyTick) // within a second, and well so
+			b.mended(Feedback)
+		})
+	}
+}
+
+// Contacts that are as late as they may be, parts that are on for a moment.
+func TestLateContacts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now() // of the fake, too
+		late := func(f *drivertest.Fake, p driver.Part) func() (float64, error) {
+			return func() (float64, error) { // as it was 150 ms ago
+				was := 0.0
+				now := time.Since(began)
+				for _, e := range f.Edges() {
+					if e.Part == p && e.At <= now-150*time.Millisecond {
+						was = map[bool]float64{true: 1}[e.On]
+					}
+				}
+				return was, nil
+			}
+		}
+		b := setUp(t, with(func(b *bench) {
+			b.cfg.Cup = CupAttended
+			b.limits = map[driver.Part]guard.Limits{driver.Grinder: {Rest: 3 * s}}
+			for _, p := range []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar} {
+				b.fake.SetContact(p, late(b.fake, p))
+			}
+		}))
+		for i, d := range []recipe.Drink{small, large, {Size: "s", Grams: 1.2, WaterML: 0.3, Sugar: 1}, {Size: "s", Grams: 9, WaterML: 40, SoakML: 1, SoakRest: 100 * time.Millisecond}} {
+			b.expect(b.make(Job{Order: "o", Epoch: i, Drink: d}), journal.Made, "")
+			after(5 * s)
+		}
+	})
 }
 
 // With everything off, flow and heat are welded relays.
@@ -203,6 +423,7 @@ func TestWeldedAtRest(t *testing.T) {
 		if l, latched := b.rig.Latched(); !latched || !strings.Contains(l.Cause, string(WeldedPump)) {
 			t.Errorf("latched %v: %+v", latched, l)
 		}
+		b.mended(WeldedPump)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, heated(1))
@@ -213,6 +434,7 @@ func TestWeldedAtRest(t *testing.T) {
 		if l, latched := b.rig.Latched(); !latched || !strings.Contains(l.Cause, string(WeldedHeat)) {
 			t.Errorf("latched %v: %+v", latched, l)
 		}
+		b.mended(WeldedHeat)
 	})
 }
 

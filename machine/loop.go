@@ -19,6 +19,9 @@ const (
 	cupTick = 200 * time.Millisecond
 	// idleTick is the pulse of a machine at rest.
 	idleTick = time.Second
+	// contactTick is that of a machine whose relays have contacts: one that
+	// closes by itself is seen and believed within a second.
+	contactTick = 500 * time.Millisecond
 )
 
 // Run is the owner loop. It returns when ctx has ended and every output is off;
@@ -67,12 +70,18 @@ func (m *Machine) turn() time.Duration {
 	r := m.read()
 	now := time.Now()
 	m.rig.Renew()
-	if f := m.ver.look(now, m.rig.OnNow(), r, m.drink != nil, m.sees()); f != nil {
+	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.drink != nil, m.sees()); f != nil {
 		m.fail(f)
 	} else if l, latched := m.rig.Latched(); latched && (m.drink != nil || m.pulse != nil) {
-		m.fail(&failure{Guard, l.Cause})
+		m.fail(ofGuard(l))
 	}
 	next := idleTick
+	if len(m.contacts) > 0 {
+		next = contactTick
+	}
+	if m.ver.doubts(now) {
+		next = busyTick
+	}
 	switch {
 	case m.drink == nil:
 	case m.drink.walk != nil:

@@ -170,13 +170,14 @@ func (e *NotAble) Error() string { return e.Reason }
 
 // Machine is one coffee machine. All methods may be called by any goroutine.
 type Machine struct {
-	rig     *guard.Rig
-	j       *journal.Journal
-	cfg     Config
-	limits  recipe.Limits
-	sensors map[driver.Signal]driver.Sensor
-	longest time.Duration
-	log     *slog.Logger
+	rig      *guard.Rig
+	j        *journal.Journal
+	cfg      Config
+	limits   recipe.Limits
+	sensors  map[driver.Signal]driver.Sensor
+	contacts map[driver.Part]driver.Sensor
+	longest  time.Duration
+	log      *slog.Logger
 
 	calls   chan func()
 	ended   chan struct{} // closed when Run has returned, or all but
@@ -210,12 +211,13 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 	cfg = cfg.withDefaults()
 	m := &Machine{
 		rig: rig, j: j, cfg: cfg, log: cfg.Log,
-		sensors: map[driver.Signal]driver.Sensor{},
-		calls:   make(chan func()),
-		ended:   make(chan struct{}),
-		changed: make(chan struct{}),
-		cooked:  make(chan cooked),
-		status:  Status{State: "starting"},
+		sensors:  map[driver.Signal]driver.Sensor{},
+		contacts: map[driver.Part]driver.Sensor{},
+		calls:    make(chan func()),
+		ended:    make(chan struct{}),
+		changed:  make(chan struct{}),
+		cooked:   make(chan cooked),
+		status:   Status{State: "starting"},
 		limits: recipe.Limits{
 			Parts:    map[driver.Part]recipe.Limit{},
 			Signals:  map[driver.Signal]bool{},
@@ -226,6 +228,9 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 	for _, p := range driver.Parts {
 		if most := rig.MaxOn(p); most > 0 {
 			m.limits.Parts[p] = recipe.Limit{MaxOn: most, Rest: rig.RestOf(p), Inrush: rig.Inrush(p)}
+		}
+		if contact, there := rig.Contact(p); there {
+			m.contacts[p] = contact
 		}
 	}
 	for _, s := range driver.Signals {

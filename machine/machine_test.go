@@ -513,6 +513,15 @@ func TestJournalFails(t *testing.T) {
 		if e := b.edges(); strings.Count(e, "pump on") != 1 {
 			t.Errorf("edges:\n%s", e)
 		}
+		after(time.Hour)
+		b.status("fault")
+		b.stop()
+		b.run() // the disk is well again
+		if _, err := b.m.Recover(t.Context()); err != nil {
+			t.Error(err)
+		}
+		after(s)
+		b.status("ready")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t)

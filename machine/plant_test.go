@@ -227,7 +227,7 @@ func TestPlantNoughtSeconds(t *testing.T) {
 func TestPlantAnyFault(t *testing.T) {
 	faults := []plant.Fault{
 		{Kind: plant.Jam}, {Kind: plant.NoFlow}, {Kind: plant.BeansOut}, {Kind: plant.TankEmpty}, {Kind: plant.CupRemoved},
-		{Kind: plant.DoorOpen}, {Kind: plant.StopPressed},
+		{Kind: plant.DoorOpen}, {Kind: plant.StopPressed}, {Kind: plant.UnderVoltage},
 		{Kind: plant.Dead, Part: driver.Grinder}, {Kind: plant.Dead, Part: driver.Pump}, {Kind: plant.Stuck, Part: driver.Pump},
 		{Kind: plant.SensorOpen, Signal: driver.Flow}, {Kind: plant.SensorOpen, Signal: driver.Cup},
 		{Kind: plant.SensorFrozen, Signal: driver.Flow}, {Kind: plant.SensorFrozen, Signal: driver.Weight},

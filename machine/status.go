@@ -88,7 +88,7 @@ func (m *Machine) judge(r readings) Status {
 // trouble is what only a person ends: a latch, or the journal.
 func (m *Machine) trouble() string {
 	if l, latched := m.rig.Latched(); latched {
-		return l.Cause
+		return locked(l)
 	}
 	if why, damaged := m.j.Damaged(); damaged {
 		return (&failure{Damaged, why}).reason()
@@ -143,7 +143,7 @@ func (m *Machine) lacks(r readings) ([]Fault, string) {
 	for _, x := range []struct {
 		s driver.Signal
 		c Cause
-	}{{driver.Stop, StopPressed}, {driver.Door, DoorOpen}, {driver.Tank, TankEmpty}, {driver.Beans, BeansEmpty}, {driver.Tray, TrayFull}} {
+	}{{driver.Stop, StopPressed}, {driver.Door, DoorOpen}, {driver.Tank, TankEmpty}, {driver.Beans, BeansEmpty}, {driver.Tray, TrayFull}, {driver.Power, PowerLow}} {
 		if r.no(x.s) {
 			add(x.c, "")
 		}
@@ -171,6 +171,16 @@ func (m *Machine) wantsHeat() bool {
 		}
 	}
 	return false
+}
+
+// feel looks at every part's contact. Any goroutine.
+func (m *Machine) feel() map[driver.Part]reading {
+	r := map[driver.Part]reading{}
+	for p, contact := range m.contacts {
+		v, err := contact.Read()
+		r[p] = reading{v, err}
+	}
+	return r
 }
 
 // read looks at every sensor. Any goroutine.

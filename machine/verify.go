@@ -48,10 +48,16 @@ const (
 	weldHeatSettle = 30 * time.Second
 	weldHeatRise   = 5.0
 	badReadings    = 3
-	lowestC        = -10
-	highestC       = 200
-	enoughFlow     = 0.9 // of the water, at a pour's limit
-	enoughGround   = 0.5 // of a piece's grams
+	// contactLate is what a contact may be behind its relay (150 ms), and some
+	// more, as the guard's word that a part is off comes when that is done.
+	contactLate = 180 * time.Millisecond
+	// weakFor is a supply that is weak for longer than by a motor's start: the
+	// kernel looks at the flag, and forgets it, every 2 s.
+	weakFor      = 5 * time.Second
+	lowestC      = -10
+	highestC     = 200
+	enoughFlow   = 0.9 // of the water, at a pour's limit
+	enoughGround = 0.5 // of a piece's grams
 )
 
 // verifier compares what the sensors say with what the guard says is on. It is
@@ -66,8 +72,10 @@ type verifier struct {
 
 	bad     map[driver.Signal]int
 	on      map[driver.Part]bool
-	touched map[driver.Part]bool // switched since the last look, however shortly
+	touched map[driver.Part]bool      // switched since the last look, however shortly
+	other   map[driver.Part]time.Time // since when a contact says something else
 
+	weak   mark // since when the supply is
 	flow   rise // while the pump is on
 	rate   mark // over a window, while the pump is on
 	idle   mark // after the pump went off
@@ -99,6 +107,7 @@ func (r *rise) stalled(now time.Time, v, step float64, after time.Duration) bool
 
 func (v *verifier) init() {
 	v.bad, v.on, v.touched = map[driver.Signal]int{}, map[driver.Part]bool{}, map[driver.Part]bool{}
+	v.other = map[driver.Part]time.Time{}
 }
 
 // scaled is a time of real metal on this machine, with a floor that a busy
@@ -113,10 +122,13 @@ func (v *verifier) touch(p driver.Part) { v.touched[p] = true }
 
 // look compares once. drink: something is being made; cup: it needs the cup that
 // the sensor sees.
-func (v *verifier) look(now time.Time, on []driver.Part, r readings, drink, cup bool) *failure {
+func (v *verifier) look(now time.Time, on []driver.Part, r readings, contacts map[driver.Part]reading, drink, cup bool) *failure {
 	began := map[driver.Part]bool{}
 	for _, p := range driver.Parts {
 		is := slices.Contains(on, p)
+		if is != v.on[p] || v.touched[p] {
+			delete(v.other, p)
+		}
 		began[p] = is && (!v.on[p] || v.touched[p])
 		if !is && (v.on[p] || v.touched[p]) {
 			v.ended(p, now)
@@ -126,6 +138,12 @@ func (v *verifier) look(now time.Time, on []driver.Part, r readings, drink, cup 
 	}
 	anyOn := len(on) > 0
 	if f := v.switches(r, drink || anyOn, drink && cup); f != nil {
+		return f
+	}
+	if f := v.feedback(now, contacts); f != nil {
+		return f
+	}
+	if f := v.supply(now, r, drink || anyOn); f != nil {
 		return f
 	}
 	if f := v.valid(r, drink || anyOn); f != nil {
@@ -166,6 +184,57 @@ func (v *verifier) switches(r readings, busy, cup bool) *failure {
 		return &failure{cause: TankEmpty}
 	case r.no(driver.Beans) && v.on[driver.Grinder] && !r.has(driver.Weight):
 		return &failure{cause: BeansEmpty}
+	}
+	return nil
+}
+
+// feedback compares each contact with what the guard says of its part, also
+// with everything off. One that can't be read is blind, and no better.
+func (v *verifier) feedback(now time.Time, contacts map[driver.Part]reading) *failure {
+	for _, p := range driver.Parts {
+		x, there := contacts[p]
+		if !there || x.good() && x.Yes() == v.on[p] {
+			delete(v.other, p)
+			continue
+		}
+		since, doubted := v.other[p]
+		switch {
+		case !doubted:
+			v.other[p] = now
+		case now.Sub(since) < contactLate:
+		case !x.good():
+			return &failure{Feedback, fmt.Sprintf("%s: %v", p, x.err)}
+		case v.on[p]:
+			return &failure{Feedback, fmt.Sprintf("%s: told to be on, and its contact says off", p)}
+		default:
+			return &failure{Feedback, fmt.Sprintf("%s: told to be off, and its contact says on", p)}
+		}
+	}
+	return nil
+}
+
+// doubts reports that a contact says something else, and may just be late.
+func (v *verifier) doubts(now time.Time) bool {
+	for _, since := range v.other {
+		if now.Sub(since) < contactLate {
+			return true
+		}
+	}
+	return false
+}
+
+// supply watches the computer's own power while something is made; at rest it
+// only keeps a drink from starting.
+func (v *verifier) supply(now time.Time, r readings, busy bool) *failure {
+	if !busy || !r.no(driver.Power) {
+		v.weak = mark{}
+		return nil
+	}
+	if !v.weak.set {
+		v.weak.put(now, 0)
+	}
+	if now.Sub(v.weak.at) >= v.scaled(weakFor) {
+		return &failure{cause: PowerLow}
 	}
 	return nil
 }

@@ -100,13 +100,13 @@ func (m *Machine) fire(w *walk, e recipe.Event, before func(driver.Part) bool) (
 				return true, nil
 			}
 			if l, latched := m.rig.Latched(); latched {
-				return false, &failure{Guard, l.Cause}
+				return false, ofGuard(l)
 			}
 			return false, &failure{Refused, err.Error()}
 		}
 	case recipe.Off:
 		if err := m.rig.Off(e.Part); err != nil {
-			return false, &failure{Guard, err.Error()}
+			return false, ofOff(err)
 		}
 		if e.Part == driver.Grinder && m.limits.Signals[driver.Weight] {
 			if r, err := m.sense(driver.Weight); err == nil {

@@ -95,9 +95,19 @@ func readOutput(m *configs.Map) gpio.Output {
 }
 
 func readLine(m *configs.Map) (gpio.Line, gpio.Active) {
-	line, _ := m.Need("line", lineFix).Text()
+	line := readLineName(m)
 	active, _ := m.Need("active", activeFix).Choice(string(gpio.Low), string(gpio.High))
-	return gpio.Line(line), gpio.Active(active)
+	return line, gpio.Active(active)
+}
+
+func readLineName(m *configs.Map) gpio.Line {
+	n := m.Need("line", lineFix)
+	if number, is := n.Number(); is {
+		n.Problem("the number "+number+" does not say what it counts: the chip's lines or the pins of the header", "write for example GPIO17, P1_11 or pinctrl-rp1:17")
+		return ""
+	}
+	line, _ := n.Text()
+	return gpio.Line(line)
 }
 
 func readSwitch(m *configs.Map, debounce time.Duration) gpio.Switch {
@@ -120,8 +130,7 @@ func readGPIOInput(c *gpio.Config, n *configs.Node) {
 	switch s := driver.Signal(n.Key()); {
 	case s == driver.Flow:
 		f := &gpio.Flow{Pull: readPull(m)}
-		line, _ := m.Need("line", lineFix).Text()
-		f.Line = gpio.Line(line)
+		f.Line = readLineName(m)
 		f.PulsesPerML, _ = m.Need("pulses_per_ml", "write the data sheet's pulses per litre divided by 1000: pulses_per_ml: 1.9").Float(0.05, 100)
 		edges, _ := m.Get("edges").Choice("one", "both")
 		f.BothEdges = edges == "both"
@@ -158,7 +167,7 @@ func checkGPIO(c *configs.Machine, m *configs.Map) {
 		s.Outputs[p] = o
 	}
 	c.Settings = s
-	for _, p := range s.Problems() {
+	for _, p := range readable(s, m).Problems() {
 		n := m.Get(p.Section)
 		if p.Key != "" {
 			n = n.Map().Get(p.Key)
@@ -168,18 +177,91 @@ func checkGPIO(c *configs.Machine, m *configs.Map) {
 	has := func(p driver.Part) bool { _, there := s.Outputs[p]; return there }
 	outputs := m.Get("outputs")
 	for _, p := range []driver.Part{driver.Grinder, driver.Pump} {
-		if !has(p) {
+		if !has(p) && !stranger(outputs) {
 			outputs.KeyProblem("there is no "+string(p)+", so there is no coffee", "wire one")
 		}
 	}
-	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) {
+	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) && !stranger(outputs) {
 		outputs.KeyProblem("it serves milk "+c.Serves.Milks[milk]+" and has no part milk", "wire one, or write serves: milk: [free]")
 	}
 	cup := m.Get("cup")
-	if _, sensor := s.Switches[driver.Cup]; !sensor && (c.Cup == "sensor" || c.Cup == "dispenser") {
+	if _, sensor := s.Switches[driver.Cup]; !sensor && !gpioStranger(m.Get("inputs")) && (c.Cup == "sensor" || c.Cup == "dispenser") {
 		cup.Problem("nothing sees a cup in this machine", "wire one: inputs: {cup: {line: GPIO6, active: low}}; or choose page or attended")
 	}
-	if c.Cup == "dispenser" && !has(driver.Cups) {
+	if c.Cup == "dispenser" && !has(driver.Cups) && !stranger(outputs) {
 		cup.Problem("nothing drops cups in this machine", "wire the part cups, or choose another cup")
 	}
+}
+
+// readable is the wiring with something harmless in the place of everything that
+// could not be read: that was said already, and the rest is still looked at.
+func readable(s gpio.Config, m *configs.Map) gpio.Config {
+	line := func(l *gpio.Line, who string) {
+		if *l == "" {
+			*l = gpio.Line("unread-" + who + ":0")
+		}
+	}
+	active := func(a *gpio.Active) {
+		if *a == "" {
+			*a = gpio.High
+		}
+	}
+	outputs, inputs := m.Get("outputs").Map(), m.Get("inputs")
+	strange := gpioStranger(inputs)
+	s.Outputs, s.Switches = maps.Clone(s.Outputs), maps.Clone(s.Switches)
+	for p, o := range s.Outputs {
+		line(&o.Line, string(p))
+		active(&o.Active)
+		if n := outputs.Get(string(p)).Map(); !n.Get("deadman").Clean() || !n.Get("accept_no_deadman").Clean() {
+			o.Deadman, o.AcceptNoDeadman = driver.DeadmanExternal, ""
+		}
+		if strange { // one of these may be meant
+			o.Needs = nil
+		}
+		if o.Feedback != nil {
+			f := *o.Feedback
+			line(&f.Line, string(p)+"-feedback")
+			active(&f.Active)
+			o.Feedback = &f
+		}
+		s.Outputs[p] = o
+	}
+	for name, sw := range s.Switches {
+		line(&sw.Line, string(name))
+		active(&sw.Active)
+		s.Switches[name] = sw
+	}
+	if s.Flow != nil {
+		f := *s.Flow
+		line(&f.Line, string(driver.Flow))
+		if !inputs.Map().Get(string(driver.Flow)).Map().Get("pulses_per_ml").Clean() || f.PulsesPerML == 0 {
+			f.PulsesPerML = 1
+		}
+		s.Flow = &f
+	}
+	if t := s.Temperature; t == nil && strange || t != nil && !inputs.Map().Get(string(driver.Temperature)).Clean() {
+		s.Temperature = &gpio.Temperature{OneWire: "28-000000000000"}
+	}
+	return s
+}
+
+// stranger reports an output that is no part: which one is meant, nobody knows,
+// so none is said to be missing.
+func stranger(outputs *configs.Node) bool {
+	all := outputs.Map().All()
+	if len(all) == 0 && !outputs.Clean() { // it is no map
+		return true
+	}
+	return slices.ContainsFunc(all, func(n *configs.Node) bool { return ceilings[driver.Part(n.Key())] == 0 })
+}
+
+func gpioStranger(inputs *configs.Node) bool {
+	all := inputs.Map().All()
+	if len(all) == 0 && !inputs.Clean() {
+		return true
+	}
+	return slices.ContainsFunc(all, func(n *configs.Node) bool {
+		s := driver.Signal(n.Key())
+		return s != driver.Flow && s != driver.Temperature && !slices.Contains(gpio.Switches(), s)
+	})
 }

@@ -133,6 +133,10 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 	s := c.Settings.(juraSettings)
 	model, _ := jura.ModelOf(s.Model)
 	products := m.Get("products")
+	able := model.Products()
+	if len(able) == 0 { // its model could not be read
+		able = []string{"…"}
+	}
 	doses := fleet.DefaultMenu().Sizes
 	black := slices.Contains(c.Serves.Milks, fleet.NoMilk)
 	white := slices.ContainsFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk })
@@ -153,9 +157,9 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 			have := fmt.Sprintf("%v g in brewings of %v to %v g", grams, s.group.least, s.group.most)
 			switch {
 			case !there && strings.HasSuffix(name, "+milk"):
-				products.Problem("it serves milk, and no product is named for "+name, "name one, or leave only milk: [free] in serves; the "+model.String()+" has "+strings.Join(model.Products(), ", "))
+				products.Problem("it serves milk, and no product is named for "+name, "name one, or leave only milk: [free] in serves; the "+model.String()+" has "+strings.Join(able, ", "))
 			case !there:
-				products.Problem("it serves "+name+", and no product is named for it", "write "+name+": {make: "+model.Products()[0]+"}, or take "+name+" out of sizes in serves: then it is refused here")
+				products.Problem("it serves "+name+", and no product is named for it", "write "+name+": {make: "+able[0]+"}, or take "+name+" out of sizes in serves: then it is refused here")
 			case !fits:
 				products.Map().Get(name).Problem(have+" can't be made by any number of them", "take the size out of serves, or write the machine's own group: {min_g: …, max_g: …}")
 			case p.Cycles < least || p.Cycles > most:
@@ -164,7 +168,7 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 		}
 	}
 	for name := range s.Products {
-		if !slices.Contains(wanted, name) {
+		if m.Get("serves").Clean() && !slices.Contains(wanted, name) {
 			products.Map().Get(name).KeyProblem("it does not serve "+name, "remove this, or add it to serves")
 		}
 	}
@@ -183,7 +187,8 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 	if c.Calibration != (configs.Calibration{}) {
 		m.Get("calibration").KeyProblem("the machine doses by itself", "remove this, and set the amounts at the machine")
 	}
-	if err := s.Config.Check(); err != nil {
+	read := m.Get("port").Clean() && m.Get("model").Clean() && m.Get("serial").Clean()
+	if err := s.Config.Check(); err != nil && read && s.Model != "" && s.Serial != "" && s.Port.Device != "" {
 		m.Node().Problem(oneLine(err.Error()), "change these keys of the Jura")
 	}
 }

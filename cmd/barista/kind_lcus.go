@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"maps"
 
 	"barista/configs"
 	"barista/driver"
@@ -54,10 +55,28 @@ func checkLCUS(c *configs.Machine, m *configs.Map) {
 		s.Outputs[p] = r
 	}
 	c.Settings = s
-	problems(s.Problems(), m)
+	problems(s.readable(m).Problems(), m)
 	for p := range s.Outputs {
 		s.checkDeadman(p, c.Outputs[p].Deadman, false, outputs.Get(string(p)))
 	}
 	s.checkHot(false, m, "this board has no inputs:")
 	checkServes(c, m, false, "this board has no inputs: choose page or attended")
+}
+
+// readable is the wiring without what was said of it already.
+func (s lcusSettings) readable(m *configs.Map) lcus.Config {
+	c := s.Config
+	c.Port = readablePort(c.Port, m)
+	if !m.Get("relays").Clean() || c.Relays == 0 {
+		c.Relays = lcus.MaxRelays
+	}
+	c.Outputs = maps.Clone(c.Outputs)
+	outputs := m.Get("outputs").Map()
+	maps.DeleteFunc(c.Outputs, func(p driver.Part, r lcus.Relay) bool {
+		return !outputs.Get(string(p)).Map().Get("relay").Clean() || r.Number == 0
+	})
+	if len(c.Outputs) == 0 {
+		c.Outputs = map[driver.Part]lcus.Relay{driver.Sugar: {Number: 1}}
+	}
+	return c
 }

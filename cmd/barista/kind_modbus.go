@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -159,15 +160,64 @@ func checkModbus(c *configs.Machine, m *configs.Map) {
 		s.Outputs[p] = r
 	}
 	c.Settings = s
-	problems(s.Problems(), m)
-	timer := s.Timer == modbus.TimerFlash || s.Timer == modbus.TimerAssumed
+	problems(s.readable(m).Problems(), m)
+	timer := s.Timer == modbus.TimerFlash || s.Timer == modbus.TimerAssumed || s.Timer == ""
 	for p := range s.Outputs {
 		s.checkDeadman(p, c.Outputs[p].Deadman, timer, outputs.Get(string(p)))
 	}
 	_, hot := s.Inputs[driver.Hot]
-	s.checkHot(hot, m, "wire its thermostat: inputs: {hot: {contact: 1, active: high}}; or")
+	strange := modbusStranger(m.Get("inputs")) // it may be the one that is meant
+	s.checkHot(hot || strange && !s.assumedHot, m, "wire its thermostat: inputs: {hot: {contact: 1, active: high}}; or")
 	_, cup := s.Inputs[driver.Cup]
-	checkServes(c, m, cup, "wire one: inputs: {cup: {contact: 2, active: high}}; or choose page or attended")
+	checkServes(c, m, cup || strange, "wire one: inputs: {cup: {contact: 2, active: high}}; or choose page or attended")
+}
+
+// readable is the wiring with something harmless in the place of everything that
+// could not be read: that was said already, and the rest is still looked at.
+func (s modbusSettings) readable(m *configs.Map) modbus.Config {
+	c := s.Config
+	c.Port = readablePort(c.Port, m)
+	if c.Relays == 0 {
+		c.Relays = modbus.MaxRelays
+	}
+	switch {
+	case c.Timer == "":
+		c.Spare = 0
+	case !m.Get("spare_relay").Clean():
+		c.Timer, c.Spare = modbus.TimerAssumed, 0
+	}
+	c.Outputs, c.Inputs = maps.Clone(c.Outputs), maps.Clone(c.Inputs)
+	outputs := m.Get("outputs").Map()
+	maps.DeleteFunc(c.Outputs, func(p driver.Part, r modbus.Relay) bool {
+		return !outputs.Get(string(p)).Map().Get("relay").Clean() || r.Number == 0
+	})
+	maps.DeleteFunc(c.Inputs, func(_ driver.Signal, in modbus.Contact) bool { return in.Number == 0 })
+	if len(c.Outputs) == 0 {
+		c.Outputs = map[driver.Part]modbus.Relay{driver.Sugar: {Number: 1}}
+		if c.Spare == 1 {
+			c.Outputs = map[driver.Part]modbus.Relay{driver.Sugar: {Number: 2}}
+		}
+	}
+	return c
+}
+
+// readablePort is the port without what was said of it already.
+func readablePort(c serial.Config, m *configs.Map) serial.Config {
+	if !m.Get("port").Clean() || c.Device == "" {
+		c.Device = "/dev/serial/by-id/unread"
+	}
+	if !m.Get("baud").Clean() {
+		c.Baud = 0
+	}
+	return c
+}
+
+func modbusStranger(inputs *configs.Node) bool {
+	all := inputs.Map().All()
+	if len(all) == 0 && !inputs.Clean() {
+		return true
+	}
+	return slices.ContainsFunc(all, func(n *configs.Node) bool { return !slices.Contains(modbus.Contacts, driver.Signal(n.Key())) })
 }
 
 // problems reports what a driver says of its settings, each at the part that it
@@ -193,12 +243,12 @@ func problems(err error, m *configs.Map) {
 // checkDeadman wants a pump and a heater to be cut off when this computer is
 // dead, or a signature that they are not.
 func (s relaySettings) checkDeadman(p driver.Part, d driver.Deadman, timer bool, n *configs.Node) {
-	signed := s.accepted[p] != ""
+	signed := s.accepted[p] != "" && n.Map().Get("deadman").Clean()
 	sign := fmt.Sprintf("wire a watchdog relay and write deadman: external, or accept it in writing: deadman: none, accept_no_deadman: %q", "who accepts it, and why")
 	switch {
 	case signed && d != driver.DeadmanNone:
 		n.KeyProblem("accept_no_deadman signs for what is not said", "write deadman: none beside it, or remove it")
-	case p != driver.Pump && p != driver.Heater || timer:
+	case p != driver.Pump && p != driver.Heater || timer || !n.Map().Get("deadman").Clean() || !n.Map().Get("accept_no_deadman").Clean():
 	case d == "":
 		n.KeyProblem(fmt.Sprintf("nothing says what switches the %s off when this computer is dead", p), sign)
 	case d == driver.DeadmanNone && !signed:
@@ -211,7 +261,7 @@ func (s relaySettings) checkHot(sensor bool, m *configs.Map, fix string) {
 	switch {
 	case sensor && s.assumedHot:
 		m.Get("hot").KeyProblem("there is a sensor for it", "remove this")
-	case !sensor && !s.assumedHot:
+	case !sensor && !s.assumedHot && m.Get("hot").Clean():
 		m.Node().KeyProblem("nothing says whether the water is hot", fix+" write hot: assumed, if its own thermostat keeps it so and a person answers for that")
 	}
 }
@@ -222,21 +272,22 @@ func checkServes(c *configs.Machine, m *configs.Map, seesCup bool, cupFix string
 		n := m.Get("outputs")
 		return n != nil && n.Map().Get(string(p)) != nil
 	}
+	strange := stranger(m.Get("outputs"))
 	for _, p := range []driver.Part{driver.Grinder, driver.Pump} {
-		if !has(p) {
+		if !has(p) && !strange {
 			m.Get("outputs").KeyProblem("there is no "+string(p)+", so there is no coffee", "wire one")
 		}
 	}
 	if has(driver.Heater) {
 		m.Get("outputs").Map().Get(string(driver.Heater)).KeyProblem("a heater needs a thermometer, and this board can't read one", "let the boiler's own thermostat switch it, and remove this")
 	}
-	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) {
+	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) && !strange {
 		m.Get("outputs").KeyProblem("it serves milk "+c.Serves.Milks[milk]+" and has no part milk", "wire one, or write serves: milk: [free]")
 	}
 	if !seesCup && (c.Cup == "sensor" || c.Cup == "dispenser") {
 		m.Get("cup").Problem("nothing sees a cup in this machine", cupFix)
 	}
-	if c.Cup == "dispenser" && !has(driver.Cups) {
+	if c.Cup == "dispenser" && !has(driver.Cups) && !strange {
 		m.Get("cup").Problem("nothing drops cups in this machine", "wire the part cups, or choose another cup")
 	}
 }

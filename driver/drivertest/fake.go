@@ -65,6 +65,7 @@ type Fake struct {
 	calls   int
 	faults  map[driver.Part]map[Op]Fault
 	sensors map[driver.Signal]func() (float64, error)
+	touches map[driver.Part]func() (float64, error)
 	inside  map[string]driver.Part // port: the part that is being called now
 	harm    []string
 	gone    bool
@@ -89,6 +90,7 @@ func NewFake(parts ...driver.Part) *Fake {
 		asked:   map[driver.Part]time.Duration{},
 		faults:  map[driver.Part]map[Op]Fault{},
 		sensors: map[driver.Signal]func() (float64, error){},
+		touches: map[driver.Part]func() (float64, error){},
 		inside:  map[string]driver.Part{},
 	}
 	for _, p := range parts {
@@ -135,7 +137,11 @@ func (f *Fake) Rig() driver.Rig {
 		Close:     f.close,
 	}
 	for _, p := range f.parts {
-		r.Outputs[p] = driver.Wire{Output: fakeOutput{f, p}, Port: f.ports[p], Deadman: f.deadman[p]}
+		w := driver.Wire{Output: fakeOutput{f, p}, Port: f.ports[p], Deadman: f.deadman[p]}
+		if f.touches[p] != nil {
+			w.Contact = fakeContact{f, p}
+		}
+		r.Outputs[p] = w
 	}
 	for s := range f.sensors {
 		r.Sensors[s] = fakeSensor{f, s}
@@ -171,6 +177,22 @@ func (f *Fake) SetFunc(s driver.Signal, read func() (float64, error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sensors[s] = read
+}
+
+// SetContact gives a part a contact that reads what the function says, or, with
+// nil, what the part really does. The first one before Rig.
+func (f *Fake) SetContact(p driver.Part, read func() (float64, error)) {
+	if read == nil {
+		read = func() (float64, error) {
+			if f.Level(p) {
+				return 1, nil
+			}
+			return 0, nil
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.touches[p] = read
 }
 
 // Remove takes a sensor out of the machine. Before Rig.
@@ -385,14 +407,34 @@ var _ driver.Sensor = fakeSensor{}
 // call the fake.
 func (s fakeSensor) Read() (driver.Reading, error) {
 	s.f.mu.Lock()
-	read, there := s.f.sensors[s.s]
-	if s.f.gone || s.f.closed || !there {
+	read := s.f.sensors[s.s]
+	s.f.mu.Unlock()
+	return s.f.read(string(s.s), read)
+}
+
+func (f *Fake) read(what string, read func() (float64, error)) (driver.Reading, error) {
+	f.mu.Lock()
+	if f.gone || f.closed || read == nil {
 		read = func() (float64, error) { return 0, driver.ErrGone }
 	}
-	s.f.mu.Unlock()
+	f.mu.Unlock()
 	v, err := read()
 	if err != nil {
-		return driver.Reading{}, fmt.Errorf("reading %s: %w", s.s, err)
+		return driver.Reading{}, fmt.Errorf("reading %s: %w", what, err)
 	}
 	return driver.Reading{Value: v, At: time.Now()}, nil
+}
+
+type fakeContact struct {
+	f *Fake
+	p driver.Part
+}
+
+var _ driver.Sensor = fakeContact{}
+
+func (c fakeContact) Read() (driver.Reading, error) {
+	c.f.mu.Lock()
+	read := c.f.touches[c.p]
+	c.f.mu.Unlock()
+	return c.f.read(string(c.p)+"'s contact", read)
 }

@@ -79,6 +79,7 @@ var checks = []check{
 	{"unplugged while switching", unpluggedWhileSwitching},
 	{"unplugged behind the guard", unpluggedBehindGuard},
 	{"reading changes nothing", readingMovesNothing},
+	{"contacts follow their parts", contactsFollow},
 	{"close after off", closeAfterOff},
 }
 
@@ -555,6 +556,11 @@ func unpluggedBehindGuard(t tester, b Bench) {
 
 func readingMovesNothing(t tester, b Bench) {
 	read := func() {
+		for _, p := range b.parts() {
+			if c := b.Rig.Outputs[p].Contact; c != nil {
+				within(t, fmt.Sprintf("reading the contact of %s", p), func() { _, _ = c.Read() })
+			}
+		}
 		for _, s := range driver.Signals {
 			sensor, there := b.Rig.Sensors[s]
 			if !there {
@@ -585,6 +591,39 @@ func readingMovesNothing(t tester, b Bench) {
 			}
 		}
 	})
+}
+
+// contactsFollow looks at what is said to show a part's real state: within its
+// time it does, and for that part alone.
+func contactsFollow(t tester, b Bench) {
+	contacts := 0
+	b.eachPart(func(p driver.Part, w driver.Wire) {
+		if w.Contact == nil {
+			return
+		}
+		contacts++
+		for _, op := range []Op{Off, On, Off} {
+			do := w.Off
+			if op == On {
+				do = func() error { return w.On(patience) }
+			}
+			must(t, fmt.Sprintf("%s %s", p, op), do)
+			b.eachPart(func(other driver.Part, o driver.Wire) {
+				if o.Contact == nil {
+					return
+				}
+				want := other == p && op == On
+				if !eventually(func() bool { r, err := o.Contact.Read(); return err == nil && !r.At.IsZero() && r.Yes() == want }) {
+					r, err := o.Contact.Read()
+					t.Errorf("%s was switched %s, and the contact of %s reads %v, %v", p, op, other, r, err)
+					panic(errGiveUp)
+				}
+			})
+		}
+	})
+	if contacts == 0 {
+		t.Skip("no part has a contact")
+	}
 }
 
 func closeAfterOff(t tester, b Bench) {

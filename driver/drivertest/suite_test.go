@@ -20,6 +20,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // The suite on a driver that keeps the contract.
 func TestFakePasses(t *testing.T) {
 	Actuators(t, func(*testing.T) Bench { return NewFake().Bench() })
+	Actuators(t, func(*testing.T) Bench {
+		f := NewFake(driver.Pump, driver.Milk)
+		f.SetContact(driver.Pump, nil)
+		return f.Bench()
+	})
 }
 
 // One port for all, a timer on the board, nobody to count the rises.
@@ -56,7 +61,7 @@ func TestLinesPass(t *testing.T) {
 			if !stopped {
 				t.Error("the bench was not stopped")
 			}
-			if skipped := strings.HasPrefix(c.name, "unplugged") || c.name == "board timer"; skipped != (r.skips > 0) {
+			if skipped := strings.HasPrefix(c.name, "unplugged") || c.name == "board timer" || c.name == "contacts follow their parts"; skipped != (r.skips > 0) {
 				t.Errorf("skipped %d times", r.skips)
 			}
 		})
@@ -325,6 +330,29 @@ func TestBadDriversAreFound(t *testing.T) {
 			b := f.Bench()
 			b.Rig.Sensors[driver.Tank] = thirtyPercent{}
 			return b
+		}},
+		{"contacts follow their parts", "one that is not wired", "the contact of pump reads", func(t *testing.T, f *Fake) Bench {
+			f.SetContact(pump, func() (float64, error) { return 0, nil })
+			return f.Bench()
+		}},
+		{"contacts follow their parts", "crossed", "the contact of pump reads", func(t *testing.T, f *Fake) Bench {
+			f.SetContact(driver.Grinder, nil)
+			f.SetContact(pump, func() (float64, error) {
+				if f.Level(driver.Grinder) {
+					return 1, nil
+				}
+				return 0, nil
+			})
+			return f.Bench()
+		}},
+		{"reading changes nothing", "a contact that pulls its relay", "reading the sensors switched pump", func(t *testing.T, f *Fake) Bench {
+			f.SetContact(pump, func() (float64, error) {
+				was := f.Level(pump)
+				f.Force(pump, !was)
+				f.Force(pump, was)
+				return 0, nil
+			})
+			return f.Bench()
 		}},
 		{"close after off", "drives lines low at close, active-low relays", "went on by itself", func(t *testing.T, f *Fake) Bench {
 			b := f.Bench()

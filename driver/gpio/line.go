@@ -30,8 +30,10 @@ type place struct {
 var (
 	chipNumber = regexp.MustCompile(`^(/dev/)?gpiochip[0-9]*$`)
 	bareNumber = regexp.MustCompile(`^[0-9]+$`)
-	nearlyGPIO = regexp.MustCompile(`(?i)^gpio[ _-]?([0-9]{1,2})$`)
-	nearlyP1   = regexp.MustCompile(`(?i)^(?:p1|j8|pin)[ _-]?([0-9]{1,2})$`)
+	// nearlyNumber is one with a sign, in hexadecimal, or with blanks: no name.
+	nearlyNumber = regexp.MustCompile(`(?i)^\s*[+-]?(?:0x)?[0-9]+\s*$`)
+	nearlyGPIO   = regexp.MustCompile(`(?i)^gpio[ _-]?([0-9]{1,2})$`)
+	nearlyP1     = regexp.MustCompile(`(?i)^(?:p1|j8|pin)[ _-]?([0-9]{1,2})$`)
 )
 
 // maxOffset is above every chip that there is.
@@ -40,13 +42,13 @@ const maxOffset = 4095
 // place reads it. The errors don't say which line of the file it is.
 func (l Line) place() (place, error) {
 	s := string(l)
-	if i := strings.LastIndexByte(s, ':'); i >= 0 && (i == len(s)-1 || bareNumber.MatchString(s[i+1:])) {
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && (i == len(s)-1 || nearlyNumber.MatchString(s[i+1:])) {
 		label := s[:i]
 		if err := checkLabel(label); err != nil {
 			return place{}, err
 		}
 		n, err := strconv.Atoi(s[i+1:])
-		if err != nil || n > maxOffset {
+		if err != nil || n > maxOffset || !bareNumber.MatchString(s[i+1:]) {
 			return place{}, fmt.Errorf("%q has no offset behind its colon, from 0 to %d", s, maxOffset)
 		}
 		return place{chip: label, offset: n}, nil

@@ -1,7 +1,6 @@
 package gpio
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,7 +18,10 @@ type relay struct {
 	feedback *contact
 }
 
-var _ driver.Output = (*relay)(nil)
+var (
+	_ driver.Output = (*relay)(nil)
+	_ driver.Sensor = (*contact)(nil)
+)
 
 type need struct {
 	signal driver.Signal
@@ -77,6 +79,19 @@ func (r *relay) Off() error {
 	return nil
 }
 
+// Read is what the relay really does, for whoever compares: 1 is on.
+func (c *contact) Read() (driver.Reading, error) {
+	l, err := c.in.Level()
+	if err != nil {
+		return driver.Reading{}, invalid(c.in.name, err)
+	}
+	r := driver.Reading{At: time.Now()}
+	if l == c.active {
+		r.Value = 1
+	}
+	return r, nil
+}
+
 // await gives the contact its time to follow.
 func (c *contact) await(on bool) error {
 	late := time.NewTimer(c.within)
@@ -86,7 +101,7 @@ func (c *contact) await(on bool) error {
 	for {
 		l, err := c.in.Level()
 		if err != nil {
-			return fmt.Errorf("its feedback can't be read: %w", err)
+			return fmt.Errorf("%w: its feedback can't be read: %w", driver.ErrFeedback, err)
 		}
 		if (l == c.active) == on {
 			return nil
@@ -95,9 +110,9 @@ func (c *contact) await(on bool) error {
 		case <-again.C:
 		case <-late.C:
 			if on {
-				return errors.New("its feedback " + c.in.name + " still says off: relay, its supply or the wire")
+				return fmt.Errorf("%w: its feedback %s still says off: relay, its supply or the wire", driver.ErrFeedback, c.in.name)
 			}
-			return errors.New("its feedback " + c.in.name + " still says on: a welded relay? cut the power")
+			return fmt.Errorf("%w: its feedback %s still says on: a welded relay? cut the power", driver.ErrFeedback, c.in.name)
 		}
 	}
 }

@@ -51,6 +51,9 @@ func open(h host, cfg Config, log *slog.Logger) (driver.Rig, error) {
 	if err != nil {
 		return driver.Rig{}, fmt.Errorf("gpio machine: %w", errors.Join(err, m.close()))
 	}
+	if s := findSupply(h.files); s != nil {
+		m.sensors[driver.Power] = s
+	}
 	rig := driver.Rig{
 		Identity:  driver.Identity{Kind: "gpio", Model: m.model, Serial: serial(h.files, cfg)},
 		Outputs:   map[driver.Part]driver.Wire{},
@@ -59,7 +62,11 @@ func open(h host, cfg Config, log *slog.Logger) (driver.Rig, error) {
 		Close:     m.close,
 	}
 	for p, out := range m.outs {
-		rig.Outputs[p] = driver.Wire{Output: m.relay(p, out, cfg.Outputs[p]), Port: "gpio/" + out.Name(), Deadman: deadman(cfg.Outputs[p].Deadman)}
+		w := driver.Wire{Output: m.relay(p, out, cfg.Outputs[p]), Port: "gpio/" + out.Name(), Deadman: deadman(cfg.Outputs[p].Deadman)}
+		if c := m.feedback[p]; c != nil {
+			w.Contact = c
+		}
+		rig.Outputs[p] = w
 	}
 	return rig, nil
 }

@@ -291,6 +291,13 @@ func (g *Rig) Sensor(s driver.Signal) (driver.Sensor, bool) {
 	return sensor, there
 }
 
+// Contact hands over the contact that shows what a part really does, if its
+// driver has one; reading needs no guard.
+func (g *Rig) Contact(name driver.Part) (driver.Sensor, bool) {
+	c := g.rig.Outputs[name].Contact
+	return c, c != nil
+}
+
 // Appliance is the appliance of the rig; nil for actuators. It owns its own
 // safety, but a latched rig must not be asked for a product: see Latched.
 func (g *Rig) Appliance() driver.Appliance { return g.rig.Appliance }

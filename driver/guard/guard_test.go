@@ -622,3 +622,83 @@ func TestAppliance(t *testing.T) {
 		}
 	})
 }
+
+// Whoever wants to switch something on can wait until the guard runs.
+func TestStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := drivertest.NewFake(pump)
+		g, err := guard.New(f.Rig(), guard.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-g.Started():
+			t.Error("started before Run")
+		default:
+		}
+		if err := g.On(pump, time.Second); !errors.Is(err, guard.ErrNotRunning) {
+			t.Errorf("on before Run: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(ctx) }()
+		<-g.Started()
+		if err := g.On(pump, time.Second); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		if err := <-ended; err != nil || f.AnyOn() {
+			t.Errorf("%v, on: %v", err, f.Levels())
+		}
+	})
+}
+
+// A contact is handed over if the driver has one.
+func TestContact(t *testing.T) {
+	f := drivertest.NewFake(pump, milk)
+	f.SetContact(pump, nil)
+	g, err := guard.New(f.Rig(), guard.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, there := g.Contact(pump)
+	if !there {
+		t.Fatal("no contact")
+	}
+	f.Force(pump, true)
+	if r, err := c.Read(); err != nil || !r.Yes() {
+		t.Errorf("%v %v", r, err)
+	}
+	if _, there := g.Contact(milk); there {
+		t.Error("a contact that nothing stands behind")
+	}
+	if _, there := g.Contact("tea"); there {
+		t.Error("a contact of no part")
+	}
+}
+
+// A relay that does not do what it was told is told apart, over a restart too.
+func TestFeedbackLatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for op, feedback := range map[error]bool{fmt.Errorf("%w: still on", driver.ErrFeedback): true, errRelay: false} {
+			dir := t.TempDir()
+			f := drivertest.NewFake(pump, milk)
+			h := run(t, f, guard.Config{State: dir})
+			h.on(pump, 100*time.Millisecond)
+			f.Fault(pump, drivertest.Off, drivertest.Fault{Err: op, Moved: true, Times: 2})
+			time.Sleep(200 * time.Millisecond) // the guard's own off: nobody hears its error
+			synctest.Wait()
+			if l, latched := h.Latched(); !latched || l.Feedback != feedback {
+				t.Errorf("%v: latched %v: %+v", op, latched, l)
+			}
+			h.stop()
+			g, err := guard.New(f.Rig(), guard.Config{State: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l, latched := g.Latched(); !latched || l.Feedback != feedback {
+				t.Errorf("%v: after a restart, latched %v: %+v", op, latched, l)
+			}
+		}
+	})
+}

@@ -6,12 +6,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"barista/driver"
 )
 
 // Latch is a fault that holds the rig until a person clears it.
 type Latch struct {
 	Cause string    `json:"cause"`
 	At    time.Time `json:"at"` // wall clock, for display only
+	// Feedback: a contact showed that a part did not do what it was told
+	// (driver.ErrFeedback), so that whoever shows the fault can name it.
+	Feedback bool `json:"feedback,omitempty"`
 }
 
 // maxCause bounds a cause, in bytes: it goes to disk and to screens.
@@ -29,7 +34,7 @@ func newLatch(cause string) *Latch {
 	if len(cause) > maxCause {
 		cause = strings.ToValidUTF8(cause[:maxCause], "") + "…"
 	}
-	return &Latch{cause, time.Now().UTC().Round(0)}
+	return &Latch{Cause: cause, At: time.Now().UTC().Round(0)}
 }
 
 // Trip latches the rig: everything is switched off, then the cause goes to
@@ -38,7 +43,7 @@ func newLatch(cause string) *Latch {
 // second Trip switches everything off again. At any time, from any goroutine.
 func (g *Rig) Trip(cause string) {
 	g.mu.Lock()
-	g.hold(cause)
+	g.hold(newLatch(cause))
 	calls := g.allOff()
 	g.file()
 	g.mu.Unlock()
@@ -59,15 +64,17 @@ func (g *Rig) saved(patience time.Duration) error {
 }
 
 // fault is a trip by the guard's own eyes. It waits for nothing. Rig.mu is held.
-func (g *Rig) fault(cause string) {
-	if g.phase != opening && g.hold(cause) {
+func (g *Rig) fault(err error) {
+	l := newLatch(err.Error())
+	l.Feedback = errors.Is(err, driver.ErrFeedback)
+	if g.phase != opening && g.hold(l) {
 		g.allOff()
 		g.file()
 	}
 }
 
 // hold sets the latch and reports whether it is new. Rig.mu is held.
-func (g *Rig) hold(cause string) bool {
+func (g *Rig) hold(l *Latch) bool {
 	if g.latch != nil && !g.clearing {
 		return false
 	}
@@ -75,7 +82,7 @@ func (g *Rig) hold(cause string) bool {
 		close(g.tripped)
 	}
 	g.clearing = false
-	g.latch = newLatch(cause)
+	g.latch = l
 	g.filed, g.unfiled = g.latch, true
 	return true
 }

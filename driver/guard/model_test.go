@@ -308,21 +308,62 @@ func randomCommands(t *rapid.T, dir string) {
 		}
 		return false
 	}
-	t.Repeat(map[string]func(*rapid.T){
-		"": agree,
-		"on": func(t *rapid.T) {
-			p, d, now := part.Draw(t, "part"), some.Draw(t, "for"), time.Now()
-			err := h.On(p, d)
-			if got, want := kind(t, err), m.on(p, d, now); got != want {
-				t.Fatalf("%s on for %v: %v, the model says %q", p, d, err, want)
+	command := func(t *rapid.T, p driver.Part) {
+		d, now := some.Draw(t, "for"), time.Now()
+		err := h.On(p, d)
+		if got, want := kind(t, err), m.on(p, d, now); got != want {
+			t.Fatalf("%s on for %v: %v, the model says %q", p, d, err, want)
+		}
+		var rest *guard.RestError
+		if errors.As(err, &rest) && !m.parts[p].on {
+			mp := m.parts[p]
+			if mp.rests(now.Add(rest.Left), d) || !mp.rests(now.Add(rest.Left-1), d) {
+				t.Fatalf("%s on for %v: %v is not the time that the model says", p, d, rest)
 			}
-			var rest *guard.RestError
-			if errors.As(err, &rest) && !m.parts[p].on {
-				mp := m.parts[p]
-				if mp.rests(now.Add(rest.Left), d) || !mp.rests(now.Add(rest.Left-1), d) {
-					t.Fatalf("%s on for %v: %v is not the time that the model says", p, d, rest)
-				}
+		}
+	}
+	pour := func(left time.Duration) {
+		for ; left > 0; left -= 200 * time.Millisecond {
+			h.Renew()
+			m.lease = time.Now()
+			pass(min(left, 200*time.Millisecond))
+		}
+		h.Renew()
+		m.lease = time.Now()
+	}
+	// lit draws a part that is on. Most of what happens by chance ends in a latch,
+	// and the rules about a part that goes on and on would hardly be met.
+	lit := func(t *rapid.T) driver.Part {
+		var on []driver.Part
+		for _, p := range modelParts {
+			if m.parts[p].on {
+				on = append(on, p)
 			}
+		}
+		if len(on) == 0 {
+			t.Skip("nothing is on")
+		}
+		return rapid.SampledFrom(on).Draw(t, "part")
+	}
+	seldom := func(t *rapid.T) {
+		if rapid.IntRange(0, 3).Draw(t, "luck") != 0 {
+			t.Skip("not now")
+		}
+	}
+	actions := map[string]func(*rapid.T){
+		"":   agree,
+		"on": func(t *rapid.T) { command(t, part.Draw(t, "part")) },
+		"again": func(t *rapid.T) {
+			p := lit(t)
+			pour(some.Draw(t, "meanwhile"))
+			command(t, p)
+		},
+		"blink": func(t *rapid.T) { // a pause near the one that counts
+			p := lit(t)
+			_ = h.Off(p)
+			m.off(m.parts[p], time.Now())
+			pass(time.Duration(rapid.IntRange(0, 15).Draw(t, "pause")) * 10 * time.Millisecond)
+			command(t, p)
 		},
 		"off": func(t *rapid.T) {
 			p := part.Draw(t, "part")
@@ -330,21 +371,15 @@ func randomCommands(t *rapid.T, dir string) {
 			m.off(m.parts[p], time.Now())
 		},
 		"all off": func(t *rapid.T) {
+			seldom(t)
 			_ = h.AllOff()
 			m.allOff(time.Now())
 		},
-		"pour on": func(t *rapid.T) {
-			for left := some.Draw(t, "for"); left > 0; left -= 200 * time.Millisecond {
-				h.Renew()
-				m.lease = time.Now()
-				pass(min(left, 200*time.Millisecond))
-			}
-			h.Renew()
-			m.lease = time.Now()
-		},
-		"silence":      func(t *rapid.T) { pass(some.Draw(t, "for")) },
-		"a long pause": func(t *rapid.T) { pass(15 * time.Second) },
+		"pour on":      func(t *rapid.T) { pour(some.Draw(t, "for")) },
+		"silence":      func(t *rapid.T) { seldom(t); pass(some.Draw(t, "for")) },
+		"a long pause": func(t *rapid.T) { seldom(t); pass(15 * time.Second) },
 		"trip": func(t *rapid.T) {
+			seldom(t)
 			h.Trip("the test says so")
 			m.latched = true
 			m.allOff(time.Now())
@@ -377,6 +412,7 @@ func randomCommands(t *rapid.T, dir string) {
 			}
 		},
 		"restart": func(t *rapid.T) {
+			seldom(t)
 			reboot := rapid.Bool().Draw(t, "reboot")
 			if err := errors.Join(h.stop(), h.Close()); err != nil {
 				t.Fatal(err)
@@ -389,7 +425,15 @@ func randomCommands(t *rapid.T, dir string) {
 			restarts = append(restarts, time.Since(start))
 			m.restart(time.Now(), reboot)
 		},
-	})
+	}
+	// Every action has the same chance, so what a machine does most is there
+	// several times.
+	for name, times := range map[string]int{"on": 5, "again": 5, "blink": 3, "pour on": 2} {
+		for i := range times {
+			actions[fmt.Sprintf("%s, %d", name, i+2)] = actions[name]
+		}
+	}
+	t.Repeat(actions)
 	if err := errors.Join(h.stop(), h.Close()); err != nil {
 		t.Fatal(err)
 	}

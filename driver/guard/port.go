@@ -211,7 +211,7 @@ func (g *Rig) complete(c *call, err error) {
 		}
 	}
 	if err != nil {
-		g.fault(err.Error())
+		g.fault(err)
 	}
 	c.finish(err)
 	g.wake()
@@ -252,7 +252,7 @@ func (g *Rig) giveUp(to *port, c *call) {
 			g.off(p) // for the moment when the driver comes back
 		}
 	}
-	g.fault(to.err.Error())
+	g.fault(to.err)
 	c.finish(to.err)
 	g.file()
 }

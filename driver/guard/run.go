@@ -60,7 +60,7 @@ func (g *Rig) turn(now time.Time) (next time.Duration, any bool) {
 		if now.Before(over) {
 			soon(over)
 		} else {
-			g.fault(fmt.Sprintf("the control loop gave no sign of life for %v", lapse))
+			g.fault(fmt.Errorf("the control loop gave no sign of life for %v", lapse))
 		}
 	}
 	for _, p := range g.parts {

@@ -16,7 +16,7 @@ import (
 
 var sample = state{
 	Boot:  "5003925e",
-	Latch: &Latch{"no flow", time.Date(2026, 11, 21, 7, 0, 0, 5, time.UTC)},
+	Latch: &Latch{Cause: "no flow", At: time.Date(2026, 11, 21, 7, 0, 0, 5, time.UTC)},
 	Parts: map[driver.Part]memory{
 		driver.Grinder: {Off: 77e9},
 		driver.Pump:    {On: true, From: 80e9, Runs: [][2]int64{{-5e9, 1e9}, {2e9, 3e9}}},

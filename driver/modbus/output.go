@@ -158,7 +158,7 @@ func (b *board) rest(ctx context.Context, l *serial.Line, r *relay) error {
 		case !coils[r.number-1]:
 			return nil
 		}
-		err = errors.New("the board took the command, and says that the relay is still closed")
+		err = fmt.Errorf("%w: the board took the command, and says that the relay is still closed", driver.ErrFeedback)
 	}
 	return err
 }

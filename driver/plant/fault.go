@@ -22,6 +22,7 @@ const (
 	CupLeft      Kind = "cup-left"      // the customer does not take the cup
 	DoorOpen     Kind = "door-open"     //
 	StopPressed  Kind = "stop-pressed"  // the emergency stop
+	UnderVoltage Kind = "under-voltage" // the computer's supply is weak
 	Stuck        Kind = "stuck"         // of a part: once on it stays on, whatever it is told
 	Dead         Kind = "dead"          // of a part: it never goes on
 	SensorOpen   Kind = "sensor-open"   // of a signal: driver.ErrInvalid
@@ -60,7 +61,7 @@ func ParseFault(s string) (Fault, error) {
 // Check says what is wrong with a fault.
 func (f Fault) Check() error {
 	switch f.Kind {
-	case Jam, NoFlow, BeansOut, TankEmpty, CupRemoved, CupLeft, DoorOpen, StopPressed:
+	case Jam, NoFlow, BeansOut, TankEmpty, CupRemoved, CupLeft, DoorOpen, StopPressed, UnderVoltage:
 		if f.Part != "" || f.Signal != "" {
 			return fmt.Errorf("fault %s: it is of no part and no signal", f.Kind)
 		}

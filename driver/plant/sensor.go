@@ -65,6 +65,8 @@ func (p *Plant) signal(s driver.Signal) float64 {
 		return yes(p.tray <= p.cfg.TrayHighML)
 	case driver.Door:
 		return yes(!p.has(DoorOpen))
+	case driver.Power:
+		return yes(!p.has(UnderVoltage))
 	default: // driver.Stop
 		return yes(!p.has(StopPressed))
 	}

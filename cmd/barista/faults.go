@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"barista/machine"
+)
+
+// faultLine is one row of the table of faults, in one language.
+type faultLine struct {
+	Fault    string `json:"fault"` // the word that reasons begin with
+	Seen     string `json:"seen"`
+	Drink    string `json:"drink"` // its outcome, at worst
+	Mend     string `json:"mend"`  // clear, fill, again or restart
+	Reaction string `json:"reaction"`
+	Who      string `json:"who"` // ends it
+	Operator string `json:"operator"`
+	Customer string `json:"customer"`
+	Lacks    string `json:"lacks,omitempty"`
+}
+
+func newFaults(c *cli) *cobra.Command {
+	var lang string
+	cmd := &cobra.Command{
+		Use:   "faults [FAULT]",
+		Short: "print what can go wrong with a machine, and who ends it",
+		Long: `faults prints the table of faults, or one of them whole. FAULT is the word that
+the reason of a status, of machine ls or of why begins with, before the colon.
+It asks nobody and works without a shop.`,
+		Example: `  barista faults
+  barista faults no-flow --lang fr
+  barista faults --json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("name one fault, by its word alone; see %s --help", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			pick := func(t machine.Text) string { return t.EN }
+			switch lang {
+			case "en":
+			case "fr":
+				pick = func(t machine.Text) string { return t.FR }
+			default:
+				return usage("--lang is en or fr, not %s", quote(lang))
+			}
+			lines, words := []faultLine{}, []string{}
+			for _, f := range machine.Faults {
+				words = append(words, string(f.Cause))
+				// The whole reason, as it is read off a screen, does as well.
+				if len(args) == 1 && string(f.Cause) != strings.ToLower(strings.TrimSpace(before(args[0], ":"))) {
+					continue
+				}
+				lines = append(lines, faultLine{
+					string(f.Cause), f.Detect, string(f.Outcome), string(f.Mend), pick(f.Mend.Reaction()), pick(f.Mend.Who()),
+					pick(f.Operator), pick(f.Customer), f.Lacks,
+				})
+			}
+			if len(lines) == 0 {
+				return fail(exitNotFound, "there are "+strings.Join(words, ", "), "there is no fault %s", quote(args[0]))
+			}
+			return c.show(cmd, map[string]any{"faults": lines}, func(w io.Writer) {
+				if len(args) == 1 {
+					lines[0].text(w)
+					return
+				}
+				rows := [][]string{{"FAULT", "ENDED BY", "WHAT IT IS"}}
+				for _, l := range lines {
+					rows = append(rows, []string{l.Fault, l.Mend, l.Operator})
+				}
+				table(w, rows)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&lang, "lang", "en", "language of the texts, en or fr")
+	return cmd
+}
+
+func (l faultLine) text(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s\n", l.Fault, l.Operator)
+	for _, x := range []struct{ what, text string }{
+		{"seen by", l.Seen}, {"the drink", l.Drink + ", at worst"}, {"then", l.Reaction}, {"ended by", l.Who}, {"customer", l.Customer},
+	} {
+		fmt.Fprintf(w, "  %-10s %s\n", x.what, x.text)
+	}
+}
+
+// before is the text before a mark, or all of it.
+func before(s, mark string) string {
+	s, _, _ = strings.Cut(s, mark)
+	return s
+}

@@ -1,0 +1,168 @@
+package gpio
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"barista/driver"
+	"barista/driver/guard"
+	"barista/machine"
+	"barista/machine/journal"
+	"barista/machine/recipe"
+)
+
+// watched is a machine on the fake chip whose pump has a contact.
+func watched(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
+	t.Helper()
+	cfg := wiring()
+	cfg.Flow = nil
+	cfg.Outputs[driver.Pump] = Output{Line: "GPIO27", Active: High, Deadman: driver.DeadmanExternal,
+		Feedback: &Feedback{Switch: Switch{Line: "GPIO24", Active: Low}}}
+	f.line(24).follows = f.line(27)
+	f.line(22).wire = true // hot
+	f.files[hwmon+"/hwmon0/name"] = text("rpi_volt\n")
+	f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("0\n")
+	rig, err := open(f.host(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, w := range rig.Outputs {
+		w.Output = expected{w.Output, f, lines[p]}
+		rig.Outputs[p] = w
+	}
+	g, err := guard.New(rig, guard.Config{Name: "zoe", Parts: map[driver.Part]guard.Limits{driver.Grinder: {AcceptNoDeadman: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), "gpio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	guarding, stopGuard := context.WithCancel(t.Context())
+	gone, done := make(chan error, 1), make(chan error, 1)
+	go func() { gone <- g.Run(guarding) }()
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		stopGuard()
+		<-gone
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+		_ = j.Close()
+	})
+	synctest.Wait()
+	return m, g
+}
+
+var espresso = recipe.Drink{Size: "small", Grams: 9, WaterML: 40}
+
+// A relay whose contact closes by itself, at any moment: seen within 250 ms
+// while something is on and within a second at rest, by its own name.
+func TestContactSeenByMachine(t *testing.T) {
+	for name, c := range map[string]struct {
+		at     time.Duration // in a drink: 7.5 s of grinding, then the pump; < 0: at rest
+		change func(*fake)
+		within time.Duration
+	}{
+		"at rest":              {-1, func(f *fake) { f.line(24).follows, f.line(24).wire = nil, false }, time.Second},
+		"while it grinds":      {3 * time.Second, func(f *fake) { f.line(24).follows, f.line(24).wire = nil, false }, 250 * time.Millisecond},
+		"opens while it pours": {9 * time.Second, func(f *fake) { f.line(24).follows, f.line(24).wire = nil, true }, 250 * time.Millisecond},
+		"the wire is gone":     {9 * time.Second, func(f *fake) { f.line(24).valueErr = syscall.EIO }, 250 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				m, g := watched(t, f)
+				report := make(chan machine.Report, 1)
+				if c.at >= 0 {
+					go func() { report <- m.Make(context.Background(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}) }()
+				}
+				time.Sleep(max(c.at, 3300*time.Millisecond))
+				f.mu.Lock()
+				c.change(f)
+				f.mu.Unlock()
+				began := time.Now()
+				<-g.Tripped()
+				synctest.Wait()
+				if took := time.Since(began); took > c.within {
+					t.Errorf("seen after %v", took)
+				}
+				for part, l := range lines {
+					if f.on(l) {
+						t.Errorf("%s is on", part)
+					}
+				}
+				if c.at >= 0 {
+					if r := <-report; r.Outcome != journal.Spoiled || !strings.HasPrefix(r.Reason, "feedback: A relay does not obey") {
+						t.Errorf("%+v", r)
+					}
+				}
+				time.Sleep(time.Second) // an Off waits for the contact
+				synctest.Wait()
+				if st := m.Status(); st.State != "fault" || !strings.HasPrefix(st.Note, "feedback: ") {
+					t.Errorf("%+v", st)
+				}
+				// Nobody clears it while the contact still says so.
+				if name == "at rest" && m.ClearFault("zoe", "looked") == nil {
+					t.Error("cleared, and the pump may be on")
+				}
+				f.mu.Lock()
+				f.line(24).follows, f.line(24).valueErr = f.line(27), nil
+				f.mu.Unlock()
+				if err := m.ClearFault("zoe", "a new relay"); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A relay that welds while it is on is seen by the driver, as it goes off.
+func TestWeldedInMidDrink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		m, _ := watched(t, f)
+		report := make(chan machine.Report, 1)
+		go func() { report <- m.Make(context.Background(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}) }()
+		time.Sleep(9 * time.Second)
+		f.mu.Lock()
+		f.line(24).follows, f.line(24).wire = nil, false // says on, whatever is commanded
+		f.mu.Unlock()
+		if r := <-report; r.Outcome != journal.Spoiled || !strings.HasPrefix(r.Reason, "feedback: ") || !strings.Contains(r.Reason, "a welded relay?") {
+			t.Errorf("%+v", r)
+		}
+		f.mu.Lock()
+		f.line(24).follows = f.line(27)
+		f.mu.Unlock()
+	})
+}
+
+// The supply's flag keeps a drink from beginning.
+func TestSupplySeenByMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		m, _ := watched(t, f)
+		f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("1\n")
+		time.Sleep(2 * time.Second)
+		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}); r.Outcome != journal.Untouched || !strings.HasPrefix(r.Reason, "power: ") {
+			t.Errorf("%+v", r)
+		}
+		f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("0\n")
+		time.Sleep(2 * time.Second)
+		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 2, Drink: espresso}); r.Outcome != journal.Made {
+			t.Errorf("%+v", r)
+		}
+	})
+}
