@@ -14,18 +14,27 @@ import (
 
 func newRun(c *cli) *cobra.Command {
 	var config string
+	var dry dryFlags
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "run a service: a machine, a shop, or both",
 		Long: `run is the service: the roles that the configuration names, until SIGINT or
 SIGTERM. Then the drink in hand is finished, the outputs are seen off, and it
-ends. With a wrong configuration it touches nothing and exits with 78.`,
+ends. With a wrong configuration it touches nothing and exits with 78.
+
+With --dry-run it prints what the file's machine would do for each drink that it
+serves, second by second, with the line and its level, and touches nothing: no
+chip, no port, no lock, no network.`,
 		Example: `  barista run --config configs/shop.yaml
-  barista run --config configs/machine-mock.yaml`,
+  barista run --config configs/machine-mock.yaml
+  barista run --dry-run --size large --config configs/gpio-relays.yaml`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if config == "" {
 				return usage("name the configuration: barista run --config FILE")
+			}
+			if err := dry.check(); err != nil {
+				return err
 			}
 			f, err := configs.Load(config, kinds())
 			if err != nil {
@@ -35,6 +44,9 @@ ends. With a wrong configuration it touches nothing and exits with 78.`,
 					return badConfig(exitConfig, len(all.List))
 				}
 				return fail(exitConfig, "", "%v", err)
+			}
+			if dry.on {
+				return c.dryRun(cmd, f, dry)
 			}
 			log := newLog(cmd.ErrOrStderr())
 			s, err := openShop(cmd.Context(), log, f)
@@ -49,6 +61,7 @@ ends. With a wrong configuration it touches nothing and exits with 78.`,
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "`FILE` of the service")
+	dry.add(cmd)
 	return cmd
 }
 
