@@ -131,7 +131,7 @@ func (m *Machine) cups(r readings) {
 	case m.pulse == nil && m.gate(w.order, r):
 		w.done <- nil
 		m.await = nil
-	case m.cfg.Cup == CupDispenser && !w.pulsed && m.pulse == nil && r.no(driver.Cup) && !r.no(driver.Door):
+	case m.cfg.Cup == CupDispenser && !w.pulsed && m.pulse == nil && m.trial == nil && r.no(driver.Cup) && !r.no(driver.Door):
 		w.pulsed = true
 		on := m.scaled(m.cfg.CupPulse, time.Millisecond)
 		m.pulse = &walk{start: time.Now(), tl: recipe.Timeline{

@@ -18,6 +18,9 @@
 //   - A sensor that the drink needs and that can't say is a fault, never a
 //     default. What compares readings with expectation (verifier) is not the
 //     code that pours, and asks the guard, not that code, what is on.
+//   - A person at the machine may try one part (Try): by the same loop, through
+//     the same guard and under the same verifier as in a drink, and only while
+//     nothing else is in hand. It is no drink, and the journal does not hear of it.
 //   - Every fault is a row of Faults: how it is seen, what is done, what becomes
 //     of the drink, who may mend it, what people are told.
 //

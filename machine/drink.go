@@ -64,6 +64,9 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	if m.drink != nil {
 		return not(false, "busy with %s", m.drink.job.Order)
 	}
+	if m.trial != nil {
+		return not(false, "a person tries the %s", m.trial.Part)
+	}
 	if rows, why := m.lacks(r); len(rows) > 0 {
 		return not(true, "%s", why)
 	}
@@ -220,6 +223,9 @@ func (m *Machine) mayBegin(driver.Part) bool {
 
 // moved notes that a part went on, or may have.
 func (m *Machine) moved(p driver.Part) {
+	if m.trial != nil && m.trial.began.IsZero() {
+		m.trial.began = time.Now()
+	}
 	if m.drink != nil {
 		m.drink.moved = true
 		m.drink.used = m.drink.used || usesUp(p)

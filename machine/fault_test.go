@@ -46,8 +46,8 @@ func contact(parts ...driver.Part) option {
 	})
 }
 
-// says fixes what a part's contact reads.
-func says(b *bench, p driver.Part, v float64, err error) {
+// pretend fixes what a part's contact reads.
+func pretend(b *bench, p driver.Part, v float64, err error) {
 	b.fake.SetContact(p, func() (float64, error) { return v, err })
 }
 
@@ -115,10 +115,10 @@ var strikes = []strike{
 	{Feedback, "the driver sees one that does not close", nil, -1, func(b *bench) {
 		b.fake.Fault(driver.Pump, drivertest.On, drivertest.Fault{Err: driver.ErrFeedback})
 	}, 7500*time.Millisecond + tick, journal.Spoiled, small},
-	{Feedback, "never closes", []option{contact(driver.Pump)}, -1, func(b *bench) { says(b, driver.Pump, 0, nil) }, 7500*time.Millisecond + busyTick + contactLate + tick, journal.Spoiled, small},
-	{Feedback, "opens in the middle", []option{contact(driver.Pump)}, 9 * s, func(b *bench) { says(b, driver.Pump, 0, nil) }, 9*s + busyTick + contactLate + tick, journal.Spoiled, small},
-	{Feedback, "another one closes by itself", []option{contact(driver.Milk)}, 3 * s, func(b *bench) { says(b, driver.Milk, 1, nil) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
-	{Feedback, "can't be read", []option{contact(driver.Pump)}, 3 * s, func(b *bench) { says(b, driver.Pump, 0, driver.ErrInvalid) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "never closes", []option{contact(driver.Pump)}, -1, func(b *bench) { pretend(b, driver.Pump, 0, nil) }, 7500*time.Millisecond + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "opens in the middle", []option{contact(driver.Pump)}, 9 * s, func(b *bench) { pretend(b, driver.Pump, 0, nil) }, 9*s + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "another one closes by itself", []option{contact(driver.Milk)}, 3 * s, func(b *bench) { pretend(b, driver.Milk, 1, nil) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
+	{Feedback, "can't be read", []option{contact(driver.Pump)}, 3 * s, func(b *bench) { pretend(b, driver.Pump, 0, driver.ErrInvalid) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
 	{PowerLow, "", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 3*s + weakFor + busyTick + tick, journal.Spoiled, small},
 	{PowerLow, "while it heats", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 5*s + weakFor + busyTick + tick, journal.Untouched, small},
 	{Refused, "", []option{with(func(b *bench) {
@@ -369,12 +369,12 @@ func TestContactAtRest(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := setUp(t, contact(driver.Pump, driver.Milk))
 			after(10*s + time.Duration(ms)*83*time.Millisecond)
-			says(b, driver.Pump, 1, nil)
+			pretend(b, driver.Pump, 1, nil)
 			after(150 * time.Millisecond)
-			says(b, driver.Pump, 0, nil)
+			pretend(b, driver.Pump, 0, nil)
 			after(10 * s)
 			b.status("ready")
-			says(b, driver.Milk, 1, nil)
+			pretend(b, driver.Milk, 1, nil)
 			after(contactTick + contactLate + 2*busyTick) // within a second, and well so
 			b.mended(Feedback)
 		})

@@ -72,7 +72,7 @@ func (m *Machine) turn() time.Duration {
 	m.rig.Renew()
 	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.drink != nil, m.sees()); f != nil {
 		m.fail(f)
-	} else if l, latched := m.rig.Latched(); latched && (m.drink != nil || m.pulse != nil) {
+	} else if l, latched := m.rig.Latched(); latched && (m.drink != nil || m.pulse != nil || m.trial != nil) {
 		m.fail(ofGuard(l))
 	}
 	next := idleTick
@@ -92,6 +92,9 @@ func (m *Machine) turn() time.Duration {
 	m.cups(r)
 	if m.pulse != nil {
 		next = min(next, m.drop())
+	}
+	if m.trial != nil {
+		next = min(next, m.try())
 	}
 	if m.await != nil || m.sees() && m.usedCup() {
 		next = min(next, m.scaled(cupTick, busyTick))
@@ -114,7 +117,7 @@ func (m *Machine) turned() {
 func (m *Machine) fail(f *failure) {
 	row := f.row()
 	_, latched := m.rig.Latched()
-	if latched && m.drink == nil && m.pulse == nil && len(m.rig.OnNow()) == 0 {
+	if latched && m.drink == nil && m.pulse == nil && m.trial == nil && len(m.rig.OnNow()) == 0 {
 		return // said before, and done
 	}
 	if m.drink != nil && m.drink.cancelled {
@@ -142,6 +145,9 @@ func (m *Machine) abort(reason string) {
 	err := m.rig.AllOff()
 	if err != nil {
 		m.log.Error("not everything could be switched off", "err", err)
+	}
+	if m.trial != nil {
+		m.endTrial(errors.New(reason))
 	}
 	switch d := m.drink; {
 	case d == nil:

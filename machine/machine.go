@@ -195,6 +195,7 @@ type Machine struct {
 	drink   *drink
 	late    *journal.Key // started, nothing moved, given back by deadline
 	pulse   *walk        // of the cup dispenser
+	trial   *trial       // of one part, by a person at the machine
 	await   *await
 	pressed string    // the order whose cup a person confirmed
 	strikes int       // faults in a row that may pass
@@ -349,6 +350,9 @@ func (m *Machine) ClearFault(by, why string) error {
 func (m *Machine) clear(by, why string) error {
 	if m.drink != nil {
 		return errors.New("a drink is being made: stop it first")
+	}
+	if m.trial != nil {
+		return errors.New("a person tries a part: stop that first")
 	}
 	if by == "" || why == "" {
 		return errors.New("clearing a fault needs a name and a reason")

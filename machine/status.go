@@ -59,6 +59,8 @@ func (m *Machine) judge(r readings) Status {
 	switch {
 	case m.drink != nil:
 		return Status{State: "busy", Note: m.drink.note(), Percent: m.drink.percent}
+	case m.trial != nil:
+		return Status{State: "busy", Note: fmt.Sprintf("a person tries the %s", m.trial.Part)}
 	case m.trouble() != "":
 		return Status{State: "fault", Note: m.trouble()}
 	case m.unsettled():

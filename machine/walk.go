@@ -65,7 +65,7 @@ func (m *Machine) advance(w *walk, before func(driver.Part) bool) (next time.Dur
 		if postponed {
 			continue
 		}
-		if m.drink == nil && m.pulse == nil {
+		if m.drink == nil && m.pulse == nil && m.trial == nil {
 			return 0, false, nil // before said no, and ended it
 		}
 		w.slip = time.Since(w.start) - e.At

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,8 @@ type checked struct {
 	State    string         `json:"state,omitempty"`
 	Problems []checkProblem `json:"problems,omitempty"`
 	Warnings []string       `json:"warnings,omitempty"` // good to know, and no reason to refuse
+	// Calibration is which figures of the machine count, and where they are from.
+	Calibration []inForce `json:"calibration,omitempty"`
 }
 
 type checkProblem struct {
@@ -102,7 +105,8 @@ func badConfig(exit, count int) *exitError {
 func checkFile(path string) checked {
 	f, err := configs.Load(path, kinds())
 	if err == nil {
-		return checked{File: path, OK: true, Roles: f.Roles(), State: f.State, Warnings: warnings(f)}
+		r := checked{File: path, OK: true, Roles: f.Roles(), State: f.State, Warnings: warnings(f)}
+		return r.measured(f)
 	}
 	r := checked{File: path}
 	var all *configs.Problems
@@ -116,9 +120,34 @@ func checkFile(path string) checked {
 	return r
 }
 
+// measured adds which calibration counts. A damaged one keeps the service from
+// starting; one that this user may not read is worth a word.
+func (r checked) measured(f *configs.File) checked {
+	m := f.Machine
+	if m == nil || drivers[m.Driver].wire == nil {
+		return r
+	}
+	here, err := measuredIn(machineDir(f.State, m.Name))
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		r.Warnings = append(r.Warnings, fmt.Sprintf("what was measured on this machine can't be read by this user: %v", err))
+		return r
+	case err != nil:
+		return checked{File: r.File, Problems: []checkProblem{{Reason: oneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"}}}
+	}
+	cal, err := calibrationOf(f)
+	if err == nil {
+		r.Calibration = calibrations(m, here, cal)
+	}
+	return r
+}
+
 func (r checked) text(w io.Writer) {
 	if r.OK {
 		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", safe(r.File), strings.Join(r.Roles, ", "), safe(r.State))
+		for _, x := range r.Calibration {
+			fmt.Fprintf(w, "    %s: %s\n", x.Part, x.text())
+		}
 		for _, text := range r.Warnings {
 			fmt.Fprintf(w, "    warning: %s\n", safe(text))
 		}

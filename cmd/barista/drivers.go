@@ -14,6 +14,8 @@ type kind struct {
 	configs.Kind
 	open    func(m *configs.Machine) (opened, error)
 	safeOff func(m *configs.Machine) error
+	// wire says what a part hangs on when it is on or off; nil for an appliance.
+	wire func(m *configs.Machine, p driver.Part, on bool) string
 }
 
 // opened is a machine's metal at rest.
@@ -26,11 +28,11 @@ type opened struct {
 // drivers is the visible table of the kinds of machine. A new kind is a folder
 // under driver and a line here.
 var drivers = map[string]kind{
-	"mock":   {mockKind(), openMock, restMock},
-	"gpio":   {gpioKind(), openGPIO, restGPIO},
-	"modbus": {modbusKind(), openModbus, restByOpening(openModbus)},
-	"lcus":   {lcusKind(), openLCUS, restByOpening(openLCUS)},
-	"jura":   {juraKind(), openJura, nil},
+	"mock":   {mockKind(), openMock, restMock, wireMock},
+	"gpio":   {gpioKind(), openGPIO, restGPIO, wireGPIO},
+	"modbus": {modbusKind(), openModbus, restByOpening(openModbus), wireModbus},
+	"lcus":   {lcusKind(), openLCUS, restByOpening(openLCUS), wireLCUS},
+	"jura":   {juraKind(), openJura, nil, nil},
 }
 
 // kinds is the table as the loader of configurations wants it.

@@ -116,8 +116,8 @@ func mockParts(s mock.Config) []driver.Part {
 
 var errNoMachine = errors.New("the file has no machine section")
 
-// machineIn loads a file and returns its machine.
-func machineIn(path string) (*configs.Machine, error) {
+// machineFile loads a file that has a machine.
+func machineFile(path string) (*configs.File, error) {
 	f, err := configs.Load(path, kinds())
 	if err != nil {
 		return nil, fail(exitFailed, "barista check "+path+" shows it in full", "%s", oneLine(err.Error()))
@@ -125,5 +125,5 @@ func machineIn(path string) (*configs.Machine, error) {
 	if f.Machine == nil {
 		return nil, fail(exitFailed, "name the file of a machine", "%s: %w", path, errNoMachine)
 	}
-	return f.Machine, nil
+	return f, nil
 }

@@ -249,7 +249,7 @@ func TestWatchdogIsFedByTheLoop(t *testing.T) {
 			o.rig.Sensors[driver.Tank] = stuckSensor{o.rig.Sensors[driver.Tank], g}
 		}
 		return o, err
-	}, nil}
+	}, nil, nil}
 	defer delete(drivers, "hanging")
 	dir := t.TempDir()
 	text := fmt.Sprintf("state: %s\nnats: {servers: [\"nats://127.0.0.1:%d\"]}\nmachine:\n  name: zoe\n  driver: hanging\n  serves: {beans: [arabica], milk: [free], sizes: [small]}\n  cup: sensor\n", dir, freePort(t))

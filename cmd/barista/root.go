@@ -62,6 +62,7 @@ with 78 when its configuration is wrong.`,
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),
 			newSetup(c), newDetect(c), newCheck(c), newTimeline(c), newFaults(c),
+			newSelftest(c), newCalibrate(c), newGPIO(c),
 			newSim(c), newVersion(c),
 		}},
 	} {

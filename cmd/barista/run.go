@@ -14,6 +14,7 @@ import (
 
 func newRun(c *cli) *cobra.Command {
 	var config string
+	var dry dryFlags
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "run a service: a machine, a shop, or both",
@@ -22,13 +23,21 @@ SIGTERM. Then the drink in hand is finished, the outputs are seen off, and it
 ends. With a wrong configuration it touches nothing and exits with 78; where
 another process drives the machine, or uses the store, with 4. systemd does not
 try again after these two. A service of machines alone starts without its shop
-and goes on looking for it.`,
+and goes on looking for it.
+
+With --dry-run it prints what the file's machine would do for each drink that it
+serves, second by second, with the line and its level, and touches nothing: no
+chip, no port, no lock, no network.`,
 		Example: `  barista run --config configs/shop.yaml
-  barista run --config configs/machine-mock.yaml`,
+  barista run --config configs/machine-mock.yaml
+  barista run --dry-run --size large --config configs/gpio-relays.yaml`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if config == "" {
 				return usage("name the configuration: barista run --config FILE")
+			}
+			if err := dry.check(); err != nil {
+				return err
 			}
 			f, err := configs.Load(config, kinds())
 			if err != nil {
@@ -38,6 +47,9 @@ and goes on looking for it.`,
 					return badConfig(exitConfig, len(all.List))
 				}
 				return fail(exitConfig, "", "%v", err)
+			}
+			if dry.on {
+				return c.dryRun(cmd, f, dry)
 			}
 			log := newLog(cmd.ErrOrStderr())
 			s, err := openShop(cmd.Context(), log, f)
@@ -54,6 +66,7 @@ and goes on looking for it.`,
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "`FILE` of the service")
+	dry.add(cmd)
 	return cmd
 }
 

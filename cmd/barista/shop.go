@@ -356,6 +356,11 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		closeAll(stages)
 		return nil, nil, err
 	}
+	here, err := measuredIn(dir)
+	if err != nil {
+		return fail(err)
+	}
+	sayCalibration(log, here)
 	if len(s.file.Text) > 0 {
 		if err := keepRunning(dir, s.file.Text); err != nil {
 			log.Warn("after a crash the outputs will be put at rest by the file as it is then, not as it is now", "err", err)
@@ -381,7 +386,7 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
 	}
 	loop := s.notify.loop()
-	mach, err := machine.New(rig, j, machine.Config{Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: opened.calibration, Alive: loop.alive, Log: log})
+	mach, err := machine.New(rig, j, machine.Config{Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: here.Over(opened.calibration), Alive: loop.alive, Log: log})
 	if err != nil {
 		return fail(err)
 	}

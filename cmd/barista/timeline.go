@@ -5,12 +5,15 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"barista/configs"
 	"barista/driver"
+	"barista/driver/gpio"
 	"barista/driver/mock"
 	"barista/driver/plant"
 	"barista/fleet"
@@ -19,12 +22,13 @@ import (
 
 // timelineEvent is one line of a timeline in JSON.
 type timelineEvent struct {
-	AtMS     int64       `json:"at_ms"`
-	Kind     recipe.Kind `json:"kind"`
-	Part     driver.Part `json:"part,omitempty"`
-	AtMostMS int64       `json:"at_most_ms,omitempty"`
-	Step     string      `json:"step,omitempty"`
-	Text     string      `json:"text"`
+	At     int64       `json:"at_ms"`
+	Kind   recipe.Kind `json:"kind"`
+	Part   driver.Part `json:"part,omitempty"`
+	AtMost int64       `json:"at_most_ms,omitempty"`
+	Step   string      `json:"step,omitempty"`
+	Wire   string      `json:"wire,omitempty"` // what the part hangs on, with --config
+	Text   string      `json:"text"`
 }
 
 func newTimeline(c *cli) *cobra.Command {
@@ -62,27 +66,28 @@ with usual figures. The doses are those of the default menu.`,
 				d.MilkML = float64(doses.MilkML)
 			}
 			cal, lim := recipe.DefaultCalibration(), recipe.DefaultLimits()
+			var m *configs.Machine
 			if config != "" {
-				m, err := machineIn(config)
+				f, err := machineFile(config)
 				if err != nil {
 					return err
 				}
-				cal, lim = calibrationOf(m), limitsOf(m)
+				if cal, err = calibrationOf(f); err != nil {
+					return err
+				}
+				m, lim = f.Machine, limitsOf(f.Machine)
 			}
 			t, err := recipe.Compile(d, cal, lim)
 			if err != nil {
 				return fail(exitRefused, "nothing would move", "%s", oneLine(err.Error()))
 			}
-			events := []timelineEvent{}
-			for _, e := range t {
-				events = append(events, timelineEvent{e.At.Milliseconds(), e.Kind, e.Part, e.AtMost.Milliseconds(), e.Step, e.String()})
-			}
+			events := timelineEvents(t, m)
 			out := struct {
 				Size     fleet.Size      `json:"size"`
 				LengthMS int64           `json:"length_ms"`
 				Events   []timelineEvent `json:"events"`
 			}{size, t.Length().Milliseconds(), events}
-			return c.show(cmd, out, func(w io.Writer) { fmt.Fprint(w, t.String()) })
+			return c.show(cmd, out, func(w io.Writer) { printTimeline(w, events) })
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the machine's configuration `FILE`")
@@ -91,20 +96,58 @@ with usual figures. The doses are those of the default menu.`,
 	return cmd
 }
 
+// timelineEvents is a timeline for people and programs, with the wires of the
+// machine if there is one.
+func timelineEvents(t recipe.Timeline, m *configs.Machine) []timelineEvent {
+	events := []timelineEvent{}
+	for _, e := range t {
+		x := timelineEvent{At: e.At.Milliseconds(), Kind: e.Kind, Part: e.Part, AtMost: e.AtMost.Milliseconds(), Step: e.Step, Text: e.String()}
+		if m != nil && (e.Kind == recipe.On || e.Kind == recipe.Off) {
+			x.Wire = wireOf(m, e.Part, e.Kind == recipe.On)
+		}
+		events = append(events, x)
+	}
+	return events
+}
+
+// printTimeline prints one event per line, the wires in a column of their own.
+func printTimeline(w io.Writer, events []timelineEvent) {
+	width := 0
+	for _, e := range events {
+		if e.Wire != "" {
+			width = max(width, utf8.RuneCountInString(e.Text))
+		}
+	}
+	for _, e := range events {
+		if e.Wire == "" {
+			fmt.Fprintln(w, e.Text)
+			continue
+		}
+		fmt.Fprintf(w, "%s%s  %s\n", e.Text, strings.Repeat(" ", width-utf8.RuneCountInString(e.Text)), safe(e.Wire))
+	}
+}
+
 // calibrationOf is the machine's calibration as the service would use it: what
-// its file says, else what its kind is known for, else the usual figures. A
-// plant in a process of its own is not asked; it counts as one with the usual
-// figures.
-func calibrationOf(m *configs.Machine) recipe.Calibration {
+// was measured here, else what its file says, else what its kind is known for,
+// else the usual figures. A plant in a process of its own is not asked; it counts
+// as one with the usual figures.
+func calibrationOf(f *configs.File) (recipe.Calibration, error) {
+	m := f.Machine
+	here, err := measuredIn(machineDir(f.State, m.Name))
+	if err != nil {
+		return recipe.Calibration{}, err
+	}
 	known := recipe.DefaultCalibration()
 	if s, is := m.Settings.(mock.Config); is {
 		f := plant.Default()
 		known.GrinderGPS, known.PumpMLPS, known.MilkMLPS, known.SugarDosePS = f.GrinderGPS, f.FlowMLPS, f.MilkMLPS, f.SugarDosePS
+		known = calibration(m, known) // of the machine in its own time
 		if s.Speed > 0 {
 			known = known.Scale(s.Speed)
 		}
+		return here.Over(known), nil
 	}
-	return calibration(m, known)
+	return here.Over(calibration(m, known)), nil
 }
 
 // limitsOf is what the guard of this machine will allow, as far as the file
@@ -113,8 +156,21 @@ func limitsOf(m *configs.Machine) recipe.Limits {
 	l := recipe.DefaultLimits()
 	l.Parts = map[driver.Part]recipe.Limit{}
 	has := slices.Sorted(maps.Keys(m.Outputs))
-	if s, is := m.Settings.(mock.Config); is {
+	switch s := m.Settings.(type) {
+	case mock.Config:
 		has = mockParts(s)
+	case gpio.Config:
+		l.Signals = map[driver.Signal]bool{driver.Flow: s.Flow != nil, driver.Temperature: s.Temperature != nil}
+		for signal := range s.Switches {
+			l.Signals[signal] = true
+		}
+	case modbusSettings:
+		l.Signals = map[driver.Signal]bool{driver.Hot: s.assumedHot}
+		for signal := range s.Inputs {
+			l.Signals[signal] = true
+		}
+	case lcusSettings:
+		l.Signals = map[driver.Signal]bool{driver.Hot: s.assumedHot}
 	}
 	for _, p := range has {
 		o := m.Outputs[p]
@@ -123,7 +179,7 @@ func limitsOf(m *configs.Machine) recipe.Limits {
 			limit.MaxOn = min(limit.MaxOn, o.MaxOn)
 		}
 		l.Parts[p] = limit
-		if p == driver.Heater {
+		if _, simulated := m.Settings.(mock.Config); simulated && p == driver.Heater {
 			l.Signals = map[driver.Signal]bool{driver.Temperature: true, driver.Hot: true, driver.Flow: true}
 		}
 	}

@@ -196,7 +196,12 @@ func (c *fakeChip) LineInfo(offset int) (gpiocdev.LineInfo, error) {
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
 	l := c.lines[offset]
-	return gpiocdev.LineInfo{Offset: offset, Name: l.name, Consumer: l.consumer, Used: l.used}, nil
+	info := gpiocdev.LineInfo{Offset: offset, Name: l.name, Consumer: l.consumer, Used: l.used}
+	info.Config.Direction, info.Config.ActiveLow = gpiocdev.LineDirectionInput, l.low
+	if l.out {
+		info.Config.Direction = gpiocdev.LineDirectionOutput
+	}
+	return info, nil
 }
 
 func (c *fakeChip) request(offset int, options ...gpiocdev.LineReqOption) (line, error) {

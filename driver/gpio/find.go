@@ -116,6 +116,15 @@ func (k *desk) list() string {
 
 // find looks a line up and sees that nobody uses it.
 func (k *desk) find(l Line, who string) (spot, error) {
+	s, err := k.locate(l, who)
+	if err != nil {
+		return spot{}, err
+	}
+	return s, s.free(l, who)
+}
+
+// locate looks a line up, whoever uses it.
+func (k *desk) locate(l Line, who string) (spot, error) {
 	at, err := l.place()
 	if err != nil {
 		return spot{}, fmt.Errorf("line of %s: %w", who, err)
@@ -140,7 +149,7 @@ func (k *desk) find(l Line, who string) (spot, error) {
 	if s.abi() < 2 {
 		return spot{}, fmt.Errorf("cannot use %s for %s: this kernel is too old: Linux 5.10 or newer is needed", l, who)
 	}
-	return s, s.free(l, who)
+	return s, nil
 }
 
 func (k *desk) byOffset(at place) ([]spot, error) {

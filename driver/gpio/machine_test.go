@@ -16,8 +16,8 @@ import (
 	"barista/machine/recipe"
 )
 
-// watched is a machine on the fake chip whose pump has a contact.
-func watched(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
+// contacted is a machine on the fake chip whose pump has a contact.
+func contacted(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
 	t.Helper()
 	cfg := wiring()
 	cfg.Flow = nil
@@ -84,7 +84,7 @@ func TestContactSeenByMachine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t)
-				m, g := watched(t, f)
+				m, g := contacted(t, f)
 				report := make(chan machine.Report, 1)
 				if c.at >= 0 {
 					go func() { report <- m.Make(context.Background(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}) }()
@@ -133,7 +133,7 @@ func TestContactSeenByMachine(t *testing.T) {
 func TestWeldedInMidDrink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		m, _ := watched(t, f)
+		m, _ := contacted(t, f)
 		report := make(chan machine.Report, 1)
 		go func() { report <- m.Make(context.Background(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}) }()
 		time.Sleep(9 * time.Second)
@@ -153,7 +153,7 @@ func TestWeldedInMidDrink(t *testing.T) {
 func TestSupplySeenByMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		m, _ := watched(t, f)
+		m, _ := contacted(t, f)
 		f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("1\n")
 		time.Sleep(2 * time.Second)
 		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}); r.Outcome != journal.Untouched || !strings.HasPrefix(r.Reason, "power: ") {

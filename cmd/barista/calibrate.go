@@ -1,0 +1,389 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/machine"
+	measured "barista/machine/calibration"
+	"barista/machine/recipe"
+)
+
+// measuredIn is what was measured on the machine of this folder. A damaged file
+// keeps the machine from starting, and systemd from trying again.
+func measuredIn(dir string) (*measured.Store, error) {
+	s, err := measured.Open(dir)
+	if _, damaged := errors.AsType[*measured.DamagedError](err); damaged {
+		return nil, &exitError{Exit: exitConfig, Code: codes[exitConfig], Message: oneLine(err.Error()), Hint: "nothing was touched", err: err}
+	}
+	return s, err
+}
+
+// sayCalibration notes in the log what goes before the file.
+func sayCalibration(log *slog.Logger, here *measured.Store) {
+	for _, p := range measured.Parts {
+		if v, there := here.InForce(p); there {
+			log.Info("calibrated", "part", p, "per_second", v.PerSecond, "delay", v.Delay(), "version", v.N, "by", v.By)
+		}
+	}
+}
+
+// inForce is which figures of a part count, and where they are from. They are in
+// the machine's own time.
+type inForce struct {
+	Part      driver.Part `json:"part"`
+	PerSecond float64     `json:"per_second"`
+	Unit      string      `json:"unit"`
+	DelayMS   int64       `json:"delay_ms"`
+	From      string      `json:"from"` // "measured" here, "file", or "usual" for its kind
+	Version   int         `json:"version,omitempty"`
+	By        string      `json:"by,omitempty"`
+	At        *time.Time  `json:"at,omitempty"`
+}
+
+func (x inForce) text() string {
+	from := map[string]string{"file": "as the file says", "usual": "the usual figure, not measured"}[x.From]
+	if x.From == "measured" {
+		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
+	}
+	return fmt.Sprintf("%s, %s", figures(x.PerSecond, x.Unit, time.Duration(x.DelayMS)*time.Millisecond), from)
+}
+
+// figures writes a rate and a start delay.
+func figures(perSecond float64, unit string, delay time.Duration) string {
+	s := fmt.Sprintf("%.2f %s/s", perSecond, unit)
+	if delay > 0 {
+		s += fmt.Sprintf(" after %.2f s", delay.Seconds())
+	}
+	return s
+}
+
+// calibrations lists what counts for the parts that can be measured. c is as the
+// machine has it.
+func calibrations(m *configs.Machine, here *measured.Store, c recipe.Calibration) []inForce {
+	var out []inForce
+	file := map[driver.Part]float64{driver.Grinder: m.Calibration.GrinderGPS, driver.Pump: m.Calibration.PumpMLPS, driver.Milk: m.Calibration.MilkMLPS}
+	for _, p := range measured.Parts {
+		if wireOf(m, p, true) == "" {
+			continue
+		}
+		rate, delay := measured.RateOf(c, p)
+		x := inForce{Part: p, PerSecond: rate / c.Factor(), Unit: measured.Unit(p), DelayMS: time.Duration(float64(delay) * c.Factor()).Milliseconds(), From: "usual"}
+		if file[p] > 0 {
+			x.From = "file"
+		}
+		if v, there := here.InForce(p); there {
+			x.From, x.Version, x.By, x.At = "measured", v.N, v.By, &v.At
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// calibrated is the result in JSON.
+type calibrated struct {
+	Error     *exitError    `json:"error,omitempty"`
+	Machine   string        `json:"machine"`
+	Part      driver.Part   `json:"part"`
+	Runs      []measuredRun `json:"runs"`
+	Before    *inForce      `json:"before,omitempty"`
+	PerSecond float64       `json:"per_second,omitempty"`
+	DelayMS   int64         `json:"delay_ms"`
+	Worst     float64       `json:"worst"` // how far a run lies off the line, as a share of the largest
+	Kept      int           `json:"kept"`  // the version; 0: nothing was kept
+}
+
+type measuredRun struct {
+	OnMS   int64   `json:"on_ms"`
+	Amount float64 `json:"amount"`
+}
+
+func newCalibrate(c *cli) *cobra.Command {
+	var config, by string
+	var list, rollback, yes, byHand bool
+	cmd := &cobra.Command{
+		Use:   "calibrate grinder|pump|milk --config FILE",
+		Short: "measure how fast a part is, and keep it",
+		Long: `calibrate is for a person who stands at the machine, with its service stopped,
+with a vessel and a scale. It runs the part three times, each time longer, within
+its limits and rests, and asks what came each time: g of coffee, ml of milk or
+water (1 ml of water is 1 g). A flow meter or a scale of the machine is read
+instead; --by-hand asks all the same. Then it finds rate and start delay, shows
+them beside those that count now, and asks whether to keep them. Runs that don't
+lie on one line are refused. Enter ends a run at once, and so does Ctrl-C.
+
+Measure the pump with a pressed puck of coffee in the group: without it water
+runs almost twice as fast.
+
+What is kept goes before the file's calibration: from the next start of the
+service on, in the machine's state folder, with who and when. --list shows the
+last 20; --rollback puts back what counted before.`,
+		Example: `  barista calibrate grinder --config /etc/barista/zoe.yaml
+  barista calibrate pump --list --config /etc/barista/zoe.yaml
+  barista calibrate pump --rollback --config /etc/barista/zoe.yaml`,
+		ValidArgs: []string{"grinder", "pump", "milk"},
+		Args:      exactly("grinder|pump|milk"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			part := driver.Part(args[0])
+			if measured.Unit(part) == "" {
+				return usage("%s can't be calibrated: grinder, pump and milk can", quote(args[0]))
+			}
+			if config == "" {
+				return usage("name the configuration: barista calibrate %s --config FILE", part)
+			}
+			if list && rollback {
+				return usage("--list and --rollback are two things: give one")
+			}
+			f, err := machineFile(config)
+			if err != nil {
+				return err
+			}
+			if drivers[f.Machine.Driver].wire == nil {
+				return fail(exitRefused, "set the amounts at the machine itself", "%s doses by itself: there is nothing to calibrate", f.Machine.Name)
+			}
+			switch {
+			case list:
+				return c.listCalibrations(cmd, f, part)
+			case rollback:
+				return c.rollBack(cmd, f, part, by)
+			}
+			out := &calibrated{Machine: f.Machine.Name, Part: part, Runs: []measuredRun{}}
+			words := cmd.OutOrStdout()
+			if c.json {
+				words = cmd.ErrOrStderr()
+			}
+			p := newPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
+			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands) error { return h.calibrate(ctx, part, by, byHand, out) })
+			if !c.json {
+				return err
+			}
+			if err != nil {
+				out.Error = explain(err)
+			}
+			if err := writeJSON(cmd.OutOrStdout(), out); err != nil || out.Error == nil {
+				return err
+			}
+			return said(out.Error.Exit)
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "", "the machine's configuration `FILE`")
+	cmd.Flags().BoolVar(&list, "list", false, "show the versions that are kept")
+	cmd.Flags().BoolVar(&rollback, "rollback", false, "put back what counted before the present version")
+	cmd.Flags().BoolVar(&byHand, "by-hand", false, "ask what came, also where the machine can see it")
+	cmd.Flags().BoolVar(&yes, "yes", false, "ask for nothing but what came")
+	byFlag(cmd, &by)
+	return cmd
+}
+
+// calibrate measures one part, and keeps what a person agrees to.
+func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHand bool, out *calibrated) error {
+	if err := h.mayTry(part); err != nil {
+		return err
+	}
+	here, err := measuredIn(machineDir(h.file.State, h.name))
+	if err != nil {
+		return err
+	}
+	speed := h.machine.Calibration().Factor()
+	for _, x := range calibrations(h.file.Machine, here, h.machine.Calibration()) {
+		if x.Part == part {
+			out.Before = &x
+			h.person.say("%s now: %s", part, x.text())
+		}
+	}
+	plan := measured.Plan(part, h.machine.MaxOn(part), speed)
+	sees := h.machine.Proof(part)
+	if byHand {
+		sees = ""
+	}
+	h.person.say("%d runs, the longest %v; put an empty vessel under the outlet before each, hands and hair away", len(plan), plan[len(plan)-1].Round(time.Millisecond))
+	if sees != "" {
+		h.person.say("the machine's own %s sensor is read", sees)
+	}
+	var points []measured.Point
+	for i, on := range plan {
+		t := machine.Trial{Part: part, For: on, Measure: true}
+		if err := h.rests(ctx, t); err != nil {
+			return err
+		}
+		if !h.person.yes {
+			line, err := h.person.ask(ctx, "run %d of %d, %v: is the empty vessel there? Enter starts, q ends:", i+1, len(plan), on.Round(time.Millisecond))
+			if err != nil {
+				return err
+			}
+			if strings.EqualFold(line, "q") {
+				return errInterrupted
+			}
+		}
+		got, err := h.run(ctx, t)
+		if err != nil {
+			return err
+		}
+		amount := got.Gain
+		if sees == "" {
+			if amount, err = h.amount(ctx, part); err != nil {
+				return err
+			}
+		}
+		h.person.say("  %.1f %s in %.1f s", amount, measured.Unit(part), got.On.Seconds())
+		out.Runs = append(out.Runs, measuredRun{got.On.Milliseconds(), amount})
+		// In the machine's own time: a simulated one may be faster.
+		points = append(points, measured.Point{On: time.Duration(float64(got.On) * speed), Amount: amount})
+	}
+	rate, err := measured.Fit(part, points)
+	if err != nil {
+		return fail(exitFailed, "what counted before still does", "nothing is kept: %v", err)
+	}
+	out.PerSecond, out.DelayMS, out.Worst = rate.PerSecond, rate.Delay.Milliseconds(), rate.Worst
+	if out.Before != nil {
+		h.person.say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
+	}
+	h.person.say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
+	if err := h.person.agrees(ctx, "keep it?"); err != nil {
+		return err
+	}
+	v, err := here.Keep(part, rate, by, time.Now())
+	if err != nil {
+		return err
+	}
+	out.Kept = v.N
+	h.person.say("kept as version %d; it counts from the next start of the service", v.N)
+	return nil
+}
+
+// run is one run, which the person can end.
+func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error) {
+	inner, stop := h.person.untilKey(ctx)
+	defer stop()
+	type tried struct {
+		machine.Tried
+		err error
+	}
+	done := make(chan tried, 1)
+	go func() { // its end is waited for below
+		x, err := h.machine.Try(inner, t)
+		done <- tried{x, err}
+	}()
+	if h.person.live {
+		h.person.say("Enter ends it at once")
+	}
+	h.person.progress("the %s runs for %v", t.Part, t.For.Round(time.Millisecond))
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	begun := time.Now()
+	for {
+		select {
+		case <-tick.C:
+			on := min(time.Since(begun), t.For)
+			h.person.moving("%s %4.1f s of %.1f s ", t.Part, on.Seconds(), t.For.Seconds())
+		case x := <-done:
+			h.person.progressEnd("")
+			switch {
+			case inner.Err() != nil && x.err != nil:
+				return x.Tried, errInterrupted
+			case x.err != nil:
+				return x.Tried, fail(exitFailed, "everything is off, nothing is kept; "+h.afterFault(), "%s: %s", t.Part, oneLine(x.err.Error()))
+			}
+			return x.Tried, nil
+		}
+	}
+}
+
+// amount asks what came, until it is a number.
+func (h *hands) amount(ctx context.Context, part driver.Part) (float64, error) {
+	unit := measured.Unit(part)
+	for {
+		line, err := h.person.ask(ctx, "how many %s are in the vessel? (q ends)", unit)
+		if err != nil {
+			return 0, err
+		}
+		if strings.EqualFold(line, "q") {
+			return 0, errInterrupted
+		}
+		number := strings.TrimSpace(strings.TrimSuffix(strings.ReplaceAll(line, ",", "."), unit))
+		if v, err := strconv.ParseFloat(number, 64); err == nil && v >= 0 && v <= 5000 && !math.IsNaN(v) {
+			return v, nil
+		}
+		h.person.say("%s is no amount: give a number of %s, as 18.4", quote(line), unit)
+	}
+}
+
+// listCalibrations needs no machine.
+func (c *cli) listCalibrations(cmd *cobra.Command, f *configs.File, part driver.Part) error {
+	here, err := measuredIn(machineDir(f.State, f.Machine.Name))
+	if err != nil {
+		return err
+	}
+	now, _ := here.InForce(part)
+	type version struct {
+		measured.Version
+		InForce bool `json:"in_force"`
+	}
+	out := struct {
+		Machine  string      `json:"machine"`
+		Part     driver.Part `json:"part"`
+		Unit     string      `json:"unit"`
+		Versions []version   `json:"versions"`
+	}{f.Machine.Name, part, measured.Unit(part), []version{}}
+	rows := [][]string{{"VERSION", "MEASURED", "WHEN", "WHO", "COUNTS"}}
+	for _, v := range here.Versions(part) {
+		counts := ""
+		if v.N == now.N {
+			counts = "yes"
+		}
+		out.Versions = append(out.Versions, version{v, v.N == now.N})
+		rows = append(rows, []string{fmt.Sprint(v.N), figures(v.PerSecond, out.Unit, v.Delay()), at(v.At), v.By, counts})
+	}
+	return c.show(cmd, out, func(w io.Writer) {
+		table(w, rows)
+		if now.N == 0 {
+			fmt.Fprintf(w, "%s: the file's figure counts\n", part)
+		}
+	})
+}
+
+// rollBack puts the version before in force. It needs the machine's lock, not
+// its metal.
+func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by string) error {
+	if err := ownState(f.State); err != nil {
+		return err
+	}
+	dir := machineDir(f.State, f.Machine.Name)
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return fail(exitRefused, "see --list", "%s: %w", part, measured.ErrNothing)
+	}
+	lock, err := lockMachine(cmd.Context(), filepath.Join(dir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	here, err := measuredIn(dir)
+	if err != nil {
+		return err
+	}
+	was, _ := here.InForce(part)
+	v, err := here.Rollback(part, by, time.Now())
+	if errors.Is(err, measured.ErrNothing) {
+		return fail(exitRefused, "see --list", "%w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if v.N == 0 {
+		return c.done(cmd, "%s: version %d no longer counts, the file's figure does, from the next start of the service", part, was.N)
+	}
+	return c.done(cmd, "%s: version %d (%s) counts again instead of version %d, from the next start of the service", part, v.N, figures(v.PerSecond, measured.Unit(part), v.Delay()), was.N)
+}
