@@ -52,7 +52,7 @@ func pretend(b *bench, p driver.Part, v float64, err error) {
 }
 
 // strike is one way of a fault into a drink: at is when it begins, seen when
-// every output must be at rest, both since the drink began; a small cup grinds
+// every output must be at rest by the figures that the table promises, both since the drink began; a small cup grinds
 // to 7.5 s and pours to 14.2 s. at < 0: before the drink.
 type strike struct {
 	cause Cause
@@ -68,59 +68,59 @@ type strike struct {
 const tick = 50 * time.Millisecond // the promise: at rest within 50 ms of a reading
 
 var strikes = []strike{
-	{NoFlow, "from the start", nil, 0, func(b *bench) { b.fake.Set(driver.Flow, 0) }, 7500*time.Millisecond + noFlowAfter + tick, journal.Spoiled, small},
-	{NoFlow, "in the middle", nil, 10 * s, func(b *bench) { b.fake.Set(driver.Flow, 15) }, 10*s + noFlowAfter + tick, journal.Spoiled, small},
+	{NoFlow, "from the start", nil, 0, func(b *bench) { b.fake.Set(driver.Flow, 0) }, 7500*time.Millisecond + 1500*time.Millisecond + tick, journal.Spoiled, small},
+	{NoFlow, "in the middle", nil, 10 * s, func(b *bench) { b.fake.Set(driver.Flow, 15) }, 10*s + 1500*time.Millisecond + tick, journal.Spoiled, small},
 	{ShortFlow, "", nil, 0, func(b *bench) {
 		b.fake.SetFunc(driver.Flow, func() (float64, error) { return 2 * b.fake.OnFor(driver.Pump).Seconds(), nil })
 	}, 7500*time.Millisecond + 12100*time.Millisecond + tick, journal.Spoiled, small},
 	{OverFlow, "", nil, 9 * s, func(b *bench) {
 		b.fake.SetFunc(driver.Flow, func() (float64, error) { return 40 * b.fake.OnFor(driver.Pump).Seconds(), nil })
-	}, 9*s + overWindow + tick, journal.Spoiled, recipe.Drink{Size: "large", WaterML: 180}},
-	{OverFlow, "falls", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Flow, 1) }, 9*s + overWindow + tick, journal.Spoiled, small},
-	{NoGrind, "from the start", nil, 0, func(b *bench) { b.fake.Set(driver.Weight, 0) }, noGrindAfter + tick, journal.Spoiled, small},
-	{NoGrind, "in the middle", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Weight, 3.6) }, 3*s + noGrindAfter + tick, journal.Spoiled, small},
+	}, 9*s + 500*time.Millisecond + tick, journal.Spoiled, recipe.Drink{Size: "large", WaterML: 180}},
+	{OverFlow, "falls", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Flow, 1) }, 9*s + 500*time.Millisecond + tick, journal.Spoiled, small},
+	{NoGrind, "from the start", nil, 0, func(b *bench) { b.fake.Set(driver.Weight, 0) }, 2*s + tick, journal.Spoiled, small},
+	{NoGrind, "in the middle", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Weight, 3.6) }, 3*s + 2*s + tick, journal.Spoiled, small},
 	{NoGrind, "at the end of a short one", nil, 0, func(b *bench) { b.fake.Set(driver.Weight, 0) }, time.Second + tick, journal.Spoiled, recipe.Drink{Size: "s", Grams: 1.2, WaterML: 20}},
 	{Cold, "", []option{with(func(b *bench) { b.cfg.HotWait = 20 * s })}, 3 * s, func(b *bench) { b.fake.Set(driver.Hot, 0) }, 27500*time.Millisecond + tick, journal.Spoiled, small},
-	{HeatSlow, "", []option{heated(0.05)}, -1, nil, heatWindow + tick, journal.Untouched, small},
+	{HeatSlow, "", []option{heated(0.05)}, -1, nil, 20*s + tick, journal.Untouched, small},
 	{HeatSlow, "not there in time", []option{heated(0.5), with(func(b *bench) { b.cfg.HotWait = 30 * s })}, -1, nil, 30*s + tick, journal.Untouched, small},
 	{HeatFast, "", []option{heated(1)}, 10 * s, func(b *bench) {
 		b.fake.SetFunc(driver.Temperature, func() (float64, error) { return 20 + 5*b.fake.OnFor(driver.Heater).Seconds(), nil })
-	}, 10*s + fastWindow + tick, journal.Untouched, small},
-	{HeatFrozen, "", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Temperature, 25) }, 5*s + frozenAfter + tick, journal.Untouched, small},
-	{HeatSensor, "open", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Break(driver.Temperature) }, 5*s + 2*busyTick + tick, journal.Untouched, small},
-	{HeatSensor, "short", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Temperature, 900) }, 5*s + 2*busyTick + tick, journal.Untouched, small},
-	{HeatSensor, "while it pours", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Temperature) }, 9*s + 2*busyTick + tick, journal.Spoiled, small},
+	}, 10*s + 500*time.Millisecond + tick, journal.Untouched, small},
+	{HeatFrozen, "", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Temperature, 25) }, 5*s + 10*s + tick, journal.Untouched, small},
+	{HeatSensor, "open", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Break(driver.Temperature) }, 5*s + 2*20*time.Millisecond + tick, journal.Untouched, small},
+	{HeatSensor, "short", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Temperature, 900) }, 5*s + 2*20*time.Millisecond + tick, journal.Untouched, small},
+	{HeatSensor, "while it pours", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Temperature) }, 9*s + 2*20*time.Millisecond + tick, journal.Spoiled, small},
 	{TooHot, "", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Temperature, 125) }, 9*s + tick, journal.Spoiled, small},
 	{WeldedPump, "", nil, 9 * s, func(b *bench) {
 		// The relay welds: the meter goes on counting after "off".
 		start := time.Now()
 		b.fake.SetFunc(driver.Flow, func() (float64, error) { return 9 + 6*time.Since(start).Seconds(), nil })
-	}, 14200*time.Millisecond + weldSettle + 400*time.Millisecond, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 40, MilkML: 60}},
+	}, 14200*time.Millisecond + 2*s + 400*time.Millisecond, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 40, MilkML: 60}},
 	{TankEmpty, "heater", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Tank, 0) }, 5*s + tick, journal.Untouched, small},
 	{TankEmpty, "pump, no meter", []option{without(driver.Flow)}, 9 * s, func(b *bench) { b.fake.Set(driver.Tank, 0) }, 9*s + tick, journal.Spoiled, small},
-	{TankEmpty, "pump, by the meter", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Tank, 0); b.fake.Set(driver.Flow, 9) }, 9*s + noFlowAfter + tick, journal.Spoiled, small},
+	{TankEmpty, "pump, by the meter", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Tank, 0); b.fake.Set(driver.Flow, 9) }, 9*s + 1500*time.Millisecond + tick, journal.Spoiled, small},
 	{BeansEmpty, "no scale", []option{without(driver.Weight)}, 3 * s, func(b *bench) { b.fake.Set(driver.Beans, 0) }, 3*s + tick, journal.Spoiled, small},
-	{BeansEmpty, "by the scale", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Beans, 0); b.fake.Set(driver.Weight, 3.6) }, 3*s + noGrindAfter + tick, journal.Spoiled, small},
+	{BeansEmpty, "by the scale", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Beans, 0); b.fake.Set(driver.Weight, 3.6) }, 3*s + 2*s + tick, journal.Spoiled, small},
 	{TrayFull, "", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Tray, 0) }, 9*s + tick, journal.Spoiled, small},
 	{CupGone, "", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Cup, 0) }, 9*s + tick, journal.Spoiled, small},
 	{CupGone, "in a pause", nil, 15 * s, func(b *bench) { b.fake.Set(driver.Cup, 0) }, 15*s + tick, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 60, SoakML: 12, SoakRest: 10 * s}},
 	{DoorOpen, "", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Door, 0) }, 3*s + tick, journal.Spoiled, small},
 	{StopPressed, "", nil, 9 * s, func(b *bench) { b.fake.Set(driver.Stop, 0) }, 9*s + tick, journal.Spoiled, small},
-	{SensorBad, "", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Flow) }, 9*s + 2*busyTick + tick, journal.Spoiled, small},
-	{SensorBad, "wire of the cup", nil, 3 * s, func(b *bench) { b.fake.Break(driver.Cup) }, 3*s + 2*busyTick + tick, journal.Spoiled, small},
-	{SensorBad, "wire of the supply", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Power) }, 9*s + 2*busyTick + tick, journal.Spoiled, small},
+	{SensorBad, "", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Flow) }, 9*s + 2*20*time.Millisecond + tick, journal.Spoiled, small},
+	{SensorBad, "wire of the cup", nil, 3 * s, func(b *bench) { b.fake.Break(driver.Cup) }, 3*s + 2*20*time.Millisecond + tick, journal.Spoiled, small},
+	{SensorBad, "wire of the supply", nil, 9 * s, func(b *bench) { b.fake.Break(driver.Power) }, 9*s + 2*20*time.Millisecond + tick, journal.Spoiled, small},
 	{Feedback, "the driver sees a welded relay", []option{contact(driver.Pump)}, 9 * s, func(b *bench) {
 		b.fake.Fault(driver.Pump, drivertest.Off, drivertest.Fault{Err: fmt.Errorf("%w: it still says on", driver.ErrFeedback), Moved: true})
 	}, 14200*time.Millisecond + tick, journal.Spoiled, small},
 	{Feedback, "the driver sees one that does not close", nil, -1, func(b *bench) {
 		b.fake.Fault(driver.Pump, drivertest.On, drivertest.Fault{Err: driver.ErrFeedback})
 	}, 7500*time.Millisecond + tick, journal.Spoiled, small},
-	{Feedback, "never closes", []option{contact(driver.Pump)}, -1, func(b *bench) { pretend(b, driver.Pump, 0, nil) }, 7500*time.Millisecond + busyTick + contactLate + tick, journal.Spoiled, small},
-	{Feedback, "opens in the middle", []option{contact(driver.Pump)}, 9 * s, func(b *bench) { pretend(b, driver.Pump, 0, nil) }, 9*s + busyTick + contactLate + tick, journal.Spoiled, small},
-	{Feedback, "another one closes by itself", []option{contact(driver.Milk)}, 3 * s, func(b *bench) { pretend(b, driver.Milk, 1, nil) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
-	{Feedback, "can't be read", []option{contact(driver.Pump)}, 3 * s, func(b *bench) { pretend(b, driver.Pump, 0, driver.ErrInvalid) }, 3*s + busyTick + contactLate + tick, journal.Spoiled, small},
-	{PowerLow, "", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 3*s + weakFor + busyTick + tick, journal.Spoiled, small},
-	{PowerLow, "while it heats", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 5*s + weakFor + busyTick + tick, journal.Untouched, small},
+	{Feedback, "never closes", []option{contact(driver.Pump)}, -1, func(b *bench) { pretend(b, driver.Pump, 0, nil) }, 7500*time.Millisecond + 20*time.Millisecond + 180*time.Millisecond + tick, journal.Spoiled, small},
+	{Feedback, "opens in the middle", []option{contact(driver.Pump)}, 9 * s, func(b *bench) { pretend(b, driver.Pump, 0, nil) }, 9*s + 20*time.Millisecond + 180*time.Millisecond + tick, journal.Spoiled, small},
+	{Feedback, "another one closes by itself", []option{contact(driver.Milk)}, 3 * s, func(b *bench) { pretend(b, driver.Milk, 1, nil) }, 3*s + 20*time.Millisecond + 180*time.Millisecond + tick, journal.Spoiled, small},
+	{Feedback, "can't be read", []option{contact(driver.Pump)}, 3 * s, func(b *bench) { pretend(b, driver.Pump, 0, driver.ErrInvalid) }, 3*s + 20*time.Millisecond + 180*time.Millisecond + tick, journal.Spoiled, small},
+	{PowerLow, "", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 3*s + 5*s + 20*time.Millisecond + tick, journal.Spoiled, small},
+	{PowerLow, "while it heats", []option{heated(1)}, 5 * s, func(b *bench) { b.fake.Set(driver.Power, 0) }, 5*s + 5*s + 20*time.Millisecond + tick, journal.Untouched, small},
 	{Refused, "", []option{with(func(b *bench) {
 		b.limits = map[driver.Part]guard.Limits{driver.Pump: {DutyOn: 10 * s, DutyWindow: 10 * time.Minute}}
 	})}, -1, nil, 14300 * time.Millisecond, journal.Spoiled, recipe.Drink{Size: "s", Grams: 9, WaterML: 60, SoakML: 40, SoakRest: time.Millisecond}},

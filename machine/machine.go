@@ -339,6 +339,7 @@ func (m *Machine) Stop(why string) {
 
 // ClearFault is a person's word that the machine was looked at: it ends a latch,
 // accepts a damaged journal, and ends a step back. Who and why are both needed.
+// If there is nothing to clear the error is guard.ErrNotLatched.
 func (m *Machine) ClearFault(by, why string) error {
 	var err error
 	if e := m.callNow(func() { err = m.clear(by, why) }); e != nil {
@@ -367,10 +368,15 @@ func (m *Machine) clear(by, why string) error {
 	if r.no(driver.Door) {
 		return errors.New("the door is still open: close it first")
 	}
+	_, damaged := m.j.Damaged()
 	if err := m.j.AcceptDamage(by, why); err != nil {
 		return err
 	}
-	if err := m.rig.Clear(by, why); err != nil && !errors.Is(err, guard.ErrNotLatched) {
+	err := m.rig.Clear(by, why)
+	if errors.Is(err, guard.ErrNotLatched) && (damaged || m.holding(time.Now()) != nil) {
+		err = nil // there was something to end all the same
+	}
+	if err != nil {
 		return err
 	}
 	m.strikes, m.hold = 0, nil

@@ -13,6 +13,10 @@
 //   - A line is found by its name, its place on the header, or the label of its
 //     chip and an offset; never by the number of a chip, which changes with the
 //     kernel. A line that somebody else uses is refused with that one's name.
+//   - A contact of a relay (feedback) that says something else than the relay
+//     was told is driver.ErrFeedback, and is handed over for others to look at.
+//     Where the computer tells that its own supply is weak, as a Raspberry Pi
+//     does, that is the signal driver.Power, without a word in the file.
 //   - A sensor that cannot say is driver.ErrInvalid. Edges of the flow meter that
 //     the kernel's queue lost are known by their numbers and counted.
 //

@@ -2,6 +2,8 @@ package gpio
 
 import (
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,7 +19,7 @@ import (
 )
 
 // contacted is a machine on the fake chip whose pump has a contact.
-func contacted(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
+func contacted(t *testing.T, f *fake) (m *machine.Machine, g *guard.Rig, weak func(string)) {
 	t.Helper()
 	cfg := wiring()
 	cfg.Flow = nil
@@ -25,9 +27,19 @@ func contacted(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
 		Feedback: &Feedback{Switch: Switch{Line: "GPIO24", Active: Low}}}
 	f.line(24).follows = f.line(27)
 	f.line(22).wire = true // hot
-	f.files[hwmon+"/hwmon0/name"] = text("rpi_volt\n")
-	f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("0\n")
-	rig, err := open(f.host(), cfg, nil)
+	h, root := f.host(), t.TempDir()
+	h.files = os.DirFS(root)
+	put := func(name, text string) { // at once, as the kernel does
+		t.Helper()
+		name = filepath.Join(root, hwmon, "hwmon0", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name+".new", []byte(text), 0o600), os.Rename(name+".new", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("name", "rpi_volt\n")
+	weak = func(alarm string) { put("in0_lcrit_alarm", alarm+"\n") }
+	weak("0")
+	rig, err := open(h, cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +47,7 @@ func contacted(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
 		w.Output = expected{w.Output, f, lines[p]}
 		rig.Outputs[p] = w
 	}
-	g, err := guard.New(rig, guard.Config{Name: "zoe", Parts: map[driver.Part]guard.Limits{driver.Grinder: {AcceptNoDeadman: true}}})
+	g, err = guard.New(rig, guard.Config{Name: "zoe", Parts: map[driver.Part]guard.Limits{driver.Grinder: {AcceptNoDeadman: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +55,7 @@ func contacted(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended})
+	m, err = machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +75,7 @@ func contacted(t *testing.T, f *fake) (*machine.Machine, *guard.Rig) {
 		_ = j.Close()
 	})
 	synctest.Wait()
-	return m, g
+	return m, g, weak
 }
 
 var espresso = recipe.Drink{Size: "small", Grams: 9, WaterML: 40}
@@ -84,7 +96,7 @@ func TestContactSeenByMachine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t)
-				m, g := contacted(t, f)
+				m, g, _ := contacted(t, f)
 				report := make(chan machine.Report, 1)
 				if c.at >= 0 {
 					go func() { report <- m.Make(context.Background(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}) }()
@@ -133,7 +145,7 @@ func TestContactSeenByMachine(t *testing.T) {
 func TestWeldedInMidDrink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		m, _ := contacted(t, f)
+		m, _, _ := contacted(t, f)
 		report := make(chan machine.Report, 1)
 		go func() { report <- m.Make(context.Background(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}) }()
 		time.Sleep(9 * time.Second)
@@ -153,13 +165,13 @@ func TestWeldedInMidDrink(t *testing.T) {
 func TestSupplySeenByMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		m, _ := contacted(t, f)
-		f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("1\n")
+		m, _, weak := contacted(t, f)
+		weak("1")
 		time.Sleep(2 * time.Second)
 		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}); r.Outcome != journal.Untouched || !strings.HasPrefix(r.Reason, "power: ") {
 			t.Errorf("%+v", r)
 		}
-		f.files[hwmon+"/hwmon0/in0_lcrit_alarm"] = text("0\n")
+		weak("0")
 		time.Sleep(2 * time.Second)
 		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 2, Drink: espresso}); r.Outcome != journal.Made {
 			t.Errorf("%+v", r)

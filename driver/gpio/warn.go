@@ -150,13 +150,17 @@ func kernelWarnings(files fs.FS) []string {
 	if strings.HasPrefix(strings.TrimPrefix(model, "Compute Module "), "5") {
 		module = "pinctrl_rp1"
 	}
+	var out []string
+	if findSupply(files) == nil {
+		out = append(out, "kernel: it does not say when the computer's own supply is too weak, so nothing will stop a drink then; update it, or load the module raspberrypi-hwmon")
+	}
 	const add = "add dtparam=strict_gpiod to config.txt and start the computer anew"
 	b, err = fs.ReadFile(files, path.Join("sys/module", module, "parameters/persist_gpio_outputs"))
 	switch s := strings.TrimSpace(string(b)); {
 	case err != nil:
-		return []string{"kernel: it does not say whether outputs go to rest when this service dies; update it, and " + add}
+		out = append(out, "kernel: it does not say whether outputs go to rest when this service dies; update it, and "+add)
 	case s != "N":
-		return []string{"kernel: strict_gpiod is not set: when this service dies, its relays stay as they are until it is back; " + add}
+		out = append(out, "kernel: strict_gpiod is not set: when this service dies, its relays stay as they are until it is back; "+add)
 	}
-	return nil
+	return out
 }

@@ -83,20 +83,32 @@ func TestKernelWarnings(t *testing.T) {
 		silent = "kernel: it does not say"
 	)
 	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	// A Raspberry Pi whose kernel tells of its supply.
+	pi := func(name string, more ...string) fstest.MapFS {
+		files := fstest.MapFS{model: file("Raspberry Pi " + name + "\x00"), hwmon + "/hwmon2/name": file("rpi_volt\n")}
+		for i := 0; i < len(more); i += 2 {
+			files[more[i]] = file(more[i+1])
+		}
+		return files
+	}
+	mute := func(files fstest.MapFS) fstest.MapFS { delete(files, hwmon+"/hwmon2/name"); return files }
 	for name, c := range map[string]struct {
 		files fs.FS
 		want  string
 	}{
 		"a laptop":          {fstest.MapFS{older: file("Y\n")}, ""},
 		"another board":     {fstest.MapFS{model: file("BeagleBone\x00"), older: file("Y\n")}, ""},
-		"Pi 4, kept":        {fstest.MapFS{model: file("Raspberry Pi 4 Model B Rev 1.5\x00"), older: file("Y\n")}, unset},
-		"Pi 4, strict":      {fstest.MapFS{model: file("Raspberry Pi 4 Model B Rev 1.5\x00"), older: file("N\n")}, ""},
-		"Pi 5, kept":        {fstest.MapFS{model: file("Raspberry Pi 5 Model B Rev 1.0\x00"), older: file("N\n"), newest: file("Y\n")}, unset},
-		"Pi 5, strict":      {fstest.MapFS{model: file("Raspberry Pi 5 Model B Rev 1.0\x00"), older: file("Y\n"), newest: file("N\n")}, ""},
-		"module 5, strict":  {fstest.MapFS{model: file("Raspberry Pi Compute Module 5 Rev 1.0\x00"), newest: file("N\n")}, ""},
-		"keyboard, strict":  {fstest.MapFS{model: file("Raspberry Pi 500 Rev 1.0\x00"), newest: file("N\n")}, ""},
-		"Pi 3, old kernel":  {fstest.MapFS{model: file("Raspberry Pi 3 Model B Plus Rev 1.3\x00")}, silent},
-		"Pi 5, other param": {fstest.MapFS{model: file("Raspberry Pi 5 Model B Rev 1.0\x00"), older: file("N\n")}, silent},
+		"Pi 4, kept":        {pi("4 Model B Rev 1.5", older, "Y\n"), unset},
+		"Pi 4, strict":      {pi("4 Model B Rev 1.5", older, "N\n"), ""},
+		"Pi 5, kept":        {pi("5 Model B Rev 1.0", older, "N\n", newest, "Y\n"), unset},
+		"Pi 5, strict":      {pi("5 Model B Rev 1.0", older, "Y\n", newest, "N\n"), ""},
+		"module 5, strict":  {pi("Compute Module 5 Rev 1.0", newest, "N\n"), ""},
+		"keyboard, strict":  {pi("500 Rev 1.0", newest, "N\n"), ""},
+		"Pi 3, old kernel":  {pi("3 Model B Plus Rev 1.3"), silent},
+		"Pi 5, other param": {pi("5 Model B Rev 1.0", older, "N\n"), silent},
+		"supply unknown":    {mute(pi("4 Model B Rev 1.5", older, "N\n")), "kernel: it does not say when the computer's own supply"},
+		"firmware's flags":  {mute(pi("4 Model B Rev 1.5", older, "N\n", throttled, "0\n")), ""},
+		"neither":           {mute(pi("3 Model B Plus Rev 1.3")), "kernel: it does not say when the computer's own supply is too weak, so nothing will stop a drink then; update it, or load the module raspberrypi-hwmon|" + silent},
 	} {
 		got := strings.Join(kernelWarnings(c.files), "|")
 		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
