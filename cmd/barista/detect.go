@@ -46,6 +46,7 @@ type detected struct {
 	Ports []detectedPort `json:"ports"`
 	Chips []detectedChip `json:"chips"`
 	Notes []string       `json:"notes,omitempty"` // what could not be seen
+	some  bool           // only the ports that were named
 }
 
 // detectedPort is a serial port and what hangs on it.
@@ -171,7 +172,7 @@ func hiddenRoot(cmd *cobra.Command, root *string) {
 
 // detect looks around. named are the ports to look at; without any, all are.
 func (h thisSide) detect(ctx context.Context, named []string, probe string, progress func(string, ...any)) (*detected, error) {
-	found := &detected{Board: h.board(), Ports: []detectedPort{}, Chips: []detectedChip{}}
+	found := &detected{Board: h.board(), Ports: []detectedPort{}, Chips: []detectedChip{}, some: len(named) > 0}
 	var ports []serial.Seen
 	for _, path := range named {
 		s, err := h.roots.Port(path)
@@ -483,7 +484,7 @@ func (d *detected) text(w io.Writer) {
 			fmt.Fprintf(w, "    %s is held by %s\n", safe(name), safe(by))
 		}
 	}
-	if len(d.Chips) == 0 {
+	if len(d.Chips) == 0 && !d.some {
 		fmt.Fprintln(w, "no GPIO chip")
 	}
 	if d.Board != "" {

@@ -9,10 +9,10 @@ import (
 // is none. The texts have some hundred lines: a table of all pairs is good
 // enough.
 func unified(oldName, newName, before, after string) string {
-	a, b := strings.Split(strings.TrimSuffix(before, "\n"), "\n"), strings.Split(strings.TrimSuffix(after, "\n"), "\n")
 	if before == after {
 		return ""
 	}
+	a, b := linesOf(before), linesOf(after)
 	// common[i][j] is how many lines a[i:] and b[j:] have in common, in order.
 	common := make([][]int, len(a)+1)
 	for i := range common {
@@ -76,10 +76,17 @@ func unified(oldName, newName, before, after string) string {
 		}
 		k = to
 	}
-	if out.Len() > 0 && strings.HasSuffix(before, "\n") != strings.HasSuffix(after, "\n") {
+	if len(a) > 0 && len(b) > 0 && strings.HasSuffix(before, "\n") != strings.HasSuffix(after, "\n") {
 		out.WriteString("\\ only one of them ends with a new line\n")
 	}
 	return out.String()
+}
+
+func linesOf(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 }
 
 // hunk is a range of lines as diff -u writes it: an empty one stands behind the

@@ -448,7 +448,11 @@ func TestUnified(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		line := rapid.SampledFrom([]string{"a", "b", "c: 1", "", "  d"})
 		text := func(name string) string {
-			return strings.Join(rapid.SliceOfN(line, 1, 40).Draw(t, name), "\n") + "\n"
+			var s strings.Builder
+			for _, l := range rapid.SliceOfN(line, 0, 40).Draw(t, name) {
+				s.WriteString(l + "\n")
+			}
+			return s.String()
 		}
 		before, after := text("before"), text("after")
 		diff := unified("x", "x", before, after)
@@ -471,6 +475,7 @@ func TestUnified(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s\n%s", err, out, diff)
 		}
+		// patch takes a file away that has nothing left in it.
 		if got, _ := os.ReadFile(filepath.Join(dir, "x")); string(got) != after {
 			t.Fatalf("patched to %q, want %q\n%s", got, after, diff)
 		}
