@@ -140,6 +140,7 @@ func TestPlantDrinks(t *testing.T) {
 	for _, size := range []string{"small", "medium", "large"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := setUpPlant(t, t.TempDir(), mock.Config{}, Config{})
+			synctest.Wait() // the loop runs, or the first try comes a second later
 			s.plant.PlaceCup()
 			d := recipe.DefaultBook()[size]
 			began := time.Now()
