@@ -82,7 +82,7 @@ func readJura(m *configs.Map) juraSettings {
 			n.Problem("min_g is more than max_g", "write the smaller one first: group: {min_g: 7, max_g: 10}")
 		}
 	}
-	products := m.Need("products", "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: coffee, cycles: 2}}")
+	products := m.Need("products", "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: espresso, cycles: 2}}")
 	if products == nil {
 		return s
 	}
