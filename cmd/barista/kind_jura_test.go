@@ -67,7 +67,7 @@ func TestJuraKindRefuses(t *testing.T) {
 		"not served":          {[]string{"sizes: [small, medium, large]", "sizes: [small, medium]"}, []string{"machine.products.large: it does not serve large; remove this, or add it to serves"}},
 		"no product":          {[]string{"    large: {make: espresso, cycles: 3}\n", ""}, []string{"it serves large, and no product is named for it; write large: {make: espresso}, or take large out of sizes in serves: then it is refused here"}},
 		"milk":                {[]string{"milk: [free]", "milk: [free, normal]"}, []string{"it serves milk, and no product is named for small+milk; name one, or leave only milk: [free] in serves; the E6 (2019) (EF532M) has espresso"}},
-		"another product":     {[]string{"make: espresso", "make: cappuccino"}, []string{`machine.products.small.make: "cappuccino" is not known here; write espresso or coffee`}},
+		"another product":     {[]string{"make: espresso", "make: cappuccino"}, []string{`machine.products.small.make: "cappuccino" is not known here; write espresso`}},
 		"a read-only model":   {[]string{"model: EF532M", "model: PIM"}, []string{"machine.model: the Impressa J6 (PIM) can only be read: nothing is known that tells whether it is busy"}},
 		"an unknown model":    {[]string{"model: EF532M", "model: E8"}, []string{`machine.model: "E8" is no model that is known; write EF532M, if that is what it answers to TY:`}},
 		"a whole answer":      {[]string{"model: EF532M", "model: EF532M V02.03"}, []string{"is no model that is known"}},

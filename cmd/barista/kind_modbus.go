@@ -51,7 +51,7 @@ func (s relaySettings) opened(rig driver.Rig, m *configs.Machine) opened {
 	if s.assumedHot {
 		rig.Sensors[driver.Hot] = ownersWord{}
 	}
-	return opened{rig, calibration(m, recipe.DefaultCalibration()), nil}
+	return opened{rig: rig, calibration: calibration(m, recipe.DefaultCalibration())}
 }
 
 // ownersWord stands for the boiler's sensor where the file says hot: assumed.

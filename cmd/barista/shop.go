@@ -347,7 +347,10 @@ func (s *shop) openMachine(m *configs.Machine) (*station, []stage, error) {
 	if what, bad := j.Damaged(); bad {
 		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
 	}
-	mach, err := machine.New(rig, j, machine.Config{Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: opened.calibration, Log: log})
+	mach, err := machine.New(rig, j, machine.Config{
+		Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: opened.calibration, Log: log,
+		Products: opened.products, ProductTime: opened.productTime,
+	})
 	if err != nil {
 		return fail(err)
 	}

@@ -67,6 +67,22 @@ func Open(cfg Config) (driver.Rig, error) {
 	if err := cfg.Problems(); err != nil {
 		return driver.Rig{}, fmt.Errorf("modbus board: %w", err)
 	}
+	b := newBoard(cfg)
+	cfg.Port.Check = b.check
+	var err error
+	if b.port, err = serial.Open(cfg.Port); err != nil {
+		return driver.Rig{}, b.named(err)
+	}
+	if err := b.prove(); err != nil {
+		return driver.Rig{}, errors.Join(b.named(err), b.port.Close())
+	}
+	var ctx context.Context
+	ctx, b.cancel = context.WithCancel(context.Background())
+	go b.watch(ctx)
+	return b.rig(), nil
+}
+
+func newBoard(cfg Config) *board {
 	b := &board{
 		cfg:    cfg,
 		bus:    &bus{address: byte(cfg.Address), first: uint16(cfg.First), relays: uint16(cfg.Relays), baud: cfg.Port.Baud},
@@ -80,18 +96,7 @@ func Open(cfg Config) (driver.Rig, error) {
 	for _, c := range cfg.Inputs {
 		b.bus.inputs = max(b.bus.inputs, uint16(c.Number))
 	}
-	cfg.Port.Check = b.check
-	var err error
-	if b.port, err = serial.Open(cfg.Port); err != nil {
-		return driver.Rig{}, b.named(err)
-	}
-	if err := b.prove(); err != nil {
-		return driver.Rig{}, errors.Join(b.named(err), b.port.Close())
-	}
-	var ctx context.Context
-	ctx, b.cancel = context.WithCancel(context.Background())
-	go b.watch(ctx)
-	return b.rig(), nil
+	return b
 }
 
 func (b *board) named(err error) error {
