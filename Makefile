@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build browser test check race fuzz bench chaos arm clean
+.PHONY: demo build browser test check race fuzz bench chaos arm deb clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -53,6 +53,24 @@ arm: ## static builds for Raspberry Pis
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-arm64 ./cmd/barista
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-armv7 ./cmd/barista
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=6 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-armv6 ./cmd/barista
+
+# A version that dpkg can sort: of the tag, and before every release where there
+# is none. "dirty" is said, so that nobody wonders.
+DEB_TAG     := $(shell git describe --tags --match 'v[0-9]*' --dirty=+dirty 2>/dev/null | sed -e 's/^v//' -e 's/-\([0-9]*\)-g/+\1.g/')
+DEB_VERSION ?= $(or $(DEB_TAG),0.0.0~dev+$(shell git log -1 --format=%cd.%h --date=format:%Y%m%d%H%M%S 2>/dev/null || echo 0))
+# The time of the source, so that the same source makes the same package.
+DEB_EPOCH   := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DEB_ARCHS   ?= arm64 armhf amd64
+
+deb: $(DEB_ARCHS:%=deb-%) ## Debian packages in dist/: arm64, armhf (also for the oldest Pis) and amd64
+
+deb-%: ## one of them
+	@mkdir -p dist
+	GOOS=linux GOARCH=$(if $(filter armhf,$*),arm,$*) $(if $(filter armhf,$*),GOARM=6) CGO_ENABLED=0 \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-$* ./cmd/barista
+	gzip -9nc CHANGELOG.md >dist/changelog.gz
+	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz \
+		SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(TOOLS) nfpm package --config systemd/nfpm.yaml --packager deb --target dist/barista_$*.deb
 
 clean:
 	rm -rf barista dist

@@ -19,6 +19,7 @@ import (
 // whose section is not there is nil.
 type File struct {
 	Path       string
+	Text       []byte // as it was read
 	State      string // folder for everything that must survive a restart; absolute, or below the working folder
 	NATS       *NATS
 	Broker     *Broker
@@ -96,7 +97,7 @@ func Parse(path string, text []byte, kinds map[string]Kind) (*File, error) {
 		}
 		return nil, &Problems{path, r.sorted()}
 	}
-	f := &File{Path: path}
+	f := &File{Path: path, Text: text}
 	root := (&Node{r: r, keyAt: Pos{1, 1}, n: unwrap(body)}).Map()
 	f.file(root, kinds)
 	for _, m := range r.maps {
@@ -106,6 +107,36 @@ func Parse(path string, text []byte, kinds map[string]Kind) (*File, error) {
 		return nil, &Problems{path, r.sorted()}
 	}
 	return f, nil
+}
+
+// Wiring reads only the machine of a file, and where its state lies, whatever is
+// wrong in the other sections: outputs must come to rest also when nothing else
+// of the file can be used. The machine is nil if the file has none. The error
+// says what is wrong with the machine, or that nothing can be read at all; state
+// is the best guess even then.
+func Wiring(path string, text []byte, kinds map[string]Kind) (m *Machine, folder string, err error) {
+	r := &report{}
+	body := parse(r, text)
+	f := &File{Path: path}
+	if body != nil {
+		f.file((&Node{r: r, keyAt: Pos{1, 1}, n: unwrap(body)}).Map(), kinds)
+		for _, m := range r.maps {
+			m.unknown()
+		}
+	}
+	if f.State == "" {
+		f.State = usualState + strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	var list []Problem
+	for _, p := range r.sorted() {
+		if body == nil || p.Where == "machine" || strings.HasPrefix(p.Where, "machine.") {
+			list = append(list, p)
+		}
+	}
+	if len(list) > 0 {
+		return nil, f.State, &Problems{path, list}
+	}
+	return f.Machine, f.State, nil
 }
 
 const noRole = "name at least one of broker, controller, stock, web, machine; the samples show how"
@@ -165,17 +196,19 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 	}
 }
 
+// usualState is where services keep theirs.
+const usualState = "/var/lib/barista/"
+
 // state is the folder of the service. A path relative to nothing in particular
 // would be another folder after each cd, so it must show what it is.
 func state(n *Node, root *Map, path string) string {
-	const usual = "/var/lib/barista/"
 	if n == nil {
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 		if !fleet.IsToken(name) && !root.lenient {
-			root.Node().r.add(Pos{}, "state", "the file's name "+Quote(name)+" can't name its folder below "+usual,
-				"name the file with a-z, 0-9 and -, or give state: "+usual+"my-machine")
+			root.Node().r.add(Pos{}, "state", "the file's name "+Quote(name)+" can't name its folder below "+usualState,
+				"name the file with a-z, 0-9 and -, or give state: "+usualState+"my-machine")
 		}
-		return usual + name
+		return usualState + name
 	}
 	return folder(n)
 }

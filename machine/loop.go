@@ -60,7 +60,7 @@ func (m *Machine) Run(ctx context.Context) error {
 
 // turn looks once and does what is due. It tells when the next look is due.
 func (m *Machine) turn() time.Duration {
-	defer m.beat.Add(1)
+	defer m.turned()
 	if m.await != nil && m.await.ctx.Err() != nil {
 		m.await = nil // whoever waited knows
 	}
@@ -89,6 +89,15 @@ func (m *Machine) turn() time.Duration {
 	}
 	m.publish(r)
 	return next
+}
+
+// turned counts a turn that has come to its end. What hangs in the middle of one
+// is not alive.
+func (m *Machine) turned() {
+	m.beat.Add(1)
+	if m.cfg.Alive != nil {
+		m.cfg.Alive()
+	}
 }
 
 // fail is the one way that a fault takes: everything off, then who may mend it,

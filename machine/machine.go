@@ -47,6 +47,10 @@ type Config struct {
 	Products    map[string]driver.Product
 	ProductTime time.Duration // longest for one product; 5 m
 
+	// Alive is called by the owner loop at each turn, at least once a second, and
+	// by nobody else. It must not block. May be nil.
+	Alive func()
+
 	Log *slog.Logger // nil: none
 }
 

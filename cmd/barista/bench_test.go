@@ -718,7 +718,7 @@ func baristaContender() contender {
 				wire.Output = witness{wire.Output, func(at time.Time) { w.relayAt(at, makingNow(s, m.Name), m.Name) }}
 				o.rig.Outputs[driver.Grinder] = wire
 				return o, nil
-			}}
+			}, nil}
 			defer delete(drivers, "witnessed")
 			s, err := openShop(ctx, log, f, benchMachines(machines)...)
 			if err != nil {

@@ -9,11 +9,13 @@ import (
 	"barista/machine/recipe"
 )
 
-// kind is one kind of machine: what its section of a file may say, and how it
-// is opened.
+// kind is one kind of machine: what its section of a file may say, how it is
+// opened, and how its outputs are put at rest after a crash. safeOff is nil for an
+// appliance, which has no outputs of ours.
 type kind struct {
 	configs.Kind
-	open func(m *configs.Machine) (opened, error)
+	open    func(m *configs.Machine) (opened, error)
+	safeOff func(m *configs.Machine) error
 }
 
 // opened is a machine's metal at rest.
@@ -30,11 +32,11 @@ type opened struct {
 // drivers is the visible table of the kinds of machine. A new kind is a folder
 // under driver and a line here.
 var drivers = map[string]kind{
-	"mock":   {mockKind(), openMock},
-	"gpio":   {gpioKind(), openGPIO},
-	"modbus": {modbusKind(), openModbus},
-	"lcus":   {lcusKind(), openLCUS},
-	"jura":   {juraKind(), openJura},
+	"mock":   {mockKind(), openMock, restMock},
+	"gpio":   {gpioKind(), openGPIO, restGPIO},
+	"modbus": {modbusKind(), openModbus, restModbus},
+	"lcus":   {lcusKind(), openLCUS, restLCUS},
+	"jura":   {juraKind(), openJura, nil},
 }
 
 // kinds is the table as the loader of configurations wants it.
@@ -44,6 +46,12 @@ func kinds() map[string]configs.Kind {
 		out[name] = k.Kind
 	}
 	return out
+}
+
+// restMock puts a plant in a process of its own at rest.
+func restMock(m *configs.Machine) error {
+	c, _ := m.Settings.(mock.Config)
+	return restPlant(c.Plant)
 }
 
 func openMock(m *configs.Machine) (opened, error) {

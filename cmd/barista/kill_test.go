@@ -53,7 +53,7 @@ func beChild(text string) {
 		os.Exit(exitConfig)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	s := &shop{log: log, file: f}
+	s := newShop(log, f)
 	d := &death{child: c}
 	s.seams = seams{worker: d.worker, controller: d.controller}
 	mock := drivers["mock"]

@@ -33,6 +33,12 @@ func openGPIO(m *configs.Machine) (opened, error) {
 	return opened{rig: rig, calibration: calibration(m, recipe.DefaultCalibration())}, nil
 }
 
+// restGPIO puts every line at rest.
+func restGPIO(m *configs.Machine) error {
+	c, _ := m.Settings.(gpio.Config)
+	return gpio.SafeOff(c)
+}
+
 const (
 	lineFix   = "name its line: line: GPIO17"
 	activeFix = "write active: low or active: high, as the board's manual has it; there is no default"

@@ -43,7 +43,7 @@ ends. With a wrong configuration it touches nothing and exits with 78.`,
 			}
 			log.Info("running", "roles", f.Roles(), "state", f.State)
 			s.greet(cmd.OutOrStdout())
-			err = s.run(cmd.Context())
+			err = s.serve(cmd.Context())
 			log.Info("stopped, everything is off")
 			return err
 		},

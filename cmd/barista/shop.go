@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,6 +43,8 @@ type shop struct {
 	ctl      *controller.Controller
 	stock    *stock.Stock
 	machines []*station
+	conns    []*queue.Conn // of the roles
+	notify   *notifier
 	seams    seams
 }
 
@@ -59,6 +62,9 @@ type station struct {
 	guard   *guard.Rig
 	worker  *worker.Worker
 	aside   any // what the driver hands out for the demo and tests
+
+	conn    atomic.Pointer[queue.Conn] // nil until the shop was found
+	missing atomic.Bool                // it was looked for, and was not there
 }
 
 // brokerWait is how long a service waits for its broker at start.
@@ -68,8 +74,12 @@ const brokerWait = 30 * time.Second
 // demo wants some. Nothing moves: every output is put at rest and nothing is
 // taken from the queue before run.
 func openShop(ctx context.Context, log *slog.Logger, f *configs.File, more ...*configs.Machine) (*shop, error) {
-	s := &shop{log: log, file: f}
+	s := newShop(log, f)
 	return s, s.open(ctx, more)
+}
+
+func newShop(log *slog.Logger, f *configs.File) *shop {
+	return &shop{log: log, file: f, notify: newNotifier(log)}
 }
 
 func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
@@ -90,7 +100,7 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	}
 	var rigs []stage
 	for _, m := range machines {
-		st, stages, err := s.openMachine(m)
+		st, stages, err := s.openMachine(ctx, m)
 		if err != nil {
 			closeAll(rigs)
 			return fmt.Errorf("machine %s: %w", m.Name, err)
@@ -110,7 +120,11 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	}
 	s.stages = append(s.stages, rigs...)
 	for i, m := range machines {
-		if err := s.openWorker(ctx, s.machines[i], m); err != nil {
+		open := s.openWorker
+		if s.alone() {
+			open = s.openLater
+		}
+		if err := open(ctx, s.machines[i], m); err != nil {
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
 	}
@@ -120,6 +134,12 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 // run works until ctx ends, then stops in the reverse order: the drinks in hand
 // are finished, then the outputs are seen off, then the shop closes.
 func (s *shop) run(ctx context.Context) error { return runStages(ctx, s.stages) }
+
+// serve is run as a service: the service manager is told how it goes.
+func (s *shop) serve(ctx context.Context) error {
+	defer s.notify.start(ctx, s.words)()
+	return s.run(ctx)
+}
 
 func (s *shop) add(name string, run func(context.Context) error, close func() error) {
 	s.stages = append(s.stages, stage{name, run, close})
@@ -143,7 +163,7 @@ func (s *shop) openBroker(ctx context.Context) error {
 		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: need + need/4, Log: s.log,
 	})
 	if errors.Is(err, broker.ErrLocked) {
-		return fmt.Errorf("%w: is another shop running? (%s)", err, f.Broker.Store)
+		return fail(exitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)
 	}
 	if err != nil {
 		return err
@@ -174,6 +194,18 @@ func (s *shop) watchBroker(ctx context.Context) error {
 
 // connect opens a role's own connection; it is closed when the role has ended.
 func (s *shop) connect(ctx context.Context, name string) (*queue.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerWait)
+	defer cancel()
+	c, err := queue.Connect(ctx, s.queueConfig(name))
+	if err != nil {
+		return nil, err
+	}
+	s.conns = append(s.conns, c)
+	s.add("connection "+name, nil, func() error { c.Close(); return nil })
+	return c, nil
+}
+
+func (s *shop) queueConfig(name string) queue.Config {
 	cfg := queue.Config{Name: name, Log: s.log}
 	if s.broker != nil {
 		cfg.InProcess = s.broker
@@ -181,14 +213,7 @@ func (s *shop) connect(ctx context.Context, name string) (*queue.Conn, error) {
 	} else {
 		cfg.Servers = s.file.NATS.Servers
 	}
-	ctx, cancel := context.WithTimeout(ctx, brokerWait)
-	defer cancel()
-	c, err := queue.Connect(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	s.add("connection "+name, nil, func() error { c.Close(); return nil })
-	return c, nil
+	return cfg
 }
 
 func (s *shop) openRoles(ctx context.Context) error {
@@ -232,15 +257,18 @@ func (s *shop) openRoles(ctx context.Context) error {
 		if s.seams.controller != nil {
 			parts = s.seams.controller(parts)
 		}
-		s.ctl = controller.New(parts, controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter})
+		cfg := controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter}
+		run := s.follow(&cfg.Alive)
+		s.ctl = controller.New(parts, cfg)
 		s.add("presence", board.Run, nil)
-		s.add("controller", s.ctl.Run, nil)
+		s.add("controller", run(s.ctl.Run), nil)
 	}
 	if f.Web != nil {
 		if err := s.openWeb(ctx, levels); err != nil {
 			return err
 		}
 	}
+	s.openPulse()
 	return nil
 }
 
@@ -311,14 +339,14 @@ func webKey(path string) ([]byte, error) {
 
 // openMachine takes the machine's journal and its metal. Both are locked: a
 // second process ends here, before any line was touched.
-func (s *shop) openMachine(m *configs.Machine) (*station, []stage, error) {
+func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, []stage, error) {
 	kind := drivers[m.Driver]
-	dir := filepath.Join(s.file.State, "machine-"+m.Name)
+	dir := machineDir(s.file.State, m.Name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, nil, err
 	}
 	log := s.log.With("machine", m.Name)
-	lock, err := lockMachine(filepath.Join(dir, "lock"))
+	lock, err := lockMachine(ctx, filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -328,17 +356,22 @@ func (s *shop) openMachine(m *configs.Machine) (*station, []stage, error) {
 		closeAll(stages)
 		return nil, nil, err
 	}
+	if len(s.file.Text) > 0 {
+		if err := keepRunning(dir, s.file.Text); err != nil {
+			log.Warn("after a crash the outputs will be put at rest by the file as it is then, not as it is now", "err", err)
+		}
+		stages = append(stages, stage{"note of " + m.Name, nil, func() error { return dropRunning(dir) }})
+	}
 	opened, err := kind.open(m)
 	if err != nil {
 		return fail(err)
 	}
-	stages = append(stages, stage{"rig of " + m.Name, nil, nil})
 	rig, err := guard.New(opened.rig, guardConfig(m, dir))
 	if err != nil {
 		_ = opened.rig.Close()
 		return fail(err)
 	}
-	stages[1].close = rig.Close
+	stages = append(stages, stage{"rig of " + m.Name, nil, rig.Close})
 	j, err := journal.Open(filepath.Join(dir, "journal"), opened.rig.Identity.Kind+"/"+opened.rig.Identity.Model+"/"+opened.rig.Identity.Serial)
 	if err != nil {
 		return fail(err)
@@ -347,8 +380,9 @@ func (s *shop) openMachine(m *configs.Machine) (*station, []stage, error) {
 	if what, bad := j.Damaged(); bad {
 		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
 	}
+	loop := s.notify.loop()
 	mach, err := machine.New(rig, j, machine.Config{
-		Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: opened.calibration, Log: log,
+		Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: opened.calibration, Alive: loop.alive, Log: log,
 		Products: opened.products, ProductTime: opened.productTime,
 	})
 	if err != nil {
@@ -356,25 +390,42 @@ func (s *shop) openMachine(m *configs.Machine) (*station, []stage, error) {
 	}
 	stages = append(stages,
 		stage{"guard of " + m.Name, rig.Run, nil},
-		stage{"machine " + m.Name, mach.Run, nil},
+		stage{"machine " + m.Name, loop.until(mach.Run), nil},
 	)
 	return &station{name: m.Name, machine: mach, guard: rig, aside: opened.aside}, stages, nil
 }
 
+// lockPatience is how long a service waits for a safe-off, or a person's short
+// look, to end. Another service holds the lock for longer.
+const lockPatience = offTime + time.Second
+
 // lockMachine makes sure that one process drives this machine.
-func lockMachine(path string) (*os.File, error) {
+func lockMachine(ctx context.Context, path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.New("another process drives this machine: stop it first, or is this the second service of the same name?")
+	for begun := time.Now(); ; {
+		err := flock(f)
+		if err == nil {
+			return f, nil
 		}
-		return nil, err
+		if !errors.Is(err, errDriven) || time.Since(begun) > lockPatience {
+			f.Close()
+			if errors.Is(err, errDriven) {
+				return nil, fail(exitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", err, filepath.Dir(path))
+			}
+			return nil, err
+		}
+		pause := time.NewTimer(50 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			f.Close()
+			return nil, context.Cause(ctx)
+		}
 	}
-	return f, nil
 }
 
 func guardConfig(m *configs.Machine, dir string) guard.Config {
@@ -410,23 +461,31 @@ func (s *shop) openWorker(ctx context.Context, st *station, m *configs.Machine) 
 	if err != nil {
 		return err
 	}
-	parts := worker.Parts{
-		Claims: c.Claims(), Events: c.Events(), Tickets: c.Tickets(), Settings: c.Settings(), Fleet: c.Fleet(), Server: c.Server(),
-		Machine: st.machine, Log: s.log,
-	}
-	cfg := worker.Config{
-		Name: m.Name, Driver: m.Driver, Cup: m.Cup, Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
-		Boot: bootID(), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
-	}
-	if s.seams.worker != nil {
-		s.seams.worker(&parts, &cfg)
-	}
-	st.worker, err = worker.New(parts, cfg)
-	if err != nil {
+	if st.worker, err = s.worker(c, st, m); err != nil {
 		return err
 	}
 	s.add("worker "+m.Name, st.worker.Run, nil)
 	return nil
+}
+
+func (s *shop) worker(c *queue.Conn, st *station, m *configs.Machine) (*worker.Worker, error) {
+	st.conn.Store(c)
+	parts := worker.Parts{
+		Claims: c.Claims(), Events: c.Events(), Tickets: c.Tickets(), Settings: c.Settings(), Fleet: c.Fleet(), Server: c.Server(),
+		Machine: st.machine, Log: s.log,
+	}
+	cfg := workerConfig(m)
+	if s.seams.worker != nil {
+		s.seams.worker(&parts, &cfg)
+	}
+	return worker.New(parts, cfg)
+}
+
+func workerConfig(m *configs.Machine) worker.Config {
+	return worker.Config{
+		Name: m.Name, Driver: m.Driver, Cup: m.Cup, Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
+		Boot: bootID(), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
+	}
 }
 
 // bootID is the kernel's, new at every boot. Where there is none, every start of

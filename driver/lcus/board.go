@@ -140,8 +140,18 @@ func SafeOff(cfg Config) error {
 	if cfg.Answers == "" {
 		cfg.Answers = AnswersNone
 	}
-	if err := cfg.Problems(); err != nil {
-		return fmt.Errorf("lcus board: %w", err)
+	cfg.Outputs = maps.Clone(cfg.Outputs)
+	// A file with a mistake in it is no reason to leave a relay on: numbers that
+	// no board has are left out, and named.
+	var wrong []error
+	for p, r := range cfg.Outputs {
+		if r.Number < 1 || r.Number > MaxRelays {
+			wrong = append(wrong, fmt.Errorf("%s may be on: the board has no relay %d", p, r.Number))
+			delete(cfg.Outputs, p)
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.Join(append(wrong, SafeOff(cfg))...)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), safeOffTime)
 	defer cancel()

@@ -27,17 +27,24 @@ const (
 // twice. The error names the parts that may be on.
 func SafeOff(cfg Config) error {
 	cfg = cfg.withDefaults()
-	if err := cfg.Problems(); err != nil {
-		return fmt.Errorf("modbus board: %w", err)
+	// A file with a mistake in it is no reason to leave a relay on: only what is
+	// needed here must be right.
+	cfg.Relays = cfg.Spare
+	for _, r := range cfg.Outputs {
+		cfg.Relays = max(cfg.Relays, r.Number)
+	}
+	if cfg.Relays < 1 || cfg.Relays > MaxRelays || !slices.Contains(Bauds, cfg.Port.Baud) {
+		return fmt.Errorf("modbus board at %s: %s may be on: relays up to %d at %d baud are not possible", cfg.Port.Device, cfg.parts(), cfg.Relays, cfg.Port.Baud)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), safeOffTime)
 	defer cancel()
 	last := time.Now().Add(safeOffTries)
 	b := newBoard(cfg)
-	relays := b.sorted()
+	relays := slices.DeleteFunc(b.sorted(), func(r *relay) bool { return r.number < 1 })
 	if cfg.Spare > 0 {
 		relays = append(relays, &relay{part: "the spare", number: cfg.Spare, coil: uint16(cfg.Spare - 1 + cfg.First)})
 	}
+	cfg.Port.Check = nil
 	port, err := serial.Open(cfg.Port)
 	if err != nil {
 		return fmt.Errorf("%s may be on: %w", cfg.parts(), b.named(err))
@@ -50,6 +57,11 @@ func SafeOff(cfg Config) error {
 			}
 		}
 		var errs []error
+		for _, r := range b.sorted() {
+			if r.number < 1 {
+				errs = append(errs, fmt.Errorf("%s may be on: the board has no relay %d", r.part, r.number))
+			}
+		}
 		for i, r := range relays {
 			// One that does not obey leaves the others their share.
 			share, cancel := context.WithTimeout(ctx, time.Until(last)/time.Duration(len(relays)-i))

@@ -65,7 +65,15 @@ func TestSafeOff(t *testing.T) {
 		if err := modbus.SafeOff(r.cfg); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "grinder, milk, pump, sugar may be on") {
 			t.Error(err)
 		}
-		r.cfg.Outputs = nil
+		r.plug(2)
+		r.cfg.Outputs[driver.Milk] = modbus.Relay{Number: 2} // a mistake
+		if err := r.board.Force(2, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := modbus.SafeOff(r.cfg); err != nil || r.board.On(2) {
+			t.Errorf("two parts on a relay: %v", err)
+		}
+		r.cfg.Outputs, r.cfg.Spare = nil, 0
 		if err := modbus.SafeOff(r.cfg); err == nil {
 			t.Error("a board without relays")
 		}

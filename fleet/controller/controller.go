@@ -39,6 +39,7 @@ type Config struct {
 	SweepAfter  time.Duration // how old half-done work must be; 60 s
 	Grace       time.Duration // after a start nothing is called unknown; 15 s
 	KeepDays    int           // days that the shop ran, for which claims are kept; 30
+	Alive       func()        // called once a second for as long as orders can be answered; must not block. nil: nobody asks
 }
 
 // Parts is what a controller needs from the other rooms.
@@ -81,6 +82,7 @@ type Controller struct {
 	kitchen *kitchen // machines that are here, and how fast they are
 	menu    menuCard
 	levels  levelCache
+	desk    desk
 
 	started  time.Time     // monotonic; set before running is closed
 	running  chan struct{} // closed when Run has begun
@@ -150,6 +152,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		door.Go(func() { c.runSweep(ctx) })
 		door.Go(func() { c.runDays(ctx) })
 		door.Go(func() { c.runPending(ctx) })
+		door.Go(func() { c.runPulse(ctx) })
 		c.serve(ctx, &door)
 		if c.cfg.Intake {
 			door.Go(func() { c.runIntake(ctx) })

@@ -101,7 +101,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	nc, err := nats.Connect(servers, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("queue: cannot connect to %s: %w", shown(cfg.Servers), err)
+		return nil, fmt.Errorf("queue: cannot connect to %s: %w", Shown(cfg.Servers), err)
 	}
 	c.nc = nc
 	if !nc.IsConnected() {
@@ -110,7 +110,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		case <-ctx.Done():
 			nc.Close()
 			<-c.lost
-			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", shown(cfg.Servers))
+			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", Shown(cfg.Servers))
 		}
 	}
 	if c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(askFor)); err != nil {
@@ -120,8 +120,8 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// shown are the addresses without what may be secret in them.
-func shown(servers []string) string {
+// Shown are the addresses without what may be secret in them.
+func Shown(servers []string) string {
 	if len(servers) == 0 {
 		return "the broker of this process"
 	}

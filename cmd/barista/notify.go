@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// notifier tells the service manager how the service is: ready, in words, that
+// it lives, that it stops. Where none listens, in a terminal, it says nothing.
+//
+// The word that it lives is the loops' own: each turn of a control loop leaves
+// a mark, and only a mark of every loop is passed on. A loop that stands still
+// leaves none, and no ticker here stands in for it.
+type notifier struct {
+	log   *slog.Logger
+	tell  func(state string) error
+	watch bool // WatchdogSec is set, and meant for this process
+	loops []*loop
+}
+
+// loop is one loop that must turn for the service to be alive.
+type loop struct {
+	beat chan struct{} // one slot
+	over chan struct{} // closed when it has ended as it should
+}
+
+const (
+	// pingPace bounds how often a sign of life is passed on. A machine at rest
+	// turns once a second; each of those must pass, also on a busy computer.
+	pingPace = 500 * time.Millisecond
+	// wordPace is how soon a change is told in words.
+	wordPace = time.Second
+	// stopStep is how much longer a stop may take, after each sign of life. It
+	// does what WatchdogSec does while the service runs.
+	stopStep = 4 * time.Second
+	// closeTime is for what comes after the last loop: everything is off then,
+	// and a broker writes its store.
+	closeTime = time.Minute
+)
+
+func newNotifier(log *slog.Logger) *notifier {
+	n := &notifier{log: log, tell: func(state string) error {
+		_, err := daemon.SdNotify(false, state)
+		return err
+	}}
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn("the service manager's watchdog can't be understood", "err", err)
+	}
+	n.watch = err == nil && every > 0
+	return n
+}
+
+// loop adds a loop. Before run only.
+func (n *notifier) loop() *loop {
+	l := &loop{make(chan struct{}, 1), make(chan struct{})}
+	n.loops = append(n.loops, l)
+	return l
+}
+
+// alive is for the loop itself to call at each turn. It never blocks.
+func (l *loop) alive() {
+	select {
+	case l.beat <- struct{}{}:
+	default:
+	}
+}
+
+// until wraps what runs the loop, so that its end is not taken for silence.
+func (l *loop) until(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		defer close(l.over)
+		return run(ctx)
+	}
+}
+
+// start begins to tell: ready as soon as every loop has turned once, then signs
+// of life, and words whenever they change. From the end of ctx on the service
+// stops. stop ends the telling and waits for it.
+func (n *notifier) start(ctx context.Context, words func() string) (stop func()) {
+	quit := make(chan struct{})
+	ready := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { n.life(ctx, quit, ready) })
+	wg.Go(func() { n.words(ctx, quit, ready, words) })
+	return func() {
+		close(quit)
+		wg.Wait()
+	}
+}
+
+func (n *notifier) say(states ...string) {
+	if err := n.tell(strings.Join(states, "\n")); err != nil {
+		n.log.Debug("the service manager does not listen", "err", err)
+	}
+}
+
+// life passes on the signs of life.
+func (n *notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- struct{}) {
+	pace := time.NewTimer(0)
+	defer pace.Stop()
+	<-pace.C
+	for first := true; ; first = false {
+		living := false
+		for _, l := range n.loops {
+			select {
+			case <-l.over:
+				continue
+			default:
+			}
+			select {
+			case <-l.beat:
+				living = true
+			case <-l.over:
+			case <-quit:
+				return
+			}
+		}
+		if !living {
+			// The loops have ended as they should; nothing is on any more.
+			n.say(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", closeTime.Microseconds()))
+			return
+		}
+		if first {
+			close(ready)
+		}
+		var states []string
+		if n.watch {
+			states = append(states, daemon.SdNotifyWatchdog)
+		}
+		if ctx.Err() != nil {
+			states = append(states, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", stopStep.Microseconds()))
+		}
+		if len(states) > 0 {
+			n.say(states...)
+		}
+		pace.Reset(pingPace)
+		select {
+		case <-pace.C:
+		case <-quit:
+			return
+		}
+		for _, l := range n.loops { // a mark from before the pause is no news
+			select {
+			case <-l.beat:
+			default:
+			}
+		}
+	}
+}
+
+// words tells that the service is ready, what it does, and that it stops.
+func (n *notifier) words(ctx context.Context, quit, ready <-chan struct{}, words func() string) {
+	tick := time.NewTicker(wordPace)
+	defer tick.Stop()
+	last, phase := "", "starting: "
+	for done := ctx.Done(); ; {
+		var news []string
+		select {
+		case <-ready:
+			ready, phase = nil, ""
+			news = append(news, daemon.SdNotifyReady)
+		case <-done:
+			done, ready, phase = nil, nil, "stopping: "
+			news = append(news, daemon.SdNotifyStopping)
+		case <-tick.C:
+		case <-quit:
+			return
+		}
+		if now := phase + words(); now != last {
+			last = now
+			news = append(news, "STATUS="+oneLine(now))
+		}
+		if len(news) > 0 {
+			n.say(news...)
+		}
+	}
+}

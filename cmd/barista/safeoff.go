@@ -1,0 +1,245 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/plant"
+)
+
+// offTime bounds safe-off. systemd gives its stop-post 4 s.
+const offTime = 3 * time.Second
+
+// rested is one machine's result in JSON.
+type rested struct {
+	Machine string `json:"machine"`
+	Driver  string `json:"driver"`
+	Off     bool   `json:"off"`  // everything was put at rest
+	Busy    bool   `json:"busy"` // another process drives it; nothing was done
+	Error   string `json:"error,omitempty"`
+}
+
+func newSafeOff(c *cli) *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "safe-off --config FILE",
+		Short: "put every output of a machine at rest, now",
+		Long: `safe-off puts every output of the file's machine at rest. systemd calls it after
+each end of the service, also after kill -9: lines of a Raspberry Pi and most
+relay boards keep what a dead process has left on. It needs no network, no state
+folder and no journal. After a run that did not end by itself it goes by the file
+as that run had read it.
+
+While another process drives the machine it does nothing, which is no error. A
+file without a machine has nothing to put at rest. It fails (1) when something
+may be on, and names it: then use the machine's own switch.`,
+		Example: `  barista safe-off --config /etc/barista/zoe.yaml`,
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if config == "" {
+				return usage("name the configuration: barista safe-off --config FILE")
+			}
+			list, err := safeOff(config)
+			if err != nil {
+				return err
+			}
+			var bad []string
+			for _, r := range list {
+				if r.Error != "" {
+					bad = append(bad, r.Machine+": "+r.Error)
+				}
+			}
+			if len(bad) > 0 {
+				return fail(exitFailed, "switch the machine off by its own switch, then look", "%s", strings.Join(bad, "; "))
+			}
+			return c.show(cmd, map[string]any{"machines": list}, func(w io.Writer) {
+				for _, r := range list {
+					if r.Busy {
+						fmt.Fprintf(w, "%s: another process drives it, nothing was done\n", r.Machine)
+					} else {
+						fmt.Fprintf(w, "%s: everything is at rest\n", r.Machine)
+					}
+				}
+				if len(list) == 0 {
+					fmt.Fprintf(w, "%s has no machine, nothing to do\n", safe(config))
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", "", "`FILE` of the service")
+	return cmd
+}
+
+// safeOff puts the machines at rest that the file's last run drove, or the one
+// of the file.
+func safeOff(path string) ([]rested, error) {
+	text, err := os.ReadFile(path)
+	m, state, wrong := configs.Wiring(path, text, kinds())
+	if err != nil {
+		wrong = err
+	}
+	todo := map[string]*configs.Machine{}
+	for _, copied := range driven(state) {
+		text, err := os.ReadFile(copied)
+		if err != nil {
+			continue
+		}
+		if was, _, err := configs.Wiring(copied, text, kinds()); err == nil && was != nil {
+			todo[filepath.Dir(copied)] = was
+		}
+	}
+	if len(todo) == 0 && wrong != nil {
+		return nil, fail(exitFailed, "mend the file; until then use the machine's own switch", "%s: it is not known what may be on: %s", safe(path), oneLine(wrong.Error()))
+	}
+	if m != nil {
+		if dir := machineDir(state, m.Name); todo[dir] == nil {
+			todo[dir] = m
+		}
+	}
+	var list []rested
+	for _, dir := range slices.Sorted(maps.Keys(todo)) {
+		list = append(list, restIn(dir, todo[dir]))
+	}
+	return list, nil
+}
+
+// restIn puts one machine at rest while nobody else may start to drive it.
+func restIn(dir string, m *configs.Machine) rested {
+	r := rested{Machine: m.Name, Driver: m.Driver}
+	lock, err := lockIfThere(filepath.Join(dir, "lock"))
+	if errors.Is(err, errDriven) {
+		r.Busy = true
+		return r
+	}
+	if lock != nil {
+		defer lock.Close()
+	}
+	off := drivers[m.Driver].safeOff
+	if off == nil { // an appliance, which keeps itself
+		r.Off = true
+		return r
+	}
+	done := make(chan error, 1)
+	go func() { done <- off(m) }() // if it hangs, the process ends without it
+	timer := time.NewTimer(offTime)
+	defer timer.Stop()
+	select {
+	case err = <-done:
+	case <-timer.C:
+		err = fmt.Errorf("no answer within %v", offTime)
+	}
+	r.Off = err == nil
+	if err != nil {
+		r.Error = oneLine(err.Error())
+		if !strings.Contains(r.Error, "may be on") {
+			var parts []string
+			for _, p := range driver.Parts {
+				if _, has := m.Outputs[p]; has {
+					parts = append(parts, string(p))
+				}
+			}
+			if len(parts) == 0 {
+				parts = []string{"any output"}
+			}
+			r.Error = strings.Join(parts, ", ") + " may be on: " + r.Error
+		}
+	}
+	return r
+}
+
+// lockIfThere takes the lock of a machine without leaving a file behind that its
+// service could not open. Where there is none, or it can't be opened, that is no
+// reason to leave an output on: the lock is nil.
+func lockIfThere(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+var errDriven = errors.New("another process drives this machine")
+
+func flock(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errDriven
+	}
+	return err
+}
+
+// machineDir is where a machine keeps its lock, its journal and its guard's
+// memory.
+func machineDir(state, name string) string { return filepath.Join(state, "machine-"+name) }
+
+// runningName is the file in a machine's folder that says by which configuration
+// it is driven. It is there from before its first output is opened until all are
+// seen off; left over, it tells safe-off what the dead process had in its hands,
+// whatever a person has changed in the file since.
+const runningName = "running.yaml"
+
+func driven(state string) []string {
+	if state == "" {
+		return nil
+	}
+	list, _ := filepath.Glob(filepath.Join(state, "machine-*", runningName)) // the pattern is right
+	return list
+}
+
+// keepRunning writes that file. A full disk is no reason to stop: then the file
+// itself must do.
+func keepRunning(dir string, text []byte) error {
+	path := filepath.Join(dir, runningName)
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func dropRunning(dir string) error {
+	if err := os.Remove(filepath.Join(dir, runningName)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// restPlant puts a plant in a process of its own at rest. One in memory ended
+// with its process.
+func restPlant(socket string) error {
+	if socket == "" {
+		return nil
+	}
+	p, err := plant.Dial(socket)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	c, err := p.Config()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, part := range c.Parts() {
+		if err := p.Set(part, false); err != nil {
+			errs = append(errs, fmt.Errorf("%s may be on: %w", part, err))
+		}
+	}
+	return errors.Join(errs...)
+}
