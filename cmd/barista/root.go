@@ -60,7 +60,7 @@ with 78 when its configuration is wrong.`,
 			newStatus(c), newMachine(c), newStock(c), newMenu(c),
 		}},
 		{"here", []*cobra.Command{
-			newDemo(c), newRun(c), newSafeOff(c), newCheck(c), newTimeline(c), newSim(c), newVersion(c),
+			newDemo(c), newRun(c), newSafeOff(c), newCheck(c), newTimeline(c), newSim(c), newDriver(c), newVersion(c),
 		}},
 	} {
 		for _, cmd := range g.cmds {
