@@ -16,7 +16,7 @@ import (
 	"barista/driver/serial/serialtest"
 )
 
-var chaosFrames = flag.Int("jura.frames", 100_000, "lines on the wire in the test of chaos")
+var chaosFrames = flag.Int("frames", 50_000, "lines on the wire in the test of chaos")
 
 // TestChaos orders for days over a wire on which a twentieth of all answers is
 // damaged, lost, doubled or late, while somebody uses the machine's own keys, the
