@@ -79,7 +79,7 @@ deb: $(DEB_ARCHS:%=deb-%) ## Debian packages in dist/: arm64, armhf (also for th
 deb-%: ## one of them
 	@mkdir -p dist
 	GOOS=linux GOARCH=$(if $(filter armhf,$*),arm,$*) $(if $(filter armhf,$*),GOARM=6) CGO_ENABLED=0 \
-		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-$* ./cmd/barista
+		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.packaged=$(DEB_VERSION)' -o dist/barista-$* ./cmd/barista
 	gzip -9nc CHANGELOG.md >dist/changelog.gz
 	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz \
 		SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(TOOLS) nfpm package --config systemd/nfpm.yaml --packager deb --target dist/barista_$*.deb

@@ -19,7 +19,7 @@ import (
 // whose section is not there is nil.
 type File struct {
 	Path       string
-	Text       []byte // as it was read
+	Text       []byte // as Load has read it
 	State      string // folder for everything that must survive a restart; absolute, or below the working folder
 	NATS       *NATS
 	Broker     *Broker
@@ -72,7 +72,11 @@ func Load(path string, kinds map[string]Kind) (*File, error) {
 		}
 		return nil, &Problems{path, []Problem{{Reason: "the file can't be read: " + err.Error(), Fix: fix}}}
 	}
-	return Parse(path, text, kinds)
+	f, err := Parse(path, text, kinds)
+	if f != nil {
+		f.Text = text
+	}
+	return f, err
 }
 
 // read takes one byte more than is allowed, so that a device without an end is
@@ -97,7 +101,7 @@ func Parse(path string, text []byte, kinds map[string]Kind) (*File, error) {
 		}
 		return nil, &Problems{path, r.sorted()}
 	}
-	f := &File{Path: path, Text: text}
+	f := &File{Path: path}
 	root := (&Node{r: r, keyAt: Pos{1, 1}, n: unwrap(body)}).Map()
 	f.file(root, kinds)
 	for _, m := range r.maps {
@@ -117,15 +121,20 @@ func Parse(path string, text []byte, kinds map[string]Kind) (*File, error) {
 func Wiring(path string, text []byte, kinds map[string]Kind) (m *Machine, folder string, err error) {
 	r := &report{}
 	body := parse(r, text)
-	f := &File{Path: path}
-	if body != nil {
-		f.file((&Node{r: r, keyAt: Pos{1, 1}, n: unwrap(body)}).Map(), kinds)
+	if body == nil {
+		r.add(Pos{1, 1}, "", "nothing in the file can be read", "mend it")
+	} else {
+		root := (&Node{r: r, keyAt: Pos{1, 1}, n: unwrap(body)}).Map()
+		folder = state(root.Get("state"), root, path)
+		if n := root.Get("machine"); n != nil {
+			m, _, _ = decodeMachine(n.Map(), kinds)
+		}
 		for _, m := range r.maps {
 			m.unknown()
 		}
 	}
-	if f.State == "" {
-		f.State = usualState + strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if folder == "" {
+		folder = usualState + strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
 	var list []Problem
 	for _, p := range r.sorted() {
@@ -134,9 +143,9 @@ func Wiring(path string, text []byte, kinds map[string]Kind) (m *Machine, folder
 		}
 	}
 	if len(list) > 0 {
-		return nil, f.State, &Problems{path, list}
+		return nil, folder, &Problems{path, list}
 	}
-	return f.Machine, f.State, nil
+	return m, folder, nil
 }
 
 const noRole = "name at least one of broker, controller, stock, web, machine; the samples show how"

@@ -313,3 +313,44 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Outputs must come to rest whatever is wrong elsewhere in a file; only what is
+// wrong with the machine itself is in the way.
+func TestWiring(t *testing.T) {
+	t.Setenv(EnvNATS, "")
+	const good = `
+machine:
+  name: zoe
+  driver: sim
+  serves: {beans: [arabica], milk: [free], sizes: [small]}
+  cup: attended
+`
+	kinds := map[string]Kind{"sim": {Simulated: true}}
+	for name, text := range map[string]string{
+		"no shop":        good,
+		"a wrong key":    "web: {lisen: 1}\n" + good,
+		"a wrong folder": "state: relative\n" + good,
+		"unknown":        "machin: 1\n" + good,
+	} {
+		m, folder, err := Wiring("/etc/barista/zoe.yaml", []byte(text), kinds)
+		if err != nil || m == nil || m.Name != "zoe" || folder != "/var/lib/barista/zoe" {
+			t.Errorf("%s: %+v in %q, %v", name, m, folder, err)
+		}
+	}
+	for name, text := range map[string]string{
+		"no such driver": strings.Replace(good, "driver: sim", "driver: slim", 1),
+		"no yaml":        "machine: [",
+		"empty":          "",
+	} {
+		m, folder, err := Wiring("/etc/barista/zoe.yaml", []byte(text), kinds)
+		if err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if m != nil || folder != "/var/lib/barista/zoe" {
+			t.Errorf("%s: %+v in %q", name, m, folder)
+		}
+	}
+	if m, _, err := Wiring("shop.yaml", []byte("broker: {listen: none}\n"), kinds); m != nil || err != nil {
+		t.Errorf("a shop: %+v %v", m, err)
+	}
+}

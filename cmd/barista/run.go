@@ -19,7 +19,10 @@ func newRun(c *cli) *cobra.Command {
 		Short: "run a service: a machine, a shop, or both",
 		Long: `run is the service: the roles that the configuration names, until SIGINT or
 SIGTERM. Then the drink in hand is finished, the outputs are seen off, and it
-ends. With a wrong configuration it touches nothing and exits with 78.`,
+ends. With a wrong configuration it touches nothing and exits with 78; where
+another process drives the machine, or uses the store, with 4. systemd does not
+try again after these two. A service of machines alone starts without its shop
+and goes on looking for it.`,
 		Example: `  barista run --config configs/shop.yaml
   barista run --config configs/machine-mock.yaml`,
 		Args: exactly(),
@@ -39,17 +42,30 @@ ends. With a wrong configuration it touches nothing and exits with 78.`,
 			log := newLog(cmd.ErrOrStderr())
 			s, err := openShop(cmd.Context(), log, f)
 			if err != nil {
-				return err
+				return ended(err)
 			}
 			log.Info("running", "roles", f.Roles(), "state", f.State)
 			s.greet(cmd.OutOrStdout())
 			err = s.serve(cmd.Context())
-			log.Info("stopped, everything is off")
-			return err
+			if err == nil {
+				log.Info("stopped, everything is off")
+			}
+			return ended(err)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "`FILE` of the service")
 	return cmd
+}
+
+// ended is why a service could not go on. Only what was meant for whoever
+// starts it keeps its exit code: systemd does not start a service again after
+// some of them, and must after everything else.
+func ended(err error) error {
+	var e *exitError
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return fail(exitFailed, "", "%s", oneLine(err.Error()))
 }
 
 // newLog writes text for people; the journal of the system adds the time.

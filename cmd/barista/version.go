@@ -9,6 +9,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// packaged is the version of the package that the program came in; the linker
+// sets it.
+var packaged string
+
 // build is which program this is.
 type build struct {
 	Version  string `json:"version"`
@@ -27,6 +31,9 @@ func thisBuild() build {
 	}
 	if info.Main.Version != "" {
 		b.Version = info.Main.Version
+	}
+	if packaged != "" {
+		b.Version = packaged
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
