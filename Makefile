@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build browser test check race fuzz bench chaos arm deb clean
+.PHONY: demo build browser pymodbus test check race fuzz bench chaos arm deb clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -13,13 +13,18 @@ build: ## the binary, here
 demo: build ## a whole shop in one process, nothing is kept
 	./barista demo $(DEMO)
 
-test: browser ## every test
+test: browser pymodbus ## every test
 	$(GO) test -timeout 15m ./...
 
 browser: ## the distribution's Chromium for the browser tests, where it may be installed; else they are skipped
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 		echo "no Chromium: the browser tests are skipped"
+
+pymodbus: ## a Modbus server that others wrote, to test against, where it may be installed; else that test is skipped
+	@/usr/bin/python3 -c 'import pymodbus.server' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pymodbus python3-serial python3-serial-asyncio >/dev/null; } || \
+		echo "no pymodbus: the test against a foreign Modbus server is skipped"
 
 check: ## format, vet, staticcheck, walls, known holes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -46,8 +51,15 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## what an order costs, beside a bare loop with the same durable writes; how late a pump goes off
 	$(GO) test -run '^TestBench(Late)?$$' -timeout 45m -count 1 -v ./cmd/barista -bench-orders
 
-chaos: ## 300 random kills of real processes over a day of drinks; CHAOS='-chaos-seed N' plays a day again
+chaos: ## by hand: a day of drinks with 300 random kills, noise and pulled cables on serial ports; CHAOS='-chaos-seed N' plays a day again
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 $(CHAOS)
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/modbus -frames 1000000
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/lcus -frames 1000000
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/jura -frames 1000000
+	$(GO) test -run '^TestPtyChaos$$' -timeout 60m -count 1 -v ./driver/modbus -ptyframes 10000
+	$(GO) test -run '^TestPtyChaos$$' -timeout 60m -count 1 -v ./driver/lcus -ptyframes 10000
+	$(GO) test -run '^TestPtyChaos$$' -timeout 60m -count 1 -v ./driver/jura -ptyframes 10000
+	$(GO) test -run '^TestPtyCycles$$' -timeout 60m -count 1 -v ./driver/serial -cycles 1000
 
 arm: ## static builds for Raspberry Pis
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/barista-arm64 ./cmd/barista

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/mock"
@@ -23,6 +25,10 @@ type opened struct {
 	rig         driver.Rig
 	calibration recipe.Calibration // the file's, over what the driver knows
 	aside       any                // the mock's other side, for the demo and tests
+
+	// Of an appliance: see machine.Config.
+	products    map[string]driver.Product
+	productTime time.Duration
 }
 
 // drivers is the visible table of the kinds of machine. A new kind is a folder
@@ -30,8 +36,8 @@ type opened struct {
 var drivers = map[string]kind{
 	"mock":   {mockKind(), openMock, restMock, wireMock},
 	"gpio":   {gpioKind(), openGPIO, restGPIO, wireGPIO},
-	"modbus": {modbusKind(), openModbus, restByOpening(openModbus), wireModbus},
-	"lcus":   {lcusKind(), openLCUS, restByOpening(openLCUS), wireLCUS},
+	"modbus": {modbusKind(), openModbus, restModbus, wireModbus},
+	"lcus":   {lcusKind(), openLCUS, restLCUS, wireLCUS},
 	"jura":   {juraKind(), openJura, nil, nil},
 }
 
@@ -70,5 +76,5 @@ func openMock(m *configs.Machine) (opened, error) {
 	if figures.Speed > 0 {
 		cal = cal.Scale(figures.Speed)
 	}
-	return opened{rig, cal, ctl}, nil
+	return opened{rig: rig, calibration: cal, aside: ctl}, nil
 }

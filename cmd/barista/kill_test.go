@@ -88,17 +88,18 @@ func beChild(text string) {
 	s := newShop(newLog(os.Stderr), f)
 	d := &death{child: c}
 	s.seams = seams{worker: d.worker, controller: d.controller}
-	mock := drivers["mock"]
-	open := mock.open
-	mock.open = func(m *configs.Machine) (opened, error) {
-		o, err := open(m)
-		for part, w := range o.rig.Outputs {
-			w.Output = &mortalOutput{w.Output, part, d}
-			o.rig.Outputs[part] = w
+	for name, k := range drivers {
+		open := k.open
+		k.open = func(m *configs.Machine) (opened, error) {
+			o, err := open(m)
+			for part, w := range o.rig.Outputs {
+				w.Output = &mortalOutput{w.Output, part, d}
+				o.rig.Outputs[part] = w
+			}
+			return o, err
 		}
-		return o, err
+		drivers[name] = k
 	}
-	drivers["mock"] = mock
 	if err = s.open(ctx, nil); err == nil {
 		err = s.run(ctx)
 	}

@@ -30,7 +30,7 @@ func openGPIO(m *configs.Machine) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return opened{rig, calibration(m, recipe.DefaultCalibration()), nil}, nil
+	return opened{rig: rig, calibration: calibration(m, recipe.DefaultCalibration())}, nil
 }
 
 // restGPIO puts every line at rest.

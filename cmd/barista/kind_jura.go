@@ -53,7 +53,7 @@ func juraKind() configs.Kind {
 	}
 }
 
-// openJura takes the port. Products and their time belong to machine.Config.
+// openJura takes the port.
 func openJura(m *configs.Machine) (opened, error) {
 	s, _ := m.Settings.(juraSettings)
 	s.Log = slog.Default().With("machine", m.Name)
@@ -61,7 +61,7 @@ func openJura(m *configs.Machine) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return opened{rig: rig, calibration: recipe.DefaultCalibration()}, nil
+	return opened{rig: rig, calibration: recipe.DefaultCalibration(), products: s.Products, productTime: s.ProductTime}, nil
 }
 
 func readJura(m *configs.Map) juraSettings {
@@ -82,7 +82,7 @@ func readJura(m *configs.Map) juraSettings {
 			n.Problem("min_g is more than max_g", "write the smaller one first: group: {min_g: 7, max_g: 10}")
 		}
 	}
-	products := m.Need("products", "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: coffee, cycles: 2}}")
+	products := m.Need("products", "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: espresso, cycles: 2}}")
 	if products == nil {
 		return s
 	}

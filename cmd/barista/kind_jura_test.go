@@ -45,7 +45,7 @@ func TestJuraKind(t *testing.T) {
 	if s.Port.Device != "./jura" || s.Model != "EF532M" || s.Serial != "15326-0000000" || s.group != usualGroup || s.ProductTime != 90*time.Second {
 		t.Errorf("%+v", s)
 	}
-	want := map[string]driver.Product{"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "coffee", Cycles: 2}, "large": {Key: "coffee", Cycles: 3}}
+	want := map[string]driver.Product{"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "espresso", Cycles: 2}, "large": {Key: "espresso", Cycles: 3}}
 	if diff := cmp.Diff(want, s.Products); diff != "" {
 		t.Error(diff)
 	}
@@ -56,18 +56,18 @@ func TestJuraKindRefuses(t *testing.T) {
 		changes []string
 		want    []string
 	}{
-		"four are large too":  {[]string{"coffee, cycles: 3", "coffee, cycles: 4"}, nil},
-		"one is no medium":    {[]string{"make: coffee, cycles: 2", "make: coffee"}, []string{"machine.products.medium: 17 g in brewings of 7 to 10 g is not one; write cycles: 2, or take the size out of serves: then it is refused here"}},
+		"four are large too":  {[]string{"espresso, cycles: 3", "espresso, cycles: 4"}, nil},
+		"one is no medium":    {[]string{"make: espresso, cycles: 2", "make: espresso"}, []string{"machine.products.medium: 17 g in brewings of 7 to 10 g is not one; write cycles: 2, or take the size out of serves: then it is refused here"}},
 		"two are no large":    {[]string{"cycles: 3", "cycles: 2"}, []string{"30 g in brewings of 7 to 10 g is not 2; write cycles: 3 or 4"}},
 		"two are no small":    {[]string{"make: espresso", "make: espresso, cycles: 2"}, []string{"9 g in brewings of 7 to 10 g is not 2; write cycles: 1, or"}},
 		"a larger group":      {[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 5, max_g: 16}", "cycles: 3", "cycles: 2"}, nil},
 		"no number fits":      {[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 9.5, max_g: 10}"}, []string{"machine.products.small: 9 g in brewings of 9.5 to 10 g can't be made by any number of them"}},
 		"a group upside down": {[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 10, max_g: 7}"}, []string{"min_g is more than max_g"}},
-		"a size is left out":  {[]string{"sizes: [small, medium, large]", "sizes: [small, medium]", "    large: {make: coffee, cycles: 3}\n", ""}, nil},
+		"a size is left out":  {[]string{"sizes: [small, medium, large]", "sizes: [small, medium]", "    large: {make: espresso, cycles: 3}\n", ""}, nil},
 		"not served":          {[]string{"sizes: [small, medium, large]", "sizes: [small, medium]"}, []string{"machine.products.large: it does not serve large; remove this, or add it to serves"}},
-		"no product":          {[]string{"    large: {make: coffee, cycles: 3}\n", ""}, []string{"it serves large, and no product is named for it; write large: {make: espresso}, or take large out of sizes in serves: then it is refused here"}},
-		"milk":                {[]string{"milk: [free]", "milk: [free, normal]"}, []string{"it serves milk, and no product is named for small+milk; name one, or leave only milk: [free] in serves; the E6 (2019) (EF532M) has espresso, coffee"}},
-		"another product":     {[]string{"make: espresso", "make: cappuccino"}, []string{`machine.products.small.make: "cappuccino" is not known here; write espresso or coffee`}},
+		"no product":          {[]string{"    large: {make: espresso, cycles: 3}\n", ""}, []string{"it serves large, and no product is named for it; write large: {make: espresso}, or take large out of sizes in serves: then it is refused here"}},
+		"milk":                {[]string{"milk: [free]", "milk: [free, normal]"}, []string{"it serves milk, and no product is named for small+milk; name one, or leave only milk: [free] in serves; the E6 (2019) (EF532M) has espresso"}},
+		"another product":     {[]string{"make: espresso", "make: cappuccino"}, []string{`machine.products.small.make: "cappuccino" is not known here; write espresso`}},
 		"a read-only model":   {[]string{"model: EF532M", "model: PIM"}, []string{"machine.model: the Impressa J6 (PIM) can only be read: nothing is known that tells whether it is busy"}},
 		"an unknown model":    {[]string{"model: EF532M", "model: E8"}, []string{`machine.model: "E8" is no model that is known; write EF532M, if that is what it answers to TY:`}},
 		"a whole answer":      {[]string{"model: EF532M", "model: EF532M V02.03"}, []string{"is no model that is known"}},
@@ -79,7 +79,7 @@ func TestJuraKindRefuses(t *testing.T) {
 		"calibration":         {[]string{"cup: attended", "cup: attended\n  calibration: {pump_mlps: 5}"}, []string{"machine.calibration: the machine doses by itself"}},
 		"a strange size":      {[]string{"    small: {", "    huge: {make: espresso}\n    small: {"}, []string{"machine.products.huge: unknown key"}},
 		"too long": {
-			[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 3, max_g: 6}", "make: espresso", "make: espresso, cycles: 2", "cycles: 2}\n    large", "cycles: 3}\n    large", "coffee, cycles: 3}\n  group", "coffee, cycles: 5}\n  group"},
+			[]string{"# group: {min_g: 7, max_g: 10}", "group: {min_g: 3, max_g: 6}", "small: {make: espresso", "small: {make: espresso, cycles: 2", "cycles: 2}\n    large", "cycles: 3}\n    large", "espresso, cycles: 3}\n  group", "espresso, cycles: 5}\n  group"},
 			[]string{"5 brewings of a minute take longer than the 5m0s"},
 		},
 		"too often": {[]string{"cycles: 3", "cycles: 9"}, []string{"9 is not possible; give a number from 1 to 8"}},

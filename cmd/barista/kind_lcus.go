@@ -35,6 +35,12 @@ func openLCUS(m *configs.Machine) (opened, error) {
 	return s.opened(rig, m), nil
 }
 
+// restLCUS sends every relay that the file names its off, twice.
+func restLCUS(m *configs.Machine) error {
+	s, _ := m.Settings.(lcusSettings)
+	return lcus.SafeOff(s.Config)
+}
+
 func readLCUS(m *configs.Map) lcusSettings {
 	var s lcusSettings
 	s.Port = readPort(m)

@@ -48,11 +48,17 @@ func openModbus(m *configs.Machine) (opened, error) {
 	return s.opened(rig, m), nil
 }
 
+// restModbus opens every relay that the file names.
+func restModbus(m *configs.Machine) error {
+	s, _ := m.Settings.(modbusSettings)
+	return modbus.SafeOff(s.Config)
+}
+
 func (s relaySettings) opened(rig driver.Rig, m *configs.Machine) opened {
 	if s.assumedHot {
 		rig.Sensors[driver.Hot] = ownersWord{}
 	}
-	return opened{rig, calibration(m, recipe.DefaultCalibration()), nil}
+	return opened{rig: rig, calibration: calibration(m, recipe.DefaultCalibration())}
 }
 
 // ownersWord stands for the boiler's sensor where the file says hot: assumed.

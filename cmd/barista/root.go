@@ -63,7 +63,7 @@ with 78 when its configuration is wrong.`,
 			newDemo(c), newRun(c), newSafeOff(c),
 			newSetup(c), newDetect(c), newCheck(c), newTimeline(c), newFaults(c),
 			newSelftest(c), newCalibrate(c), newGPIO(c),
-			newSim(c), newVersion(c),
+			newSim(c), newDriver(c), newVersion(c),
 		}},
 	} {
 		for _, cmd := range g.cmds {

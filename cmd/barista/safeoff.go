@@ -243,22 +243,3 @@ func restPlant(socket string) error {
 	}
 	return errors.Join(errs...)
 }
-
-// restByOpening opens a board, which puts it at rest, and makes sure.
-func restByOpening(open func(m *configs.Machine) (opened, error)) func(m *configs.Machine) error {
-	return func(m *configs.Machine) error {
-		o, err := open(m)
-		if err != nil {
-			return err
-		}
-		var errs []error
-		for _, part := range driver.Parts {
-			if w, has := o.rig.Outputs[part]; has {
-				if err := w.Output.Off(); err != nil {
-					errs = append(errs, fmt.Errorf("%s may be on: %w", part, err))
-				}
-			}
-		}
-		return errors.Join(append(errs, o.rig.Close())...)
-	}
-}

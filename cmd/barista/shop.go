@@ -386,7 +386,10 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
 	}
 	loop := s.notify.loop()
-	mach, err := machine.New(rig, j, machine.Config{Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: here.Over(opened.calibration), Alive: loop.alive, Log: log})
+	mach, err := machine.New(rig, j, machine.Config{
+		Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: here.Over(opened.calibration), Alive: loop.alive, Log: log,
+		Products: opened.products, ProductTime: opened.productTime,
+	})
 	if err != nil {
 		return fail(err)
 	}

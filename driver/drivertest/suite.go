@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -45,6 +46,17 @@ const patience = 5 * time.Second
 func Actuators(t *testing.T, open func(t *testing.T) Bench) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) { c.on(t, func() Bench { return open(t) }) })
+	}
+}
+
+// ActuatorsInMemory is the same suite for a bench without a kernel in it (a
+// cable in memory): each check runs in a bubble of fake time, in which open is
+// called too, so that a busy computer can't make a driver late.
+func ActuatorsInMemory(t *testing.T, open func(t *testing.T) Bench) {
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.on(t, func() Bench { return open(t) }) })
+		})
 	}
 }
 

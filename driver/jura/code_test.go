@@ -3,6 +3,8 @@ package jura
 import (
 	"bytes"
 	"encoding/hex"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -173,4 +175,30 @@ func FuzzLines(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever comes, decoding 4 KiB of it costs less than 1 MiB.
+func TestDecodingIsCheap(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for name, fill := range map[string]func(i int) byte{
+		"noise":        func(int) byte { return byte(rng.IntN(256)) },
+		"zeroes":       func(int) byte { return 0 },
+		"like a frame": func(i int) byte { return AppendLine(nil, "ic:1720", LowFiller)[i%36] },
+	} {
+		b := make([]byte, 4<<10)
+		for i := range b {
+			b[i] = fill(i)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for _, line := range feed(b) {
+			_, _ = parseType(line)
+			_, _ = parseInputs(line)
+			_, _ = parseCounters(line)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%s: %d bytes of memory", name, n)
+		}
+	}
 }

@@ -9,7 +9,6 @@ const (
 	askInputs
 	askCounters
 	key04
-	key05
 )
 
 // wire is every text that can ever go to a machine. A new one needs a source and
@@ -20,5 +19,4 @@ var wire = [...]string{
 	askInputs:   "IC:",
 	askCounters: "RT:0000",
 	key04:       "FA:04",
-	key05:       "FA:05",
 }

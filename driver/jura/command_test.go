@@ -14,7 +14,7 @@ import (
 // TestNothingElseCanBeSent is the allow-list, written down a second time. Who
 // adds a line to the table has to add it here, and to read what is below.
 func TestNothingElseCanBeSent(t *testing.T) {
-	if want := []string{"TY:", "IC:", "RT:0000", "FA:04", "FA:05"}; !slices.Equal(wire[:], want) {
+	if want := []string{"TY:", "IC:", "RT:0000", "FA:04"}; !slices.Equal(wire[:], want) {
 		t.Errorf("what can be sent is %q, want %q", wire, want)
 	}
 	never := map[string]string{
@@ -27,6 +27,7 @@ func TestNothingElseCanBeSent(t *testing.T) {
 		`^FN:`:              "single motors; the same code is another motor on another model",
 		`^FA:0F`:            "hangs a J6",
 		`^FA:15`:            "starts a cleaning programme on an F9",
+		`^FA:05`:            "coffee or ristretto on machines that give the same answer to TY:",
 		`^FA:09`:            "turns the page on an E6, or makes coffee: the sources contradict each other",
 		`^(DA|DT|DR|GB):`:   "display and power",
 		`[^A-Z0-9:]`:        "no text from outside is ever part of a command",

@@ -13,7 +13,7 @@
 //
 // # What it promises
 //
-//   - Only five lines can be sent at all; they stand in one table (command.go)
+//   - Only four lines can be sent at all; they stand in one table (command.go)
 //     and have a type of their own. What damages a machine is not among them:
 //     AN:0A erases the memory, WE: writes into it, FN: drives single motors, and
 //     FN:89, the test codes and some keys of some models hang it.

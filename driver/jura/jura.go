@@ -191,7 +191,7 @@ func (a *appliance) total(w words) int {
 	if m := a.mine; m != nil {
 		return m.base + int(int16(w[m.word]-m.from)) // it may start over, and must not fall
 	}
-	return a.row.sum(w)
+	return a.row.proof(w)
 }
 
 // Ready says whether a product could be started now.
@@ -221,8 +221,9 @@ func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
 	return nil
 }
 
-// Counter is the number of products that the machine ever made; between Start
-// and the next Ready, only those of the kind that was started are added.
+// Counter is the number of products, of those that can be ordered, that the
+// machine ever made; between Start and the next Ready, only those of the kind that
+// was started are added.
 func (a *appliance) Counter(ctx context.Context) (int, error) {
 	var n int
 	err := a.do(ctx, func(ctx context.Context, l *serial.Line) error {

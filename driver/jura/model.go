@@ -19,7 +19,7 @@ type Model struct {
 	noTray, noWater, noDrawer, coffee, milk sense
 
 	products []product
-	counts   []int // the words of RT:0000 that count products
+	counts   []int // the words of RT:0000 that count drinks of any kind
 }
 
 // Fact is one thing that a row rests on.
@@ -72,6 +72,7 @@ const (
 	srcQ42   = "Q42/coffeehack commands.txt (own X9c)"
 	srcMote  = "PromyLOPh/juramote com.py and README (own Xs90)"
 	srcHN    = "hn/jura-coffee-machine README (own E65)"
+	srcSeb   = "Seb-sti1/juracoffeemachine jura.py, coffee_machine.py (a machine that answers EF532M V02.03)"
 	srcF7    = "alco28/Jura-F7-ESPHOME jura_coffee.h"
 )
 
@@ -82,20 +83,19 @@ var models = []*Model{
 	{
 		Type: "EF532M", Machine: "E6 (2019)", Answers: []string{"EF532M V02.03"},
 		noTray: low(0, 4), noWater: high(1, 5), coffee: low(0, 2), milk: high(1, 6),
-		products: []product{
-			{name: "espresso", key: key04, word: 0},
-			{name: "coffee", key: key05, word: 2},
-		},
-		counts: []int{0, 1, 2, 3},
+		products: []product{{name: "espresso", key: key04, word: 0}},
+		counts:   []int{0, 1, 2},
 		Facts: []Fact{
-			{"answer to TY:", srcJutta, Once},
-			{"FA:04 espresso, on the display's first page", srcJutta + "; " + srcTiaan, Twice},
-			{"FA:05 coffee, on the display's first page", srcJutta, Once},
+			{"answer to TY:", srcJutta + "; " + srcSeb, Twice},
+			{"FA:04 espresso, on the display's first page", srcJutta + "; " + srcTiaan + "; " + srcSeb, Twice},
+			{"FA:05 is coffee (" + srcJutta + ") or ristretto (" + srcSeb + ", the same answer to TY:); coffee is FA:07 there and FA:09 elsewhere (" + srcTiaan + ")", "not used", Contradicted},
 			{"FA:09 turns the page (" + srcJutta + ") or makes coffee (" + srcTiaan + ")", "not used", Contradicted},
-			{"FA:07 cappuccino: no word is known that counts it on this model", srcJutta, Once},
+			{"FA:07 cappuccino (" + srcJutta + ") or coffee (" + srcSeb + ")", "not used", Contradicted},
 			{"tray: byte 0 bit 4, 1 is there; tank: byte 1 bit 5, 1 is empty", srcTrays + "; " + srcTiaan, Twice},
 			{"busy: byte 0 bit 2 is 0 with coffee, byte 1 bit 6 is 1 with milk", srcTiaan, Once},
-			{"words 1 to 4 of RT:0000 count espresso, two espressi, coffee, two coffees", srcTiaan + "; the same on a J6 (" + srcAlden + ") and an F7 (" + srcF7 + ")", Twice},
+			{"words 1 and 3 of RT:0000 count espresso and coffee", srcSeb + "; the same on an E8 and an F7 (" + srcTiaan + "), a J6 (" + srcAlden + ") and an F7 (" + srcF7 + ")", Twice},
+			{"word 2 counts two espressi (" + srcTiaan + ") or ristretto (" + srcSeb + "): a product either way, and never a proof", "shown only", Contradicted},
+			{"word 4 counts two coffees or flat white (" + srcTiaan + "); twos stand at 00E0 to 00E2 (" + srcSeb + ")", "not used", Contradicted},
 		},
 	},
 	{
@@ -249,10 +249,22 @@ func (m *Model) strange(last, now words) bool {
 	})
 }
 
+// sum is every drink that the row can see.
 func (m *Model) sum(w words) int {
 	n := 0
 	for _, i := range m.counts {
 		n += int(w[i])
+	}
+	return n
+}
+
+// proof counts what can be ordered, and nothing else: a coffee that somebody
+// takes while our program is dead must not pass for the espresso it had asked
+// for.
+func (m *Model) proof(w words) int {
+	n := 0
+	for _, p := range m.products {
+		n += int(w[p.word])
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"barista/driver"
@@ -95,12 +96,8 @@ func Open(cfg Config) (driver.Rig, error) {
 	if err := cfg.Problems(); err != nil {
 		return driver.Rig{}, fmt.Errorf("lcus board: %w", err)
 	}
-	b := &board{cfg: cfg}
-	for p, r := range cfg.Outputs {
-		b.relays = append(b.relays, &relay{part: p, number: r.Number})
-	}
-	slices.SortFunc(b.relays, func(x, y *relay) int { return x.number - y.number })
 	cfg.Port.Baud = 9600
+	b := newBoard(cfg)
 	cfg.Port.Check = b.check
 	var err error
 	if b.port, err = serial.Open(cfg.Port); err != nil {
@@ -119,6 +116,59 @@ func Open(cfg Config) (driver.Rig, error) {
 		rig.Outputs[r.part] = driver.Wire{Output: output{b, r}, Port: cfg.Port.Device, Deadman: deadman}
 	}
 	return rig, nil
+}
+
+func newBoard(cfg Config) *board {
+	b := &board{cfg: cfg}
+	for p, r := range cfg.Outputs {
+		b.relays = append(b.relays, &relay{part: p, number: r.Number})
+	}
+	slices.SortFunc(b.relays, func(x, y *relay) int { return x.number - y.number })
+	return b
+}
+
+// safeOffTime is for everything: the promise of SafeOff is 2 s, and eight relays
+// take 0.4 s.
+const safeOffTime = 1800 * time.Millisecond
+
+// SafeOff sends every relay that the file names its off, twice, within 2 s. It is
+// for the time after a service has died: it needs the port for itself
+// (driver.ErrBusyLine while another process has it) and nothing else. Nil says
+// that the frames went out; only a board that answers can prove that it took
+// them. The error names the parts that may be on.
+func SafeOff(cfg Config) error {
+	if cfg.Answers == "" {
+		cfg.Answers = AnswersNone
+	}
+	cfg.Outputs = maps.Clone(cfg.Outputs)
+	// A file with a mistake in it is no reason to leave a relay on: numbers that
+	// no board has are left out, and named.
+	var wrong []error
+	for p, r := range cfg.Outputs {
+		if r.Number < 1 || r.Number > MaxRelays {
+			wrong = append(wrong, fmt.Errorf("%s may be on: the board has no relay %d", p, r.Number))
+			delete(cfg.Outputs, p)
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.Join(append(wrong, SafeOff(cfg))...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), safeOffTime)
+	defer cancel()
+	cfg.Port.Baud, cfg.Port.Check = 9600, nil
+	b := newBoard(cfg)
+	var names []string
+	for _, r := range b.relays {
+		names = append(names, string(r.part))
+	}
+	port, err := serial.Open(cfg.Port)
+	if err == nil {
+		err = errors.Join(port.Do(ctx, func(l *serial.Line) error { return b.check(ctx, l) }), port.Close())
+	}
+	if err != nil {
+		return b.named(fmt.Errorf("%s may be on: %w", strings.Join(names, ", "), err))
+	}
+	return nil
 }
 
 func (b *board) named(err error) error {

@@ -24,7 +24,7 @@ import (
 )
 
 // frames is how many frames pass in the chaos test; 1000000 once by hand.
-var frames = flag.Int("frames", 100_000, "frames of chaos in memory")
+var frames = flag.Int("frames", 50_000, "frames of chaos in memory")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -261,6 +261,57 @@ func TestDialects(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whatever a service left on is off within 2 s, and what may be on is named.
+func TestSafeOff(t *testing.T) {
+	for _, dialect := range []lcus.Answers{"", lcus.AnswersText, lcus.AnswersBytes} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRack(t, func(s *sim.Config, c *lcus.Config) { s.Answers, c.Answers = dialect, dialect })
+			rig := r.open()
+			for _, p := range wired {
+				if err := rig.Outputs[p].On(time.Minute); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			r.done = nil
+			_ = rig.Close() // as a service that died: nothing is switched
+			r.plug(2)
+			for _, p := range wired {
+				r.on(p, true, "without a service")
+			}
+			began := time.Now()
+			if err := lcus.SafeOff(r.cfg); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+			synctest.Wait()
+			for _, p := range wired {
+				r.on(p, false, "after safe-off")
+			}
+			if len(r.done) != 2*len(wired) {
+				t.Errorf("%q, want each off twice", r.done)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRack(t, nil)
+		r.cut()
+		if err := lcus.SafeOff(r.cfg); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "grinder, pump, milk, sugar may be on") {
+			t.Error(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRack(t, func(s *sim.Config, c *lcus.Config) {
+			s.Deaf, s.Answers, c.Answers = true, lcus.AnswersText, lcus.AnswersText
+		})
+		if err := lcus.SafeOff(r.cfg); err == nil || !strings.Contains(err.Error(), "the board does not answer") {
+			t.Error(err)
+		}
+	})
 }
 
 func TestConfigProblems(t *testing.T) {

@@ -3,6 +3,8 @@ package lcus
 import (
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -103,4 +105,31 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("%d states of %d relays", len(list), relays)
 		}
 	})
+}
+
+// Whatever comes, decoding 4 KiB of it costs less than 1 MiB.
+func TestDecodingIsCheap(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for name, fill := range map[string]func(i int) byte{
+		"noise":        func(int) byte { return byte(rng.IntN(256)) },
+		"zeroes":       func(int) byte { return 0 },
+		"like a frame": func(i int) byte { return "CH1: ON\r\n"[i%9] },
+	} {
+		b := make([]byte, 4<<10)
+		for i := range b {
+			b[i] = fill(i)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for n := range len(b) / 16 {
+			_, _ = DecodeFrame(b[16*n : 16*n+4])
+			for _, a := range []Answers{AnswersText, AnswersBytes} {
+				_, _ = a.parse(b[16*n:min(len(b), 16*n+maxAnswer)], 8)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%s: %d bytes of memory", name, n)
+		}
+	}
 }

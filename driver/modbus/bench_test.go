@@ -18,7 +18,7 @@ import (
 )
 
 // frames is how many frames pass in the chaos test; 1000000 once by hand.
-var frames = flag.Int("frames", 100_000, "frames of chaos in memory")
+var frames = flag.Int("frames", 50_000, "frames of chaos in memory")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

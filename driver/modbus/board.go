@@ -67,6 +67,22 @@ func Open(cfg Config) (driver.Rig, error) {
 	if err := cfg.Problems(); err != nil {
 		return driver.Rig{}, fmt.Errorf("modbus board: %w", err)
 	}
+	b := newBoard(cfg)
+	cfg.Port.Check = b.check
+	var err error
+	if b.port, err = serial.Open(cfg.Port); err != nil {
+		return driver.Rig{}, b.named(err)
+	}
+	if err := b.prove(); err != nil {
+		return driver.Rig{}, errors.Join(b.named(err), b.port.Close())
+	}
+	var ctx context.Context
+	ctx, b.cancel = context.WithCancel(context.Background())
+	go b.watch(ctx)
+	return b.rig(), nil
+}
+
+func newBoard(cfg Config) *board {
 	b := &board{
 		cfg:    cfg,
 		bus:    &bus{address: byte(cfg.Address), first: uint16(cfg.First), relays: uint16(cfg.Relays), baud: cfg.Port.Baud},
@@ -80,18 +96,7 @@ func Open(cfg Config) (driver.Rig, error) {
 	for _, c := range cfg.Inputs {
 		b.bus.inputs = max(b.bus.inputs, uint16(c.Number))
 	}
-	cfg.Port.Check = b.check
-	var err error
-	if b.port, err = serial.Open(cfg.Port); err != nil {
-		return driver.Rig{}, b.named(err)
-	}
-	if err := b.prove(); err != nil {
-		return driver.Rig{}, errors.Join(b.named(err), b.port.Close())
-	}
-	var ctx context.Context
-	ctx, b.cancel = context.WithCancel(context.Background())
-	go b.watch(ctx)
-	return b.rig(), nil
+	return b
 }
 
 func (b *board) named(err error) error {
@@ -133,7 +138,7 @@ func (b *board) close() error {
 // check runs on each new connection, before anybody else may use it: the board
 // is there, has the relays that it should have, and ours are off.
 func (b *board) check(_ context.Context, l *serial.Line) error {
-	coils, err := b.bus.coils(l)
+	coils, err := atOpening(func() ([]bool, error) { return b.bus.coils(l) })
 	switch {
 	case errors.Is(err, Exception(2)):
 		return fmt.Errorf("relays %d to %d on the wire: %w: fewer relays than configured, or it counts them from %d", b.cfg.First, b.cfg.First+b.cfg.Relays-1, err, 1-b.cfg.First)
@@ -155,7 +160,7 @@ func (b *board) check(_ context.Context, l *serial.Line) error {
 	}
 	if b.bus.inputs > 0 {
 		asked := time.Now()
-		bits, err := b.bus.contacts(l)
+		bits, err := atOpening(func() ([]bool, error) { return b.bus.contacts(l) })
 		if errors.Is(err, Exception(1)) || errors.Is(err, Exception(2)) {
 			return fmt.Errorf("contacts 1 to %d: %w", b.bus.inputs, err)
 		}
@@ -176,17 +181,21 @@ func (b *board) prove() error {
 	if b.cfg.Timer != TimerFlash {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*proofTime)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*proofTime)
 	defer cancel()
 	at := b.cfg.Spare - 1
 	coil := uint16(at + b.cfg.First)
 	err := b.port.Do(ctx, func(l *serial.Line) error {
 		began := time.Now()
-		if _, err := b.bus.ask(l, Flash(b.bus.address, coil, proofTicks)); err != nil {
+		_, err := atOpening(func() (Answer, error) {
+			began = time.Now()
+			return b.bus.ask(l, Flash(b.bus.address, coil, proofTicks))
+		})
+		if err != nil {
 			return err
 		}
 		for closed := false; ; {
-			coils, err := b.bus.coils(l)
+			coils, err := atOpening(func() ([]bool, error) { return b.bus.coils(l) })
 			switch {
 			case err != nil:
 				return err
@@ -195,22 +204,31 @@ func (b *board) prove() error {
 			case closed:
 				return nil
 			default:
-				return errors.New("it did not close")
+				return noTimer("it did not close")
 			}
 			if time.Since(began) > proofTime {
 				_, err := b.bus.ask(l, Off(b.bus.address, coil))
-				return errors.Join(errors.New("it did not open by itself"), err)
+				return errors.Join(noTimer("it did not open by itself"), err)
 			}
 			if err := l.Quiet(50 * time.Millisecond); err != nil {
 				return err
 			}
 		}
 	})
+	var refused Exception
+	if none := noTimer(""); errors.As(err, &refused) || errors.As(err, &none) {
+		err = fmt.Errorf("%w: old firmware has none; then set timer: none and wire a dead man's switch", err)
+	}
 	if err != nil {
-		return fmt.Errorf("the board's timer was tried on the spare relay %d: %w: old firmware has none; then set timer: none and wire a dead man's switch", b.cfg.Spare, err)
+		return fmt.Errorf("the board's timer was tried on the spare relay %d: %w", b.cfg.Spare, err)
 	}
 	return nil
 }
+
+// noTimer is what a board does that has none.
+type noTimer string
+
+func (n noTimer) Error() string { return string(n) }
 
 // saw keeps what the contacts said.
 func (b *board) saw(at time.Time, bits []bool) {

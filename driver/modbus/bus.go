@@ -102,6 +102,20 @@ func (b *bus) read(l *serial.Line, what Function, count uint16) ([]bool, error) 
 	return a.Bits, err
 }
 
+// atOpening repeats what had no answer: at opening nobody waits for an off, and a
+// computer that has just started may be late itself. Only for what may be
+// repeated.
+func atOpening[T any](f func() (T, error)) (v T, err error) {
+	for range openTries {
+		if v, err = f(); !errors.Is(err, errNoAnswer) {
+			break
+		}
+	}
+	return v, err
+}
+
+const openTries = 5
+
 // coils reads every relay of the board.
 func (b *bus) coils(l *serial.Line) ([]bool, error) { return b.read(l, ReadCoils, b.relays) }
 

@@ -3,6 +3,8 @@ package modbus
 import (
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +54,12 @@ func TestRequestVectors(t *testing.T) {
 	} {
 		if got := strings.ToUpper(hex.EncodeToString(r.Append(nil))); got != strings.ReplaceAll(want, " ", "") {
 			t.Errorf("%v: %s, want %s", r, got, want)
+		}
+		if r.Function == WriteCoil && r.Address != 0 { // its answer is its echo
+			a, err := DecodeAnswer(r, unhex(t, want))
+			if err != nil || strings.ToUpper(hex.EncodeToString(a.Append(nil))) != strings.ReplaceAll(want, " ", "") {
+				t.Errorf("%s as an answer: %+v, %v", want, a, err)
+			}
 		}
 		got, err := DecodeRequest(unhex(t, want))
 		if diff := cmp.Diff(r, got); diff != "" || err != nil {
@@ -243,4 +251,34 @@ func FuzzFindAnswer(f *testing.F) {
 			t.Errorf("%d bits", len(a.Bits))
 		}
 	})
+}
+
+// Whatever comes, decoding 4 KiB of it costs less than 1 MiB.
+func TestDecodingIsCheap(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for name, fill := range map[string]func(i int) byte{
+		"noise":        func(int) byte { return byte(rng.IntN(256)) },
+		"zeroes":       func(int) byte { return 0 },
+		"like a frame": func(i int) byte { return []byte{1, 1, 1, 0, 0x51, 0x88, 1, 0x85, 2, 0xC3, 0x51}[i%11] },
+	} {
+		b := make([]byte, 4<<10)
+		for i := range b {
+			b[i] = fill(i)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var got []byte
+		for len(b) > 0 { // in pieces, as the bus reads
+			n := min(len(b), 16)
+			got = append(got, b[:n]...)
+			b = b[n:]
+			got = got[max(0, len(got)-maxAnswer):]
+			_, _ = find(Read(1, ReadCoils, 0, 32), got)
+			_, _ = DecodeRequest(got)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%s: %d bytes of memory", name, n)
+		}
+	}
 }

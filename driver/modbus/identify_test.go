@@ -10,6 +10,7 @@ import (
 	"barista/driver/modbus/sim"
 	"barista/driver/plant"
 	"barista/driver/serial"
+	"barista/driver/serial/link"
 )
 
 // TestIdentify: boards of several sizes, one that counts from 1, one that is
@@ -37,7 +38,7 @@ func TestIdentify(t *testing.T) {
 				defer mu.Unlock()
 				asked = append(asked, r)
 			}
-			device, _, stop := play(t, sim.New(c.cfg), "")
+			device, stop := play(t, sim.New(c.cfg))
 			defer stop()
 			port, err := serial.Open(serial.Config{Device: device})
 			if err != nil {
@@ -65,5 +66,24 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("%d contacts moved", n)
 			}
 		})
+	}
+}
+
+// play runs a board on a pseudo-terminal. stop ends it and says whether it did
+// harm.
+func play(t *testing.T, b *sim.Board) (device string, stop func()) {
+	t.Helper()
+	l, err := link.Make("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx, l) }()
+	return l.Device(), func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -262,7 +262,10 @@ func TestPtyCycles(t *testing.T) {
 	if g, f := runtime.NumGoroutine(), descriptors(t); g > goroutines || f > files {
 		t.Errorf("%d goroutines (were %d), %d descriptors (were %d)", g, goroutines, f, files)
 	}
-	t.Logf("%d cycles, slowest return %v", *cycles, worst)
+	if worst > 3*time.Second {
+		t.Errorf("one return took %v, and 3 s are promised", worst)
+	}
+	t.Logf("%d cycles, slowest return %v, %d goroutines, %d descriptors", *cycles, worst, goroutines, files)
 	_ = l.Close()
 	<-done
 }

@@ -87,22 +87,33 @@ func (l *Line) Next(until time.Time) ([]byte, error) {
 		return l.took(c), nil
 	default:
 	}
-	select {
-	case c := <-l.g.in:
-		return l.took(c), nil
-	case <-l.g.dead:
+	for woken := false; ; woken = true {
 		select {
 		case c := <-l.g.in:
 			return l.took(c), nil
-		default:
+		case <-l.g.dead:
+			select {
+			case c := <-l.g.in:
+				return l.took(c), nil
+			default:
+			}
+			return nil, l.g.abandon(l.g.err)
+		case <-late.C:
+			// Whoever is woken late has not been given what came meanwhile either: it
+			// waits in the kernel for the goroutine that reads.
+			if !woken && time.Since(until) > starved {
+				late.Reset(starved)
+				continue
+			}
+			return nil, fmt.Errorf("serial port %s: %w", l.g.name, ErrSilence)
+		case <-l.ctx.Done():
+			return nil, l.usable()
 		}
-		return nil, l.g.abandon(l.g.err)
-	case <-late.C:
-		return nil, fmt.Errorf("serial port %s: %w", l.g.name, ErrSilence)
-	case <-l.ctx.Done():
-		return nil, l.usable()
 	}
 }
+
+// starved is how late a timer may be on a computer that has time for us.
+const starved = 5 * time.Millisecond
 
 func (l *Line) took(c chunk) []byte {
 	l.g.inEnd = c.at

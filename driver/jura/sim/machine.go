@@ -48,8 +48,9 @@ type Machine struct {
 	page    int
 	count   [16]uint16
 	run     *run
-	group   string // where the brew group stands: "", "home", "brewing", "elsewhere"
-	hot     time.Time
+	group   string    // where the brew group stands: "", "home", "brewing", "elsewhere"
+	hot     time.Time // since when the heater is on and no water has moved
+	wet     float64   // ml that were pumped, at the last look
 	tick    int
 	taken   []string // commands that were obeyed
 	presses []Press
@@ -388,8 +389,10 @@ func (m *Machine) examine() {
 	if len(c.Harm) > 0 {
 		m.hurt(errors.New(c.Harm[0]))
 	}
+	moved := c.Mass.PumpedML > m.wet
+	m.wet = c.Mass.PumpedML
 	switch {
-	case !c.On[driver.Heater] || c.On[driver.Pump]:
+	case !c.On[driver.Heater] || moved:
 		m.hot = time.Time{}
 	case m.hot.IsZero():
 		m.hot = time.Now()

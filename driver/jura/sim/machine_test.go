@@ -271,6 +271,8 @@ func TestHarm(t *testing.T) {
 		{"PIM", []string{"FA:0F"}, 0, "hangs a J6"},
 		{"EF532M", []string{"FN:07"}, 30 * s, "the grinder turned for 25s"},
 		{"EF532M", []string{"FN:03"}, 10 * s, "the heater was on for 5s and no water flowed"},
+		{"EF532M", []string{"dry", "FN:0D", "FN:22", "FN:01", "FN:03"}, 10 * s, "the heater was on for 5s and no water flowed"},
+		{"EF532M", []string{"FN:0D", "FN:22", "FN:01", "FN:03"}, 10 * s, ""},
 		{"EF532M", []string{"FN:0D", "FN:0F", "FN:01"}, 0, "not in the brewing position"},
 		{"EF532M", []string{"FN:01"}, 0, "not in the brewing position"},
 		{"EF532M", []string{"FN:0B"}, 0, "error 8"},
@@ -280,6 +282,10 @@ func TestHarm(t *testing.T) {
 		t.Run(strings.Join(c.lines, " "), func(t *testing.T) {
 			at(t, Config{Model: c.model}, func(d *desk) {
 				for _, line := range c.lines {
+					if line == "dry" {
+						d.m.Fault("no-flow")
+						continue
+					}
 					d.say(line)
 				}
 				time.Sleep(c.wait)
