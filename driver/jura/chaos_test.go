@@ -62,7 +62,8 @@ func chaos(t *testing.T, toSim serialtest.Noise, frames int) {
 		count, presses, keys := b.sim.Counter(name), len(b.sim.Presses()), b.keys()
 		switch {
 		case soon(12):
-			after(time.Duration(r.IntN(60_000))*time.Millisecond, func() { b.sim.Press(byte(4 + r.IntN(3))) })
+			key := byte(4 + r.IntN(3))
+			after(time.Duration(r.IntN(60_000))*time.Millisecond, func() { b.sim.Press(key) })
 		case soon(15):
 			b.sim.Fault("tank-empty")
 			after(time.Duration(r.IntN(60_000))*time.Millisecond, func() { b.sim.Mend("tank-empty") })

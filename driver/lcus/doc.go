@@ -28,5 +28,6 @@
 // # Who starts and stops it
 //
 // Open opens the port and switches every relay in use off; Rig.Close closes it.
+// SafeOff is for the time after a service has died.
 // There is no goroutine but the port's.
 package lcus

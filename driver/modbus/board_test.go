@@ -95,6 +95,31 @@ func TestTimerIsProved(t *testing.T) {
 	}
 }
 
+// At opening a lost answer is no reason to give up: nothing is on yet, and there
+// is time.
+func TestOpensOnABadWire(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRack(t, func(s *sim.Config, _ *modbus.Config) {
+				s.Seed, s.Faults = seed, sim.Faults{Drop: 0.2, Damage: 0.1}
+			})
+			rig, err := modbus.Open(r.cfg)
+			if err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+				return
+			}
+			if err := rig.Close(); err != nil {
+				t.Error(err)
+			}
+			for i := range 8 {
+				if r.board.On(i + 1) {
+					t.Errorf("seed %d: relay %d is on", seed, i+1)
+				}
+			}
+		})
+	}
+}
+
 func TestWithoutTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRack(t, func(s *sim.Config, c *modbus.Config) {

@@ -31,6 +31,7 @@
 // # Who starts and stops it
 //
 // Open opens the port and starts one goroutine that reads contacts and looks
-// after relays that are on; Rig.Close ends it. The codec (Request, Answer) knows
+// after relays that are on; Rig.Close ends it. SafeOff is for the time after a
+// service has died, and Look for whoever wants to know what hangs on a port. The codec (Request, Answer) knows
 // both directions, because the simulator (package sim) uses it too.
 package modbus

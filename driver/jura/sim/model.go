@@ -54,6 +54,8 @@ func bit(on bool, n int) byte {
 }
 
 var models = map[string]*model{
+	// As one source has the E6 of 2019. Another machine that gives the same answer
+	// has ristretto on 05 and coffee on 07.
 	"EF532M": {
 		answer: "EF532M V02.03",
 		pages: []map[byte]drink{
