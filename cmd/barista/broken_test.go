@@ -89,7 +89,7 @@ machine:
   serial: "15326-0000000"
   products:
     small: {make: espresso}
-    medium: {make: coffee, cycles: 2}
+    medium: {make: espresso, cycles: 2}
 `
 	goodDemo = `state: ./state
 broker: {listen: none}
@@ -280,7 +280,7 @@ var badFiles = []bad{
 	{"lcus cup sensor", goodLCUS, 1, swap("cup: attended", "cup: sensor")},
 	{"lcus inputs", goodLCUS, 1, swap("  hot: assumed\n", "  hot: assumed\n  inputs: {cup: 1}\n")},
 	{"jura model that is not known", goodJura, 1, swap("EF532M", "EF999M")},
-	{"jura size without product", goodJura, 1, swap("    medium: {make: coffee, cycles: 2}\n", "")},
+	{"jura size without product", goodJura, 1, swap("    medium: {make: espresso, cycles: 2}\n", "")},
 	{"jura dose by a wrong number", goodJura, 1, swap("cycles: 2", "cycles: 1")},
 	{"jura product of another", goodJura, 1, swap("make: espresso", "make: tea")},
 	{"jura with outputs of ours", goodJura, 1, swap("  products:", "  outputs: {pump: {}}\n  products:")},

@@ -224,7 +224,7 @@ func TestDetect(t *testing.T) {
 	if len(by) != len(names) || len(said) != 6 {
 		t.Errorf("%d ports, %d lines of progress", len(by), len(said))
 	}
-	if a := by[names["jura"]].Answer; a == nil || a.Kind != "jura" || a.Model != "EF532M" || a.Type != "EF532M V02.03" || a.Driver != "jura" || a.Products != 20 {
+	if a := by[names["jura"]].Answer; a == nil || a.Kind != "jura" || a.Model != "EF532M" || a.Type != "EF532M V02.03" || a.Driver != "jura" || a.Products != 15 {
 		t.Errorf("jura: %+v, %s", a, by[names["jura"]].Trouble)
 	}
 	if a := by[names["modbus"]].Answer; a == nil || a.Kind != "modbus" || a.Relays != 8 || a.First != 0 || a.Driver != "modbus" {
@@ -256,7 +256,7 @@ func TestDetect(t *testing.T) {
 	var text strings.Builder
 	found.text(&text)
 	for _, want := range []string{
-		"a Jura E6 (2019) (EF532M); it can be ordered from", "has made 20 products", "barista setup makes a machine of it, driver: jura",
+		"a Jura E6 (2019) (EF532M); it can be ordered from", "has made 15 products", "barista setup makes a machine of it, driver: jura",
 		"a Modbus relay board at address 1; it answers for 8 relays, counted from 0",
 		"GPIO chip pinctrl-bcm2711: 58 lines; the 40-pin header", "GPIO17 is held by barista grinder", "line 40 is held by somebody who gave no name",
 		"this computer: Raspberry Pi 4 Model B Rev 1.4", "not seen: cannot open /dev/gpiochip2",

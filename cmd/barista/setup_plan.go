@@ -571,13 +571,9 @@ func (p *setupPlan) onJura(a setupAnswers, found *detected) {
 		if !fits {
 			least, most = 1, 1
 		}
-		what := model.Products()[0]
-		if size != string(fleet.Small) && slices.Contains(model.Products(), "coffee") {
-			what = "coffee"
-		}
 		s := setupProduct{size: size}
 		s.what = a.ask(question{
-			key: "products." + size + ".make", text: "its product for a " + size, words: model.Products(), suggest: what,
+			key: "products." + size + ".make", text: "its product for a " + size, words: model.Products(), suggest: model.Products()[0],
 			more: "Amounts and strength are set at the machine.",
 		})
 		s.cycles = a.ask(question{
