@@ -1,0 +1,679 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/creack/pty"
+
+	"barista/configs"
+	"barista/driver"
+	"barista/driver/gpio"
+	"barista/driver/guard"
+	"barista/driver/mock"
+	"barista/driver/plant"
+	measured "barista/machine/calibration"
+	"barista/machine/journal"
+)
+
+// stand is a machine for a person to stand at: its file, and the metal of
+// whoever opened it last.
+type stand struct {
+	*testing.T
+	dir, file string
+	ctl       *mock.Control
+	opens     int
+	prepare   func(*mock.Control) // before anybody looks
+}
+
+// standAt makes the kind "stand": a mock whose other side the test holds.
+func standAt(t *testing.T, more string) *stand {
+	t.Helper()
+	t.Setenv(configs.EnvNATS, "")
+	s := &stand{T: t, dir: t.TempDir()}
+	s.file = filepath.Join(s.dir, "zoe.yaml")
+	text := fmt.Sprintf("state: %s\nnats: {servers: [\"nats://shop\"]}\nmachine:\n  name: zoe\n  driver: stand\n  serves: {beans: [arabica], milk: [free, normal], sizes: [small]}\n  cup: attended\n%s", s.dir, more)
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	drivers["stand"] = kind{mockKind(), func(m *configs.Machine) (opened, error) {
+		o, err := openMock(m)
+		if err == nil {
+			s.opens++
+			s.ctl = o.aside.(*mock.Control)
+			if s.prepare != nil {
+				s.prepare(s.ctl)
+			}
+		}
+		return o, err
+	}, nil, wireMock}
+	t.Cleanup(func() { delete(drivers, "stand") })
+	return s
+}
+
+func (s *stand) folder() string { return machineDir(s.dir, "zoe") }
+
+// barista runs one command line with these answers.
+func (s *stand) barista(ctx context.Context, want int, answers string, args ...string) string {
+	s.Helper()
+	var out, errOut bytes.Buffer
+	got := execute(ctx, append(args, "--config", s.file), strings.NewReader(answers), &out, &errOut)
+	if got != want {
+		s.Errorf("barista %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, want, &out, &errOut)
+	}
+	return out.String() + errOut.String()
+}
+
+func (s *stand) has(text string, wants ...string) {
+	s.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			s.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// counts is what the metal did; everything must be off.
+func (s *stand) counts() plant.Counts {
+	s.Helper()
+	c := s.ctl.Plant().Counts()
+	if on := c.OnNow(); len(on) > 0 || len(c.Harm) > 0 {
+		s.Errorf("at the end on: %v, harm: %v", on, c.Harm)
+	}
+	return c
+}
+
+// bubble runs a test in fake time. The one goroutine that hands out signals is
+// begun outside of it, as it never ends.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGWINCH)
+	signal.Stop(c)
+	synctest.Test(t, f)
+}
+
+// A whole self-test, with what the metal did for it.
+func TestSelftest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "  heater: on\n  outputs: {grinder: {rest: 30s}}\n")
+		text := s.barista(t.Context(), 0, "y\n", "selftest")
+		s.has(text,
+			"temperature  20.0 °C", "put an empty vessel",
+			"switch grinder, pump, heater, milk and sugar, for at most a second each? [y/N]",
+			"confirmed: weight rose by 1.2 g", "confirmed: flow rose by 5.9 ml", "heater (simulated heater), 1s",
+			"no sensor can see it")
+		var long []string
+		on := map[driver.Part]time.Duration{}
+		for _, e := range s.ctl.Plant().Edges() {
+			if e.On {
+				on[e.Part] = e.At
+				continue
+			}
+			long = append(long, fmt.Sprint(e.Part, " ", (e.At-on[e.Part]).Round(time.Millisecond)))
+		}
+		if want := []string{"grinder 1s", "pump 1s", "heater 1s", "milk 1s", "sugar 1s"}; !slices.Equal(long, want) {
+			t.Errorf("the metal did %v, want %v", long, want)
+		}
+		if c := s.counts(); c.Drinks > 0 {
+			t.Errorf("it made %d drinks", c.Drinks)
+		}
+	})
+}
+
+// What keeps a machine from being tried, and what to do about it; nothing moves.
+func TestSelftestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		prepare func(s *stand)
+		metal   func(*mock.Control)
+		want    []string
+	}{
+		{"latched", func(s *stand) {
+			rig, _, err := mock.Open(mock.Config{})
+			if err != nil {
+				s.Fatal(err)
+			}
+			g, err := guard.New(rig, guard.Config{Name: "zoe", State: s.folder()})
+			if err != nil {
+				s.Fatal(err)
+			}
+			g.Trip("the pump was hot")
+			if err := g.Close(); err != nil {
+				s.Fatal(err)
+			}
+		}, nil, []string{"zoe is locked since", "the pump was hot", `barista machine clear-fault zoe --reason`}},
+		{"an open drink", func(s *stand) {
+			j, err := journal.Open(filepath.Join(s.folder(), "journal"), "mock/plant/mock-zoe")
+			if err != nil {
+				s.Fatal(err)
+			}
+			if err := j.Start(journal.Key{Order: "o1", Epoch: 1}, journal.Note{Counter: -1}); err != nil {
+				s.Fatal(err)
+			}
+			j.Close()
+		}, nil, []string{"not settled", "start the service"}},
+		{"stop pressed", nil, func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.StopPressed}) }, []string{"stop         pressed", "is locked since", "emergency stop is pressed"}},
+		{"door open", nil, func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.DoorOpen}) }, []string{"The door is open", "mend that first"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := standAt(t, "")
+				if err := os.MkdirAll(s.folder(), 0o750); err != nil {
+					t.Fatal(err)
+				}
+				if c.prepare != nil {
+					c.prepare(s)
+				}
+				s.prepare = c.metal
+				before, _ := os.ReadFile(filepath.Join(s.folder(), "journal"))
+				s.has(s.barista(t.Context(), exitRefused, "y\n", "selftest"), c.want...)
+				if n := s.counts().Edges; n > 0 {
+					t.Errorf("%d contacts moved", n)
+				}
+				if after, _ := os.ReadFile(filepath.Join(s.folder(), "journal")); len(before) > 0 && !bytes.Equal(before, after) {
+					t.Error("the journal was changed")
+				}
+			})
+		})
+	}
+}
+
+// A fault ends the test: what comes behind is not switched.
+func TestSelftestFault(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "")
+		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.NoFlow}) }
+		text := s.barista(t.Context(), exitFailed, "", "selftest", "--yes", "--json")
+		line := text[strings.Index(text, `{"error"`):]
+		var out selftested
+		if err := json.Unmarshal([]byte(line[:strings.Index(line, "\n")]), &out); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.Outputs); out.OK || n != 2 || out.Outputs[1].Result != "failed" || !strings.HasPrefix(out.Outputs[1].Reason, "no-flow") {
+			t.Errorf("%+v", out.Outputs)
+		}
+		for _, e := range s.ctl.Plant().Edges() {
+			if e.Part == driver.Milk {
+				t.Error("the milk was switched after the fault")
+			}
+		}
+		s.counts()
+	})
+}
+
+// An empty tank keeps back the pump alone, and the test says so at its end.
+func TestSelftestSkips(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "")
+		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.TankEmpty}) }
+		s.has(s.barista(t.Context(), exitFailed, "", "selftest", "--yes"),
+			"tank         the tank is empty       bad", "pump: skipped: tank: The water tank is empty.", "sugar (simulated sugar)", "1 of 4 outputs could not be tested")
+		s.counts()
+	})
+}
+
+// Ctrl-C in the middle: off in that moment, and its exit code.
+func TestSelftestInterrupted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "")
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer cancel()
+		s.has(s.barista(ctx, exitFailed, "", "selftest", "--yes"), "stopped by hand, everything is off")
+		edges := s.ctl.Plant().Edges()
+		if len(edges) != 2 || edges[1].On || edges[1].At-edges[0].At > 401*time.Millisecond {
+			t.Errorf("%v", edges)
+		}
+		s.counts()
+	})
+}
+
+// bar is an appliance that only answers.
+type bar struct {
+	driver.Appliance // whatever else is asked panics
+	ready            error
+	count            int
+	countErr         error
+}
+
+func (b bar) Ready(context.Context) error          { return b.ready }
+func (b bar) Counter(context.Context) (int, error) { return b.count, b.countErr }
+
+// Of an appliance only identity, readiness and counter: anything else would
+// panic in this one.
+func TestSelftestAppliance(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bar  bar
+		want string
+		exit int
+	}{
+		{"well", bar{count: 812}, "ready: yes\nproducts made: 812\n", 0},
+		{"no counter", bar{countErr: driver.ErrNoCounter}, "ready: yes\nproducts made: it has no counter, so no drink can be proved\n", 0},
+		{"tray", bar{ready: errors.New("tray missing"), count: 3}, "ready: no, tray missing\nproducts made: 3\n", exitFailed},
+		{"mute", bar{ready: driver.ErrGone, countErr: driver.ErrGone}, "ready: no, the device is gone\n", exitFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, err := guard.New(driver.Rig{Appliance: c.bar}, guard.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			h := &hands{&station{name: "rosa", guard: g}, nil, &person{out: &out}}
+			err = h.testAppliance(t.Context(), c.bar, &selftested{})
+			if got := out.String(); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+			if err == nil != (c.exit == 0) || err != nil && explain(err).Exit != c.exit {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Grams from a person, exactly in time: rate and delay come out, old and new are
+// shown, and it is kept only after a yes.
+func TestCalibrate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "  outputs: {grinder: {max_on: 12s, rest: 30s}}\n")
+		// 1.5 g/s after 0.4 s, on a scale of tenths: 3, 6 and 9 s.
+		text := s.barista(t.Context(), exitRefused, "\n3.9\n\n8,4 g\n\n12.9\nn\n", "calibrate", "grinder", "--by-hand")
+		s.has(text, "the grinder rests …", "before: 1.20 g/s\nnow:    1.50 g/s after 0.40 s; the runs lie within 0.0 % of that line", "nothing was done")
+		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
+			t.Error("a no was kept")
+		}
+		text = s.barista(t.Context(), 0, "\n3.9\n\nx\n8,4 g\n\n12.9\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
+		s.has(text, `"x" is no amount`, "kept as version 1")
+		here, err := measured.Open(s.folder())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _ := here.InForce(driver.Grinder)
+		if math.Abs(v.PerSecond-1.5) > 0.001 || v.DelayMS != 400 || v.By != "ada" {
+			t.Errorf("%+v", v)
+		}
+		var long []time.Duration
+		var off time.Duration
+		for i, e := range s.ctl.Plant().Edges() {
+			if i%2 == 1 {
+				long = append(long, (e.At - off).Round(time.Millisecond))
+			} else if i > 0 && e.At-off < 30*time.Second {
+				t.Errorf("it rested for %v", e.At-off)
+			}
+			off = e.At
+		}
+		if want := []time.Duration{3 * time.Second, 6 * time.Second, 9 * time.Second}; !slices.Equal(long, want) {
+			t.Errorf("runs of %v", long)
+		}
+		s.counts()
+		// The next one starts from what was kept.
+		s.has(s.barista(t.Context(), exitFailed, "q\n", "calibrate", "grinder"), "grinder now: 1.50 g/s after 0.40 s, measured here, version 1, by ada")
+	})
+}
+
+// The machine's own meter, and a fault in the middle.
+func TestCalibrateByMeter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "")
+		s.has(s.barista(t.Context(), 0, "", "calibrate", "pump", "--yes"), "the machine's own flow sensor is read", "now:    6.0", "kept as version 1")
+		s.counts()
+		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.NoFlow}) }
+		s.has(s.barista(t.Context(), exitFailed, "", "calibrate", "pump", "--yes"), "no-flow", "everything is off, nothing is kept")
+		if on := s.ctl.Plant().Edges(); len(on) != 2 || on[1].At-on[0].At > 1600*time.Millisecond {
+			t.Errorf("without water: %v", on)
+		}
+		s.counts()
+	})
+}
+
+// The service works with what was measured, before what the file says; a damaged
+// one keeps it from starting before a line is touched.
+func TestServiceIsCalibrated(t *testing.T) {
+	s := standAt(t, "  speed: 10\n  calibration: {pump_mlps: 3, milk_mlps: 4}\n")
+	if err := os.MkdirAll(s.folder(), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	here, err := measured.Open(s.folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.Keep(driver.Pump, measured.Rate{PerSecond: 7, Delay: 500 * time.Millisecond}, "ada", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := configs.Load(s.file, kinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	st, stages, err := newShop(log, f).openMachine(t.Context(), f.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := st.machine.Calibration()
+	closeAll(stages)
+	if c.PumpMLPS != 70 || c.MilkMLPS != 40 || c.StartDelay[driver.Pump] != 50*time.Millisecond {
+		t.Errorf("%+v", c)
+	}
+	if err := os.WriteFile(filepath.Join(s.folder(), measured.Name), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.opens = 0
+	if _, _, err := newShop(log, f).openMachine(t.Context(), f.Machine); err == nil || explain(err).Exit != exitConfig || s.opens > 0 {
+		t.Errorf("damaged: %v, opened %d times", err, s.opens)
+	}
+}
+
+// While the service holds the machine nobody else does.
+func TestSelftestBesideService(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "zoe.yaml")
+	text := fmt.Sprintf("state: %s\nnats: {servers: [\"nats://shop\"]}\nmachine:\n  name: zoe\n  driver: mock\n  serves: {beans: [arabica], milk: [free], sizes: [small]}\n  cup: attended\n", dir)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(machineDir(dir, "zoe"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lockMachine(t.Context(), filepath.Join(machineDir(dir, "zoe"), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	for _, args := range [][]string{{"selftest", "--yes"}, {"calibrate", "pump", "--rollback"}} {
+		var out, errOut bytes.Buffer
+		if got := execute(t.Context(), append(args, "--config", file), strings.NewReader(""), &out, &errOut); got != exitRefused || !strings.Contains(errOut.String(), "stop it first") {
+			t.Errorf("%v: %d %s", args, got, &errOut)
+		}
+	}
+}
+
+// metal is a plant in a process of its own, and a file for it.
+func metal(t *testing.T) (file string, look *plant.Remote) {
+	t.Helper()
+	dir := t.TempDir()
+	sock := filepath.Join(dir, "p.sock")
+	sim := exec.Command("barista", "sim", "plant", "--link", sock, "--cups", "hand")
+	if err := sim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = sim.Process.Signal(os.Interrupt)
+		_ = sim.Wait()
+	})
+	awaited(t, "a plant that answers", func() (is bool) {
+		var err error
+		look, err = plant.Dial(sock)
+		return err == nil
+	})
+	t.Cleanup(func() { look.Close() })
+	file = filepath.Join(dir, "zoe.yaml")
+	text := fmt.Sprintf("state: %s\nnats: {servers: [\"nats://shop\"]}\nmachine:\n  name: zoe\n  driver: mock\n  plant: %s\n  serves: {beans: [arabica], milk: [free], sizes: [small]}\n  cup: attended\n", dir, sock)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, look
+}
+
+func awaited(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !is() {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func isOn(t *testing.T, look *plant.Remote, p driver.Part) bool {
+	c, err := look.Counts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.On[p]
+}
+
+// Every way to end a terminal's program is a way to switch off, on a real
+// process: Ctrl-C, Ctrl-\, Ctrl-Z, a terminal that closes, kill.
+func TestSignalsSwitchOff(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGHUP, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			file, look := metal(t)
+			var errOut bytes.Buffer
+			cmd := exec.Command("barista", "calibrate", "grinder", "--yes", "--config", file)
+			cmd.Stderr = &errOut
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			awaited(t, "grinder on", func() bool { return isOn(t, look, driver.Grinder) })
+			_ = cmd.Process.Signal(sig)
+			err := cmd.Wait()
+			if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(errOut.String(), "stopped by hand, everything is off") {
+				t.Errorf("%v: %s", err, &errOut)
+			}
+			if isOn(t, look, driver.Grinder) {
+				t.Error("the grinder is on")
+			}
+			edges, err := look.Edges()
+			if err != nil || len(edges) != 2 || edges[1].At-edges[0].At > 2500*time.Millisecond {
+				t.Errorf("%v, %v", edges, err)
+			}
+		})
+	}
+}
+
+// A reader that goes away must not end the process before the output is off.
+func TestBrokenPipeSwitchesOff(t *testing.T) {
+	t.Parallel()
+	file, look := metal(t)
+	cmd := exec.Command("barista", "selftest", "--yes", "--config", file)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaited(t, "grinder on", func() bool { return isOn(t, look, driver.Grinder) })
+	out.Close()
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
+		t.Error(err)
+	}
+	c, err := look.Counts()
+	if err != nil || len(c.OnNow()) > 0 {
+		t.Errorf("on: %v, %v", c.OnNow(), err)
+	}
+}
+
+// The stop key, on a real terminal.
+func TestStopKey(t *testing.T) {
+	t.Parallel()
+	file, look := metal(t)
+	cmd := exec.Command("barista", "calibrate", "grinder", "--config", file)
+	screen, err := pty.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	said := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(screen) // ends with the process
+		said <- string(b)
+	}()
+	fmt.Fprint(screen, "\n") // it may start
+	awaited(t, "grinder on", func() bool { return isOn(t, look, driver.Grinder) })
+	fmt.Fprint(screen, "\n") // stop
+	_ = cmd.Wait()
+	text := <-said
+	if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(text, "Enter ends it at once") || !strings.Contains(text, "stopped by hand, everything is off") {
+		t.Errorf("exit code %d:\n%s", cmd.ProcessState.ExitCode(), text)
+	}
+	edges, err := look.Edges()
+	if err != nil || len(edges) != 2 || edges[1].On || edges[1].At-edges[0].At > 2500*time.Millisecond {
+		t.Errorf("%v, %v", edges, err)
+	}
+}
+
+// run --dry-run opens no metal, of no kind: this one fails the test if it is
+// opened.
+func TestDryRunOpensNothing(t *testing.T) {
+	t.Setenv(configs.EnvNATS, "")
+	for name, k := range drivers {
+		was := k
+		k.open = func(*configs.Machine) (opened, error) {
+			t.Errorf("%s was opened", name)
+			return opened{}, errors.New("opened")
+		}
+		drivers[name] = k
+		defer func() { drivers[name] = was }()
+	}
+	files, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(files) < 4 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		f, err := configs.Load(file, kinds())
+		if err != nil || f.Machine == nil {
+			continue
+		}
+		var out, errOut bytes.Buffer
+		if got := execute(t.Context(), []string{"run", "--dry-run", "--config", file}, strings.NewReader(""), &out, &errOut); got != 0 || out.Len() == 0 {
+			t.Errorf("%s: exit code %d\n%s", file, got, &errOut)
+		}
+		if _, err := os.Stat(f.State); err == nil && !filepath.IsAbs(f.State) {
+			t.Errorf("%s made its state folder", file)
+		}
+	}
+}
+
+// The kernel's own witness: no device, no socket, no lock, nothing written.
+func TestDryRunTouchesNothing(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed")
+	}
+	trace := filepath.Join(t.TempDir(), "trace")
+	run := exec.Command(strace, "-f", "-o", trace, "-e", "trace=open,openat,openat2,creat,socket,connect,flock,mkdir,mkdirat,unlink,unlinkat,rename,renameat,ioctl",
+		"barista", "run", "--dry-run", "--config", "../../configs/gpio-relays.yaml")
+	if text, err := run.CombinedOutput(); err != nil {
+		if bytes.Contains(text, []byte("ptrace")) {
+			t.Skipf("tracing is not allowed here: %s", text)
+		}
+		t.Fatalf("%v\n%s", err, text)
+	}
+	b, err := os.ReadFile(trace)
+	if err != nil || !bytes.Contains(b, []byte("gpio-relays.yaml")) {
+		t.Fatalf("the trace is blind: %v", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		for _, bad := range []string{`"/dev/gpio`, `"/dev/spi`, `"/dev/tty`, `"/dev/serial`, "socket(", "connect(", "flock(", "mkdir", "O_CREAT", "O_RDWR", "O_WRONLY", "unlink", "rename", "GPIO"} {
+			if strings.Contains(line, bad) && !strings.Contains(line, "/dev/null") {
+				t.Errorf("it touched something: %s", line)
+			}
+		}
+	}
+}
+
+// A limit of the wiring, not of a complete machine: what no line measures is not
+// waited for.
+func TestDryRunKnowsTheWiring(t *testing.T) {
+	m := &configs.Machine{Driver: "gpio", Outputs: map[driver.Part]configs.Output{driver.Pump: {}},
+		Settings: gpio.Config{Switches: map[driver.Signal]gpio.Switch{driver.Hot: {}}, Temperature: &gpio.Temperature{}}}
+	l := limitsOf(m)
+	if l.Signals[driver.Flow] || !l.Signals[driver.Hot] || !l.Signals[driver.Temperature] {
+		t.Errorf("%v", l.Signals)
+	}
+}
+
+func TestGPIOList(t *testing.T) {
+	was := chipsHere
+	defer func() { chipsHere = was }()
+	run := func(want int, args ...string) string {
+		t.Helper()
+		var out, errOut bytes.Buffer
+		if got := execute(t.Context(), append([]string{"gpio", "list"}, args...), strings.NewReader(""), &out, &errOut); got != want {
+			t.Errorf("exit code %d, want %d: %s", got, want, &errOut)
+		}
+		return out.String() + errOut.String()
+	}
+	chipsHere = func() ([]gpio.Chip, error) {
+		return []gpio.Chip{{Label: "pinctrl-rp1", Device: "gpiochip4", Lines: []gpio.LineInfo{
+			{Offset: 0, Name: "GPIO0"}, {Offset: 1}, {Offset: 17, Name: "GPIO17", Used: true, By: "barista grinder", Out: true}, {Offset: 18, Used: true},
+		}}}, errors.New("cannot open /dev/gpiochip9")
+	}
+	want := `pinctrl-rp1 (/dev/gpiochip4 today), 4 lines
+LINE  NAME    NOW     HELD BY
+0     GPIO0   input
+17    GPIO17  output  barista grinder
+18            input   somebody who gave no name
+cannot open /dev/gpiochip9
+`
+	if got := run(0); strings.ReplaceAll(got, "  \n", "\n") != want && !sameWords(got, want) {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if got := run(0, "--all", "--json"); !strings.Contains(got, `{"offset":1,"used":false,"out":false}`) || !strings.Contains(got, `"problem":"cannot open /dev/gpiochip9"`) {
+		t.Error(got)
+	}
+	chipsHere = func() ([]gpio.Chip, error) { return nil, errors.New("permission denied") }
+	run(exitUnauthorised)
+	chipsHere = func() ([]gpio.Chip, error) { return nil, nil }
+	if got := run(0); got != "this computer has no GPIO chip\n" {
+		t.Error(got)
+	}
+}
+
+// sameWords compares without regard to the spaces of a table.
+func sameWords(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }
+
+func TestGPIOChange(t *testing.T) {
+	var out bytes.Buffer
+	c := &cli{}
+	x := gpio.Change{Input: "cup", Line: "GPIO6", Yes: true, Lost: 2}
+	c.change(&out, x, 1234567*time.Microsecond, true)
+	c.change(&out, gpio.Change{Input: "GPIO7", Line: "GPIO7", High: true, First: true}, 0, false)
+	c.json = true
+	c.change(&out, x, time.Second, true)
+	want := "    1.2346 GPIO6 low cup yes (2 changes before it were too fast)\n" +
+		"    0.0000 GPIO7 high (at the beginning)\n" +
+		`{"input":"cup","line":"GPIO6","level":"low","yes":true,"at_ms":1000,"lost":2}` + "\n"
+	if got := out.String(); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+func TestOwnState(t *testing.T) {
+	if err := ownState(t.TempDir()); err != nil {
+		t.Error(err)
+	}
+	if err := ownState(filepath.Join(t.TempDir(), "none")); err != nil {
+		t.Error(err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a folder of somebody else")
+	}
+	dir := t.TempDir()
+	if err := os.Chown(dir, 12345, 12345); err != nil {
+		t.Skip(err)
+	}
+	err := ownState(dir)
+	if err == nil || explain(err).Exit != exitUnauthorised || !strings.Contains(explain(err).Hint, "sudo -u '#12345'") {
+		t.Error(err)
+	}
+}
