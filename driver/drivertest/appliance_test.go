@@ -31,7 +31,6 @@ type espresso struct {
 	loseOK, dry   bool
 	noise, noisy  int
 	poured        int
-	stopped       bool
 	until         time.Time // of the product that is made
 	making        bool
 	cached        int

@@ -2,6 +2,7 @@ package jura_test
 
 import (
 	"context"
+	"flag"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +20,11 @@ import (
 	"barista/driver/serial/serialtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // those in real time wait for the wire, not for a core
+	goleak.VerifyTestMain(m)
+}
 
 // bench is a simulated machine at the end of a cable in memory, and everything
 // that was ever written into that cable.

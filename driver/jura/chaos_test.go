@@ -27,11 +27,13 @@ var chaosFrames = flag.Int("frames", 50_000, "lines on the wire in the test of c
 // the protocol can catch that: another key may arrive. Then the driver must not
 // call it ours.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	for name, toSim := range map[string]serialtest.Noise{
 		"noise": {Drop: 0.006, Double: 0.006, Delay: 0.006, Late: 300 * time.Millisecond},
 		"bits":  {Damage: 0.01, Drop: 0.004, Double: 0.004, Delay: 0.004, Late: 300 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { chaos(t, toSim, *chaosFrames/2) })
 		})
 	}

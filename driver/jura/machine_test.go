@@ -127,6 +127,7 @@ func TestDrinks(t *testing.T) {
 // TestDrinkUnpluggedAtEachByte pulls the cable for half a minute after every
 // byte of a drink that goes to the machine.
 func TestDrinkUnpluggedAtEachByte(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	outcomes := map[machine.Outcome]int{}
 	cut := func(t *testing.T, n int) {
@@ -179,6 +180,7 @@ func TestDrinkUnpluggedAtEachByte(t *testing.T) {
 // TestRecovery: the service died at some moment of a drink; the next one settles
 // it by the counter, before it does anything else.
 func TestRecovery(t *testing.T) {
+	t.Parallel()
 	for at := time.Duration(0); at < 75*time.Second; at += 1700 * time.Millisecond {
 		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
 			dir := t.TempDir()
