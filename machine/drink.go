@@ -83,7 +83,7 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	if err != nil {
 		return not(true, "%v", err)
 	}
-	if long := tl.Longest(); long > m.longest {
+	if long := tl.Longest() + maxPostponed + slowDisk; long > m.longest {
 		return not(true, "this drink can take %v, and the machine's book promises at most %v: put its size into the book", long.Round(time.Second), m.longest.Round(time.Second))
 	}
 	first := map[driver.Part]bool{}

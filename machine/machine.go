@@ -256,29 +256,38 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 	return m, nil
 }
 
-// worst is a bound on how long any drink of this machine takes: half as much
-// again as the longest of its book, every wait at its end, and 30 s for
-// postponed parts and a slow disk.
+// worst is a bound on how long any drink of this machine takes.
 func (m *Machine) worst() time.Duration {
-	var d time.Duration
-	if m.rig.Appliance() != nil {
-		d = m.cfg.ProductTime
-		for _, p := range m.cfg.Products {
-			d = max(d, m.cfg.ProductTime*time.Duration(p.Cycles))
-		}
-		return d + 30*time.Second
+	if m.rig.Appliance() == nil {
+		return Longest(m.cfg.Book, m.cfg.Calibration, m.limits)
 	}
-	for _, drink := range m.cfg.Book {
-		if tl, err := recipe.Compile(drink, m.cfg.Calibration, m.limits); err == nil {
+	d := m.cfg.ProductTime
+	for _, p := range m.cfg.Products {
+		d = max(d, m.cfg.ProductTime*time.Duration(p.Cycles))
+	}
+	return d + slowDisk
+}
+
+// slowDisk is what a drink may wait for its records, start and end together.
+const slowDisk = 30 * time.Second
+
+// Longest is a bound on how long any drink of a book takes on a machine: the
+// longest of them with every wait at its end, a quarter more for a menu that
+// pours more than the book, and the time that parts may be postponed and a disk
+// may be slow. Whoever checks a file compares it with what a fleet waits for.
+func Longest(book recipe.Book, c recipe.Calibration, l recipe.Limits) time.Duration {
+	var d time.Duration
+	for _, drink := range book {
+		if tl, err := recipe.Compile(drink, c, l); err == nil {
 			d = max(d, tl.Longest())
 		}
 	}
 	if d == 0 { // nothing of the book can be made here: whatever the ceilings let through
-		for _, l := range m.limits.Parts {
+		for _, l := range l.Parts {
 			d += l.MaxOn + l.Rest
 		}
 	}
-	return d + d/2 + 30*time.Second
+	return d + d/4 + maxPostponed + slowDisk
 }
 
 // Longest is the longest that a drink can take, from its start to its end in

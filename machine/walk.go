@@ -25,7 +25,7 @@ type walk struct {
 
 // maxPostponed bounds how long one drink waits for rests that the timeline did
 // not plan, for example after a drink just before it.
-const maxPostponed = time.Minute
+const maxPostponed = 30 * time.Second
 
 // due is when an event is planned, as things stand.
 func (w *walk) due(e recipe.Event) time.Time { return w.start.Add(e.At + w.slip) }

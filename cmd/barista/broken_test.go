@@ -230,6 +230,7 @@ var badFiles = []bad{
 	{"gpio driver of a simulator", goodGPIO, 12, swap("driver: gpio", "driver: mock")},
 	{"gpio cup is not said", goodGPIO, 1, swap("  cup: sensor\n", "")},
 	{"gpio bean is a subject", goodGPIO, 1, swap("beans: [arabica]", `beans: ["arabica.>"]`)},
+	{"gpio longer than a fleet waits", goodGPIO, 1, swap("rest: 30s", "rest: 2m")},
 	{"gpio everything at once", goodGPIO, 9, swap("name: zoe", "name: Zoe", "GPIO27", "P1_11", "120s, deadman: external", "120s", "rest: 30s", "rest: -1s", "GPIO6, active: low", "GPIO6", "pulses_per_ml: 1.9", "pulse_per_ml: 1.9", "needs: [hot]", "needs: [hot, tank]", "SPI0.0", "SPI0")},
 
 	// The form of the file.

@@ -45,7 +45,7 @@ var drivers = map[string]kind{
 func kinds() map[string]configs.Kind {
 	out := map[string]configs.Kind{}
 	for name, k := range drivers {
-		out[name] = k.Kind
+		out[name] = inTime(k)
 	}
 	return out
 }

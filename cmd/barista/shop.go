@@ -388,7 +388,7 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 	loop := s.notify.loop()
 	mach, err := machine.New(rig, j, machine.Config{
 		Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: here.Over(opened.calibration), Alive: loop.alive, Log: log,
-		Products: opened.products, ProductTime: opened.productTime,
+		Book: bookOf(m), Products: opened.products, ProductTime: opened.productTime,
 	})
 	if err != nil {
 		return fail(err)

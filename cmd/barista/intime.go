@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"barista/configs"
+	"barista/fleet"
+	"barista/fleet/worker"
+	"barista/machine"
+	"barista/machine/recipe"
+)
+
+// bookOf is what a machine is expected to make at most: the sizes that it serves,
+// with milk where it serves any.
+func bookOf(m *configs.Machine) recipe.Book {
+	book := recipe.Book{}
+	for _, size := range m.Serves.Sizes {
+		d, known := recipe.DefaultBook()[string(size)]
+		if !known {
+			continue
+		}
+		if !servesMilk(m) {
+			d.MilkML = 0
+		}
+		book[string(size)] = d
+	}
+	return book
+}
+
+func servesMilk(m *configs.Machine) bool {
+	for _, milk := range m.Serves.Milks {
+		if milk != fleet.NoMilk {
+			return true
+		}
+	}
+	return false
+}
+
+// inTime adds to a kind's check that no drink takes longer than a fleet waits
+// before it calls an outcome unknown. The service would refuse the same, but only
+// after its outputs were touched, and again at each start.
+func inTime(k kind) configs.Kind {
+	if k.wire == nil || k.Simulated {
+		return k.Kind // an appliance looks at the time of its products; what is simulated has a pace of its own
+	}
+	check := k.Check
+	k.Check = func(c *configs.Machine, m *configs.Map) {
+		if check != nil {
+			check(c, m)
+		}
+		if !m.Node().Clean() {
+			return // its times would mean nothing
+		}
+		if d := machine.Longest(bookOf(c), calibration(c, recipe.DefaultCalibration()), limitsOf(c)); d > worker.LongestBrew {
+			m.Node().KeyProblem(
+				fmt.Sprintf("a drink of it could take %v with every wait at its end, and a fleet waits %v", d.Round(time.Second), worker.LongestBrew),
+				"shorten the rests, raise the rates (barista calibrate), or take the largest size out of serves")
+		}
+	}
+	return k.Kind
+}
