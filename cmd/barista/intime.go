@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"barista/configs"
+	"barista/driver"
 	"barista/fleet"
 	"barista/fleet/worker"
 	"barista/machine"
@@ -12,29 +14,25 @@ import (
 )
 
 // bookOf is what a machine is expected to make at most: the sizes that it serves,
-// with milk where it serves any.
+// with milk and sugar where it has them.
 func bookOf(m *configs.Machine) recipe.Book {
+	parts := limitsOf(m).Parts
+	milk := slices.ContainsFunc(m.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk })
 	book := recipe.Book{}
 	for _, size := range m.Serves.Sizes {
 		d, known := recipe.DefaultBook()[string(size)]
 		if !known {
 			continue
 		}
-		if !servesMilk(m) {
+		if _, there := parts[driver.Milk]; !there || !milk {
 			d.MilkML = 0
+		}
+		if _, there := parts[driver.Sugar]; !there {
+			d.Sugar = 0
 		}
 		book[string(size)] = d
 	}
 	return book
-}
-
-func servesMilk(m *configs.Machine) bool {
-	for _, milk := range m.Serves.Milks {
-		if milk != fleet.NoMilk {
-			return true
-		}
-	}
-	return false
 }
 
 // inTime adds to a kind's check that no drink takes longer than a fleet waits
