@@ -14,7 +14,7 @@ demo: build ## a whole shop in one process, nothing is kept
 	./barista demo $(DEMO)
 
 test: browser pymodbus ## every test
-	$(GO) test -timeout 15m ./...
+	$(GO) test -timeout 15m -parallel 4 ./...
 
 browser: ## the distribution's Chromium for the browser tests, where it may be installed; else they are skipped
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \

@@ -219,6 +219,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real processes and real 15 s of AckWait: not with -short")
 	}
+	t.Parallel()
 	seed := *chaosSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

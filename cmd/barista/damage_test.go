@@ -18,6 +18,7 @@ import (
 // off, so that accepted orders vanish without a word of the broker. The claims
 // know them: they are published anew.
 func TestLostMessagesAreFound(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	ctx, stop := context.WithCancel(t.Context())
 	customer := b.Connect("customer")

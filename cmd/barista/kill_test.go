@@ -721,8 +721,10 @@ func TestKillController(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real processes: not with -short")
 	}
+	t.Parallel()
 	for i, point := range []string{"create", "reserve", "publish", "mark", "pass"} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			beans := []string{"arabica"}
 			p, sock := s.plant("zoe", 50)

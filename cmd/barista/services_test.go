@@ -14,6 +14,7 @@ func TestServicesShareTheWork(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real processes: not with -short")
 	}
+	t.Parallel()
 	s := newSite(t)
 	beans := []string{"arabica"}
 	s.shop("", beans)

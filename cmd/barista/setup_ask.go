@@ -194,7 +194,6 @@ func indented(text string) string {
 // at its place in it, all at once.
 type setupFile struct {
 	root *configs.Map
-	out  io.Writer
 }
 
 func (f *setupFile) person() bool       { return false }

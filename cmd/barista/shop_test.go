@@ -434,6 +434,7 @@ func with(key, value string) string {
 // TestBadInput sends each to each entrance: a clear error, nothing moves, nothing
 // sticks, nothing is reserved, and the next order is served.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	h := openHouse(t, demo{http: "127.0.0.1:0", nats: "127.0.0.1:0", machines: 2, speed: 100, cups: "auto"}, func(f *configs.File, m []*configs.Machine) {
 		for i := range m { // robusta is on the menu, and nobody makes it
 			m[i].Serves.Beans = []string{"arabica", "mixed"}

@@ -220,8 +220,8 @@ func TestHoldersInFiles(t *testing.T) {
 	if err := unix.Stat(pts, &st); err != nil {
 		t.Fatal(err)
 	}
-	c.file("proc/locks", fmt.Sprintf("1: POSIX  ADVISORY  READ 5 08:01:33 128 128\n2: FLOCK  ADVISORY  WRITE 713 %02x:%02x:%d 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 714 %[1]02x:%[2]02x:%[3]d 0 EOF",
-		unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino))
+	c.file("proc/locks", fmt.Sprintf("1: POSIX  ADVISORY  READ 5 08:01:33 128 128\n2: FLOCK  ADVISORY  WRITE 713 %[1]s 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 714 %[1]s 0 EOF",
+		fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)))
 	if s := look(); len(s.Holders) != 1 || s.Holders[0].PID != 713 || s.Holders[0].String() != "process 713" {
 		t.Errorf("locked: %+v", s)
 	}
