@@ -3,6 +3,7 @@ package gpio
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,9 @@ func TestTryOnLines(t *testing.T) {
 		go func() { done <- m.Run(ctx) }()
 		synctest.Wait()
 
+		f.mu.Lock()
 		f.trace = nil
+		f.mu.Unlock()
 		begun := time.Now()
 		for _, p := range []driver.Part{driver.Grinder, driver.Milk} {
 			if x, err := m.Try(t.Context(), m.ShortTry(p)); err != nil || x.On != time.Second {
@@ -59,7 +62,10 @@ func TestTryOnLines(t *testing.T) {
 		// Rest is written again and again; only what changes a level counts.
 		level := map[string]string{"GPIO17": "low", "GPIO5": "high"}
 		var switched []string
-		for _, x := range f.trace {
+		f.mu.Lock()
+		trace := slices.Clone(f.trace)
+		f.mu.Unlock()
+		for _, x := range trace {
 			if line, to, _ := strings.Cut(x, " "); level[line] != "" && level[line] != to {
 				level[line] = to
 				switched = append(switched, x)
@@ -72,7 +78,9 @@ func TestTryOnLines(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 
+		f.mu.Lock()
 		f.line(24).follows = nil // the contact stays open: the relay does not obey
+		f.mu.Unlock()
 		f.set(24, true)
 		if _, err := m.Try(t.Context(), m.ShortTry(driver.Milk)); err == nil || !strings.Contains(err.Error(), "GPIO24") {
 			t.Errorf("a relay that does not obey: %v", err)
