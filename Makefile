@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build browser pymodbus test check race fuzz bench chaos arm deb clean
+.PHONY: demo build browser pymodbus test check race fuzz bench chaos arm deb test-vm clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -83,6 +83,16 @@ deb-%: ## one of them
 	gzip -9nc CHANGELOG.md >dist/changelog.gz
 	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz \
 		SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(TOOLS) nfpm package --config systemd/nfpm.yaml --packager deb --target dist/barista_$*.deb
+
+test-vm: ## the package in a virtual machine: real kernel, real systemd, simulated metal; needs root on Debian 12 once
+	@mkdir -p dist/vm
+	$(MAKE) deb-amd64
+	mv dist/barista_amd64.deb dist/vm/old.deb
+	$(MAKE) deb-amd64 DEB_VERSION='$(DEB_VERSION)+vm1'
+	mv dist/barista_amd64.deb dist/vm/new.deb
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -tags vmtest -trimpath -ldflags '$(LDFLAGS)' -o dist/vm/blocked ./cmd/barista
+	$(GO) vet ./testdata/vm ./testdata/vm/world
+	$(GO) test -count 1 -timeout 25m -v ./testdata/vm -vm
 
 clean:
 	rm -rf barista dist
