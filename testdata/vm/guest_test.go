@@ -37,6 +37,8 @@ type event struct {
 	PID  int           `json:"pid"`
 	Sig  int           `json:"sig"`
 	To   int           `json:"to"`
+
+	Stood time.Duration `json:"stood"` // the whole computer, until At
 }
 
 func (e event) String() string {
@@ -92,7 +94,8 @@ func newGuest(dir, kernel, root string, change func(folder string) error) (*gues
 	}
 	// Emulated, the guest's time is counted in its instructions: 500 millions make
 	// a second. Where this computer is busy with something else everything takes
-	// longer, but nothing in the guest is late by that.
+	// longer, but a program in the guest is not slower by that. Only where the guest
+	// sleeps its clock goes with this computer's; see visit.limit.
 	g.accel = []string{"-accel", "tcg,thread=single", "-icount", "shift=1,sleep=on", "-cpu", "Nehalem", "-smp", "1"}
 	if g.tryKVM() {
 		g.accel = []string{"-accel", "kvm", "-cpu", "host", "-smp", "2"}

@@ -109,9 +109,12 @@ func TestMachine(t *testing.T) {
 		{"remove", (*visit).remove},
 	} {
 		start := time.Now()
-		ok := t.Run(step.name, func(t *testing.T) {
-			step.do(v, t)
-		})
+		v.retry, v.strict = false, false
+		ok := t.Run(step.name, func(t *testing.T) { step.do(v, t) })
+		if v.retry {
+			v.strict = true
+			ok = t.Run(step.name+"-again", func(t *testing.T) { step.do(v, t) })
+		}
 		if d := time.Since(start); d > time.Second {
 			t.Logf("%s took %.1f s, ok: %v", step.name, d.Seconds(), ok)
 		}
@@ -129,6 +132,8 @@ type visit struct {
 	shop   *shop
 	orders int
 	late   []time.Duration // of every switching of a drink that went well
+	retry  bool            // the step is to be done once more, and then counts
+	strict bool            // this is that
 }
 
 // leave switches the machine off; the console is shown where something failed.
@@ -263,12 +268,11 @@ func (v *visit) drink(t *testing.T) {
 	id := v.order(t, order{size: "small", milk: "normal", sugar: 1})
 	v.phase(t, id, fleet.Served)
 	late := v.g.compare(t, v.g.timeline(t, "small --milk normal --sugar 1", 40), v.g.after(t, mark))
+	moves := changes(v.g.after(t, mark))
 	worst := time.Duration(0)
-	for _, d := range late {
+	for i, d := range late {
 		worst = max(worst, d)
-		if d > 250*time.Millisecond {
-			t.Errorf("a switching was %v beside the timeline", d)
-		}
+		v.limit(t, fmt.Sprintf("switching %d, beside the timeline,", i), d, 250*time.Millisecond, moves[i].At)
 	}
 	v.late = append(v.late, late...)
 	t.Logf("beside the timeline, in order: %v; worst %v", late, worst)
@@ -310,8 +314,30 @@ func (v *visit) second(t *testing.T) {
 
 // rests changes how long the grinder rests, so that the tests after it do not
 // wait longer than the metal of a real one.
-func (v *visit) rests(t *testing.T, from, to string) {
+func (v *visit) rests(t *testing.T, long string) {
 	t.Helper()
-	v.g.must(t, fmt.Sprintf("sed -i 's/rest: %s/rest: %s/' /etc/barista/zoe.yaml && grep -q 'rest: %s' /etc/barista/zoe.yaml && systemctl restart %s", from, to, to, zoe))
-	v.pid(t, zoe, 0)
+	v.g.must(t, fmt.Sprintf(`sed -i 's/\(grinder: .* rest:\) [0-9]*s/\1 %s/' /etc/barista/zoe.yaml
+grep -q 'grinder: .* rest: %s' /etc/barista/zoe.yaml`, long, long))
+}
+
+// limit: something took so long, until this moment of the guest's clock, and may
+// take that long. Where the emulated computer itself stood still meanwhile, because
+// this one was busy, nothing is known: the step is done again, once, and counts.
+func (v *visit) limit(t *testing.T, what string, took, most, until time.Duration) {
+	t.Helper()
+	if took <= most {
+		return
+	}
+	var stood time.Duration
+	for _, e := range v.g.after(t, 0) {
+		if e.What == "stood" && e.At > until-took && e.At-e.Stood < until {
+			stood += e.Stood
+		}
+	}
+	if stood > 0 && !v.strict {
+		v.retry = true
+		t.Logf("%s took %v, at most %v; but the emulated computer stood still for %v of it: once more", what, took, most, stood)
+		return
+	}
+	t.Errorf("%s took %v, at most %v (the emulated computer stood still for %v of it)", what, took, most, stood)
 }

@@ -67,13 +67,22 @@ func (m *metal) since(n int) []Event {
 // flow pulse.
 const tick = 10 * time.Millisecond
 
+// stands is a pause of the whole computer that is worth a word.
+const stands = 40 * time.Millisecond
+
 // run moves the input lines as the plant's sensors say, until ctx ends.
 func (m *metal) run(ctx context.Context) error {
 	said := map[string]bool{}
+	last := monotonic()
 	pulses, low := 0.0, false
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
+		now := monotonic()
+		if late := now - last - tick; late > stands {
+			m.note(Event{At: now, What: "stood", Stood: late, By: "world"})
+		}
+		last = now
 		for line, w := range m.wires.inputs {
 			v, err := m.plant.Read(driver.Signal(w.name))
 			high := (err == nil && v >= 0.5) == w.active // a broken wire reads as no

@@ -18,7 +18,7 @@ const tracing = "/sys/kernel/tracing"
 // Event is one thing that the kernel saw, on CLOCK_MONOTONIC.
 type Event struct {
 	At   time.Duration `json:"at"`
-	What string        `json:"what"`           // set, out, in, free, signal; wire: the world moved an input
+	What string        `json:"what"`           // set, out, in, free, signal; wire: the world moved an input; stood: see Stood
 	Line string        `json:"line,omitempty"` // not with signal
 	High bool          `json:"high,omitempty"` // the level on the wire after it
 	Part string        `json:"part,omitempty"` // at the end of an output's wire; the signal at an input's
@@ -27,6 +27,9 @@ type Event struct {
 	PID  int           `json:"pid"`
 	Sig  int           `json:"sig,omitempty"`
 	To   int           `json:"to,omitempty"` // the process that gets the signal
+	// Stood is how long the computer did not let the world turn, which goes before
+	// everything else: an emulated one whose host is busy.
+	Stood time.Duration `json:"stood,omitempty"`
 }
 
 func mount(kind, at string) error {
