@@ -101,7 +101,7 @@ make_root() {
 	local work=$cache/root.tmp mirror
 	rm -rf "$cache"/root-* "$work"
 	mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | grep -v snapshot | head -1 || true)
-	debootstrap --variant=minbase --include="$(grep -v '^#' "$here/packages" | paste -sd,)" $suite "$work" ${mirror:-http://deb.debian.org/debian} >"$cache/debootstrap.log" 2>&1 ||
+	debootstrap --variant=minbase --include="$(grep -v '^#' "$here/packages" | paste -sd,)" $suite "$work" $mirror >"$cache/debootstrap.log" 2>&1 ||
 		{ tail -20 "$cache/debootstrap.log" >&2; echo "debootstrap failed" >&2; exit 1; }
 	rm -rf "$work"/var/cache/apt/* "$work"/var/lib/apt/lists/* "$work"/usr/share/{doc,man,locale,info}/*
 	echo vm >"$work/etc/hostname"

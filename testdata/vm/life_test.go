@@ -92,14 +92,14 @@ func (v *visit) term(t *testing.T) {
 // upgrade: a newer package comes while three orders wait and the first is poured.
 // Each is served and was poured once.
 func (v *visit) upgrade(t *testing.T) {
-	if err := v.g.put(filepath.Join(*debs, "new.deb"), "/root/new.deb"); err != nil {
+	if err := v.g.put(filepath.Join(*debs, "new.deb"), "/srv/new.deb"); err != nil {
 		t.Fatal(err)
 	}
 	flows := len(v.g.flows(t, gpio))
 	first, _, _ := v.pouring(t, order{size: "small"})
 	ids := []string{first, v.order(t, order{size: "small"}), v.order(t, order{size: "small"})}
 	pid := v.pid(t, zoe, 0)
-	t.Log(v.g.must(t, "dpkg -i /root/new.deb; dpkg-query -W barista"))
+	t.Log(v.g.must(t, "dpkg -i /srv/new.deb; dpkg-query -W barista"))
 	if now := v.pid(t, zoe, 0); now == pid {
 		t.Error("the machine still runs the old program")
 	}
@@ -125,17 +125,17 @@ func (v *visit) upgrade(t *testing.T) {
 // ends first, then the watchdog; the fault is latched. The binary is one with a
 // way to block it; the package has none.
 func (v *visit) blocked(t *testing.T) {
-	if err := v.g.put(filepath.Join(*debs, "blocked"), "/root/blocked"); err != nil {
+	if err := v.g.put(filepath.Join(*debs, "blocked"), "/srv/blocked"); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = v.g.exec(t.Context(), `barista machine clear-fault zoe --by tester --reason "where it is done again"`)
-	v.g.must(t, "cp /usr/bin/barista /root/packaged; cp /root/blocked /usr/bin/barista.new; mv /usr/bin/barista.new /usr/bin/barista; systemctl restart "+zoe)
+	v.g.must(t, "cp /usr/bin/barista /srv/packaged; cp /srv/blocked /usr/bin/barista.new; mv /usr/bin/barista.new /usr/bin/barista; systemctl restart "+zoe)
 	id, mark, _ := v.pouring(t, order{size: "small"})
 	<-time.After(time.Second)
 	at, pid := v.signal(t, "USR1", 10)
 	v.stopped(t, id, mark, at, pid, time.Second)
 	p := v.state(t, fleet.StateFault)
-	v.g.must(t, "mv /root/packaged /usr/bin/barista; systemctl restart "+zoe)
+	v.g.must(t, "mv /srv/packaged /usr/bin/barista; systemctl restart "+zoe)
 	v.pid(t, zoe, 0)
 	if again := v.state(t, fleet.StateFault); again.Note != p.Note {
 		t.Errorf("the fault was %q and is %q", p.Note, again.Note)

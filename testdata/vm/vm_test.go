@@ -162,11 +162,11 @@ func install(folder string) error {
 	if err != nil {
 		return fmt.Errorf("the package is made by make test-vm: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "root/old.deb"), deb, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "srv/old.deb"), deb, 0o644); err != nil {
 		return err
 	}
 	return run("chroot", folder, "/bin/bash", "-ec", `export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-dpkg -i /root/old.deb
+dpkg -i /srv/old.deb
 cd /usr/share/doc/barista/examples
 cp gpio-relays.yaml /etc/barista/zoe.yaml
 grep -v '^state:' shop.yaml >/etc/barista/shop.yaml
