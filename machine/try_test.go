@@ -266,6 +266,7 @@ func TestTryDriverFails(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "no contact") || b.fake.AnyOn() {
 			t.Errorf("%v, %v", err, b.fake.Levels())
 		}
+		synctest.Wait() // the answer goes before the status
 		b.status("fault")
 	})
 }
