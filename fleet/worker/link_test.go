@@ -118,14 +118,16 @@ func TestBrokerAway(t *testing.T) {
 		for _, away := range []time.Duration{0, 40 * time.Second} {
 			t.Run(fmt.Sprintf("%s for %v", point, away), func(t *testing.T) {
 				open(t, func(c *cafe) {
-					gone := make(chan struct{})
+					gone, placed := make(chan struct{}), make(chan struct{})
 					ann := c.start("ann", at(point, func(s *station) {
+						<-placed // the shop's own writes are done: they are not what is tried here
 						c.note("broker", "STOPS")
 						c.b.Stop()
 						close(gone)
 					}))
 					bob := c.station("bob")
 					id := c.order(orderN(1))
+					close(placed)
 					<-gone
 					c.pause(away)
 					c.note("broker", "IS BACK")
