@@ -118,7 +118,8 @@ type Product struct {
 // Appliance is a machine that owns its sequence and its safety.
 type Appliance interface {
 	// Ready says whether a product could be started now; the error says in
-	// words for a person why not.
+	// words for a person why not. ErrNotYet: it takes nobody, only time. A machine
+	// asks at rest, every few seconds; Start may refuse until Ready has said yes.
 	Ready(ctx context.Context) error
 	// Counter is the number of products ever made. ErrNoCounter if it has none.
 	Counter(ctx context.Context) (int, error)
@@ -137,6 +138,8 @@ var (
 	ErrInvalid = errors.New("no valid reading")
 	// ErrNoCounter: the appliance cannot prove what it made.
 	ErrNoCounter = errors.New("the machine has no counter")
+	// ErrNotYet: the appliance is not ready, and will be without anybody's help.
+	ErrNotYet = errors.New("not yet")
 	// ErrUncertain: nobody knows whether the command was taken.
 	ErrUncertain = errors.New("it is not known whether the command was taken")
 	// ErrGone: the device is not there; its outputs are in an unknown state.

@@ -16,13 +16,15 @@ const (
 	askEvery    = 500 * time.Millisecond // while it works
 	busyWithin  = 15 * time.Second       // from a start until it is seen busy
 	stopsWithin = 30 * time.Second       // from a stop until it is seen idle
+	againWithin = 30 * time.Second       // from the end of one cycle until the next may begin
 )
 
 // cooked is what came of an appliance's drink.
 type cooked struct {
 	started bool // the journal has it
 	late    bool
-	failed  bool // the appliance did not do what it was asked
+	failed  bool  // the appliance did not do what it was asked
+	not     error // it was not ready any more
 	out     Outcome
 	reason  string
 }
@@ -52,6 +54,7 @@ func (m *Machine) order(d *drink) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	d.cancel = cancel
 	m.drink = d
+	m.fit.leave()
 	product, _ := m.product(d.job.Drink)
 	m.brewing.Go(func() {
 		defer cancel(nil)
@@ -70,6 +73,9 @@ func (m *Machine) served(c cooked) {
 		return
 	}
 	m.finish(c.out, c.reason)
+	if m.fit.forget(); c.not != nil {
+		m.fit.is(c.not)
+	}
 	if c.failed {
 		m.fail(&failure{Appliance, c.reason})
 	}
@@ -83,7 +89,9 @@ func (m *Machine) cook(ctx context.Context, j Job, p driver.Product, started boo
 		return cooked{started: started, failed: failed, out: journal.Untouched, reason: fmt.Sprintf(format, args...)}
 	}
 	if err := ask(ctx, a.Ready); err != nil {
-		return untouched(true, "the appliance is not ready: %v", err)
+		c := untouched(false, "the appliance is not ready: %v", err)
+		c.not = err
+		return c
 	}
 	before, err := counter(ctx, a)
 	if err != nil && !errors.Is(err, driver.ErrNoCounter) {
@@ -121,6 +129,9 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 		err     error
 	)
 	for n := 1; n <= p.Cycles; n++ {
+		if n > 1 {
+			m.readyAgain(ctx, a) // if it is not, the start says why
+		}
 		err = ask(ctx, func(ctx context.Context) error {
 			return a.Start(ctx, driver.Product{Key: p.Key, Cycles: 1})
 		})
@@ -157,6 +168,23 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 		return cooked{out: journal.Unknown, reason: "the appliance has no counter to prove the drink: " + why}
 	}
 	return cooked{failed: true, out: journal.Untouched, reason: why}
+}
+
+// readyAgain waits, between the cycles of one drink, until the appliance could
+// make the next one, if that comes by itself.
+func (m *Machine) readyAgain(ctx context.Context, a driver.Appliance) {
+	every := time.NewTicker(askEvery)
+	defer every.Stop()
+	for end := time.Now().Add(againWithin); time.Now().Before(end); {
+		if err := ask(ctx, a.Ready); !errors.Is(err, driver.ErrNotYet) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
 }
 
 // watch waits until the appliance was busy and is idle again, or does nothing

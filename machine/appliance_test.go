@@ -29,9 +29,11 @@ type bar struct {
 	stops   int
 
 	noCounter, gone, notReady, deaf, dud bool
-	startErr                             error // what Start returns
-	taken                                bool  // with startErr: it began all the same
-	hangs                                bool  // it never comes to rest
+	pause                                time.Duration // not ready for so long after each product
+	asked                                int           // whether it is ready
+	startErr                             error         // what Start returns
+	taken                                bool          // with startErr: it began all the same
+	hangs                                bool          // it never comes to rest
 }
 
 var _ driver.Appliance = (*bar)(nil)
@@ -57,8 +59,12 @@ func (a *bar) do(f func() error) error {
 
 func (a *bar) Ready(context.Context) error {
 	return a.do(func() error {
-		if a.notReady {
+		a.asked++
+		switch {
+		case a.notReady:
 			return errors.New("it wants to be rinsed")
+		case a.pause > 0 && a.count > 0 && time.Since(a.busyTil) < a.pause:
+			return fmt.Errorf("it rinses itself: %w", driver.ErrNotYet)
 		}
 		return nil
 	})
@@ -208,6 +214,85 @@ func TestAppliance(t *testing.T) {
 	}
 }
 
+// What an appliance lacks is seen at rest, before an order is taken: it waits,
+// and nothing is a fault.
+func TestApplianceIsAskedAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &bar{notReady: true}
+		b := setUpBar(t, t.TempDir(), a)
+		set := func(notReady bool) { _ = a.do(func() error { a.notReady = notReady; return nil }) }
+		asked := func() (n int) { _ = a.do(func() error { n = a.asked; return nil }); return n }
+		n := 0
+		state := func(want, note string) {
+			t.Helper()
+			after(6 * s)
+			st := b.m.Status()
+			var not *NotAble
+			err := b.m.Able(recipe.Drink{Size: "small"})
+			if st.State != want || !strings.Contains(st.Note, note) || errors.As(err, &not) != (want != "ready") {
+				t.Errorf("%+v, %v, want %s %q", st, err, want, note)
+			}
+			if not != nil && not.Person != (want == "blocked") {
+				t.Errorf("%+v in the state %s", not, want)
+			}
+		}
+		make := func() Report {
+			n++
+			return b.m.Make(t.Context(), Job{Order: fmt.Sprint(n), Epoch: 1, Drink: recipe.Drink{Size: "small"}})
+		}
+		for range 5 {
+			state("blocked", "not ready: it wants to be rinsed")
+			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "rinsed") || a.starts != 0 {
+				t.Errorf("%+v, %d keys", r, a.starts)
+			}
+		}
+		before := asked()
+		after(time.Minute)
+		if n := asked() - before; n < 10 || n > 65 {
+			t.Errorf("asked %d times in a minute", n)
+		}
+		set(false)
+		state("ready", "")
+		// It is not ready any more, and nobody has seen it yet.
+		for range 5 {
+			set(true)
+			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "rinsed") || a.starts != 0 {
+				t.Errorf("%+v, %d keys", r, a.starts)
+			}
+			if st := b.m.Status(); st.State != "blocked" {
+				t.Errorf("right after it said no: %+v", st)
+			}
+			set(false)
+			state("ready", "")
+		}
+		_ = a.do(func() error { a.pause = 20 * s; return nil })
+		if r := make(); r.Outcome != journal.Made {
+			t.Errorf("%+v", r)
+		}
+		state("starting", "it rinses itself")
+		after(20 * s)
+		state("ready", "")
+	})
+}
+
+// The second cycle of a drink waits for an appliance that needs a moment.
+func TestApplianceBetweenCycles(t *testing.T) {
+	for pause, want := range map[time.Duration]Report{
+		10 * s:      {Outcome: journal.Made},
+		time.Minute: {Outcome: journal.Made}, // it is asked for all the same, and decides
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := setUpBar(t, t.TempDir(), &bar{pause: pause})
+			began := time.Now()
+			r := b.m.Make(t.Context(), Job{Order: "o1", Epoch: 1, Drink: recipe.Drink{Size: "large"}})
+			waited := time.Since(began) - 60*s
+			if r.Outcome != want.Outcome || b.bar.starts != 2 || waited < min(pause, againWithin) || waited > min(pause, againWithin)+5*s {
+				t.Errorf("a pause of %v: %+v, %d keys, waited %v", pause, r, b.bar.starts, waited)
+			}
+		})
+	}
+}
+
 func TestApplianceLateAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUpBar(t, t.TempDir(), &bar{})
@@ -219,6 +304,7 @@ func TestApplianceLateAndEnd(t *testing.T) {
 		if r := b.m.Make(t.Context(), job); r.Outcome != journal.Made || b.bar.starts != 1 {
 			t.Fatalf("%+v", r)
 		}
+		after(s) // it is asked again
 		out := make(chan Report, 1)
 		go func() {
 			out <- b.m.Make(context.Background(), Job{Order: "o2", Epoch: 1, Drink: recipe.Drink{Size: "small"}})

@@ -74,6 +74,9 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 		return not(false, "stepping back after a fault: %s", f.reason())
 	}
 	if m.rig.Appliance() != nil {
+		if why := m.fit.why(); why != "" {
+			return not(!m.fit.passes(), "%s", why)
+		}
 		return nil, nil
 	}
 	if d.TempC == 0 {

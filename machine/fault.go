@@ -169,7 +169,7 @@ var Faults = []Fault{
 		Text{"Le journal ne peut plus être écrit : disque plein ou défectueux ? Puis redémarrer le service.", "The journal can't be written: is the disk full or broken? Then restart the service."}},
 	{Damaged, "the journal is damaged in its middle, or belongs to other hardware", journal.Untouched, Clear, "", takenCare,
 		Text{"Le journal est abîmé : vérifier ce que la machine a fait, puis l'accepter.", "The journal is damaged: see what the machine did, then accept it."}},
-	{Appliance, "the appliance says that it is not ready, or its product counter did not rise", journal.Spoiled, Again, "", elsewhere,
+	{Appliance, "the appliance did not take the command, did not come to rest, or its product counter did not rise (one that is not ready is seen before: it is asked at rest, every 5 s)", journal.Spoiled, Again, "", elsewhere,
 		Text{"La machine n'a pas fait le produit demandé : regarder son écran.", "The machine did not make the product: look at its display."}},
 }
 

@@ -49,6 +49,8 @@ func (m *Machine) Run(ctx context.Context) error {
 			f()
 		case c := <-m.cooked:
 			m.served(c)
+		case not := <-m.answered:
+			m.fit.took(not)
 		case <-timer.C:
 		case <-tripped:
 			tripped = nil // one look is enough; Latched says the rest
@@ -90,6 +92,7 @@ func (m *Machine) turn() time.Duration {
 		next = min(next, cupTick) // an appliance works; the loop must show that it lives
 	}
 	m.cups(r)
+	m.askReadiness(now)
 	if m.pulse != nil {
 		next = min(next, m.drop())
 	}
@@ -164,6 +167,7 @@ func (m *Machine) abort(reason string) {
 // end is Run's way out.
 func (m *Machine) end() error {
 	const why = "the service stopped"
+	m.fit.leave()
 	m.abort(why)
 	if m.drink != nil { // an appliance, which takes its time
 		m.served(<-m.cooked)

@@ -203,7 +203,10 @@ type Machine struct {
 	until   time.Time // so long
 	broken  *failure  // the journal: only a restart helps
 	cooked  chan cooked
+	fit     readiness // of an appliance
 	brewing sync.WaitGroup
+
+	answered chan error // of Ready, one at a time
 }
 
 // New makes a machine of a guarded rig and its open journal, and touches
@@ -218,6 +221,7 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 		ended:    make(chan struct{}),
 		changed:  make(chan struct{}),
 		cooked:   make(chan cooked),
+		answered: make(chan error, 1),
 		status:   Status{State: "starting"},
 		limits: recipe.Limits{
 			Parts:    map[driver.Part]recipe.Limit{},

@@ -78,6 +78,12 @@ func (m *Machine) judge(r readings) Status {
 	if f := m.holding(time.Now()); f != nil {
 		return Status{State: "blocked", Note: f.reason()}
 	}
+	if m.rig.Appliance() != nil && m.fit.why() != "" {
+		if m.fit.passes() {
+			return Status{State: "starting", Note: m.fit.why()}
+		}
+		return Status{State: "blocked", Note: m.fit.why()}
+	}
 	if m.await != nil {
 		return Status{State: "waiting", Note: m.cupNote(r)}
 	}
