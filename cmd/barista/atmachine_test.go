@@ -247,11 +247,19 @@ func TestSelftestInterrupted(t *testing.T) {
 type bar struct {
 	driver.Appliance // whatever else is asked panics
 	ready            error
+	soon             *int // so often it says "not yet" before that
 	count            int
 	countErr         error
 }
 
-func (b bar) Ready(context.Context) error          { return b.ready }
+func (b bar) Ready(context.Context) error {
+	if b.soon != nil && *b.soon > 0 {
+		*b.soon--
+		return fmt.Errorf("its wire is tried: %w", driver.ErrNotYet)
+	}
+	return b.ready
+}
+
 func (b bar) Counter(context.Context) (int, error) { return b.count, b.countErr }
 
 // Of an appliance only identity, readiness and counter: anything else would
@@ -265,6 +273,8 @@ func TestSelftestAppliance(t *testing.T) {
 	}{
 		{"well", bar{count: 812}, "ready: yes\nproducts made: 812\n", 0},
 		{"no counter", bar{countErr: driver.ErrNoCounter}, "ready: yes\nproducts made: it has no counter, so no drink can be proved\n", 0},
+		{"a moment", bar{count: 5, soon: new(2)}, "its wire is tried: not yet …\nits wire is tried: not yet …\nready: yes\nproducts made: 5\n", 0},
+		{"never", bar{count: 5, soon: new(99)}, strings.Repeat("its wire is tried: not yet …\n", readyTries-1) + "ready: no, its wire is tried: not yet\nproducts made: 5\n", exitFailed},
 		{"tray", bar{ready: errors.New("tray missing"), count: 3}, "ready: no, tray missing\nproducts made: 3\n", exitFailed},
 		{"mute", bar{ready: driver.ErrGone, countErr: driver.ErrGone}, "ready: no, the device is gone\n", exitFailed},
 	} {

@@ -252,17 +252,31 @@ func listWords(parts []driver.Part) string {
 	return out
 }
 
-// askWithin bounds one question to an appliance.
-const askWithin = 10 * time.Second
+const (
+	askWithin  = 10 * time.Second // one question to an appliance
+	readyTries = 6                // while it says "not yet", each as long as it takes
+)
 
 // testAppliance only asks: nothing that moves can be sent from here.
 func (h *hands) testAppliance(ctx context.Context, a driver.Appliance, out *selftested) error {
 	if l, latched := h.guard.Latched(); latched {
 		h.person.say("it is locked: %s", safe(l.Cause))
 	}
-	ask, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	ready := a.Ready(ask)
+	within := func(f func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, askWithin)
+		defer cancel()
+		return f(ctx)
+	}
+	var ready error
+	for n := 1; ; n++ {
+		if ready = within(a.Ready); n == readyTries || !errors.Is(ready, driver.ErrNotYet) || ctx.Err() != nil {
+			break
+		}
+		why := safe(oneLine(ready.Error()))
+		h.person.progress("%s", why)
+		h.person.moving("%s …", why)
+	}
+	h.person.progressEnd("")
 	is := ready == nil
 	out.Ready = &is
 	if is {
@@ -271,7 +285,8 @@ func (h *hands) testAppliance(ctx context.Context, a driver.Appliance, out *self
 		out.Why = oneLine(ready.Error())
 		h.person.say("ready: no, %s", safe(out.Why))
 	}
-	switch n, err := a.Counter(ask); {
+	var n int
+	switch err := within(func(ctx context.Context) (err error) { n, err = a.Counter(ctx); return err }); {
 	case err == nil:
 		out.Counter = &n
 		h.person.say("products made: %d", n)

@@ -1,6 +1,7 @@
 package jura_test
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"slices"
@@ -43,6 +44,7 @@ type bench struct {
 	seed    uint64
 	toHost  serialtest.Noise
 	toSim   serialtest.Noise
+	atKey   func() // called when a key begins
 	said    jura.Lines
 	sent    []string // whole lines that the driver wrote
 	harm    error
@@ -109,6 +111,9 @@ func (b *bench) tap(p []byte) {
 		if line, whole := b.said.Feed(c); whole {
 			b.sent = append(b.sent, line)
 		}
+	}
+	if b.atKey != nil && bytes.Equal(p, jura.AppendByte(nil, 'F', jura.LowFiller)) {
+		go b.atKey()
 	}
 }
 
@@ -241,10 +246,24 @@ func TestConformanceByTheCharacter(t *testing.T) {
 		bar.Noise = func(on bool) { // one character of seventy
 			if on {
 				b.noise(serialtest.Noise{Damage: 0.002, Drop: 0.002, Double: 0.002, Delay: 0.002, Late: 1500 * time.Millisecond}, loudKeys)
+			} else {
+				b.noise(serialtest.Noise{}, serialtest.Noise{})
 			}
 		}
 		return bar
 	})
+}
+
+// prove asks until the wire is trusted with a key.
+func (b *bench) prove() {
+	b.t.Helper()
+	var err error
+	for range 10 {
+		if err = b.a().Ready(context.Background()); err == nil {
+			return
+		}
+	}
+	b.t.Errorf("ready: %v", err)
 }
 
 func in(t *testing.T, cfg sim.Config, f func(t *testing.T, b *bench)) {
@@ -252,6 +271,7 @@ func in(t *testing.T, cfg sim.Config, f func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := set(t, cfg, true)
 		defer b.close()
+		b.prove()
 		f(t, b)
 	})
 }

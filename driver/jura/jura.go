@@ -64,12 +64,13 @@ const (
 )
 
 const (
-	workWithin = 20 * time.Second       // one call, if its caller sets no time
-	keyWithin  = 5 * time.Second        // from the call of Start to the key; who asks does so under a deadline
-	keyTime    = 500 * time.Millisecond // that a key takes to be sent
-	countFresh = 5 * time.Second        // how old the count before a drink may be
-	keyApart   = 10 * time.Second       // from one key to the next: the machine may not show yet what it is at
-	settled    = 3 * time.Second        // from the last busy answer to rest: a pause within a product is none
+	workWithin  = 20 * time.Second       // one call, if its caller sets no time
+	proveWithin = 6 * time.Second        // that Ready tries the wire at a time
+	keyWithin   = 5 * time.Second        // from the call of Start to the key; who asks does so under a deadline
+	keyTime     = 500 * time.Millisecond // that a key takes to be sent
+	countFresh  = 5 * time.Second        // how old the count before a drink may be
+	keyApart    = 10 * time.Second       // from one key to the next: the machine may not show yet what it is at
+	settled     = 3 * time.Second        // from the last busy answer to rest: a pause within a product is none
 )
 
 // appliance is one machine. Everything below port and row belongs to the port's
@@ -80,6 +81,7 @@ type appliance struct {
 	log  *slog.Logger
 
 	met    uint64 // the connection in which the machine said its type
+	wire   trust
 	name   reading[string]
 	inputs reading[inputBits]
 	count  reading[words]
@@ -118,6 +120,7 @@ func Open(cfg Config) (driver.Rig, error) {
 	}
 	a := &appliance{port: port, row: row(cfg.Model), log: cfg.Log, told: -1}
 	a.count.odd = a.row.strange
+	a.name.stray, a.inputs.stray, a.count.stray = a.wire.stray, a.wire.stray, a.wire.stray
 	return driver.Rig{
 		Identity:  driver.Identity{Kind: "jura", Model: a.row.Type, Serial: cfg.Serial},
 		Appliance: a,
@@ -154,7 +157,8 @@ func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
 	a.inputs.doubt()
 	a.count.doubt()
 	a.name.doubt()
-	whole, err := a.name.read(func() (string, error) { return ask(ctx, l, askType, typeWithin, parseType) })
+	a.wire = trust{}
+	whole, err := a.name.read(func() (string, error) { return put(ctx, a, l, askType, typeWithin, parseType) })
 	if err != nil {
 		return err
 	}
@@ -168,9 +172,16 @@ func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
 	return nil
 }
 
+// put asks, and learns about the wire.
+func put[T any](ctx context.Context, a *appliance, l *serial.Line, c command, within time.Duration, parse func(string) (T, bool)) (T, error) {
+	v, err := ask(ctx, l, c, within, parse)
+	a.wire.saw(err)
+	return v, err
+}
+
 func (a *appliance) readInputs(ctx context.Context, l *serial.Line) (inputBits, error) {
 	return a.inputs.read(func() (inputBits, error) {
-		return ask(ctx, l, askInputs, inputWithin, func(line string) (inputBits, bool) {
+		return put(ctx, a, l, askInputs, inputWithin, func(line string) (inputBits, bool) {
 			b, ok := parseInputs(line)
 			return a.row.plain(b), ok && a.row.enough(b)
 		})
@@ -179,7 +190,7 @@ func (a *appliance) readInputs(ctx context.Context, l *serial.Line) (inputBits, 
 
 func (a *appliance) readCount(ctx context.Context, l *serial.Line) (words, error) {
 	return a.count.read(func() (words, error) {
-		return ask(ctx, l, askCounters, countWithin, func(line string) (words, bool) {
+		return put(ctx, a, l, askCounters, countWithin, func(line string) (words, bool) {
 			w, ok := parseCounters(line)
 			return a.row.counted(w), ok
 		})
@@ -201,7 +212,7 @@ func (a *appliance) Ready(ctx context.Context) error {
 			return err
 		}
 		a.mine = nil
-		return nil
+		return a.prove(ctx, l)
 	})
 }
 
@@ -219,6 +230,20 @@ func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
 		return errors.New(want)
 	}
 	return nil
+}
+
+// prove tries the wire until a key may be sent over it, for a while.
+func (a *appliance) prove(ctx context.Context, l *serial.Line) error {
+	end := time.Now().Add(proveWithin)
+	if by, set := ctx.Deadline(); set && by.Add(-okWithin).Before(end) {
+		end = by.Add(-okWithin) // an answer in words is better than none
+	}
+	for a.wire.doubt() != nil && time.Now().Before(end) {
+		if err := a.fit(ctx, l); err != nil {
+			return err
+		}
+	}
+	return a.wire.doubt()
 }
 
 // Counter is the number of products, of those that can be ordered, that the
@@ -309,6 +334,9 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	if err := a.fit(ctx, l); err != nil {
 		return not(err)
 	}
+	if err := a.wire.doubt(); err != nil {
+		return not(err)
+	}
 	if a.count.same == 0 || time.Since(a.count.at) > countFresh {
 		if _, err := a.readCount(ctx, l); err != nil {
 			return not(err)
@@ -341,7 +369,9 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	case err != nil:
 		return uncertain(err)
 	}
-	switch _, err := hear(l, okWithin, parseOK); {
+	_, err = hear(l, okWithin, parseOK)
+	a.wire.saw(err)
+	switch {
 	case errors.Is(err, errSilent):
 		return uncertain(errors.New("the machine did not say ok"))
 	case err != nil:

@@ -131,7 +131,8 @@ func ask[T any](ctx context.Context, l *serial.Line, c command, within time.Dura
 // brings another part of its memory, in the same form. So what does not follow
 // from the last value (odd) takes two answers more, the first value of all one.
 type reading[T comparable] struct {
-	odd func(last, now T) bool // nil: nothing is
+	odd   func(last, now T) bool // nil: nothing is
+	stray func()                 // an answer stood alone; nil: nobody wants to know
 
 	last T         // found good
 	at   time.Time // when; zero is never
@@ -165,6 +166,9 @@ func (r *reading[T]) read(question func() (T, error)) (T, error) {
 			r.same++
 			fresh++
 		} else {
+			if fresh == 1 && r.stray != nil {
+				r.stray()
+			}
 			r.value, r.same, fresh = got, 1, 1
 		}
 		need := 2

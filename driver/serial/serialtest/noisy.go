@@ -27,13 +27,21 @@ func Noisy(line io.ReadWriteCloser, seed uint64, to, fro Noise) *Line {
 	return &Line{line: line, to: to, fro: fro, rng: rand.New(rand.NewPCG(seed, 0x6c696e65))}
 }
 
+// Noise sets the noise anew, as Noisy did.
+func (l *Line) Noise(to, fro Noise) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to, l.fro = to, fro
+}
+
 // Frames is how many there were, both ways.
 func (l *Line) Frames() int { return int(l.frames.Load()) }
 
 // strike makes of a frame what arrives of it: how late, and whether twice.
-func (l *Line) strike(n Noise, b []byte) (out []byte, late time.Duration, twice bool) {
+func (l *Line) strike(way *Noise, b []byte) (out []byte, late time.Duration, twice bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	n := *way
 	l.frames.Add(1)
 	hit := func(share float64) bool { return share > 0 && l.rng.Float64() < share }
 	out = append(out, b...)
@@ -64,7 +72,7 @@ func (l *Line) Read(p []byte) (int, error) {
 		if err != nil || n == 0 {
 			return n, err
 		}
-		b, late, twice := l.strike(l.to, p[:n])
+		b, late, twice := l.strike(&l.to, p[:n])
 		if late > 0 {
 			time.Sleep(late) // this is a wire, and not somebody who waits
 		}
@@ -78,7 +86,7 @@ func (l *Line) Read(p []byte) (int, error) {
 }
 
 func (l *Line) Write(p []byte) (int, error) {
-	b, late, twice := l.strike(l.fro, p)
+	b, late, twice := l.strike(&l.fro, p)
 	if late > 0 {
 		time.Sleep(late)
 	}
