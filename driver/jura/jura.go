@@ -243,7 +243,12 @@ func (a *appliance) prove(ctx context.Context, l *serial.Line) error {
 			return err
 		}
 	}
-	return a.wire.doubt()
+	if err := a.wire.doubt(); err != nil || a.count.same > 0 {
+		return err
+	}
+	// Without it no drink is proved, and the first one takes long to read.
+	_, err := a.readCount(ctx, l)
+	return err
 }
 
 // Counter is the number of products, of those that can be ordered, that the

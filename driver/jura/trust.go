@@ -52,7 +52,7 @@ func (t *trust) doubt() error {
 	case bad >= noisy:
 		return fmt.Errorf("its wire is noisy: %d of the last %d questions had no answer or a damaged one, and a key that is bent on its way is another drink: look at the cable, its plug and the level shifter", bad, t.asked)
 	case bad > 0 || t.asked < window:
-		return fmt.Errorf("its wire is tried first: of %d answers in a row that must be whole, %d are: %w", window, min(t.asked, bits.TrailingZeros64(t.bad)), driver.ErrNotYet)
+		return fmt.Errorf("its wire is tried, %d of %d good answers in a row: %w", min(t.asked, bits.TrailingZeros64(t.bad)), window, driver.ErrNotYet)
 	}
 	return nil
 }
