@@ -29,8 +29,9 @@ pymodbus: ## a Modbus server that others wrote, to test against, where it may be
 check: ## format, vet, staticcheck, walls, known holes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags vmtest ./cmd/barista
 	$(TOOLS) staticcheck ./...
-	$(GO) test -run 'TestWalls|TestEveryPackage' ./cmd/barista
+	$(GO) test -run 'TestWalls|TestEveryPackage|TestOneLog' ./cmd/barista
 	@out=$$($(TOOLS) govulncheck ./... 2>&1); code=$$?; \
 	if [ $$code -eq 0 ]; then echo "govulncheck: nothing known"; \
 	elif echo "$$out" | grep -qE 'fetching vulnerabilities|dial tcp|no such host|connection refused|timeout|403|404'; then \

@@ -52,8 +52,8 @@ func standAt(t *testing.T, more string) *stand {
 	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	drivers["stand"] = kind{mockKind(), func(m *configs.Machine) (opened, error) {
-		o, err := openMock(m)
+	drivers["stand"] = kind{mockKind(), func(m *configs.Machine, log *slog.Logger) (opened, error) {
+		o, err := openMock(m, log)
 		if err == nil {
 			s.opens++
 			s.ctl = o.aside.(*mock.Control)
@@ -552,7 +552,7 @@ func TestDryRunOpensNothing(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
 	for name, k := range drivers {
 		was := k
-		k.open = func(*configs.Machine) (opened, error) {
+		k.open = func(*configs.Machine, *slog.Logger) (opened, error) {
 			t.Errorf("%s was opened", name)
 			return opened{}, errors.New("opened")
 		}

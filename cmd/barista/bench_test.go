@@ -697,8 +697,8 @@ func baristaContender() contender {
 			// The table of kinds gets one more: the mock with a witness at its
 			// grinder, which is the first relay of every drink.
 			var s *shop
-			drivers["witnessed"] = kind{Kind: mockKind(), open: func(m *configs.Machine) (opened, error) {
-				o, err := openMock(m)
+			drivers["witnessed"] = kind{Kind: mockKind(), open: func(m *configs.Machine, log *slog.Logger) (opened, error) {
+				o, err := openMock(m, log)
 				if err != nil {
 					return o, err
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -330,7 +331,7 @@ func TestBrokenFiles(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
 	for name, k := range drivers {
 		open := k.open
-		k.open = func(*configs.Machine) (opened, error) {
+		k.open = func(*configs.Machine, *slog.Logger) (opened, error) {
 			t.Errorf("a machine with driver: %s was opened", name)
 			return opened{}, os.ErrPermission
 		}

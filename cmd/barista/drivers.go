@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"time"
 
 	"barista/configs"
@@ -14,7 +15,7 @@ import (
 // appliance, which has no outputs of ours.
 type kind struct {
 	configs.Kind
-	open    func(m *configs.Machine) (opened, error)
+	open    func(m *configs.Machine, log *slog.Logger) (opened, error)
 	safeOff func(m *configs.Machine) error
 	// wire says what a part hangs on when it is on or off; nil for an appliance.
 	wire func(m *configs.Machine, p driver.Part, on bool) string
@@ -56,7 +57,7 @@ func restMock(m *configs.Machine) error {
 	return restPlant(c.Plant)
 }
 
-func openMock(m *configs.Machine) (opened, error) {
+func openMock(m *configs.Machine, _ *slog.Logger) (opened, error) {
 	c, _ := m.Settings.(mock.Config)
 	if c.Plant == "" && c.Serial == "" {
 		c.Serial = "mock-" + m.Name

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -90,8 +91,8 @@ func beChild(text string) {
 	s.seams = seams{worker: d.worker, controller: d.controller}
 	for name, k := range drivers {
 		open := k.open
-		k.open = func(m *configs.Machine) (opened, error) {
-			o, err := open(m)
+		k.open = func(m *configs.Machine, log *slog.Logger) (opened, error) {
+			o, err := open(m, log)
 			for part, w := range o.rig.Outputs {
 				w.Output = &mortalOutput{w.Output, part, d}
 				o.rig.Outputs[part] = w

@@ -24,9 +24,9 @@ func gpioKind() configs.Kind {
 }
 
 // openGPIO opens the lines, at rest.
-func openGPIO(m *configs.Machine) (opened, error) {
+func openGPIO(m *configs.Machine, log *slog.Logger) (opened, error) {
 	c, _ := m.Settings.(gpio.Config)
-	rig, err := gpio.Open(c, slog.Default().With("machine", m.Name))
+	rig, err := gpio.Open(c, log)
 	if err != nil {
 		return opened{}, err
 	}

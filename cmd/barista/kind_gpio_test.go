@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -220,7 +221,7 @@ func TestOpenGPIO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openGPIO(f.Machine); err == nil || !strings.HasPrefix(err.Error(), "gpio machine: ") {
+	if _, err := openGPIO(f.Machine, slog.New(slog.DiscardHandler)); err == nil || !strings.HasPrefix(err.Error(), "gpio machine: ") {
 		t.Errorf("err %v", err)
 	}
 }

@@ -54,9 +54,9 @@ func juraKind() configs.Kind {
 }
 
 // openJura takes the port.
-func openJura(m *configs.Machine) (opened, error) {
+func openJura(m *configs.Machine, log *slog.Logger) (opened, error) {
 	s, _ := m.Settings.(juraSettings)
-	s.Log = slog.Default().With("machine", m.Name)
+	s.Log = log
 	rig, err := jura.Open(s.Config)
 	if err != nil {
 		return opened{}, err

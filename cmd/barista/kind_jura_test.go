@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,7 +127,7 @@ func TestJuraSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := openJura(f.Machine)
+	o, err := openJura(f.Machine, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,9 +25,9 @@ func lcusKind() configs.Kind {
 }
 
 // openLCUS opens the board and switches its relays off.
-func openLCUS(m *configs.Machine) (opened, error) {
+func openLCUS(m *configs.Machine, log *slog.Logger) (opened, error) {
 	s, _ := m.Settings.(lcusSettings)
-	s.Port.Log = slog.Default().With("machine", m.Name)
+	s.Port.Log = log
 	rig, err := lcus.Open(s.Config)
 	if err != nil {
 		return opened{}, err

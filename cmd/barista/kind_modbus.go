@@ -38,9 +38,9 @@ func modbusKind() configs.Kind {
 }
 
 // openModbus opens the board, at rest.
-func openModbus(m *configs.Machine) (opened, error) {
+func openModbus(m *configs.Machine, log *slog.Logger) (opened, error) {
 	s, _ := m.Settings.(modbusSettings)
-	s.Port.Log = slog.Default().With("machine", m.Name)
+	s.Port.Log = log
 	rig, err := modbus.Open(s.Config)
 	if err != nil {
 		return opened{}, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,7 +113,7 @@ var fast = []string{"grinder_gps: 1.2", "grinder_gps: 6", "pump_mlps: 6", "pump_
 
 // onBoard is a sample's file on a board that a simulator plays, and the plant
 // behind it.
-func onBoard(t *testing.T, sample string, open func(*configs.Machine) (opened, error), board func(plant.Handle) func(context.Context, *link.Link) error) (*machine.Machine, *plant.Plant) {
+func onBoard(t *testing.T, sample string, open func(*configs.Machine, *slog.Logger) (opened, error), board func(plant.Handle) func(context.Context, *link.Link) error) (*machine.Machine, *plant.Plant) {
 	t.Helper()
 	cfg := plant.Default()
 	cfg.Speed = 5
@@ -136,7 +137,7 @@ func onBoard(t *testing.T, sample string, open func(*configs.Machine) (opened, e
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := open(f.Machine)
+	o, err := open(f.Machine, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -217,8 +217,8 @@ func openLate(ctx context.Context, log *slog.Logger, f *configs.File, machines .
 	figures := plant.Default()
 	figures.GrinderGPS, figures.FlowMLPS = 17, 110/latePump.Seconds() // a medium one: 1 s, 10 s
 	figures.HopperG, figures.TankML, figures.TrayML, figures.TrayHighML = 1e9, 1e9, 1e9, 1e9
-	drivers["late"] = kind{Kind: mockKind(), open: func(m *configs.Machine) (opened, error) {
-		o, err := openMock(m)
+	drivers["late"] = kind{Kind: mockKind(), open: func(m *configs.Machine, log *slog.Logger) (opened, error) {
+		o, err := openMock(m, log)
 		if err != nil {
 			return o, err
 		}

@@ -243,8 +243,8 @@ func (s stuckSensor) Read() (driver.Reading, error) {
 func TestWatchdogIsFedByTheLoop(t *testing.T) {
 	c := manager(t)
 	g := &gate{inside: make(chan struct{}, 1), open: make(chan struct{})}
-	drivers["hanging"] = kind{mockKind(), func(m *configs.Machine) (opened, error) {
-		o, err := openMock(m)
+	drivers["hanging"] = kind{mockKind(), func(m *configs.Machine, log *slog.Logger) (opened, error) {
+		o, err := openMock(m, log)
 		if err == nil {
 			o.rig.Sensors[driver.Tank] = stuckSensor{o.rig.Sensors[driver.Tank], g}
 		}

@@ -215,7 +215,7 @@ func (s *site) oneDrink(id string, simulator []string, config, port string) bool
 	if said, code := run.ends(); code != 0 || !strings.Contains(said, "stopped, everything is off") {
 		t.Errorf("the service ended with %d", code)
 	}
-	if said, code := sim.ends(); code != 0 || !strings.Contains(said, "1 drinks poured: 1 in a cup, 0 in a full cup, 0 in the tray") {
+	if said, code := sim.ends(); code != 0 || !strings.Contains(said, "1 drink poured: 1 in a cup, 0 in a full cup, 0 in the tray") {
 		t.Errorf("the simulator ended with %d: %s", code, said)
 	}
 	return true

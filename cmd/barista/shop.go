@@ -367,7 +367,7 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		}
 		stages = append(stages, stage{"note of " + m.Name, nil, func() error { return dropRunning(dir) }})
 	}
-	opened, err := kind.open(m)
+	opened, err := kind.open(m, log)
 	if err != nil {
 		return fail(err)
 	}

@@ -58,9 +58,7 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 				return err
 			}
 			n := p.Counts()
-			return c.show(cmd, n, func(w io.Writer) {
-				fmt.Fprintf(w, "%d drinks poured: %d in a cup, %d in a full cup, %d in the tray\n", n.Drinks, n.InCup, n.InFullCup, n.InTray)
-			})
+			return c.show(cmd, n, func(w io.Writer) { sayPoured(w, n) })
 		},
 	}
 	f := cmd.Flags()
@@ -72,4 +70,13 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 	f.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "of the accidents")
 	f.StringVar(&cfg.Serial, "serial", cfg.Serial, "of the hardware")
 	return cmd
+}
+
+// sayPoured is the last word of a simulator.
+func sayPoured(w io.Writer, n plant.Counts) {
+	drinks := "drinks"
+	if n.Drinks == 1 {
+		drinks = "drink"
+	}
+	fmt.Fprintf(w, "%d %s poured: %d in a cup, %d in a full cup, %d in the tray\n", n.Drinks, drinks, n.InCup, n.InFullCup, n.InTray)
 }

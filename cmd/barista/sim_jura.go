@@ -118,7 +118,5 @@ func playJura(c *cli, cmd *cobra.Command, m *jurasim.Machine, path, offer string
 		cancel() // one for all: harm ends the port too
 	}
 	n := m.Plant().Counts()
-	return errors.Join(err, c.show(cmd, n, func(w io.Writer) {
-		fmt.Fprintf(w, "%d drinks poured: %d in a cup, %d in a full cup, %d in the tray\n", n.Drinks, n.InCup, n.InFullCup, n.InTray)
-	}))
+	return errors.Join(err, c.show(cmd, n, func(w io.Writer) { sayPoured(w, n) }))
 }

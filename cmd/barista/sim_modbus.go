@@ -126,9 +126,7 @@ func (s *simulated) play(c *cli, cmd *cobra.Command, what string, h plant.Handle
 	err = run(ctx, l)
 	n, lost := h.Counts()
 	if lost == nil {
-		lost = c.show(cmd, n, func(w io.Writer) {
-			fmt.Fprintf(w, "%d drinks poured: %d in a cup, %d in a full cup, %d in the tray\n", n.Drinks, n.InCup, n.InFullCup, n.InTray)
-		})
+		lost = c.show(cmd, n, func(w io.Writer) { sayPoured(w, n) })
 	}
 	return end(errors.Join(err, lost))
 }

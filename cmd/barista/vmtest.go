@@ -3,6 +3,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,8 +19,8 @@ import (
 func init() {
 	gpio := drivers["gpio"]
 	open := gpio.open
-	gpio.open = func(m *configs.Machine) (opened, error) {
-		o, err := open(m)
+	gpio.open = func(m *configs.Machine, log *slog.Logger) (opened, error) {
+		o, err := open(m, log)
 		asked := make(chan os.Signal, 1)
 		signal.Notify(asked, syscall.SIGUSR1)
 		for s, sensor := range o.rig.Sensors {

@@ -173,3 +173,24 @@ func TestTopLevel(t *testing.T) {
 		}
 	}
 }
+
+// TestOneLog: what a service says goes where its log goes, in its form. The
+// standard library's own logger has another form, and knows no level.
+func TestOneLog(t *testing.T) {
+	for path, p := range packages(t) {
+		if !under(path, "barista") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, word := range []string{"slog.Default(", "slog.Debug(", "slog.Info(", "slog.Warn(", "slog.Error(", "slog.With(", "\"log\"\n"} {
+				if strings.Contains(string(text), word) {
+					t.Errorf("%s/%s uses %s: take the log that the room was given", path, file, strings.TrimSpace(word))
+				}
+			}
+		}
+	}
+}

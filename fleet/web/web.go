@@ -42,7 +42,7 @@ type Parts struct {
 	// rebinding) is refused. Default: localhost, 127.0.0.1 and [::1].
 	Hosts []string
 	Wall  func() time.Time // default time.Now; for display only
-	Log   *slog.Logger     // default slog.Default
+	Log   *slog.Logger     // nil: none
 }
 
 // Web serves the pages. New makes one.
@@ -69,7 +69,7 @@ func New(p Parts) *Web {
 		p.Wall = time.Now
 	}
 	if p.Log == nil {
-		p.Log = slog.Default()
+		p.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &Web{Parts: p, book: newBook(p.Wall), rates: newRates(), pages: parsePages()}
 	w.counter = &counter{shop: p.Shop, stock: p.Stock}
