@@ -15,46 +15,20 @@ import (
 	"barista/driver/jura/sim"
 	"barista/machine"
 	"barista/machine/journal"
+	"barista/machine/machinetest"
 	"barista/machine/recipe"
 )
 
-// station is the machine's software over the simulated Jura, as the service has
-// it.
-type station struct {
-	*machine.Machine
-	j    *journal.Journal
-	stop func()
-}
+// station is the machine's software over the simulated Jura.
+type station struct{ *machinetest.Station }
 
 func (b *bench) station(dir string) *station {
 	b.t.Helper()
-	rig := b.rig
-	rig.Close = nil // the bench closes it
-	g, err := guard.New(rig, guard.Config{Name: "zoe"})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	j, err := journal.Open(filepath.Join(dir, "journal"), "jura/EF532M/15326-1")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	m, err := machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended, Products: map[string]driver.Product{
+	s := machinetest.Over(b.t, b.rig, dir, guard.Config{}, machine.Config{Products: map[string]driver.Product{
 		"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "espresso", Cycles: 2}, "large": {Key: "espresso", Cycles: 3},
 	}})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	all.Go(func() { _ = g.Run(ctx) })
-	all.Go(func() { _ = m.Run(ctx) })
 	synctest.Wait()
-	return &station{m, j, sync.OnceFunc(func() {
-		cancel()
-		all.Wait()
-		_ = g.Close()
-		_ = j.Close()
-	})}
+	return &station{s}
 }
 
 // make asks for a drink under a fence of two seconds; a start that is late gets
@@ -100,7 +74,7 @@ func TestDrinks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
 				s := b.station(t.TempDir())
-				defer s.stop()
+				defer s.Stop()
 				b.ready("") // the service has asked before
 				b.count()
 				if c.at < 0 {
@@ -116,7 +90,7 @@ func TestDrinks(t *testing.T) {
 				if n := b.sim.Plant().Counts().Drinks; n != c.poured {
 					t.Errorf("%d drinks poured, want %d", n, c.poured)
 				}
-				if st := s.j.State(journal.Key{Order: "o1", Epoch: 1}); st.Phase == journal.Ended && st.Outcome != c.out {
+				if st := s.Journal.State(journal.Key{Order: "o1", Epoch: 1}); st.Phase == journal.Ended && st.Outcome != c.out {
 					t.Errorf("journal: %v", st)
 				}
 			})
@@ -133,7 +107,7 @@ func TestDrinkUnpluggedAtEachByte(t *testing.T) {
 	cut := func(t *testing.T, n int) {
 		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
 			s := b.station(t.TempDir())
-			defer s.stop()
+			defer s.Stop()
 			b.ready("")
 			b.count()
 			b.cutAfter(n)
@@ -206,7 +180,7 @@ func TestRecovery(t *testing.T) {
 			}
 			b.open()
 			s := b.station(dir)
-			defer s.stop()
+			defer s.Stop()
 			recs, err := s.Recover(context.Background())
 			want := journal.Made
 			if at == 0 {

@@ -31,33 +31,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // wired are the parts on relays 1 to 4 in these tests.
 var wired = []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar}
 
-// figures are a plant that never runs dry.
-func figures() plant.Config {
-	f := plant.Default()
-	f.HopperG, f.TankML, f.MilkML, f.SugarDoses, f.TrayML = 1e9, 1e9, 1e9, 1e9, 1e9
-	return f
-}
-
 // rack is a board with its plant, and a cable in memory.
 type rack struct {
 	t     *testing.T
 	plant *plant.Plant
-	board *sim.Board
 	cfg   lcus.Config
-	gone  sync.WaitGroup
-
-	mu    sync.Mutex
-	cable *serialtest.Cable
-	away  bool
-	done  []string // what the board carried out
+	*serialtest.Bench
+	done []string // what the board carried out
 }
 
 func newRack(t *testing.T, change func(*sim.Config, *lcus.Config)) *rack {
 	t.Helper()
-	r := &rack{t: t, plant: plant.New(figures())}
+	r := &rack{t: t, plant: plant.New(plant.Endless())}
 	s := sim.Config{Plant: r.plant.Handle(), Relays: wired, Executed: func(f lcus.Frame) { r.done = append(r.done, f.String()) }}
 	r.cfg = lcus.Config{
-		Port:   serial.Config{Device: "/dev/serial/by-path/board", Dial: r.dial},
+		Port:   serial.Config{Device: "/dev/serial/by-path/board", Dial: func() (serial.Wire, error) { return r.Dial() }},
 		Relays: 8, Outputs: map[driver.Part]lcus.Relay{},
 	}
 	for i, p := range wired {
@@ -66,39 +54,9 @@ func newRack(t *testing.T, change func(*sim.Config, *lcus.Config)) *rack {
 	if change != nil {
 		change(&s, &r.cfg)
 	}
-	r.board = sim.New(s)
-	r.plug(1)
-	t.Cleanup(func() { r.cut(); r.gone.Wait() })
+	b := sim.New(s)
+	r.Bench = serialtest.NewBench(t, func(ctx context.Context, c *serialtest.End) error { return b.Run(ctx, c) })
 	return r
-}
-
-func (r *rack) dial() (serial.Wire, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.away {
-		return nil, driver.ErrGone
-	}
-	return r.cable.Host(), nil
-}
-
-func (r *rack) plug(seed uint64) {
-	r.gone.Wait()
-	c := serialtest.New(seed)
-	r.mu.Lock()
-	r.cable, r.away = c, false
-	r.mu.Unlock()
-	r.gone.Go(func() {
-		if err := r.board.Run(context.Background(), c.Device()); err != nil {
-			r.t.Errorf("the board: %v", err)
-		}
-	})
-}
-
-func (r *rack) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.away = true
-	r.cable.Cut()
 }
 
 func (r *rack) open() driver.Rig {
@@ -120,16 +78,6 @@ func (r *rack) on(p driver.Part, want bool, when string) {
 	if got := r.plant.On(p); got != want {
 		r.t.Errorf("%s: %s is on: %v", when, p, got)
 	}
-}
-
-func rises(p *plant.Plant, part driver.Part) int {
-	n := 0
-	for _, e := range p.Edges() {
-		if e.Part == part && e.On {
-			n++
-		}
-	}
-	return n
 }
 
 // An off is two frames, and all frames have the distance that the board needs:
@@ -166,7 +114,7 @@ func TestTooNear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRack(t, nil)
 		on, off := lcus.Frame{Channel: 1, On: true}.Append(nil), lcus.Frame{Channel: 1}.Append(nil)
-		host := r.cable.Host()
+		host := r.Cable().Host()
 		_, _ = host.Write(append(on, off...))
 		time.Sleep(time.Second)
 		_, _ = host.Write(on)
@@ -210,13 +158,13 @@ func TestReplugWhileOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		r.cut()
+		r.Cut()
 		time.Sleep(time.Second)
 		if err := pump.Off(); !errors.Is(err, driver.ErrGone) {
 			t.Errorf("off without a cable: %v", err)
 		}
 		r.on(driver.Pump, true, "without its host")
-		r.plug(2)
+		r.Plug(2)
 		time.Sleep(3 * time.Second)
 		r.on(driver.Pump, false, "plugged in again")
 		if err := pump.Off(); err == nil || !strings.Contains(err.Error(), "the cable was out while it was on") {
@@ -225,7 +173,7 @@ func TestReplugWhileOn(t *testing.T) {
 		if err := pump.Off(); err != nil {
 			t.Error(err)
 		}
-		if n := rises(r.plant, driver.Pump); n != 1 {
+		if n := r.plant.Rises(driver.Pump); n != 1 {
 			t.Errorf("%d rises", n)
 		}
 	})
@@ -254,7 +202,7 @@ func TestDialects(t *testing.T) {
 					t.Errorf("took %v", took)
 				}
 				r.on(driver.Pump, false, "after off")
-				r.cable.Device().Noise(serialtest.Noise{Damage: 1}) // no frame gets through
+				r.Cable().Device().Noise(serialtest.Noise{Damage: 1}) // no frame gets through
 				if err := pump.On(time.Second); err == nil {
 					t.Error("an on that did not get through passes")
 				}
@@ -277,7 +225,7 @@ func TestSafeOff(t *testing.T) {
 			synctest.Wait()
 			r.done = nil
 			_ = rig.Close() // as a service that died: nothing is switched
-			r.plug(2)
+			r.Plug(2)
 			for _, p := range wired {
 				r.on(p, true, "without a service")
 			}
@@ -299,7 +247,7 @@ func TestSafeOff(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRack(t, nil)
-		r.cut()
+		r.Cut()
 		if err := lcus.SafeOff(r.cfg); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "grinder, pump, milk, sugar may be on") {
 			t.Error(err)
 		}
@@ -349,16 +297,16 @@ func TestChaos(t *testing.T) {
 				wrong++
 			}
 		})
-		r.cable.Host().Tap(func(b []byte) {
+		r.Cable().Host().Tap(func(b []byte) {
 			mu.Lock()
 			defer mu.Unlock()
 			sent = append(sent, string(b))
 		})
 		rig := r.open()
-		r.cable.Device().Noise(serialtest.Noise{Damage: 0.05, Drop: 0.05, Double: 0.05, Delay: 0.05, Late: 60 * time.Millisecond})
+		r.Cable().Device().Noise(serialtest.Noise{Damage: 0.05, Drop: 0.05, Double: 0.05, Delay: 0.05, Late: 60 * time.Millisecond})
 		rng := rand.New(rand.NewPCG(6, 7))
 		offs, lost := 0, 0
-		for r.cable.Host().Frames() < *frames {
+		for r.Cable().Host().Frames() < *frames {
 			p := wired[rng.IntN(len(wired))]
 			if err := rig.Outputs[p].On(10 * time.Second); err != nil {
 				t.Fatal(err)
@@ -383,7 +331,7 @@ func TestChaos(t *testing.T) {
 		if lost > offs/10 {
 			t.Errorf("%d of %d offs were lost: two frames are no better than one", lost, offs)
 		}
-		t.Logf("%d frames, %d carried out, %d of %d offs lost", r.cable.Host().Frames(), executed, lost, offs)
+		t.Logf("%d frames, %d carried out, %d of %d offs lost", r.Cable().Host().Frames(), executed, lost, offs)
 	})
 }
 
@@ -405,10 +353,7 @@ func TestCutAtEveryByte(t *testing.T) {
 					}
 				}
 				synctest.Wait()
-				r.mu.Lock()
-				r.away = true
-				r.mu.Unlock()
-				r.cable.Device().CutAfter(n)
+				r.CutAfter(n)
 				var err error
 				if on {
 					err = milk.On(2 * time.Second)
@@ -426,7 +371,7 @@ func TestCutAtEveryByte(t *testing.T) {
 				if err := milk.Off(); !errors.Is(err, driver.ErrGone) {
 					t.Errorf("byte %d, on %v: the next off: %v", n, on, err)
 				}
-				r.plug(9)
+				r.Plug(9)
 				time.Sleep(time.Second)
 				r.on(driver.Milk, false, "plugged in again")
 			})

@@ -33,8 +33,8 @@ func TestActuators(t *testing.T) {
 					t.Fatal(err)
 				}
 				return drivertest.Bench{
-					Rig: rig, Level: r.plant.On, Unplug: r.cut, Stop: func() { r.cut(); r.gone.Wait() },
-					Rises: func(part driver.Part) int { return rises(r.plant, part) },
+					Rig: rig, Level: r.plant.On, Unplug: r.Cut, Stop: func() { r.Cut(); r.Wait() },
+					Rises: r.plant.Rises,
 				}
 			})
 		})
@@ -83,7 +83,7 @@ func (l *tape) has(frame []byte) bool {
 func TestPtyChaos(t *testing.T) {
 	t.Parallel()
 	noise := serialtest.Noise{Damage: 0.05, Drop: 0.05, Double: 0.05, Delay: 0.05, Late: 30 * time.Millisecond}
-	p := plant.New(figures())
+	p := plant.New(plant.Endless())
 	var mu sync.Mutex
 	var sent tape // what the board may still carry out
 	var wrong []lcus.Frame

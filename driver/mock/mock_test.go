@@ -63,15 +63,7 @@ func bench(rig driver.Rig, ctl *Control, p *plant.Plant) drivertest.Bench {
 		Rig:    rig,
 		Level:  p.On,
 		Unplug: ctl.Unplug,
-		Rises: func(part driver.Part) int {
-			n := 0
-			for _, e := range p.Edges() {
-				if e.Part == part && e.On {
-					n++
-				}
-			}
-			return n
-		},
+		Rises:  p.Rises,
 	}
 }
 

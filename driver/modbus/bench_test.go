@@ -3,7 +3,6 @@ package modbus_test
 import (
 	"context"
 	"flag"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,32 +24,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // wired are the parts on relays 1 to 4 in these tests; relay 8 is the spare.
 var wired = []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar}
 
-// figures are a plant that never runs dry.
-func figures() plant.Config {
-	f := plant.Default()
-	f.HopperG, f.TankML, f.MilkML, f.SugarDoses, f.TrayML = 1e9, 1e9, 1e9, 1e9, 1e9
-	return f
-}
-
 // rack is a board with its plant, and a cable in memory.
 type rack struct {
 	t     *testing.T
 	plant *plant.Plant
 	board *sim.Board
-	cable *serialtest.Cable
-	away  bool // the cable is out, and nothing is at its place
-	mu    sync.Mutex
-	gone  sync.WaitGroup
 	cfg   modbus.Config
+	*serialtest.Bench
 }
 
 // newRack makes a board; change may set it up otherwise.
 func newRack(t *testing.T, change func(*sim.Config, *modbus.Config)) *rack {
 	t.Helper()
-	r := &rack{t: t, plant: plant.New(figures())}
+	r := &rack{t: t, plant: plant.New(plant.Endless())}
 	s := sim.Config{Plant: r.plant.Handle(), Relays: wired, Inputs: []driver.Signal{driver.Cup, driver.Tank}}
 	r.cfg = modbus.Config{
-		Port:   serial.Config{Device: "/dev/serial/by-id/board", Dial: r.dial},
+		Port:   serial.Config{Device: "/dev/serial/by-id/board", Dial: func() (serial.Wire, error) { return r.Dial() }},
 		Relays: 8, Timer: modbus.TimerFlash, Spare: 8,
 		Outputs: map[driver.Part]modbus.Relay{},
 		Inputs:  map[driver.Signal]modbus.Contact{driver.Cup: {Number: 1}, driver.Tank: {Number: 2}},
@@ -62,40 +51,8 @@ func newRack(t *testing.T, change func(*sim.Config, *modbus.Config)) *rack {
 		change(&s, &r.cfg)
 	}
 	r.board = sim.New(s)
-	r.plug(1)
-	t.Cleanup(func() { r.cut(); r.gone.Wait() })
+	r.Bench = serialtest.NewBench(t, func(ctx context.Context, c *serialtest.End) error { return r.board.Run(ctx, c) })
 	return r
-}
-
-func (r *rack) dial() (serial.Wire, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.away {
-		return nil, driver.ErrGone
-	}
-	return r.cable.Host(), nil
-}
-
-// plug puts a cable between the computer and the board.
-func (r *rack) plug(seed uint64) {
-	r.gone.Wait()
-	c := serialtest.New(seed)
-	r.mu.Lock()
-	r.cable, r.away = c, false
-	r.mu.Unlock()
-	r.gone.Go(func() {
-		if err := r.board.Run(context.Background(), c.Device()); err != nil {
-			r.t.Errorf("the board: %v", err)
-		}
-	})
-}
-
-// cut pulls it out.
-func (r *rack) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.away = true
-	r.cable.Cut()
 }
 
 func (r *rack) open() driver.Rig {
@@ -110,17 +67,6 @@ func (r *rack) open() driver.Rig {
 		}
 	})
 	return rig
-}
-
-// rises counts how often a part went on.
-func rises(p *plant.Plant, part driver.Part) int {
-	n := 0
-	for _, e := range p.Edges() {
-		if e.Part == part && e.On {
-			n++
-		}
-	}
-	return n
 }
 
 func (r *rack) on(p driver.Part, want bool, when string) {

@@ -1,6 +1,7 @@
 package modbus_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -193,12 +194,12 @@ func TestOpenFindsRelaysOn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.cut() // the process is gone, the board goes on
+		r.Cut() // the process is gone, the board goes on
 		for _, p := range wired {
 			r.on(p, true, "without its host")
 		}
 		_ = rig.Close()
-		r.plug(2)
+		r.Plug(2)
 		r.open()
 		for _, p := range wired {
 			r.on(p, false, "after a new start")
@@ -216,14 +217,14 @@ func TestReplugWhileOn(t *testing.T) {
 		if err := pump.On(20 * time.Second); err != nil {
 			t.Fatal(err)
 		}
-		r.cut()
+		r.Cut()
 		time.Sleep(time.Second)
 		if err := pump.Off(); !errors.Is(err, driver.ErrGone) {
 			t.Errorf("off without a cable: %v", err)
 		}
 		r.on(driver.Pump, true, "without its host")
-		n := rises(r.plant, driver.Pump)
-		r.plug(2)
+		n := r.plant.Rises(driver.Pump)
+		r.Plug(2)
 		time.Sleep(3 * time.Second)
 		r.on(driver.Pump, false, "plugged in again")
 		if err := pump.Off(); err == nil || !strings.Contains(err.Error(), "the cable was out while it was on") {
@@ -232,7 +233,7 @@ func TestReplugWhileOn(t *testing.T) {
 		if err := pump.Off(); err != nil {
 			t.Error(err)
 		}
-		if rises(r.plant, driver.Pump) != n {
+		if r.plant.Rises(driver.Pump) != n {
 			t.Error("it was switched on again")
 		}
 		if err := pump.On(time.Second); err != nil {
@@ -286,7 +287,7 @@ func TestContacts(t *testing.T) {
 		if !read(driver.Cup) {
 			t.Error("the cup was not seen")
 		}
-		r.cut()
+		r.Cut()
 		time.Sleep(1500 * time.Millisecond)
 		if _, err := rig.Sensors[driver.Cup].Read(); !errors.Is(err, driver.ErrInvalid) {
 			t.Errorf("without a cable: %v", err)
@@ -367,7 +368,7 @@ func TestBrokenAnswers(t *testing.T) {
 func TestEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRack(t, nil)
-		r.cable.Host().Tap(func(b []byte) { go r.cable.Device().Write(b) })
+		r.Cable().Host().Tap(func(b []byte) { go r.Cable().Device().Write(b) })
 		rig := r.open()
 		pump := rig.Outputs[driver.Pump]
 		if err := pump.On(time.Second); err != nil {
@@ -388,18 +389,15 @@ func TestEcho(t *testing.T) {
 // what is written to it or not.
 func liar(t *testing.T, closed, repeats bool) (rig driver.Rig, sent func() []modbus.Request) {
 	r := newRack(t, func(_ *sim.Config, c *modbus.Config) { c.Timer, c.Spare, c.Inputs = modbus.TimerNone, 0, nil })
-	r.cut()
-	r.gone.Wait()
-	c := serialtest.New(5)
-	r.cable, r.away = c, false
+	r.Cut()
 	told := false
 	var mu sync.Mutex
 	var list []modbus.Request
-	r.gone.Go(func() {
+	r.Bench = serialtest.NewBench(t, func(_ context.Context, c *serialtest.End) error {
 		for b := make([]byte, 64); ; {
-			n, err := c.Device().Read(b)
+			n, err := c.Read(b)
 			if err != nil {
-				return
+				return nil
 			}
 			q, err := modbus.DecodeRequest(b[:n])
 			if err != nil {
@@ -415,7 +413,7 @@ func liar(t *testing.T, closed, repeats bool) (rig driver.Rig, sent func() []mod
 			} else if told = true; !repeats {
 				continue
 			}
-			_, _ = c.Device().Write(a.Append(nil))
+			_, _ = c.Write(a.Append(nil))
 		}
 	})
 	return r.open(), func() []modbus.Request {

@@ -52,13 +52,13 @@ func TestChaos(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &ledger{}
 		r := newRack(t, func(s *sim.Config, c *modbus.Config) { s.Executed = book.executed })
-		r.cable.Host().Tap(book.sends)
+		r.Cable().Host().Tap(book.sends)
 		rig := r.open()
-		r.cable.Host().Noise(noise)
-		r.cable.Device().Noise(noise)
+		r.Cable().Host().Noise(noise)
+		r.Cable().Device().Noise(noise)
 		rng := rand.New(rand.NewPCG(4, 5))
 		ons, offs, failedOn, failedOff, tries := 0, 0, 0, 0, 0
-		for passed := func() int { return r.cable.Host().Frames() + r.cable.Device().Frames() }; passed() < *frames; {
+		for passed := func() int { return r.Cable().Host().Frames() + r.Cable().Device().Frames() }; passed() < *frames; {
 			p := wired[rng.IntN(len(wired))]
 			w := rig.Outputs[p]
 			atMost := time.Duration(200+rng.IntN(3000)) * time.Millisecond
@@ -94,7 +94,7 @@ func TestChaos(t *testing.T) {
 			t.Errorf("%d wrong commands, the first % X", len(book.wrong), book.wrong[0])
 		}
 		t.Logf("%d frames, %d carried out; %d on (%d failed), %d off (%d failed and were repeated)",
-			r.cable.Host().Frames()+r.cable.Device().Frames(), book.done, ons, failedOn, offs, failedOff)
+			r.Cable().Host().Frames()+r.Cable().Device().Frames(), book.done, ons, failedOn, offs, failedOff)
 	})
 }
 
@@ -107,10 +107,10 @@ func TestCutAtEveryByte(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		bytes int
-		end   func(*serialtest.Cable) *serialtest.End
+		after func(*serialtest.Bench, int)
 	}{
-		{"to the board", 16, (*serialtest.Cable).Device},
-		{"to the computer", 14, (*serialtest.Cable).Host},
+		{"to the board", 16, (*serialtest.Bench).CutAfter},
+		{"to the computer", 14, (*serialtest.Bench).CutAnswerAfter},
 	} {
 		for _, on := range []bool{true, false} {
 			for n := range c.bytes {
@@ -124,10 +124,7 @@ func TestCutAtEveryByte(t *testing.T) {
 						}
 						time.Sleep(60 * time.Millisecond) // between two looks
 					}
-					r.mu.Lock()
-					r.away = true
-					r.mu.Unlock()
-					c.end(r.cable).CutAfter(n)
+					c.after(r.Bench, n)
 					began := time.Now()
 					var err error
 					if on {
@@ -148,11 +145,11 @@ func TestCutAtEveryByte(t *testing.T) {
 					}
 					time.Sleep(3 * time.Second)
 					r.on(driver.Milk, false, "after the board's time")
-					if n := rises(r.plant, driver.Milk); n > 1 {
+					if n := r.plant.Rises(driver.Milk); n > 1 {
 						t.Errorf("%d rises", n)
 					}
 					// Plugged in again, it works.
-					r.plug(9)
+					r.Plug(9)
 					time.Sleep(time.Second)
 					if err := milk.Off(); err != nil && !on {
 						err = milk.Off() // the first one says that the cable was out

@@ -29,7 +29,7 @@ func TestIdentify(t *testing.T) {
 		"deaf":         {sim.Config{Faults: sim.Faults{Deaf: true}}, modbus.Sighting{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := plant.New(figures())
+			p := plant.New(plant.Endless())
 			var mu sync.Mutex
 			var asked []modbus.Request
 			c.cfg.Plant, c.cfg.Relays = p.Handle(), wired[:min(len(wired), max(c.cfg.Count, 1))]

@@ -27,7 +27,7 @@ var ptyFrames = flag.Int("ptyframes", 200, "frames over a pseudo-terminal")
 const ptyBaud = 115200
 
 func ptyBoard(executed func(modbus.Request)) (*plant.Plant, *sim.Board, modbus.Config) {
-	p := plant.New(figures())
+	p := plant.New(plant.Endless())
 	b := sim.New(sim.Config{Plant: p.Handle(), Relays: wired, Inputs: []driver.Signal{driver.Cup, driver.Tank}, Baud: ptyBaud, Executed: executed})
 	cfg := modbus.Config{
 		Port:   serial.Config{Baud: ptyBaud},
@@ -56,8 +56,8 @@ func TestActuators(t *testing.T) {
 					t.Fatal(err)
 				}
 				return drivertest.Bench{
-					Rig: rig, Level: r.plant.On, Unplug: r.cut, Stop: func() { r.cut(); r.gone.Wait() },
-					Rises: func(part driver.Part) int { return rises(r.plant, part) },
+					Rig: rig, Level: r.plant.On, Unplug: r.Cut, Stop: func() { r.Cut(); r.Wait() },
+					Rises: r.plant.Rises,
 				}
 			})
 		})

@@ -61,11 +61,11 @@ func TestSafeOff(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRack(t, nil)
-		r.cut()
+		r.Cut()
 		if err := modbus.SafeOff(r.cfg); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "grinder, milk, pump, sugar may be on") {
 			t.Error(err)
 		}
-		r.plug(2)
+		r.Plug(2)
 		r.cfg.Outputs[driver.Milk] = modbus.Relay{Number: 2} // a mistake
 		if err := r.board.Force(2, true); err != nil {
 			t.Fatal(err)

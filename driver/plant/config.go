@@ -77,6 +77,13 @@ func Default() Config {
 	}
 }
 
+// Endless is Default with so much of everything that nothing runs out.
+func Endless() Config {
+	c := Default()
+	c.HopperG, c.TankML, c.MilkML, c.SugarDoses, c.TrayML, c.TrayHighML = 1e9, 1e9, 1e9, 1e9, 1e9, 1e9
+	return c
+}
+
 // Check returns every problem of the figures, joined.
 func (c Config) Check() error {
 	var errs []error

@@ -75,3 +75,14 @@ func (p *Plant) Edges() []Edge {
 	defer p.leave()
 	return slices.Clone(newest(p.edges, keepEdges))
 }
+
+// Rises is how often a part went on, among the newest edges that are kept.
+func (p *Plant) Rises(part driver.Part) int {
+	n := 0
+	for _, e := range p.Edges() {
+		if e.Part == part && e.On {
+			n++
+		}
+	}
+	return n
+}
