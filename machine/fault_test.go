@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -360,6 +362,69 @@ func TestBeforeADrink(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A relay that is welded when the service starts: the machine is there, locked,
+// names the fault, and does not fill the log with it. The same for one that welds
+// in operation.
+func TestWeldedRelay(t *testing.T) {
+	still := drivertest.Fault{Err: fmt.Errorf("%w: it still says on", driver.ErrFeedback), Moved: true}
+	for name, weld := range map[string]func(t *testing.T, log option) *bench{
+		"at the start": func(t *testing.T, log option) *bench {
+			return setUp(t, contact(driver.Pump), log, with(func(b *bench) {
+				b.fake.Force(driver.Pump, true)
+				still.Moved = false
+				b.fake.Fault(driver.Pump, drivertest.Off, still)
+			}))
+		},
+		"at the start, and nothing flows": func(t *testing.T, log option) *bench {
+			return setUp(t, contact(driver.Pump), log, with(func(b *bench) { b.fake.Fault(driver.Pump, drivertest.Off, still) }))
+		},
+		"in operation": func(t *testing.T, log option) *bench {
+			b := setUp(t, contact(driver.Pump), log)
+			out := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
+			after(9 * s)
+			still.Moved = false
+			b.fake.Fault(driver.Pump, drivertest.Off, still)
+			<-out
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said lines
+				b := weld(t, with(func(b *bench) { b.cfg.Log = slog.New(slog.NewTextHandler(&said, nil)) }))
+				after(10 * time.Minute)
+				if st := b.m.Status(); st.State != "fault" || !strings.Contains(st.Note, "it still says on") {
+					t.Errorf("%+v", st)
+				}
+				if n := said.n.Load(); n > 12 {
+					t.Errorf("%d lines in the log after ten minutes, the last: %s", n, said.last.Load())
+				}
+				if err := b.m.ClearFault("Ada", "looked at it"); err == nil {
+					t.Error("cleared while it says on")
+				}
+				b.fake.Fault(driver.Pump, drivertest.Off, drivertest.Fault{})
+				after(10 * s)
+				if err := b.m.ClearFault("Ada", "another relay"); err != nil {
+					t.Error(err)
+				}
+				b.status("ready")
+			})
+		})
+	}
+}
+
+// lines counts what goes into a log.
+type lines struct {
+	n    atomic.Int64
+	last atomic.Value
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.n.Add(1)
+	l.last.Store(string(p))
+	return len(p), nil
 }
 
 // A contact that shows a closed relay while everything is off is believed within

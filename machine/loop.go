@@ -120,8 +120,8 @@ func (m *Machine) turned() {
 func (m *Machine) fail(f *failure) {
 	row := f.row()
 	_, latched := m.rig.Latched()
-	if latched && m.drink == nil && m.pulse == nil && m.trial == nil && len(m.rig.OnNow()) == 0 {
-		return // said before, and done
+	if latched && m.drink == nil && m.pulse == nil && m.trial == nil {
+		return // said before; what is still on, the guard goes on trying to switch off
 	}
 	if m.drink != nil && m.drink.cancelled {
 		return // an appliance, on its way to rest

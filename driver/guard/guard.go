@@ -70,8 +70,10 @@ type part struct {
 // New checks rig and configuration, reports all problems together and touches
 // nothing if there is one. Then it reads what the last run left in cfg.State,
 // switches every output off once, and writes the state anew: an error of any of
-// these is an error of New. A rig that was latched is latched again. The caller
-// still owns rig.Close if New fails.
+// these is an error of New. A rig that was latched is latched again, and so is one
+// with a relay whose contact says that it is on all the same: that is a fault of
+// the machine, which a person must see, and Run goes on trying. The caller still
+// owns rig.Close if New fails.
 func New(rig driver.Rig, cfg Config) (*Rig, error) { return open(rig, cfg, kernelClock) }
 
 func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
@@ -96,7 +98,8 @@ func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
 		g.latch, g.filed = past.Latch, past.Latch
 		close(g.tripped)
 	}
-	if err := g.AllOff(); err != nil {
+	welded, err := g.firstOff()
+	if err != nil {
 		g.mu.Lock()
 		g.release()
 		g.mu.Unlock()
@@ -105,11 +108,42 @@ func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
 	g.mu.Lock()
 	g.resume(past)
 	g.phase = ready
+	g.latchWelded(welded)
 	g.mu.Unlock()
 	if err := <-g.store.save(); err != nil {
 		return nil, g.named(err)
 	}
 	return g, nil
+}
+
+// firstOff switches everything off, and returns the calls of those parts whose
+// contact says that they did not go off. Any other error is one of New.
+func (g *Rig) firstOff() (welded []*call, err error) {
+	g.mu.Lock()
+	calls := g.allOff()
+	g.mu.Unlock()
+	err = wait(calls)
+	for _, c := range calls {
+		switch {
+		case c.err == nil:
+		case errors.Is(c.err, driver.ErrFeedback):
+			welded = append(welded, c)
+		default:
+			return nil, err
+		}
+	}
+	return welded, nil
+}
+
+// latchWelded latches for parts that may be on since nobody knows when. Rig.mu is
+// held.
+func (g *Rig) latchWelded(welded []*call) {
+	for _, c := range welded {
+		c.part.on, c.part.lit = true, time.Now()
+		l := newLatch(c.err.Error())
+		l.Feedback = true
+		g.hold(l)
+	}
 }
 
 // wire builds parts and ports and who may not be on with whom.

@@ -677,6 +677,54 @@ func TestContact(t *testing.T) {
 	}
 }
 
+// A relay that says on when the service starts: the machine comes up latched, for
+// everybody to see, and the guard goes on trying to switch it off. With anything
+// else at that moment it does not come up.
+func TestFeedbackAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f := drivertest.NewFake(pump, milk)
+		still := fmt.Errorf("%w: its feedback still says on", driver.ErrFeedback)
+		f.Fault(pump, drivertest.Off, drivertest.Fault{Err: still})
+		h := run(t, f, guard.Config{State: dir})
+		h.latched("can't switch pump off")
+		if l, _ := h.Latched(); !l.Feedback || !slices.Equal(h.OnNow(), []driver.Part{pump}) {
+			t.Errorf("%+v, on: %v", l, h.OnNow())
+		}
+		if err := h.On(milk, time.Second); err == nil {
+			t.Error("another part went on")
+		}
+		time.Sleep(time.Minute)
+		if err := h.Clear("Ada", "looked at it"); !errors.Is(err, driver.ErrFeedback) {
+			t.Errorf("cleared while it says on: %v", err)
+		}
+		f.Fault(pump, drivertest.Off, drivertest.Fault{}) // somebody put another relay in
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if on := h.OnNow(); len(on) > 0 {
+			t.Errorf("it says off, and the guard did not try again: %v", on)
+		}
+		h.latched("can't switch pump off")
+		h.stop()
+		// It is on disk, and a person clears it.
+		h = run(t, f, guard.Config{State: dir})
+		h.latched("can't switch pump off")
+		if err := h.Clear("Ada", "another relay"); err != nil {
+			t.Error(err)
+		}
+		h.on(pump, time.Second)
+		h.off(pump)
+		h.stop()
+		for _, other := range []error{errRelay, driver.ErrGone} {
+			f.Fault(pump, drivertest.Off, drivertest.Fault{Err: still})
+			f.Fault(milk, drivertest.Off, drivertest.Fault{Err: other})
+			if _, err := guard.New(f.Rig(), guard.Config{State: dir}); !errors.Is(err, other) {
+				t.Errorf("beside %v: %v", other, err)
+			}
+		}
+	})
+}
+
 // A relay that does not do what it was told is told apart, over a restart too.
 func TestFeedbackLatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
