@@ -388,6 +388,35 @@ func TestServiceIsCalibrated(t *testing.T) {
 	}
 }
 
+// What was measured makes a drink too long. calibrate does not keep such a thing;
+// a service that finds one touches no line, and is not tried again.
+func TestMeasuredTooSlow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := standAt(t, "  outputs: {grinder: {max_on: 12s, rest: 60s}}\n")
+		k := drivers["stand"]
+		k.Simulated = false
+		drivers["stand"] = k
+		text := s.barista(t.Context(), exitRefused, "\n0.6\n\n1.2\n\n1.8\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
+		s.has(text, "now:    0.20 g/s", "nothing is kept: with this, a drink of it could take", "and a fleet waits 5m0s", "find out why it is so slow")
+		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
+			t.Error("it was kept")
+		}
+		here, err := measured.Open(s.folder())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := here.Keep(driver.Grinder, measured.Rate{PerSecond: 0.2}, "ada", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		s.opens = 0
+		s.has(s.barista(t.Context(), exitConfig, "", "run"), "zoe: as it was measured, a drink of it could take", "barista calibrate grinder|pump|milk --rollback")
+		if s.opens > 0 {
+			t.Error("its metal was opened")
+		}
+		s.barista(t.Context(), 0, "", "calibrate", "grinder", "--rollback", "--by", "ada")
+	})
+}
+
 // While the service holds the machine nobody else does.
 func TestSelftestBesideService(t *testing.T) {
 	t.Parallel()

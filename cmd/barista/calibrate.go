@@ -252,6 +252,9 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 		h.person.say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
 	}
 	h.person.say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
+	if why := tooLong(h.file.Machine, rate.Over(h.machine.Calibration(), part)); why != "" {
+		return fail(exitRefused, "find out why it is so slow; or shorten the rests, or take the largest size out of serves, and calibrate again", "nothing is kept: with this, %s", why)
+	}
 	if err := h.person.agrees(ctx, "keep it?"); err != nil {
 		return err
 	}

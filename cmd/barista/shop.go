@@ -100,7 +100,12 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	}
 	var rigs []stage
 	for _, m := range machines {
-		st, stages, err := s.openMachine(ctx, m)
+		err := s.measuredInTime(m)
+		var st *station
+		var stages []stage
+		if err == nil {
+			st, stages, err = s.openMachine(ctx, m)
+		}
 		if err != nil {
 			closeAll(rigs)
 			return fmt.Errorf("machine %s: %w", m.Name, err)

@@ -184,19 +184,21 @@ func (s *Store) Versions(p driver.Part) []Version {
 // Over is a calibration with what is in force here put over it. c is in the time
 // of the machine as it runs, which may be simulated and faster.
 func (s *Store) Over(c recipe.Calibration) recipe.Calibration {
-	delays := maps.Clone(c.StartDelay)
 	for _, p := range Parts {
-		v, there := s.InForce(p)
-		if !there {
-			continue
+		if v, there := s.InForce(p); there {
+			c = Rate{PerSecond: v.PerSecond, Delay: v.Delay()}.Over(c, p)
 		}
-		set(&c, p, v.PerSecond*c.Factor())
-		if delays == nil {
-			delays = map[driver.Part]time.Duration{}
-		}
-		delays[p] = time.Duration(float64(v.Delay()) / c.Factor())
 	}
-	c.StartDelay = delays
+	return c
+}
+
+// Over is a calibration with the rate put over a part's, as Store.Over does.
+func (r Rate) Over(c recipe.Calibration, p driver.Part) recipe.Calibration {
+	set(&c, p, r.PerSecond*c.Factor())
+	if c.StartDelay = maps.Clone(c.StartDelay); c.StartDelay == nil {
+		c.StartDelay = map[driver.Part]time.Duration{}
+	}
+	c.StartDelay[p] = time.Duration(float64(r.Delay) / c.Factor())
 	return c
 }
 
