@@ -339,15 +339,15 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	if err := a.fit(ctx, l); err != nil {
 		return not(err)
 	}
-	if err := a.wire.doubt(); err != nil {
-		return not(err)
-	}
 	if a.count.same == 0 || time.Since(a.count.at) > countFresh {
 		if _, err := a.readCount(ctx, l); err != nil {
 			return not(err)
 		}
 	}
 	if err := quiet(l); err != nil {
+		return not(err)
+	}
+	if err := a.wire.doubt(); err != nil {
 		return not(err)
 	}
 	if late := time.Since(began); late > keyWithin {
