@@ -1,6 +1,7 @@
 package gpio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -364,7 +365,8 @@ func TestRandomCommands(t *testing.T) {
 	})
 }
 
-// With a contact, an error of it is a fault of the guard, which switches off.
+// A contact that says on, at the start already, is a fault of the machine: the
+// guard comes up locked, and no part goes on.
 func TestWeldedRelayLatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -375,10 +377,25 @@ func TestWeldedRelayLatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.line(24).wire = false // says on
-		if _, err := guard.New(rig, guard.Config{Name: "zoe"}); err == nil || !strings.Contains(err.Error(), "a welded relay?") {
-			t.Errorf("the guard takes a machine whose pump is on: %v", err)
+		g, err := guard.New(rig, guard.Config{Name: "zoe"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := rig.Close(); err != nil {
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(ctx) }()
+		<-g.Started()
+		if l, latched := g.Latched(); !latched || !l.Feedback || !strings.Contains(l.Cause, "a welded relay?") {
+			t.Errorf("the guard takes a machine whose pump is on: %+v", l)
+		}
+		if err := g.On(driver.Grinder, time.Second); err == nil {
+			t.Error("the grinder went on")
+		}
+		stop()
+		if err := <-ended; err == nil || !strings.Contains(err.Error(), "a welded relay?") {
+			t.Errorf("at the end nobody says that it is on: %v", err)
+		}
+		if err := g.Close(); !errors.Is(err, driver.ErrFeedback) {
 			t.Error(err)
 		}
 	})
