@@ -21,6 +21,9 @@
 //   - A person at the machine may try one part (Try): by the same loop, through
 //     the same guard and under the same verifier as in a drink, and only while
 //     nothing else is in hand. It is no drink, and the journal does not hear of it.
+//   - An appliance is asked at rest, every few seconds, whether it is ready: what
+//     it lacks is a state of the machine, seen before an order is taken, and no
+//     fault.
 //   - Every fault is a row of Faults: how it is seen, what is done, what becomes
 //     of the drink, who may mend it, what people are told.
 //
