@@ -16,8 +16,11 @@ const (
 	askEvery    = 500 * time.Millisecond // while it works
 	busyWithin  = 15 * time.Second       // from a start until it is seen busy
 	stopsWithin = 30 * time.Second       // from a stop until it is seen idle
-	againWithin = 30 * time.Second       // from the end of one cycle until the next may begin
 )
+
+// BetweenCycles is how long a drink of several cycles waits, all its pauses
+// together, for an appliance that is not ready for the next one yet.
+const BetweenCycles = 20 * time.Second
 
 // cooked is what came of an appliance's drink.
 type cooked struct {
@@ -54,7 +57,7 @@ func (m *Machine) order(d *drink) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	d.cancel = cancel
 	m.drink = d
-	m.fit.leave()
+	m.fit.stale = m.fit.asking != nil // it takes its time, and its answer is old then
 	product, _ := m.product(d.job.Drink)
 	m.brewing.Go(func() {
 		defer cancel(nil)
@@ -127,14 +130,23 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 		idle    bool
 		rose    int
 		err     error
+		left    = BetweenCycles
 	)
 	for n := 1; n <= p.Cycles; n++ {
 		if n > 1 {
-			m.readyAgain(ctx, a) // if it is not, the start says why
+			if left -= m.readyAgain(ctx, a, left); ctx.Err() != nil {
+				break // nothing begins after a stop
+			} // if it is not ready, the start says why
 		}
 		err = ask(ctx, func(ctx context.Context) error {
 			return a.Start(ctx, driver.Product{Key: p.Key, Cycles: 1})
 		})
+		if n == 1 && err != nil && !errors.Is(err, driver.ErrUncertain) {
+			// Nothing was begun. If it is not ready any more, that is no fault.
+			if not := ask(ctx, a.Ready); not != nil {
+				return cooked{out: journal.Untouched, not: not, reason: err.Error()}
+			}
+		}
 		unsure = unsure || errors.Is(err, driver.ErrUncertain)
 		asked = asked || err == nil || unsure
 		var busy bool
@@ -171,20 +183,25 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 }
 
 // readyAgain waits, between the cycles of one drink, until the appliance could
-// make the next one, if that comes by itself.
-func (m *Machine) readyAgain(ctx context.Context, a driver.Appliance) {
+// make the next one, if that comes by itself, and tells how long that was.
+func (m *Machine) readyAgain(ctx context.Context, a driver.Appliance, atMost time.Duration) time.Duration {
+	began := time.Now()
 	every := time.NewTicker(askEvery)
 	defer every.Stop()
-	for end := time.Now().Add(againWithin); time.Now().Before(end); {
-		if err := ask(ctx, a.Ready); !errors.Is(err, driver.ErrNotYet) {
-			return
+	for time.Since(began) < atMost {
+		within, cancel := context.WithTimeout(ctx, min(askWithin, atMost-time.Since(began)))
+		err := a.Ready(within)
+		cancel()
+		if !errors.Is(err, driver.ErrNotYet) {
+			return time.Since(began)
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return time.Since(began)
 		case <-every.C:
 		}
 	}
+	return time.Since(began)
 }
 
 // watch waits until the appliance was busy and is idle again, or does nothing

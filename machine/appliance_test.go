@@ -34,6 +34,7 @@ type bar struct {
 	startErr                             error         // what Start returns
 	taken                                bool          // with startErr: it began all the same
 	hangs                                bool          // it never comes to rest
+	onStart                              func()
 }
 
 var _ driver.Appliance = (*bar)(nil)
@@ -82,7 +83,9 @@ func (a *bar) Counter(context.Context) (n int, err error) {
 
 func (a *bar) Start(_ context.Context, p driver.Product) error {
 	return a.do(func() error {
-		a.starts++
+		if a.starts++; a.onStart != nil {
+			a.onStart()
+		}
 		if p.Key != "04" || p.Cycles != 1 {
 			return fmt.Errorf("a strange product: %+v", p)
 		}
@@ -259,6 +262,7 @@ func TestApplianceIsAskedAtRest(t *testing.T) {
 			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "rinsed") || a.starts != 0 {
 				t.Errorf("%+v, %d keys", r, a.starts)
 			}
+			after(s / 10)
 			if st := b.m.Status(); st.State != "blocked" {
 				t.Errorf("right after it said no: %+v", st)
 			}
@@ -279,18 +283,78 @@ func TestApplianceIsAskedAtRest(t *testing.T) {
 func TestApplianceBetweenCycles(t *testing.T) {
 	for pause, want := range map[time.Duration]Report{
 		10 * s:      {Outcome: journal.Made},
-		time.Minute: {Outcome: journal.Made}, // it is asked for all the same, and decides
+		time.Minute: {Outcome: journal.Made}, // this one starts all the same
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := setUpBar(t, t.TempDir(), &bar{pause: pause})
 			began := time.Now()
 			r := b.m.Make(t.Context(), Job{Order: "o1", Epoch: 1, Drink: recipe.Drink{Size: "large"}})
 			waited := time.Since(began) - 60*s
-			if r.Outcome != want.Outcome || b.bar.starts != 2 || waited < min(pause, againWithin) || waited > min(pause, againWithin)+5*s {
+			if r.Outcome != want.Outcome || b.bar.starts != 2 || waited < min(pause, BetweenCycles) || waited > min(pause, BetweenCycles)+5*s {
 				t.Errorf("a pause of %v: %+v, %d keys, waited %v", pause, r, b.bar.starts, waited)
 			}
 		})
 	}
+}
+
+// Stopped while it waits for the second cycle: nothing begins any more.
+func TestApplianceStoppedBetweenCycles(t *testing.T) {
+	for how, stop := range map[string]func(b *counterBench){
+		"a person stops it": func(b *counterBench) { b.m.Stop("by Zoe") },
+		"the service ends":  func(b *counterBench) { b.stop() },
+	} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setUpBar(t, t.TempDir(), &bar{pause: 15 * s})
+				out := make(chan Report, 1)
+				go func() {
+					out <- b.m.Make(context.Background(), Job{Order: "o1", Epoch: 1, Drink: recipe.Drink{Size: "large"}})
+				}()
+				after(36 * s)
+				stop(b)
+				if r := <-out; r.Outcome != journal.Spoiled || !strings.Contains(r.Reason, "rose by 1 instead of 2") || b.bar.starts != 1 {
+					t.Errorf("%+v, %d keys", r, b.bar.starts)
+				}
+			})
+		})
+	}
+}
+
+// An appliance that was ready and is not any more when the key is due is no fault,
+// however often; one that refuses while it says that it is ready is one.
+func TestApplianceRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &bar{startErr: errors.New("nothing was pressed")}
+		b := setUpBar(t, t.TempDir(), a)
+		set := func(f func()) { _ = a.do(func() error { f(); return nil }) }
+		make := func(n int) Report {
+			return b.m.Make(t.Context(), Job{Order: fmt.Sprint(n), Epoch: 1, Drink: recipe.Drink{Size: "small"}})
+		}
+		for n := range 5 {
+			after(6 * s)
+			set(func() { a.onStart = func() { a.notReady = true } })
+			began := time.Now()
+			r := make(n)
+			if r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "nothing was pressed") || time.Since(began) > s {
+				t.Errorf("%+v after %v", r, time.Since(began))
+			}
+			after(s / 10)
+			if st := b.m.Status(); st.State != "blocked" || !strings.Contains(st.Note, "rinsed") {
+				t.Errorf("%+v", st)
+			}
+			set(func() { a.notReady, a.onStart = false, nil })
+		}
+		for n := range 3 {
+			after(time.Minute)
+			if r := make(10 + n); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "nothing was pressed") {
+				t.Errorf("%+v", r)
+			}
+		}
+		after(s / 10)
+		if st := b.m.Status(); st.State != "fault" || !strings.Contains(st.Note, "Three times in a row") {
+			t.Errorf("%+v", st)
+		}
+	})
 }
 
 func TestApplianceLateAndEnd(t *testing.T) {

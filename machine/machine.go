@@ -267,7 +267,11 @@ func (m *Machine) worst() time.Duration {
 	}
 	d := m.cfg.ProductTime
 	for _, p := range m.cfg.Products {
-		d = max(d, m.cfg.ProductTime*time.Duration(p.Cycles))
+		most := m.cfg.ProductTime * time.Duration(max(p.Cycles, 1))
+		if p.Cycles > 1 {
+			most += BetweenCycles
+		}
+		d = max(d, most)
 	}
 	return d + slowDisk
 }

@@ -13,6 +13,7 @@ import (
 	"barista/driver/jura"
 	"barista/fleet"
 	"barista/fleet/worker"
+	"barista/machine"
 	"barista/machine/recipe"
 )
 
@@ -176,7 +177,11 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 	for _, p := range s.Products {
 		most = max(most, p.Cycles)
 	}
-	s.ProductTime = min(slowestProduct, (worker.LongestBrew-aroundDrink)/time.Duration(most)).Truncate(time.Second)
+	brewing := worker.LongestBrew - aroundDrink
+	if most > 1 {
+		brewing -= machine.BetweenCycles
+	}
+	s.ProductTime = min(slowestProduct, brewing/time.Duration(most)).Truncate(time.Second)
 	if s.ProductTime < quickestCoffee {
 		products.Problem(fmt.Sprintf("%d brewings of a minute take longer than the %v that a fleet waits for a drink", most, worker.LongestBrew), "take the largest size out of serves")
 	}

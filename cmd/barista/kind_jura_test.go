@@ -43,7 +43,7 @@ func TestJuraKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := f.Machine.Settings.(juraSettings)
-	if s.Port.Device != "./jura" || s.Model != "EF532M" || s.Serial != "15326-0000000" || s.group != usualGroup || s.ProductTime != 90*time.Second {
+	if s.Port.Device != "./jura" || s.Model != "EF532M" || s.Serial != "15326-0000000" || s.group != usualGroup || s.ProductTime != 83*time.Second { // (300 - 30 - 20) / 3
 		t.Errorf("%+v", s)
 	}
 	want := map[string]driver.Product{"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "espresso", Cycles: 2}, "large": {Key: "espresso", Cycles: 3}}
