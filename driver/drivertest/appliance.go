@@ -124,7 +124,7 @@ const (
 	grace  = 5 * time.Second  // beyond it, a driver hangs
 	begins = 20 * time.Second // from a key to the first sign of work
 	finish = 10 * time.Minute // longer than any product
-	soon   = time.Minute      // from opening to ready
+	soon   = 10 * time.Minute // from opening, or the end of noise, to ready
 	after  = 3 * time.Minute  // a late consequence would have come by then
 )
 
@@ -167,7 +167,7 @@ func (o *order) ready() error { return o.ask("ready", context.Background(), o.a.
 func (o *order) untilReady() {
 	o.t.Helper()
 	var err error
-	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Second) { // as a machine does
 		if err = o.ready(); err == nil {
 			return
 		}

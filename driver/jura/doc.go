@@ -21,10 +21,11 @@
 //     or pours a second one. It is not pressed while the machine is seen to be
 //     busy, nor later than some seconds after it was asked for.
 //   - Nothing tells a key from one that was bent on the wire into another, so no
-//     key goes over a wire that is not clean: the last 64 questions must have
-//     been answered, whole and alike (trust.go). Ready asks them, 13 s after the
-//     cable was plugged in or a line was damaged; asked every few seconds at
-//     rest, it keeps them fresh. A wire that is noisy all the time makes no drink.
+//     key goes over a wire that has not shown itself clean at rest (trust.go): 64
+//     good answers in a row, 16 when it is known for long, 1,024 after it was
+//     noisy, which is two bad answers at first and five of 2,048 later. Ready
+//     asks the questions; asked every few seconds at rest, it keeps them fresh. A
+//     wire that is noisy all the time makes no drink, once that is known.
 //   - Start says ErrUncertain whenever the machine may have got the whole key.
 //   - An input or counter counts only when two answers in a row agree; after an
 //     answer that did not come, as many more as could still come late.

@@ -133,10 +133,14 @@ func (a *appliance) do(ctx context.Context, work func(ctx context.Context, l *se
 	ctx, cancel := context.WithTimeout(ctx, workWithin)
 	defer cancel()
 	return a.plainly(a.port.Do(ctx, func(l *serial.Line) error {
-		if err := a.meet(ctx, l); err != nil {
-			return err
+		err := a.meet(ctx, l)
+		if err == nil {
+			err = work(ctx, l)
 		}
-		return work(ctx, l)
+		if errors.Is(err, errSilent) {
+			a.met = 0 // it was switched off, or another one stands there now: ask it for its type
+		}
+		return err
 	}))
 }
 
@@ -157,7 +161,8 @@ func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
 	a.inputs.doubt()
 	a.count.doubt()
 	a.name.doubt()
-	a.wire = trust{}
+	a.wire.again()
+	a.met = 0
 	whole, err := a.name.read(func() (string, error) { return put(ctx, a, l, askType, typeWithin, parseType) })
 	if err != nil {
 		return err
@@ -175,8 +180,14 @@ func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
 // put asks, and learns about the wire.
 func put[T any](ctx context.Context, a *appliance, l *serial.Line, c command, within time.Duration, parse func(string) (T, bool)) (T, error) {
 	v, err := ask(ctx, l, c, within, parse)
-	a.wire.saw(err)
+	a.wire.saw(err, a.atRest())
 	return v, err
+}
+
+// atRest reports that the machine makes nothing, as far as it was seen. One that
+// was not met yet may just be switched on, and silent until then.
+func (a *appliance) atRest() bool {
+	return a.met != 0 && a.mine == nil && (a.busyAt.IsZero() || time.Since(a.busyAt) > settled)
 }
 
 func (a *appliance) readInputs(ctx context.Context, l *serial.Line) (inputBits, error) {
@@ -224,7 +235,7 @@ func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
 	}
 	if what := a.row.busy(b); what != "" {
 		a.busyAt = time.Now()
-		return fmt.Errorf("it is busy making %s", what)
+		return fmt.Errorf("it is busy making %s: %w", what, driver.ErrNotYet)
 	}
 	if want := a.row.want(b); want != "" {
 		return errors.New(want)
@@ -375,7 +386,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 		return uncertain(err)
 	}
 	_, err = hear(l, okWithin, parseOK)
-	a.wire.saw(err)
+	a.wire.saw(err, false)
 	switch {
 	case errors.Is(err, errSilent):
 		return uncertain(errors.New("the machine did not say ok"))

@@ -13,6 +13,7 @@ import (
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/driver/jura/sim"
+	"barista/driver/serial/serialtest"
 	"barista/machine"
 	"barista/machine/journal"
 	"barista/machine/machinetest"
@@ -148,6 +149,88 @@ func TestDrinkUnpluggedAtEachByte(t *testing.T) {
 	t.Logf("%v", outcomes)
 	if outcomes[journal.Made] == 0 || outcomes[journal.Untouched] == 0 {
 		t.Error("the bytes of a drink were not covered")
+	}
+}
+
+// An order may come at any moment of a question at rest: the question goes out
+// whole, and the order is made.
+func TestOrderDuringAQuestion(t *testing.T) {
+	for off := time.Duration(0); off < 5400*time.Millisecond; off += 20 * time.Millisecond {
+		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
+			s := b.station(t.TempDir())
+			defer s.Stop()
+			time.Sleep(20*time.Second + off)
+			if r := s.make("o1", "small"); r.Outcome != journal.Made {
+				t.Errorf("after %v: %+v", off, r)
+			}
+		})
+	}
+}
+
+// A machine that was switched off for ten minutes was not on a noisy wire.
+func TestSwitchedOffAndOn(t *testing.T) {
+	in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
+		s := b.station(t.TempDir())
+		defer s.Stop()
+		b.sim.Fault(sim.Off)
+		time.Sleep(10 * time.Minute)
+		if st := s.Status(); st.State != "blocked" || !strings.Contains(st.Note, "is it switched on") {
+			t.Errorf("%+v", st)
+		}
+		asked := strings.Count(strings.Join(b.lines(), " "), "TY:")
+		b.sim.Mend(sim.Off)
+		for began := time.Now(); s.Status().State != "ready"; time.Sleep(100 * time.Millisecond) {
+			if st := s.Status(); strings.Contains(st.Note, "noisy") || time.Since(began) > 30*time.Second {
+				t.Fatalf("%v after it was switched on: %+v", time.Since(began), st)
+			}
+		}
+		if n := strings.Count(strings.Join(b.lines(), " "), "TY:"); n < asked+2 {
+			t.Error("it was not asked who it is: another one may stand there now")
+		}
+		if r := s.make("o1", "small"); r.Outcome != journal.Made {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestOrdersOnABadWire orders whenever the machine says that it is ready, over
+// wires that bend lines all the time. After its first half hour it makes nothing any
+// more, says why, and is never locked by that.
+func TestOrdersOnABadWire(t *testing.T) {
+	for _, bent := range []float64{0.02, 0.05} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := sim.Plant()
+			cfg.Refill, cfg.Cups = true, "auto"
+			b := set(t, sim.Config{Burst: true, Count: 41, Plant: &cfg}, true)
+			defer b.close()
+			s := b.station(t.TempDir())
+			defer s.Stop()
+			b.noise(serialtest.Noise{Damage: bent}, serialtest.Noise{Damage: bent / 5})
+			began, n, late := time.Now(), 0, 0
+			for ; time.Since(began) < 3*time.Hour; time.Sleep(time.Second) {
+				st := s.Status()
+				if st.State == "fault" {
+					t.Fatalf("%v: locked after %v: %+v", bent, time.Since(began), st)
+				}
+				if st.State != "ready" {
+					continue
+				}
+				n++
+				s.make(fmt.Sprint("o", n), "small")
+				if time.Since(began) > 30*time.Minute {
+					late++
+				}
+			}
+			for _, p := range b.sim.Presses() {
+				if p.Code != 0x04 {
+					t.Errorf("%v: key %02X arrived", bent, p.Code)
+				}
+			}
+			if st := s.Status(); late > 0 || !strings.Contains(st.Note, "noisy") {
+				t.Errorf("%v: %d orders after the first half hour, and now %+v", bent, late, st)
+			}
+			t.Logf("%v: %d orders were begun, %d keys arrived", bent, n, len(b.sim.Presses()))
+		})
 	}
 }
 

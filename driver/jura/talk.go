@@ -109,13 +109,17 @@ func hear[T any](l *serial.Line, within time.Duration, parse func(string) (T, bo
 	}
 }
 
-// ask puts a question.
+// ask puts a question. A question that has begun goes out whole, whoever gives up
+// meanwhile: a piece of one would spoil the next.
 func ask[T any](ctx context.Context, l *serial.Line, c command, within time.Duration, parse func(string) (T, bool)) (T, error) {
 	var none T
 	if err := quiet(l); err != nil {
 		return none, err
 	}
-	if _, err := say(ctx, l, c); err != nil {
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
+	}
+	if _, err := say(context.WithoutCancel(ctx), l, c); err != nil {
 		return none, err
 	}
 	return hear(l, within, parse)

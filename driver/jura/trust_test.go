@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ func TestTrust(t *testing.T) {
 	var tr trust
 	saw := func(n int, err error) {
 		for range n {
-			tr.saw(err)
+			tr.saw(err, true)
 		}
 	}
 	want := func(when, words string, yet bool) {
@@ -32,30 +33,113 @@ func TestTrust(t *testing.T) {
 	saw(5, errors.New("unplugged"))
 	saw(5, context.Canceled)
 	want("what tells nothing about the wire", "", false)
-	for _, bad := range []error{errSilent, errDamaged, errBabble, fmt.Errorf("inside: %w", errSilent)} {
-		saw(1, bad)
-		want("a bad one", " 0 of 64", true)
-		saw(63, nil)
-		want("63 after it", " 63 of 64", true)
-		saw(1, nil)
-		want("64 after it", "", false)
-	}
-	saw(10, nil)
-	tr.stray()
-	want("an answer that stood alone", " 0 of 64", true)
-	saw(64, nil)
-	want("64 after it", "", false)
-	saw(3, errDamaged)
-	want("three", " 0 of 64", true)
-	saw(1, errSilent)
-	want("four", "is noisy: 4 of the last 64 questions", false)
-	saw(60, nil)
-	want("four, and 60 since", "is noisy: 4 of the last 64", false)
+	saw(1, errDamaged)
+	want("a bad one", " 0 of 64", true)
+	saw(63, nil)
+	want("63 after it", " 63 of 64", true)
 	saw(1, nil)
-	want("three are left", " 61 of 64", true)
-	tr = trust{}
-	saw(4, errSilent)
-	want("from the start", "is noisy: 4 of the last 4", false)
+	want("64 after it", "", false)
+	saw(1, errSilent)
+	want("a second one, before the wire is known", " 0 of 64", true)
+	saw(1, nil) // then it is sure that it was one
+	want("a second one, before the wire is known", "is noisy: 2 of the last questions", false)
+	saw(known, nil)
+	want("known, and two are no noise", "", false)
+	for _, bad := range []error{errDamaged, fmt.Errorf("inside: %w", errBabble)} {
+		saw(1, bad)
+		saw(steadyRow-1, nil)
+		want("a bad one, and almost a row", " 15 of 16", true)
+		saw(1, nil)
+		want("a row", "", false)
+	}
+	tr.stray()
+	want("an answer that stood alone", " 0 of 16", true)
+	saw(16, nil)
+	want("16 after it", "", false)
+	saw(1, errDamaged) // the fifth
+	want("five", "is noisy: 5 of the last questions", false)
+	saw(longRow-1, nil)
+	want("five, and almost a long row", "is noisy: 5 of the last", false)
+	saw(1, nil)
+	want("a long row", "", false)
+	saw(1, errDamaged)
+	want("one more", "is noisy: 6", false)
+	tr.again()
+	want("another plug makes it no better", "is noisy: 6", false)
+	saw(memory-1, nil)
+	want("the long row again", "", false)
+	saw(1, errDamaged)
+	want("the others are forgotten", " 0 of 16", true)
+}
+
+// A machine that is switched off is silent, and that is no noise; nor is what was
+// heard while it worked. A silence between answers is one.
+func TestTrustForgives(t *testing.T) {
+	var tr trust
+	for range 30 {
+		for range patience {
+			tr.saw(errSilent, true)
+		}
+		tr.again()
+	}
+	for range 30 {
+		tr.saw(errDamaged, false)
+		tr.stray()
+	}
+	for range shortRow {
+		tr.saw(nil, true)
+	}
+	if err := tr.doubt(); err != nil {
+		t.Error(err)
+	}
+	for range known {
+		tr.saw(nil, true)
+	}
+	for range mostBad + 1 {
+		tr.saw(errSilent, true)
+		tr.saw(nil, true)
+	}
+	if err := tr.doubt(); err == nil || !strings.Contains(err.Error(), "is noisy: 5") {
+		t.Errorf("silences in between: %v", err)
+	}
+}
+
+// TestTrustInNoise plays years of questions over wires of one quality, with a key
+// whenever one may be sent. It is where the figures of trust.go are from.
+func TestTrustInNoise(t *testing.T) {
+	const questions, perDrink = 500_000, 150
+	for _, c := range []struct {
+		bent float64 // share of lines, each way
+		keys [2]int  // as many are expected
+	}{
+		{0.05, [2]int{0, 0}}, {0.02, [2]int{0, 1}}, {0.01, [2]int{0, 20}}, {0.003, [2]int{0, 1000}}, {0.002, [2]int{0, questions}}, {0.001, [2]int{0, questions}}, {0, [2]int{questions / perDrink / 2, questions}},
+	} {
+		rng := rand.New(rand.NewPCG(1, uint64(c.bent*1e6)))
+		var tr trust
+		keys := 0
+		for n := 0; n < questions; n++ {
+			var err error
+			if rng.Float64() < 2*c.bent {
+				err = errDamaged
+			}
+			tr.saw(err, true)
+			if tr.doubt() == nil {
+				keys++
+				for range perDrink { // at work
+					err = nil
+					if rng.Float64() < 2*c.bent {
+						err = errDamaged
+					}
+					tr.saw(err, false)
+					n++
+				}
+			}
+		}
+		t.Logf("%.1f %% of the lines bent each way: %d keys in %d questions, so %.5f bent ones", 100*c.bent, keys, questions, float64(keys)*c.bent/28)
+		if keys < c.keys[0] || keys > c.keys[1] {
+			t.Errorf("%.1f %%: %d keys, want %v", 100*c.bent, keys, c.keys)
+		}
+	}
 }
 
 // An answer that stands alone between others is a bent one, a value that has
