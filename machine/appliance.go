@@ -131,21 +131,30 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 		rose    int
 		err     error
 		left    = BetweenCycles
+		began   = time.Now()
 	)
 	for n := 1; n <= p.Cycles; n++ {
 		if n > 1 {
 			if left -= m.readyAgain(ctx, a, left); ctx.Err() != nil {
 				break // nothing begins after a stop
 			} // if it is not ready, the start says why
-		}
-		err = ask(ctx, func(ctx context.Context) error {
-			return a.Start(ctx, driver.Product{Key: p.Key, Cycles: 1})
-		})
-		if n == 1 && err != nil && !errors.Is(err, driver.ErrUncertain) {
-			// Nothing was begun. If it is not ready any more, that is no fault.
-			if not := ask(ctx, a.Ready); not != nil {
-				return cooked{out: journal.Untouched, not: not, reason: err.Error()}
+			if took := time.Since(began); took > m.longest-slowDisk-m.cfg.ProductTime {
+				err = fmt.Errorf("it took %v so far, and another cycle might last longer than anybody waits", took.Round(time.Second))
+				break
 			}
+		}
+		// A stop counts up to the key itself.
+		within, cancel := context.WithTimeout(ctx, askWithin)
+		err = a.Start(within, driver.Product{Key: p.Key, Cycles: 1})
+		cancel()
+		if n == 1 && err != nil && !errors.Is(err, driver.ErrUncertain) {
+			// Nothing was begun, so whatever is seen from now on is not ours. If it is
+			// not ready any more, that is no fault.
+			not := err
+			if !errors.Is(err, driver.ErrNotYet) && ctx.Err() == nil {
+				not = ask(ctx, a.Ready)
+			}
+			return cooked{failed: not == nil, out: journal.Untouched, not: not, reason: errors.Join(context.Cause(ctx), err).Error()}
 		}
 		unsure = unsure || errors.Is(err, driver.ErrUncertain)
 		asked = asked || err == nil || unsure
