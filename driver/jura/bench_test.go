@@ -134,27 +134,28 @@ func (b *bench) keys() int {
 }
 
 func (b *bench) noise(toHost, toSim serialtest.Noise) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.toHost, b.toSim = toHost, toSim
-	if b.cable != nil {
-		b.cable.Host().Noise(toHost)
-		b.cable.Device().Noise(toSim)
+	c := b.now(func() { b.toHost, b.toSim = toHost, toSim })
+	if c != nil {
+		c.Host().Noise(toHost)
+		c.Device().Noise(toSim)
 	}
 }
 
-func (b *bench) cutAfter(n int) {
+// now changes something, and returns the cable. The cable is not touched under our
+// lock: it calls the tap under its own.
+func (b *bench) now(change func()) *serialtest.Cable {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.out = true
-	b.cable.Device().CutAfter(n)
+	change()
+	return b.cable
+}
+
+func (b *bench) cutAfter(n int) {
+	b.now(func() { b.out = true }).Device().CutAfter(n)
 }
 
 func (b *bench) replug() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.out = false
-	b.cable.Cut()
+	b.now(func() { b.out = false }).Cut()
 }
 
 func (b *bench) fault(f sim.Fault) func(bool) {

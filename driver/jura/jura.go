@@ -216,6 +216,16 @@ func (a *appliance) total(w words) int {
 	return a.row.proof(w)
 }
 
+// sees takes what the inputs say of work: "" is none.
+func (a *appliance) sees(b inputBits) string {
+	what := a.row.busy(b)
+	if what != "" {
+		a.busyAt = time.Now()
+	}
+	a.wire.settle(a.atRest(), time.Now())
+	return what
+}
+
 // Ready says whether a product could be started now.
 func (a *appliance) Ready(ctx context.Context) error {
 	return a.do(ctx, func(ctx context.Context, l *serial.Line) error {
@@ -233,8 +243,7 @@ func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
 	if err != nil {
 		return err
 	}
-	if what := a.row.busy(b); what != "" {
-		a.busyAt = time.Now()
+	if what := a.sees(b); what != "" {
 		return fmt.Errorf("it is busy making %s: %w", what, driver.ErrNotYet)
 	}
 	if want := a.row.want(b); want != "" {
@@ -290,9 +299,7 @@ func (a *appliance) Busy(ctx context.Context) (bool, error) {
 		if err != nil {
 			return err
 		}
-		if a.row.busy(b) != "" {
-			a.busyAt = time.Now()
-		}
+		a.sees(b)
 		busy = !a.busyAt.IsZero() && time.Since(a.busyAt) < settled
 		return nil
 	})
@@ -314,9 +321,18 @@ func (a *appliance) Start(ctx context.Context, p driver.Product) error {
 	}
 	began := time.Now()
 	var key atomic.Int32
+	// Up to the key the caller may give up. A key that has begun goes out whole.
+	free, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer giveUp(nil)
+	defer context.AfterFunc(ctx, func() {
+		if key.CompareAndSwap(keyFree, keyBarred) {
+			giveUp(context.Cause(ctx))
+		}
+	})()
+	by, _ := ctx.Deadline()
 	out := make(chan error, 1)
-	err := a.do(ctx, func(ctx context.Context, l *serial.Line) error {
-		err := a.plainly(a.press(ctx, l, want, began, &key))
+	err := a.do(free, func(ctx context.Context, l *serial.Line) error {
+		err := a.plainly(a.press(ctx, l, want, began, by, &key))
 		out <- err
 		return err
 	})
@@ -325,7 +341,7 @@ func (a *appliance) Start(ctx context.Context, p driver.Product) error {
 		return err
 	default: // the work was never begun, or it was left to itself
 	}
-	if key.CompareAndSwap(keyFree, keyBarred) {
+	if key.CompareAndSwap(keyFree, keyBarred) || key.Load() == keyBarred {
 		return fmt.Errorf("nothing was pressed: %w", err)
 	}
 	return uncertain(err)
@@ -342,10 +358,10 @@ func uncertain(err error) error {
 	return fmt.Errorf("%w: %w", driver.ErrUncertain, err)
 }
 
-func (a *appliance) press(ctx context.Context, l *serial.Line, want product, began time.Time, key *atomic.Int32) error {
+func (a *appliance) press(ctx context.Context, l *serial.Line, want product, began, by time.Time, key *atomic.Int32) error {
 	not := func(err error) error { return fmt.Errorf("nothing was pressed: %w", err) }
 	if !a.keyAt.IsZero() && time.Since(a.keyAt) < keyApart {
-		return not(errors.New("a key was pressed just now"))
+		return not(fmt.Errorf("a key was pressed just now: %w", driver.ErrNotYet))
 	}
 	if err := a.fit(ctx, l); err != nil {
 		return not(err)
@@ -364,7 +380,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	if late := time.Since(began); late > keyWithin {
 		return not(fmt.Errorf("it took the machine %v to say that it is ready", late.Round(time.Millisecond)))
 	}
-	if end, set := ctx.Deadline(); set && time.Until(end) < keyTime {
+	if !by.IsZero() && time.Until(by) < keyTime {
 		return not(context.DeadlineExceeded)
 	}
 	if !key.CompareAndSwap(keyFree, keyTaken) {

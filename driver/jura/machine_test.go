@@ -155,7 +155,7 @@ func TestDrinkUnpluggedAtEachByte(t *testing.T) {
 // An order may come at any moment of a question at rest: the question goes out
 // whole, and the order is made.
 func TestOrderDuringAQuestion(t *testing.T) {
-	for off := time.Duration(0); off < 5400*time.Millisecond; off += 20 * time.Millisecond {
+	for off := time.Duration(0); off < 5400*time.Millisecond; off += 60 * time.Millisecond {
 		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
 			s := b.station(t.TempDir())
 			defer s.Stop()
@@ -193,6 +193,71 @@ func TestSwitchedOffAndOn(t *testing.T) {
 	})
 }
 
+// Somebody uses the machine's own keys all day, and its motors make the wire noisy:
+// that is no noisy wire.
+func TestMotorNoise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := sim.Plant()
+		cfg.Refill, cfg.Cups = true, "auto"
+		b := set(t, sim.Config{Burst: true, Count: 41, Plant: &cfg}, true)
+		defer b.close()
+		s := b.station(t.TempDir())
+		defer s.Stop()
+		began, pressed, since := time.Now(), time.Now(), time.Now()
+		for ; time.Since(began) < 2*time.Hour; time.Sleep(100 * time.Millisecond) {
+			if time.Since(pressed) > 3*time.Minute {
+				pressed = time.Now()
+				b.sim.Press(0x04)
+			}
+			bent := 0.0
+			if b.sim.Running() != "" {
+				bent = 0.1
+			}
+			b.noise(serialtest.Noise{Damage: bent}, serialtest.Noise{Damage: bent / 5})
+			if s.Status().State == "ready" {
+				since = time.Now()
+			} else if time.Since(since) > 90*time.Second {
+				t.Fatalf("not ready for %v: %+v", time.Since(since), s.Status())
+			}
+		}
+	})
+}
+
+// A stop in any moment before the key is a stop; later the key goes out whole, and
+// what came of it is known.
+func TestStopAroundTheKey(t *testing.T) {
+	outcomes := map[machine.Outcome]int{}
+	for at := 900 * time.Millisecond; at < 1700*time.Millisecond; at += 20 * time.Millisecond {
+		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
+			s := b.station(t.TempDir())
+			defer s.Stop()
+			time.Sleep(21 * time.Second)
+			var stopped, key time.Duration
+			began := time.Now()
+			b.mu.Lock()
+			b.atKey = func() { key = time.Since(began) }
+			b.mu.Unlock()
+			b.all.Go(func() { sleep(b.ctx, at); stopped = time.Since(began); s.Machine.Stop("by Zoe") })
+			r := s.make("o1", "small")
+			time.Sleep(3 * time.Minute)
+			drinks := b.sim.Plant().Counts().Drinks
+			switch {
+			case key > stopped:
+				t.Errorf("stopped after %v, and a key after %v: %+v", stopped, key, r)
+			case r.Outcome == journal.Unknown, drinks > 1, key == 0 && drinks > 0:
+				t.Errorf("stopped after %v: %+v, %d drinks", at, r, drinks)
+			case drinks == 1 && r.Outcome == journal.Untouched:
+				t.Errorf("stopped after %v: %+v, and a drink was made", at, r)
+			}
+			outcomes[r.Outcome]++
+		})
+	}
+	t.Logf("%v", outcomes)
+	if outcomes[journal.Untouched] == 0 || len(outcomes) < 2 {
+		t.Error("the moments around the key were missed")
+	}
+}
+
 // TestOrdersOnABadWire orders whenever the machine says that it is ready, over
 // wires that bend lines all the time. After its first half hour it makes nothing any
 // more, says why, and is never locked by that.
@@ -207,7 +272,7 @@ func TestOrdersOnABadWire(t *testing.T) {
 			defer s.Stop()
 			b.noise(serialtest.Noise{Damage: bent}, serialtest.Noise{Damage: bent / 5})
 			began, n, late := time.Now(), 0, 0
-			for ; time.Since(began) < 3*time.Hour; time.Sleep(time.Second) {
+			for ; time.Since(began) < 90*time.Minute; time.Sleep(time.Second) {
 				st := s.Status()
 				if st.State == "fault" {
 					t.Fatalf("%v: locked after %v: %+v", bent, time.Since(began), st)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"time"
 
 	"barista/driver"
 )
@@ -15,7 +16,7 @@ import (
 // and by few bad ones over the time that is remembered, for on a noisy wire a row
 // of good ones comes too, if one waits for it.
 //
-// One bent key in 28 is another key. TestTrustInNoise plays half a million questions
+// One bent key in 28 is another key. TestTrustInNoise plays 200,000 questions
 // over wires that bend a share of the lines each way, with a key whenever one may
 // be sent: from 1 % on none is sent for long; at 0.3 % one in twenty is, and one in
 // 9,000 of them bent; at 0.1 % nearly all are, and one in 28,000 is bent. A service
@@ -25,11 +26,13 @@ import (
 const (
 	steadyRow = 16   // good answers in a row over a wire that is known: 3 s of questions
 	shortRow  = 64   // over one that is not: 13 s
-	longRow   = 1024 // over one that was noisy, until it is believed to be mended: 3 to 4 minutes
+	longRow   = 1024 // over one that was noisy; then it is believed to be mended: 3 to 4 minutes
 	known     = 512  // answers, from which on a wire is known
 	memory    = 2048 // answers that are remembered
 	mostBad   = 4    // among them, on a wire that is not noisy
 	firstBad  = 1    // the same, while it is not known yet
+
+	motors = 30 * time.Second // what is bad so long before it is seen at work, is forgiven
 )
 
 // trust is what the questions tell about the wire. It outlives the cable: pulling
@@ -42,6 +45,9 @@ type trust struct {
 	seen   int                 // answers, up to memory
 	bad    [memory / 64]uint64 // a ring: 1 is a bad one
 	next   int                 // its place for the next one
+	fresh  int                 // bad ones that came when it seemed at rest, until that is seen
+	older  int                 // the same, from before turned
+	turned time.Time
 }
 
 // saw is what came of a question, at rest or at work.
@@ -65,13 +71,37 @@ func (t *trust) saw(err error, rest bool) {
 	if !rest {
 		return
 	}
-	for range bad {
-		t.note(1)
+	t.fresh = min(t.fresh+bad, memory)
+	if err != nil {
+		return
 	}
-	if err == nil {
-		t.note(0)
-		t.good = min(t.good+1, longRow)
+	t.note(0)
+	if t.good = min(t.good+1, longRow); t.good == longRow && t.count() > mostBad {
+		*t = trust{good: longRow} // it was mended, and is to be known anew
 	}
+}
+
+// settle is told whether the machine is at rest indeed. What was bad within the
+// half minute before it was seen at work may be its motors'.
+func (t *trust) settle(rest bool, now time.Time) {
+	switch {
+	case !rest:
+		t.older, t.fresh, t.turned = 0, 0, now
+	case now.Sub(t.turned) >= motors:
+		for range t.older {
+			t.note(1)
+		}
+		t.older, t.fresh, t.turned = t.fresh, 0, now
+	}
+}
+
+// count is how many bad ones are remembered.
+func (t *trust) count() int {
+	n := t.older + t.fresh
+	for _, b := range t.bad {
+		n += bits.OnesCount64(b)
+	}
+	return n
 }
 
 // note remembers one answer.
@@ -91,15 +121,12 @@ func (t *trust) again() { t.good, t.silent = 0, 0 }
 
 // doubt says why no key may be sent; nil is none.
 func (t *trust) doubt() error {
-	bad := 0
-	for _, b := range t.bad {
-		bad += bits.OnesCount64(b)
-	}
+	bad := t.count()
 	need, most := steadyRow, mostBad
 	if t.seen < known {
 		need, most = shortRow, firstBad
 	}
-	if bad > most && t.good < longRow {
+	if bad > most {
 		return fmt.Errorf("its wire is noisy: %d of the last questions had no answer or a damaged one, and a key that is bent on its way is another drink: look at the cable, its plug and the level shifter; %d of %d good answers in a row have come", bad, t.good, longRow)
 	}
 	if t.good < need {

@@ -7,15 +7,21 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"barista/driver"
 )
 
 func TestTrust(t *testing.T) {
 	var tr trust
+	now := time.Now()
 	saw := func(n int, err error) {
 		for range n {
 			tr.saw(err, true)
+			for range 2 {
+				now = now.Add(motors)
+				tr.settle(true, now)
+			}
 		}
 	}
 	want := func(when, words string, yet bool) {
@@ -63,13 +69,19 @@ func TestTrust(t *testing.T) {
 	saw(1, nil)
 	want("a long row", "", false)
 	saw(1, errDamaged)
-	want("one more", "is noisy: 6", false)
+	want("it is to be known anew", " 0 of 64", true)
+	saw(1, errDamaged)
+	want("two are noise again", "is noisy: 2", false)
 	tr.again()
-	want("another plug makes it no better", "is noisy: 6", false)
-	saw(memory-1, nil)
-	want("the long row again", "", false)
+	want("another plug makes it no better", "is noisy: 2", false)
+	saw(memory-2, nil)
+	want("known again", "", false)
+	saw(2, nil)
 	saw(1, errDamaged)
 	want("the others are forgotten", " 0 of 16", true)
+	if n := tr.count(); n != 1 {
+		t.Errorf("%d bad ones are remembered, want 1", n)
+	}
 }
 
 // A machine that is switched off is silent, and that is no noise; nor is what was
@@ -85,6 +97,11 @@ func TestTrustForgives(t *testing.T) {
 	for range 30 {
 		tr.saw(errDamaged, false)
 		tr.stray()
+		tr.saw(errDamaged, true) // before the motor was seen to run
+		if tr.doubt() == nil {
+			t.Error("what may be noise is believed to be none before that is known")
+		}
+		tr.settle(false, time.Now())
 	}
 	for range shortRow {
 		tr.saw(nil, true)
@@ -98,6 +115,7 @@ func TestTrustForgives(t *testing.T) {
 	for range mostBad + 1 {
 		tr.saw(errSilent, true)
 		tr.saw(nil, true)
+		tr.settle(true, time.Now())
 	}
 	if err := tr.doubt(); err == nil || !strings.Contains(err.Error(), "is noisy: 5") {
 		t.Errorf("silences in between: %v", err)
@@ -107,7 +125,7 @@ func TestTrustForgives(t *testing.T) {
 // TestTrustInNoise plays years of questions over wires of one quality, with a key
 // whenever one may be sent. It is where the figures of trust.go are from.
 func TestTrustInNoise(t *testing.T) {
-	const questions, perDrink = 500_000, 150
+	const questions, perDrink = 200_000, 150
 	for _, c := range []struct {
 		bent float64 // share of lines, each way
 		keys [2]int  // as many are expected
@@ -116,6 +134,7 @@ func TestTrustInNoise(t *testing.T) {
 	} {
 		rng := rand.New(rand.NewPCG(1, uint64(c.bent*1e6)))
 		var tr trust
+		now := time.Now()
 		keys := 0
 		for n := 0; n < questions; n++ {
 			var err error
@@ -123,6 +142,8 @@ func TestTrustInNoise(t *testing.T) {
 				err = errDamaged
 			}
 			tr.saw(err, true)
+			now = now.Add(200 * time.Millisecond)
+			tr.settle(true, now)
 			if tr.doubt() == nil {
 				keys++
 				for range perDrink { // at work
