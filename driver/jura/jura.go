@@ -394,6 +394,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	a.inputs.doubt()
 	a.count.doubt()
 	a.keyAt = time.Now()
+	a.wire.sure()
 	whole, err := say(ctx, l, want.key)
 	switch {
 	case err != nil && !whole:

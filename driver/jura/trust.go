@@ -88,11 +88,19 @@ func (t *trust) settle(rest bool, now time.Time) {
 	case !rest:
 		t.older, t.fresh, t.turned = 0, 0, now
 	case now.Sub(t.turned) >= motors:
-		for range t.older {
-			t.note(1)
-		}
-		t.older, t.fresh, t.turned = t.fresh, 0, now
+		fresh := t.fresh
+		t.fresh = 0
+		t.sure()
+		t.older, t.turned = fresh, now
 	}
+}
+
+// sure: a key of ours goes out, so the motors did not run before it.
+func (t *trust) sure() {
+	for range t.older + t.fresh {
+		t.note(1)
+	}
+	t.older, t.fresh = 0, 0
 }
 
 // count is how many bad ones are remembered.

@@ -145,6 +145,7 @@ func TestTrustInNoise(t *testing.T) {
 			now = now.Add(200 * time.Millisecond)
 			tr.settle(true, now)
 			if tr.doubt() == nil {
+				tr.sure()
 				keys++
 				for range perDrink { // at work
 					err = nil
@@ -152,6 +153,8 @@ func TestTrustInNoise(t *testing.T) {
 						err = errDamaged
 					}
 					tr.saw(err, false)
+					now = now.Add(500 * time.Millisecond)
+					tr.settle(false, now)
 					n++
 				}
 			}
