@@ -409,6 +409,7 @@ func TestWeldedRelay(t *testing.T) {
 				if err := b.m.ClearFault("Ada", "another relay"); err != nil {
 					t.Error(err)
 				}
+				after(s) // the loop looks
 				b.status("ready")
 			})
 		})
