@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type bar struct {
 	taken                                bool          // with startErr: it began all the same
 	hangs                                bool          // it never comes to rest
 	onStart                              func()
+	brews                                time.Duration // one product; 0 is 30 s
+	slowly                               time.Duration // every answer but that of Busy
 }
 
 var _ driver.Appliance = (*bar)(nil)
@@ -59,6 +62,7 @@ func (a *bar) do(f func() error) error {
 }
 
 func (a *bar) Ready(context.Context) error {
+	time.Sleep(a.slowly)
 	return a.do(func() error {
 		a.asked++
 		switch {
@@ -72,6 +76,7 @@ func (a *bar) Ready(context.Context) error {
 }
 
 func (a *bar) Counter(context.Context) (n int, err error) {
+	time.Sleep(a.slowly)
 	err = a.do(func() error {
 		if n = a.count; a.noCounter {
 			return driver.ErrNoCounter
@@ -82,6 +87,7 @@ func (a *bar) Counter(context.Context) (n int, err error) {
 }
 
 func (a *bar) Start(_ context.Context, p driver.Product) error {
+	time.Sleep(a.slowly)
 	return a.do(func() error {
 		if a.starts++; a.onStart != nil {
 			a.onStart()
@@ -90,7 +96,7 @@ func (a *bar) Start(_ context.Context, p driver.Product) error {
 			return fmt.Errorf("a strange product: %+v", p)
 		}
 		if (a.startErr == nil || a.taken) && !a.deaf {
-			a.busyTil, a.cycle = time.Now().Add(30*time.Second), true
+			a.busyTil, a.cycle = time.Now().Add(cmp.Or(a.brews, 30*time.Second)), true
 		}
 		return a.startErr
 	})
@@ -125,7 +131,7 @@ func setUpBar(t *testing.T, dir string, a *bar) *counterBench {
 		t.Fatal(err)
 	}
 	m, err := New(rig, j, Config{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{
-		"small": {Key: "04"}, "large": {Key: "04", Cycles: 2}, "small+milk": {Key: "07", Cycles: 1},
+		"small": {Key: "04"}, "large": {Key: "04", Cycles: 2}, "huge": {Key: "04", Cycles: 3}, "small+milk": {Key: "07", Cycles: 1},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -316,6 +322,25 @@ func TestApplianceStoppedBetweenCycles(t *testing.T) {
 					t.Errorf("%+v, %d keys", r, b.bar.starts)
 				}
 			})
+		})
+	}
+}
+
+// No cycle begins when it could outlast what the machine promises for a drink.
+func TestApplianceTooLate(t *testing.T) {
+	for slow, starts := range map[time.Duration]int{0: 3, 9 * s: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &bar{brews: 4*time.Minute + 55*s, slowly: slow}
+			b := setUpBar(t, t.TempDir(), a)
+			after(20 * s)
+			began := time.Now()
+			r := b.m.Make(t.Context(), Job{Order: "o1", Epoch: 1, Drink: recipe.Drink{Size: "huge"}})
+			if took := time.Since(began); a.starts != starts || (r.Outcome == journal.Made) != (starts == 3) || took > b.m.Longest() {
+				t.Errorf("answers after %v: %+v, %d keys in %v of at most %v", slow, r, a.starts, took, b.m.Longest())
+			}
+			if starts < 3 && !strings.Contains(r.Reason, "longer than anybody waits") {
+				t.Error(r.Reason)
+			}
 		})
 	}
 }
