@@ -17,6 +17,7 @@ import (
 	"barista/driver/drivertest"
 	"barista/driver/jura"
 	"barista/driver/jura/sim"
+	"barista/driver/plant"
 	"barista/driver/serial"
 	"barista/driver/serial/serialtest"
 )
@@ -49,6 +50,13 @@ type bench struct {
 	sent    []string // whole lines that the driver wrote
 	harm    error
 	answers int // lines from the machine, when it sends them at once
+}
+
+// staffed is metal that somebody looks after: fills up, and takes the cups.
+func staffed() *plant.Config {
+	c := sim.Plant()
+	c.Refill, c.Cups = true, "auto"
+	return &c
 }
 
 // set stands a machine up, and opens it unless open is false.

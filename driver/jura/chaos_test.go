@@ -68,9 +68,7 @@ func TestChaos(t *testing.T) {
 
 func chaos(t *testing.T, w weather, frames int) {
 	began := time.Now()
-	cfg := sim.Plant()
-	cfg.Refill, cfg.Cups = true, "auto"
-	b := set(t, sim.Config{Burst: true, Plant: &cfg, Filler: jura.HighFiller}, true)
+	b := set(t, sim.Config{Burst: true, Plant: staffed(), Filler: jura.HighFiller}, true)
 	defer b.close()
 	r := rand.New(rand.NewPCG(uint64(frames), 4))
 	loud := func() { b.noise(w.toHost, w.toSim) }

@@ -179,9 +179,20 @@ func TestSwitchedOffAndOn(t *testing.T) {
 		}
 		asked := strings.Count(strings.Join(b.lines(), " "), "TY:")
 		b.sim.Mend(sim.Off)
-		for began := time.Now(); s.Status().State != "ready"; time.Sleep(100 * time.Millisecond) {
-			if st := s.Status(); strings.Contains(st.Note, "noisy") || time.Since(began) > 30*time.Second {
-				t.Fatalf("%v after it was switched on: %+v", time.Since(began), st)
+		late := time.After(30 * time.Second)
+		for {
+			changed := s.Changed()
+			st := s.Status()
+			if strings.Contains(st.Note, "noisy") {
+				t.Fatalf("switched on: %+v", st)
+			}
+			if st.State == "ready" {
+				break
+			}
+			select {
+			case <-changed:
+			case <-late:
+				t.Fatalf("half a minute after it was switched on: %+v", st)
 			}
 		}
 		if n := strings.Count(strings.Join(b.lines(), " "), "TY:"); n < asked+2 {
@@ -197,9 +208,7 @@ func TestSwitchedOffAndOn(t *testing.T) {
 // that is no noisy wire.
 func TestMotorNoise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := sim.Plant()
-		cfg.Refill, cfg.Cups = true, "auto"
-		b := set(t, sim.Config{Burst: true, Count: 41, Plant: &cfg}, true)
+		b := set(t, sim.Config{Burst: true, Count: 41, Plant: staffed()}, true)
 		defer b.close()
 		s := b.station(t.TempDir())
 		defer s.Stop()
@@ -264,9 +273,7 @@ func TestStopAroundTheKey(t *testing.T) {
 func TestOrdersOnABadWire(t *testing.T) {
 	for _, bent := range []float64{0.02, 0.05} {
 		synctest.Test(t, func(t *testing.T) {
-			cfg := sim.Plant()
-			cfg.Refill, cfg.Cups = true, "auto"
-			b := set(t, sim.Config{Burst: true, Count: 41, Plant: &cfg}, true)
+			b := set(t, sim.Config{Burst: true, Count: 41, Plant: staffed()}, true)
 			defer b.close()
 			s := b.station(t.TempDir())
 			defer s.Stop()

@@ -18,7 +18,7 @@ import (
 //
 // One bent key in 28 is another key. TestTrustInNoise plays 200,000 questions
 // over wires that bend a share of the lines each way, with a key whenever one may
-// be sent: from 1 % on none is sent for long; at 0.3 % one in twenty is, and one in
+// be sent: from 1 % on none is sent for long; at 0.3 % one in ten is, and one in
 // 9,000 of them bent; at 0.1 % nearly all are, and one in 28,000 is bent. A service
 // that has just started knows no more than the short row, and may send some keys
 // before it knows better; a wire that becomes bad in the very moment of the key is

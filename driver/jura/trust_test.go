@@ -122,6 +122,23 @@ func TestTrustForgives(t *testing.T) {
 	}
 }
 
+// What was bad before a key of ours is remembered, whatever is seen afterwards.
+func TestTrustBeforeAKey(t *testing.T) {
+	for key, want := range map[bool]int{true: 3, false: 0} {
+		var tr trust
+		for range 3 {
+			tr.saw(errDamaged, true)
+		}
+		if key {
+			tr.sure()
+		}
+		tr.settle(false, time.Now()) // the machine is at work
+		if n := tr.count(); n != want {
+			t.Errorf("a key of ours %v: %d bad ones remembered, want %d", key, n, want)
+		}
+	}
+}
+
 // TestTrustInNoise plays years of questions over wires of one quality, with a key
 // whenever one may be sent. It is where the figures of trust.go are from.
 func TestTrustInNoise(t *testing.T) {

@@ -21,7 +21,6 @@ import (
 // Station is a machine that runs, as the service has it.
 type Station struct {
 	*machine.Machine
-	Guard   *guard.Rig
 	Journal *journal.Journal
 
 	// Stop ends it, in the order of the service; the rig is closed by whoever
@@ -59,7 +58,7 @@ func Over(t testing.TB, rig driver.Rig, dir string, limits guard.Config, cfg mac
 	var machines, guards sync.WaitGroup
 	guards.Go(func() { _ = g.Run(guardCtx) })
 	machines.Go(func() { _ = m.Run(machineCtx) })
-	return &Station{m, g, j, sync.OnceFunc(func() {
+	return &Station{m, j, sync.OnceFunc(func() {
 		endMachine()
 		machines.Wait()
 		endGuard()
