@@ -13,6 +13,7 @@ import (
 	"barista/driver/jura"
 	"barista/driver/jura/sim"
 	"barista/driver/serial"
+	"barista/driver/serial/serialtest"
 )
 
 func (b *bench) a() driver.Appliance { return b.rig.Appliance }
@@ -408,6 +409,29 @@ func TestNoSecondKeySoon(t *testing.T) {
 			t.Errorf("%v, %d keys", err, b.keys())
 		}
 		b.rest()
+	})
+}
+
+// Bad answers before a key of ours are remembered, though the machine was seen at
+// work within half a minute after them.
+func TestNoiseBeforeAKey(t *testing.T) {
+	in(t, sim.Config{}, func(t *testing.T, b *bench) {
+		for range 520 { // until the wire is known
+			b.ready("")
+		}
+		for _, after := range []string{"", "its wire is noisy: 6 of"} {
+			b.noise(serialtest.Noise{Damage: 1}, serialtest.Noise{})
+			b.ready("damaged") // three answers
+			b.noise(serialtest.Noise{}, serialtest.Noise{})
+			b.ready(after)
+			if after == "" {
+				if err := b.start("espresso"); err != nil {
+					t.Error(err)
+				}
+				b.rest()
+				b.ready("")
+			}
+		}
 	})
 }
 
