@@ -22,6 +22,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/gpio"
@@ -182,7 +183,7 @@ func TestSelftestRefused(t *testing.T) {
 				}
 				s.prepare = c.metal
 				before, _ := os.ReadFile(filepath.Join(s.folder(), "journal"))
-				s.has(s.barista(t.Context(), exitRefused, "y\n", "selftest"), c.want...)
+				s.has(s.barista(t.Context(), term.ExitRefused, "y\n", "selftest"), c.want...)
 				if n := s.counts().Edges; n > 0 {
 					t.Errorf("%d contacts moved", n)
 				}
@@ -199,7 +200,7 @@ func TestSelftestFault(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := standAt(t, "")
 		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.NoFlow}) }
-		text := s.barista(t.Context(), exitFailed, "", "selftest", "--yes", "--json")
+		text := s.barista(t.Context(), term.ExitFailed, "", "selftest", "--yes", "--json")
 		line := text[strings.Index(text, `{"error"`):]
 		var out selftested
 		if err := json.Unmarshal([]byte(line[:strings.Index(line, "\n")]), &out); err != nil {
@@ -222,7 +223,7 @@ func TestSelftestSkips(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := standAt(t, "")
 		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.TankEmpty}) }
-		s.has(s.barista(t.Context(), exitFailed, "", "selftest", "--yes"),
+		s.has(s.barista(t.Context(), term.ExitFailed, "", "selftest", "--yes"),
 			"tank         the tank is empty       bad", "pump: skipped: tank: The water tank is empty.", "sugar (simulated sugar)", "1 of 4 outputs could not be tested")
 		s.counts()
 	})
@@ -234,7 +235,7 @@ func TestSelftestInterrupted(t *testing.T) {
 		s := standAt(t, "")
 		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 		defer cancel()
-		s.has(s.barista(ctx, exitFailed, "", "selftest", "--yes"), "stopped by hand, everything is off")
+		s.has(s.barista(ctx, term.ExitFailed, "", "selftest", "--yes"), "stopped by hand, everything is off")
 		edges := s.ctl.Plant().Edges()
 		if len(edges) != 2 || edges[1].On || edges[1].At-edges[0].At > 401*time.Millisecond {
 			t.Errorf("%v", edges)
@@ -274,9 +275,9 @@ func TestSelftestAppliance(t *testing.T) {
 		{"well", bar{count: 812}, "ready: yes\nproducts made: 812\n", 0},
 		{"no counter", bar{countErr: driver.ErrNoCounter}, "ready: yes\nproducts made: it has no counter, so no drink can be proved\n", 0},
 		{"a moment", bar{count: 5, soon: new(2)}, "its wire is tried: not yet …\nits wire is tried: not yet …\nready: yes\nproducts made: 5\n", 0},
-		{"never", bar{count: 5, soon: new(99)}, strings.Repeat("its wire is tried: not yet …\n", readyTries-1) + "ready: no, its wire is tried: not yet\nproducts made: 5\n", exitFailed},
-		{"tray", bar{ready: errors.New("tray missing"), count: 3}, "ready: no, tray missing\nproducts made: 3\n", exitFailed},
-		{"mute", bar{ready: driver.ErrGone, countErr: driver.ErrGone}, "ready: no, the device is gone\n", exitFailed},
+		{"never", bar{count: 5, soon: new(99)}, strings.Repeat("its wire is tried: not yet …\n", readyTries-1) + "ready: no, its wire is tried: not yet\nproducts made: 5\n", term.ExitFailed},
+		{"tray", bar{ready: errors.New("tray missing"), count: 3}, "ready: no, tray missing\nproducts made: 3\n", term.ExitFailed},
+		{"mute", bar{ready: driver.ErrGone, countErr: driver.ErrGone}, "ready: no, the device is gone\n", term.ExitFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, err := guard.New(driver.Rig{Appliance: c.bar}, guard.Config{})
@@ -284,7 +285,7 @@ func TestSelftestAppliance(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			h := &hands{&station{name: "rosa", guard: g}, nil, &person{out: &out}}
+			h := &hands{&station{name: "rosa", guard: g}, nil, &term.Person{Out: &out}}
 			err = h.testAppliance(t.Context(), c.bar, &selftested{})
 			if got := out.String(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
@@ -302,7 +303,7 @@ func TestCalibrate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := standAt(t, "  outputs: {grinder: {max_on: 12s, rest: 30s}}\n")
 		// 1.5 g/s after 0.4 s, on a scale of tenths: 3, 6 and 9 s.
-		text := s.barista(t.Context(), exitRefused, "\n3.9\n\n8,4 g\n\n12.9\nn\n", "calibrate", "grinder", "--by-hand")
+		text := s.barista(t.Context(), term.ExitRefused, "\n3.9\n\n8,4 g\n\n12.9\nn\n", "calibrate", "grinder", "--by-hand")
 		s.has(text, "the grinder rests …", "before: 1.20 g/s\nnow:    1.50 g/s after 0.40 s; the runs lie within 0.0 % of that line", "nothing was done")
 		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
 			t.Error("a no was kept")
@@ -332,7 +333,7 @@ func TestCalibrate(t *testing.T) {
 		}
 		s.counts()
 		// The next one starts from what was kept.
-		s.has(s.barista(t.Context(), exitFailed, "q\n", "calibrate", "grinder"), "grinder now: 1.50 g/s after 0.40 s, measured here, version 1, by ada")
+		s.has(s.barista(t.Context(), term.ExitFailed, "q\n", "calibrate", "grinder"), "grinder now: 1.50 g/s after 0.40 s, measured here, version 1, by ada")
 	})
 }
 
@@ -343,7 +344,7 @@ func TestCalibrateByMeter(t *testing.T) {
 		s.has(s.barista(t.Context(), 0, "", "calibrate", "pump", "--yes"), "the machine's own flow sensor is read", "now:    6.0", "kept as version 1")
 		s.counts()
 		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.NoFlow}) }
-		s.has(s.barista(t.Context(), exitFailed, "", "calibrate", "pump", "--yes"), "no-flow", "everything is off, nothing is kept")
+		s.has(s.barista(t.Context(), term.ExitFailed, "", "calibrate", "pump", "--yes"), "no-flow", "everything is off, nothing is kept")
 		if on := s.ctl.Plant().Edges(); len(on) != 2 || on[1].At-on[0].At > 1600*time.Millisecond {
 			t.Errorf("without water: %v", on)
 		}
@@ -383,7 +384,7 @@ func TestServiceIsCalibrated(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.opens = 0
-	if _, _, err := newShop(log, f).openMachine(t.Context(), f.Machine); err == nil || explain(err).Exit != exitConfig || s.opens > 0 {
+	if _, _, err := newShop(log, f).openMachine(t.Context(), f.Machine); err == nil || explain(err).Exit != term.ExitConfig || s.opens > 0 {
 		t.Errorf("damaged: %v, opened %d times", err, s.opens)
 	}
 }
@@ -396,7 +397,7 @@ func TestMeasuredTooSlow(t *testing.T) {
 		k := drivers["stand"]
 		k.Simulated = false
 		drivers["stand"] = k
-		text := s.barista(t.Context(), exitRefused, "\n0.6\n\n1.2\n\n1.8\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
+		text := s.barista(t.Context(), term.ExitRefused, "\n0.6\n\n1.2\n\n1.8\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
 		s.has(text, "now:    0.20 g/s", "nothing is kept: with this, a drink of it could take", "and a fleet waits 5m0s", "find out why it is so slow")
 		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
 			t.Error("it was kept")
@@ -409,7 +410,7 @@ func TestMeasuredTooSlow(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.opens = 0
-		s.has(s.barista(t.Context(), exitConfig, "", "run"), "zoe: as it was measured, a drink of it could take", "barista calibrate grinder|pump|milk --rollback")
+		s.has(s.barista(t.Context(), term.ExitConfig, "", "run"), "zoe: as it was measured, a drink of it could take", "barista calibrate grinder|pump|milk --rollback")
 		if s.opens > 0 {
 			t.Error("its metal was opened")
 		}
@@ -441,7 +442,7 @@ func TestSelftestBesideService(t *testing.T) {
 		cmd := exec.Command("barista", append(args, "--config", file)...)
 		cmd.Stderr = &errOut
 		_ = cmd.Run()
-		if got := cmd.ProcessState.ExitCode(); got != exitRefused || !strings.Contains(errOut.String(), "stop it first") {
+		if got := cmd.ProcessState.ExitCode(); got != term.ExitRefused || !strings.Contains(errOut.String(), "stop it first") {
 			t.Errorf("%v: %d %s", args, got, &errOut)
 		}
 	}
@@ -509,7 +510,7 @@ func TestSignalsSwitchOff(t *testing.T) {
 			awaited(t, "grinder on", func() bool { return isOn(t, look, driver.Grinder) })
 			_ = cmd.Process.Signal(sig)
 			err := cmd.Wait()
-			if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(errOut.String(), "stopped by hand, everything is off") {
+			if cmd.ProcessState.ExitCode() != term.ExitFailed || !strings.Contains(errOut.String(), "stopped by hand, everything is off") {
 				t.Errorf("%v: %s", err, &errOut)
 			}
 			if isOn(t, look, driver.Grinder) {
@@ -537,7 +538,7 @@ func TestBrokenPipeSwitchesOff(t *testing.T) {
 	}
 	awaited(t, "grinder on", func() bool { return isOn(t, look, driver.Grinder) })
 	out.Close()
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != term.ExitFailed {
 		t.Error(err)
 	}
 	c, err := look.Counts()
@@ -566,7 +567,7 @@ func TestStopKey(t *testing.T) {
 	fmt.Fprint(screen, "\n") // stop
 	_ = cmd.Wait()
 	text := <-said
-	if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(text, "Enter ends it at once") || !strings.Contains(text, "stopped by hand, everything is off") {
+	if cmd.ProcessState.ExitCode() != term.ExitFailed || !strings.Contains(text, "Enter ends it at once") || !strings.Contains(text, "stopped by hand, everything is off") {
 		t.Errorf("exit code %d:\n%s", cmd.ProcessState.ExitCode(), text)
 	}
 	edges, err := look.Edges()
@@ -676,7 +677,7 @@ cannot open /dev/gpiochip9
 		t.Error(got)
 	}
 	chipsHere = func() ([]gpio.Chip, error) { return nil, errors.New("permission denied") }
-	run(exitUnauthorised)
+	run(term.ExitUnauthorised)
 	chipsHere = func() ([]gpio.Chip, error) { return nil, nil }
 	if got := run(0); got != "this computer has no GPIO chip\n" {
 		t.Error(got)
@@ -717,7 +718,7 @@ func TestOwnState(t *testing.T) {
 		t.Skip(err)
 	}
 	err := ownState(dir)
-	if err == nil || explain(err).Exit != exitUnauthorised || !strings.Contains(explain(err).Hint, "sudo -u '#12345'") {
+	if err == nil || explain(err).Exit != term.ExitUnauthorised || !strings.Contains(explain(err).Hint, "sudo -u '#12345'") {
 		t.Error(err)
 	}
 }

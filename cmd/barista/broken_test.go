@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 )
 
@@ -360,7 +361,7 @@ func TestBrokenFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, errOut, code := runCLI("check", "x.yaml")
-		if code != exitFailed || !strings.Contains(errOut, "nothing was touched") {
+		if code != term.ExitFailed || !strings.Contains(errOut, "nothing was touched") {
 			t.Errorf("%s: exit %d\n%s%s", b.name, code, out, errOut)
 			continue
 		}
@@ -386,7 +387,7 @@ func TestBrokenFiles(t *testing.T) {
 		if b.n > 1 {
 			several++
 		}
-		if _, serviceErr, code := runCLI("run", "--config", "x.yaml"); code != exitConfig || !strings.HasPrefix(serviceErr, out) {
+		if _, serviceErr, code := runCLI("run", "--config", "x.yaml"); code != term.ExitConfig || !strings.HasPrefix(serviceErr, out) {
 			t.Errorf("%s: the service exits with %d and says\n%s", b.name, code, serviceErr)
 		}
 		fmt.Fprintf(&page, "## %s\n%s\n", b.name, out)

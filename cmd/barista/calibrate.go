@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/machine"
@@ -27,7 +28,7 @@ import (
 func measuredIn(dir string) (*measured.Store, error) {
 	s, err := measured.Open(dir)
 	if _, damaged := errors.AsType[*measured.DamagedError](err); damaged {
-		return nil, &exitError{Exit: exitConfig, Code: codes[exitConfig], Message: oneLine(err.Error()), Hint: "nothing was touched", err: err}
+		return nil, term.Fail(term.ExitConfig, "nothing was touched", "%w", err)
 	}
 	return s, err
 }
@@ -57,7 +58,7 @@ type inForce struct {
 func (x inForce) text() string {
 	from := map[string]string{"file": "as the file says", "usual": "the usual figure, not measured"}[x.From]
 	if x.From == "measured" {
-		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
+		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, term.Safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
 	}
 	return fmt.Sprintf("%s, %s", figures(x.PerSecond, x.Unit, time.Duration(x.DelayMS)*time.Millisecond), from)
 }
@@ -95,7 +96,7 @@ func calibrations(m *configs.Machine, here *measured.Store, c recipe.Calibration
 
 // calibrated is the result in JSON.
 type calibrated struct {
-	Error     *exitError    `json:"error,omitempty"`
+	Error     *term.Error   `json:"error,omitempty"`
 	Machine   string        `json:"machine"`
 	Part      driver.Part   `json:"part"`
 	Runs      []measuredRun `json:"runs"`
@@ -139,20 +140,20 @@ last 20; --rollback puts back what counted before.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			part := driver.Part(args[0])
 			if measured.Unit(part) == "" {
-				return usage("%s can't be calibrated: grinder, pump and milk can", quote(args[0]))
+				return term.Usage("%s can't be calibrated: grinder, pump and milk can", term.Quote(args[0]))
 			}
 			if config == "" {
-				return usage("name the configuration: barista calibrate %s --config FILE", part)
+				return term.Usage("name the configuration: barista calibrate %s --config FILE", part)
 			}
 			if list && rollback {
-				return usage("--list and --rollback are two things: give one")
+				return term.Usage("--list and --rollback are two things: give one")
 			}
 			f, err := machineFile(config)
 			if err != nil {
 				return err
 			}
 			if drivers[f.Machine.Driver].wire == nil {
-				return fail(exitRefused, "set the amounts at the machine itself", "%s doses by itself: there is nothing to calibrate", f.Machine.Name)
+				return term.Fail(term.ExitRefused, "set the amounts at the machine itself", "%s doses by itself: there is nothing to calibrate", f.Machine.Name)
 			}
 			switch {
 			case list:
@@ -165,7 +166,7 @@ last 20; --rollback puts back what counted before.`,
 			if c.json {
 				words = cmd.ErrOrStderr()
 			}
-			p := newPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
+			p := term.NewPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
 			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands) error { return h.calibrate(ctx, part, by, byHand, out) })
 			if !c.json {
 				return err
@@ -173,10 +174,10 @@ last 20; --rollback puts back what counted before.`,
 			if err != nil {
 				out.Error = explain(err)
 			}
-			if err := writeJSON(cmd.OutOrStdout(), out); err != nil || out.Error == nil {
+			if err := term.JSON(cmd.OutOrStdout(), out); err != nil || out.Error == nil {
 				return err
 			}
-			return said(out.Error.Exit)
+			return term.Said(out.Error.Exit)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the machine's configuration `FILE`")
@@ -201,7 +202,7 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 	for _, x := range calibrations(h.file.Machine, here, h.machine.Calibration()) {
 		if x.Part == part {
 			out.Before = &x
-			h.person.say("%s now: %s", part, x.text())
+			h.person.Say("%s now: %s", part, x.text())
 		}
 	}
 	plan := measured.Plan(part, h.machine.MaxOn(part), speed)
@@ -209,9 +210,9 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 	if byHand {
 		sees = ""
 	}
-	h.person.say("%d runs, the longest %v; put an empty vessel under the outlet before each, hands and hair away", len(plan), plan[len(plan)-1].Round(time.Millisecond))
+	h.person.Say("%d runs, the longest %v; put an empty vessel under the outlet before each, hands and hair away", len(plan), plan[len(plan)-1].Round(time.Millisecond))
 	if sees != "" {
-		h.person.say("the machine's own %s sensor is read", sees)
+		h.person.Say("the machine's own %s sensor is read", sees)
 	}
 	var points []measured.Point
 	for i, on := range plan {
@@ -219,13 +220,13 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 		if err := h.rests(ctx, t); err != nil {
 			return err
 		}
-		if !h.person.yes {
-			line, err := h.person.ask(ctx, "run %d of %d, %v: is the empty vessel there? Enter starts, q ends:", i+1, len(plan), on.Round(time.Millisecond))
+		if !h.person.Yes {
+			line, err := h.person.Ask(ctx, "run %d of %d, %v: is the empty vessel there? Enter starts, q ends:", i+1, len(plan), on.Round(time.Millisecond))
 			if err != nil {
 				return err
 			}
 			if strings.EqualFold(line, "q") {
-				return errInterrupted
+				return term.ErrStopped
 			}
 		}
 		got, err := h.run(ctx, t)
@@ -238,24 +239,24 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 				return err
 			}
 		}
-		h.person.say("  %.1f %s in %.1f s", amount, measured.Unit(part), got.On.Seconds())
+		h.person.Say("  %.1f %s in %.1f s", amount, measured.Unit(part), got.On.Seconds())
 		out.Runs = append(out.Runs, measuredRun{got.On.Milliseconds(), amount})
 		// In the machine's own time: a simulated one may be faster.
 		points = append(points, measured.Point{On: time.Duration(float64(got.On) * speed), Amount: amount})
 	}
 	rate, err := measured.Fit(part, points)
 	if err != nil {
-		return fail(exitFailed, "what counted before still does", "nothing is kept: %v", err)
+		return term.Fail(term.ExitFailed, "what counted before still does", "nothing is kept: %v", err)
 	}
 	out.PerSecond, out.DelayMS, out.Worst = rate.PerSecond, rate.Delay.Milliseconds(), rate.Worst
 	if out.Before != nil {
-		h.person.say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
+		h.person.Say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
 	}
-	h.person.say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
+	h.person.Say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
 	if why := tooLong(h.file.Machine, rate.Over(h.machine.Calibration(), part)); why != "" {
-		return fail(exitRefused, "find out why it is so slow; or shorten the rests, or take the largest size out of serves, and calibrate again", "nothing is kept: with this, %s", why)
+		return term.Fail(term.ExitRefused, "find out why it is so slow; or shorten the rests, or take the largest size out of serves, and calibrate again", "nothing is kept: with this, %s", why)
 	}
-	if err := h.person.agrees(ctx, "keep it?"); err != nil {
+	if err := h.person.Agrees(ctx, "keep it?"); err != nil {
 		return err
 	}
 	v, err := here.Keep(part, rate, by, time.Now())
@@ -263,13 +264,13 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 		return err
 	}
 	out.Kept = v.N
-	h.person.say("kept as version %d; it counts from the next start of the service", v.N)
+	h.person.Say("kept as version %d; it counts from the next start of the service", v.N)
 	return nil
 }
 
 // run is one run, which the person can end.
 func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error) {
-	inner, stop := h.person.untilKey(ctx)
+	inner, stop := h.person.UntilKey(ctx)
 	defer stop()
 	type tried struct {
 		machine.Tried
@@ -280,10 +281,10 @@ func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error)
 		x, err := h.machine.Try(inner, t)
 		done <- tried{x, err}
 	}()
-	if h.person.live {
-		h.person.say("Enter ends it at once")
+	if h.person.Live {
+		h.person.Say("Enter ends it at once")
 	}
-	h.person.progress("the %s runs for %v", t.Part, t.For.Round(time.Millisecond))
+	h.person.Progress("the %s runs for %v", t.Part, t.For.Round(time.Millisecond))
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	begun := time.Now()
@@ -291,14 +292,14 @@ func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error)
 		select {
 		case <-tick.C:
 			on := min(time.Since(begun), t.For)
-			h.person.moving("%s %4.1f s of %.1f s ", t.Part, on.Seconds(), t.For.Seconds())
+			h.person.Moving("%s %4.1f s of %.1f s ", t.Part, on.Seconds(), t.For.Seconds())
 		case x := <-done:
-			h.person.progressEnd("")
+			h.person.ProgressEnd("")
 			switch {
 			case inner.Err() != nil && x.err != nil:
-				return x.Tried, errInterrupted
+				return x.Tried, term.ErrStopped
 			case x.err != nil:
-				return x.Tried, fail(exitFailed, "everything is off, nothing is kept; "+h.afterFault(), "%s: %s", t.Part, oneLine(x.err.Error()))
+				return x.Tried, term.Fail(term.ExitFailed, "everything is off, nothing is kept; "+h.afterFault(), "%s: %s", t.Part, x.err)
 			}
 			return x.Tried, nil
 		}
@@ -309,18 +310,18 @@ func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error)
 func (h *hands) amount(ctx context.Context, part driver.Part) (float64, error) {
 	unit := measured.Unit(part)
 	for {
-		line, err := h.person.ask(ctx, "how many %s are in the vessel? (q ends)", unit)
+		line, err := h.person.Ask(ctx, "how many %s are in the vessel? (q ends)", unit)
 		if err != nil {
 			return 0, err
 		}
 		if strings.EqualFold(line, "q") {
-			return 0, errInterrupted
+			return 0, term.ErrStopped
 		}
 		number := strings.TrimSpace(strings.TrimSuffix(strings.ReplaceAll(line, ",", "."), unit))
 		if v, err := strconv.ParseFloat(number, 64); err == nil && v >= 0 && v <= 5000 && !math.IsNaN(v) {
 			return v, nil
 		}
-		h.person.say("%s is no amount: give a number of %s, as 18.4", quote(line), unit)
+		h.person.Say("%s is no amount: give a number of %s, as 18.4", term.Quote(line), unit)
 	}
 }
 
@@ -348,10 +349,10 @@ func (c *cli) listCalibrations(cmd *cobra.Command, f *configs.File, part driver.
 			counts = "yes"
 		}
 		out.Versions = append(out.Versions, version{v, v.N == now.N})
-		rows = append(rows, []string{fmt.Sprint(v.N), figures(v.PerSecond, out.Unit, v.Delay()), at(v.At), v.By, counts})
+		rows = append(rows, []string{fmt.Sprint(v.N), figures(v.PerSecond, out.Unit, v.Delay()), term.Time(v.At), v.By, counts})
 	}
 	return c.show(cmd, out, func(w io.Writer) {
-		table(w, rows)
+		term.Table(w, rows)
 		if now.N == 0 {
 			fmt.Fprintf(w, "%s: the file's figure counts\n", part)
 		}
@@ -366,7 +367,7 @@ func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by
 	}
 	dir := machineDir(f.State, f.Machine.Name)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return fail(exitRefused, "see --list", "%s: %w", part, measured.ErrNothing)
+		return term.Fail(term.ExitRefused, "see --list", "%s: %w", part, measured.ErrNothing)
 	}
 	lock, err := lockMachine(cmd.Context(), filepath.Join(dir, "lock"))
 	if err != nil {
@@ -380,7 +381,7 @@ func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by
 	was, _ := here.InForce(part)
 	v, err := here.Rollback(part, by, time.Now())
 	if errors.Is(err, measured.ErrNothing) {
-		return fail(exitRefused, "see --list", "%w", err)
+		return term.Fail(term.ExitRefused, "see --list", "%w", err)
 	}
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver/gpio"
 )
@@ -44,7 +45,7 @@ port, no folder.`,
   barista check /etc/barista/*.yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("name the file to check; see %s --help", cmd.CommandPath())
+				return term.Usage("name the file to check; see %s --help", cmd.CommandPath())
 			}
 			return nil
 		},
@@ -59,22 +60,22 @@ port, no folder.`,
 			w := cmd.OutOrStdout()
 			if c.json {
 				out := struct {
-					Error *exitError `json:"error,omitempty"`
-					Files []checked  `json:"files"`
+					Error *term.Error `json:"error,omitempty"`
+					Files []checked   `json:"files"`
 				}{Files: results}
 				if count > 0 {
-					out.Error = badConfig(exitFailed, count)
+					out.Error = badConfig(term.ExitFailed, count)
 				}
-				if err := writeJSON(w, out); err != nil || count == 0 {
+				if err := term.JSON(w, out); err != nil || count == 0 {
 					return err
 				}
-				return said(exitFailed)
+				return term.Said(term.ExitFailed)
 			}
 			for _, r := range results {
 				r.text(w)
 			}
 			if count > 0 {
-				return badConfig(exitFailed, count)
+				return badConfig(term.ExitFailed, count)
 			}
 			return nil
 		},
@@ -92,13 +93,13 @@ func warnings(f *configs.File) []string {
 	return nil
 }
 
-func badConfig(exit, count int) *exitError {
+func badConfig(exit, count int) *term.Error {
 	what := "1 problem"
 	if count != 1 {
 		what = fmt.Sprintf("%d problems", count)
 	}
-	e := fail(exit, "nothing was touched", "%s in the configuration", what)
-	e.Code = codes[exitConfig]
+	e := term.Fail(exit, "nothing was touched", "%s in the configuration", what)
+	e.Code = term.BadConfig
 	return e
 }
 
@@ -133,7 +134,7 @@ func (r checked) measured(f *configs.File) checked {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("what was measured on this machine can't be read by this user: %v", err))
 		return r
 	case err != nil:
-		return checked{File: r.File, Problems: []checkProblem{{Reason: oneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"}}}
+		return checked{File: r.File, Problems: []checkProblem{{Reason: term.OneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"}}}
 	}
 	cal, err := calibrationOf(f)
 	if err == nil {
@@ -144,17 +145,17 @@ func (r checked) measured(f *configs.File) checked {
 
 func (r checked) text(w io.Writer) {
 	if r.OK {
-		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", safe(r.File), strings.Join(r.Roles, ", "), safe(r.State))
+		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", term.Safe(r.File), strings.Join(r.Roles, ", "), term.Safe(r.State))
 		for _, x := range r.Calibration {
 			fmt.Fprintf(w, "    %s: %s\n", x.Part, x.text())
 		}
 		for _, text := range r.Warnings {
-			fmt.Fprintf(w, "    warning: %s\n", safe(text))
+			fmt.Fprintf(w, "    warning: %s\n", term.Safe(text))
 		}
 		return
 	}
 	for _, p := range r.Problems {
-		place := safe(r.File)
+		place := term.Safe(r.File)
 		if p.Line > 0 {
 			place += fmt.Sprintf(":%d:%d", p.Line, p.Column)
 		}

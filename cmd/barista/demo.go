@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/mock"
@@ -61,13 +62,13 @@ var names = []string{"zoe", "leo", "ada", "max", "ivy", "ben", "eva", "tom", "mi
 func (d demo) file(state string) (*configs.File, []*configs.Machine, error) {
 	switch {
 	case d.machines < 1 || d.machines > len(names):
-		return nil, nil, usage("--machines must be 1 to %d", len(names))
+		return nil, nil, term.Usage("--machines must be 1 to %d", len(names))
 	case !(d.speed >= 0.1 && d.speed <= 1000):
-		return nil, nil, usage("--speed must be 0.1 to 1000")
+		return nil, nil, term.Usage("--speed must be 0.1 to 1000")
 	case !(d.fail >= 0 && d.fail <= 1):
-		return nil, nil, usage("--fail must be 0 to 1")
+		return nil, nil, term.Usage("--fail must be 0 to 1")
 	case d.cups != "auto" && d.cups != "hand":
-		return nil, nil, usage("--cups must be auto or hand")
+		return nil, nil, term.Usage("--cups must be auto or hand")
 	}
 	f := &configs.File{
 		State:      state,
@@ -162,7 +163,7 @@ func (p *printer) print(e fleet.StoredEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e.Kind == fleet.EvAccepted && e.What != nil {
-		p.who[e.Order] = fmt.Sprintf("%s: %s %s, %s, sugar %d", safe(e.What.Name), e.What.Size, e.What.Bean, e.What.Milk, e.What.Sugar)
+		p.who[e.Order] = fmt.Sprintf("%s: %s %s, %s, sugar %d", term.Safe(e.What.Name), e.What.Size, e.What.Bean, e.What.Milk, e.What.Sugar)
 	}
 	who := p.who[e.Order]
 	if who == "" {
@@ -177,7 +178,7 @@ func (p *printer) print(e fleet.StoredEvent) {
 	default:
 		line = string(e.Kind)
 		if e.Reason != "" {
-			line += ": " + safe(e.Reason)
+			line += ": " + term.Safe(e.Reason)
 		}
 	}
 	machine := e.Machine

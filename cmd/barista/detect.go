@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/gpio"
 	"barista/driver/jura"
@@ -141,7 +142,7 @@ It takes three seconds, and some more where a machine answers.`,
 			switch probe {
 			case probeKnown, probeAll, probeNone:
 			default:
-				return usage("--probe is known, all or none, not %s", quote(probe))
+				return term.Usage("--probe is known, all or none, not %s", term.Quote(probe))
 			}
 			h := hereBelow(root)
 			progress := func(format string, a ...any) {
@@ -177,18 +178,18 @@ func (h thisSide) detect(ctx context.Context, named []string, probe string, prog
 	for _, path := range named {
 		s, err := h.roots.Port(path)
 		if err != nil {
-			return nil, fail(exitNotFound, "barista detect lists those that are here", "%w", err)
+			return nil, term.Fail(term.ExitNotFound, "barista detect lists those that are here", "%w", err)
 		}
 		ports = append(ports, s)
 	}
 	if len(named) == 0 {
 		var err error
 		if ports, err = h.roots.Ports(); err != nil {
-			found.Notes = append(found.Notes, oneLine(err.Error()))
+			found.Notes = append(found.Notes, term.OneLine(err.Error()))
 		}
 		chips, err := h.chips()
 		if err != nil {
-			found.Notes = append(found.Notes, oneLine(err.Error()))
+			found.Notes = append(found.Notes, term.OneLine(err.Error()))
 		}
 		for _, c := range chips {
 			found.Chips = append(found.Chips, chipOf(c))
@@ -203,7 +204,7 @@ func (h thisSide) detect(ctx context.Context, named []string, probe string, prog
 		p.NotAsked = whyNot(s, probe, len(named) > 0)
 		if p.NotAsked == "" {
 			p.Asked = true
-			asking = append(asking, safe(s.Name))
+			asking = append(asking, term.Safe(s.Name))
 		}
 		found.Ports[i] = p
 	}
@@ -216,13 +217,13 @@ func (h thisSide) detect(ctx context.Context, named []string, probe string, prog
 				p.ask(ctx, ports[i])
 				mu.Lock()
 				defer mu.Unlock()
-				progress("%s: %s", safe(p.Port), safe(p.result()))
+				progress("%s: %s", term.Safe(p.Port), term.Safe(p.result()))
 			})
 		}
 	}
 	all.Wait()
 	if err := ctx.Err(); err != nil {
-		return nil, fail(exitFailed, "", "interrupted; nothing was changed")
+		return nil, term.Fail(term.ExitFailed, "", "interrupted; nothing was changed")
 	}
 	return found, nil
 }
@@ -297,7 +298,7 @@ var errTalks = errors.New("it talks without being asked, so it was not asked any
 func (p *detectedPort) ask(ctx context.Context, s serial.Seen) {
 	port, err := serial.Open(serial.Config{Device: s.Name})
 	if err != nil {
-		p.Trouble = oneLine(err.Error())
+		p.Trouble = term.OneLine(err.Error())
 		if errors.Is(err, driver.ErrBusyLine) { // somebody was faster
 			p.Asked, p.NotAsked, p.Trouble = false, "somebody else has it open", ""
 		}
@@ -318,7 +319,7 @@ func (p *detectedPort) ask(ctx context.Context, s serial.Seen) {
 	if err == nil {
 		p.Answer = <-answers
 	} else if errors.Is(err, errTalks) || errors.Is(err, driver.ErrGone) {
-		p.Trouble = oneLine(err.Error())
+		p.Trouble = term.OneLine(err.Error())
 	}
 	if p.Answer != nil {
 		p.Guess = ""
@@ -327,7 +328,7 @@ func (p *detectedPort) ask(ctx context.Context, s serial.Seen) {
 		}
 	}
 	if err := port.Close(); err != nil && p.Trouble == "" {
-		p.Trouble = oneLine(err.Error())
+		p.Trouble = term.OneLine(err.Error())
 	}
 }
 
@@ -428,13 +429,13 @@ func (p *detectedPort) adapter() string {
 	}
 	s := name + " (" + p.Vendor + ":" + p.Product
 	if p.Serial != "" {
-		s += ", serial number " + safe(p.Serial)
+		s += ", serial number " + term.Safe(p.Serial)
 	} else {
 		s += ", without a serial number"
 	}
 	s += ")"
 	if p.Text != "" {
-		s += " " + quote(p.Text)
+		s += " " + term.Quote(p.Text)
 	}
 	return s
 }
@@ -446,13 +447,13 @@ func (d *detected) text(w io.Writer) {
 		if name == "" {
 			name = p.Device
 		}
-		fmt.Fprintln(w, safe(name))
+		fmt.Fprintln(w, term.Safe(name))
 		line := "    " + p.adapter()
 		if p.Device != name {
-			line += ", today " + safe(p.Device)
+			line += ", today " + term.Safe(p.Device)
 		}
 		fmt.Fprintln(w, line)
-		fmt.Fprintf(w, "    %s\n", safe(p.result()))
+		fmt.Fprintf(w, "    %s\n", term.Safe(p.result()))
 		if a := p.Answer; a != nil {
 			a.more(w)
 		} else {
@@ -468,7 +469,7 @@ func (d *detected) text(w io.Writer) {
 		fmt.Fprintln(w, "no serial port")
 	}
 	for _, c := range d.Chips {
-		fmt.Fprintf(w, "GPIO chip %s: %s", safe(c.Label), numbered(c.Lines, "line"))
+		fmt.Fprintf(w, "GPIO chip %s: %s", term.Safe(c.Label), numbered(c.Lines, "line"))
 		if c.Header != "" {
 			fmt.Fprintf(w, "; %s", c.Header)
 		}
@@ -481,23 +482,23 @@ func (d *detected) text(w io.Writer) {
 			if by == "" {
 				by = "somebody who gave no name"
 			}
-			fmt.Fprintf(w, "    %s is held by %s\n", safe(name), safe(by))
+			fmt.Fprintf(w, "    %s is held by %s\n", term.Safe(name), term.Safe(by))
 		}
 	}
 	if len(d.Chips) == 0 && !d.some {
 		fmt.Fprintln(w, "no GPIO chip")
 	}
 	if d.Board != "" {
-		fmt.Fprintf(w, "this computer: %s\n", safe(d.Board))
+		fmt.Fprintf(w, "this computer: %s\n", term.Safe(d.Board))
 	}
 	for _, n := range d.Notes {
-		fmt.Fprintf(w, "not seen: %s\n", safe(n))
+		fmt.Fprintf(w, "not seen: %s\n", term.Safe(n))
 	}
 }
 
 func (a *detectedAnswer) more(w io.Writer) {
 	if a.Type != "" {
-		fmt.Fprintf(w, "    it answers %s", quote(a.Type))
+		fmt.Fprintf(w, "    it answers %s", term.Quote(a.Type))
 		if a.Products > 0 {
 			fmt.Fprintf(w, " and has made %s", numbered(a.Products, "product"))
 		}

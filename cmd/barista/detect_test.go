@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/gpio"
 	"barista/driver/jura"
@@ -278,7 +279,7 @@ func TestDetect(t *testing.T) {
 	if !two.Ports[0].Asked || two.Ports[1].Asked || len(onBoard.bytes()) == 0 || len(held.bytes()) > 0 {
 		t.Errorf("named: %+v", two.Ports)
 	}
-	if _, err := h.detect(t.Context(), []string{"/dev/none"}, probeKnown, func(string, ...any) {}); explain(err).Exit != exitNotFound {
+	if _, err := h.detect(t.Context(), []string{"/dev/none"}, probeKnown, func(string, ...any) {}); explain(err).Exit != term.ExitNotFound {
 		t.Errorf("a port that is not there: %v", err)
 	}
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/fleet/queue"
 )
@@ -37,7 +38,7 @@ func (c *cli) servers() ([]string, error) {
 		u, err := url.Parse(s)
 		if err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Hostname() == "" {
 			// The text is not repeated: it may hold a password.
-			return nil, usage("%s is not the URL of a NATS server; write for example %s", from, defaultNATS)
+			return nil, term.Usage("%s is not the URL of a NATS server; write for example %s", from, defaultNATS)
 		}
 		out = append(out, s)
 	}
@@ -65,9 +66,9 @@ func (c *cli) dial(cmd *cobra.Command) (*queue.Conn, error) {
 				shown[i] = u.Redacted()
 			}
 		}
-		e := fail(exitTimeout, "is the shop running, and is the address right? give it with --nats or NATS_URL",
+		e := term.Fail(term.ExitTimeout, "is the shop running, and is the address right? give it with --nats or NATS_URL",
 			"no broker answers at %s", strings.Join(shown, ", "))
-		e.err = err
+		e.Cause = err
 		return nil, e
 	}
 	return conn, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/jura"
 	"barista/driver/modbus"
@@ -56,19 +57,19 @@ file has the questions and the silence. An LCUS board says nothing of itself.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case port.Device == "":
-				return usage("name the port: --port, see ls -l /dev/serial/by-id")
+				return term.Usage("name the port: --port, see ls -l /dev/serial/by-id")
 			case out == "":
-				return usage("name the file to write: --out FILE")
+				return term.Usage("name the file to write: --out FILE")
 			case kind != "jura" && kind != "modbus":
-				return usage("--kind is jura or modbus, not %s", quote(kind))
+				return term.Usage("--kind is jura or modbus, not %s", term.Quote(kind))
 			case kind == "jura" && port.Baud != 9600:
-				return usage("a Jura speaks at 9600 baud only: leave --baud out")
+				return term.Usage("a Jura speaks at 9600 baud only: leave --baud out")
 			case kind == "modbus" && (!slices.Contains(modbus.Bauds, port.Baud) || board.Address < 1 || board.Address > 247 ||
 				board.Relays < 1 || board.Relays > modbus.MaxRelays || board.First < 0 || board.First > 1):
-				return usage("give a --baud of %v, an --address from 1 to 247, --relays from 1 to %d and a --first of 0 or 1", modbus.Bauds, modbus.MaxRelays)
+				return term.Usage("give a --baud of %v, an --address from 1 to 247, --relays from 1 to %d and a --first of 0 or 1", modbus.Bauds, modbus.MaxRelays)
 			}
 			if err := port.Problems(); err != nil {
-				return usage("%s", oneLine(err.Error()))
+				return term.Usage("%s", term.OneLine(err.Error()))
 			}
 			return record(c, cmd, kind, port, board, out)
 		},
@@ -89,7 +90,7 @@ file has the questions and the silence. An LCUS board says nothing of itself.`,
 func record(c *cli, cmd *cobra.Command, kind string, cfg serial.Config, board modbus.Config, out string) (err error) {
 	file, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fail(exitRefused, "name another one, or remove it", "%s is there already", safe(out))
+		return term.Fail(term.ExitRefused, "name another one, or remove it", "%s is there already", term.Safe(out))
 	}
 	if err != nil {
 		return err
@@ -102,9 +103,9 @@ func record(c *cli, cmd *cobra.Command, kind string, cfg serial.Config, board mo
 		_ = os.Remove(out)
 		switch {
 		case errors.Is(err, driver.ErrGone):
-			return fail(exitNotFound, "", "%s", oneLine(err.Error()))
+			return term.Fail(term.ExitNotFound, "", "%s", err)
 		case errors.Is(err, driver.ErrBusyLine):
-			return fail(exitRefused, "a machine's service holds it: systemctl stop barista@NAME", "%s", oneLine(err.Error()))
+			return term.Fail(term.ExitRefused, "a machine's service holds it: systemctl stop barista@NAME", "%s", err)
 		}
 		return err
 	}
@@ -126,10 +127,10 @@ func record(c *cli, cmd *cobra.Command, kind string, cfg serial.Config, board mo
 		return err
 	}
 	if asked != nil {
-		return fail(exitFailed, "what was sent, and the silence, is in "+safe(out), "%s", oneLine(asked.Error()))
+		return term.Fail(term.ExitFailed, "what was sent, and the silence, is in "+term.Safe(out), "%s", asked)
 	}
 	return c.show(cmd, recorded{kind, cfg.Device, out, answer}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s\nrecorded in %s\n", safe(cfg.Device), safe(answer), safe(out))
+		fmt.Fprintf(w, "%s: %s\nrecorded in %s\n", term.Safe(cfg.Device), term.Safe(answer), term.Safe(out))
 	})
 }
 

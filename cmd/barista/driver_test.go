@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/jura"
 	jurasim "barista/driver/jura/sim"
@@ -104,7 +105,7 @@ func TestRecordJura(t *testing.T) {
 		}
 		return err
 	})
-	if _, code := recordedBy(t, "--kind", "jura", "--port", l.Device(), "--out", path); code != exitRefused {
+	if _, code := recordedBy(t, "--kind", "jura", "--port", l.Device(), "--out", path); code != term.ExitRefused {
 		t.Errorf("over an older recording: %d", code)
 	}
 }
@@ -146,10 +147,10 @@ func TestRecordModbus(t *testing.T) {
 	}
 	defer held.Close()
 	none := filepath.Join(dir, "none.jsonl")
-	if _, code := recordedBy(t, "--kind", "modbus", "--port", l.Device(), "--out", none); code != exitRefused {
+	if _, code := recordedBy(t, "--kind", "modbus", "--port", l.Device(), "--out", none); code != term.ExitRefused {
 		t.Errorf("a port that is held: %d", code)
 	}
-	if _, code := recordedBy(t, "--kind", "modbus", "--port", filepath.Join(dir, "gone"), "--out", none); code != exitNotFound {
+	if _, code := recordedBy(t, "--kind", "modbus", "--port", filepath.Join(dir, "gone"), "--out", none); code != term.ExitNotFound {
 		t.Errorf("a port that is not there: %d", code)
 	}
 	for _, args := range [][]string{
@@ -157,7 +158,7 @@ func TestRecordModbus(t *testing.T) {
 		{"--kind", "jura", "--out", none}, {"--kind", "jura", "--port", l.Device()}, {"--kind", "jura", "--baud", "19200", "--port", l.Device(), "--out", none},
 		{"--kind", "modbus", "--address", "0", "--port", l.Device(), "--out", none},
 	} {
-		if _, code := recordedBy(t, args...); code != exitUsage {
+		if _, code := recordedBy(t, args...); code != term.ExitUsage {
 			t.Errorf("%q: %d", args, code)
 		}
 	}

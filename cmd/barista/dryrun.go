@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/fleet"
 	"barista/machine/recipe"
@@ -32,10 +33,10 @@ func (d *dryFlags) add(cmd *cobra.Command) {
 // check refuses what only --dry-run may have.
 func (d *dryFlags) check() error {
 	if !d.on && (d.size != "" || d.bean != "" || d.milk != "" || d.sugar != 0) {
-		return usage("--size, --bean, --milk and --sugar belong to --dry-run; barista order orders a coffee")
+		return term.Usage("--size, --bean, --milk and --sugar belong to --dry-run; barista order orders a coffee")
 	}
 	if d.sugar < 0 || d.sugar > fleet.MaxSugar {
-		return usage("--sugar %d is not possible; give 0 to %d", d.sugar, fleet.MaxSugar)
+		return term.Usage("--sugar %d is not possible; give 0 to %d", d.sugar, fleet.MaxSugar)
 	}
 	return nil
 }
@@ -56,7 +57,7 @@ type dryDrink struct {
 func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 	m := f.Machine
 	if m == nil {
-		return fail(exitRefused, "name the file of a machine", "%s: %w, so nothing would move", safe(f.Path), errNoMachine)
+		return term.Fail(term.ExitRefused, "name the file of a machine", "%s: %w, so nothing would move", term.Safe(f.Path), errNoMachine)
 	}
 	size := fleet.Size(d.size)
 	if size == "big" {
@@ -112,16 +113,16 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 		}
 	}
 	out := struct {
-		Machine string     `json:"machine"`
-		Driver  string     `json:"driver"`
-		Drinks  []dryDrink `json:"drinks"`
-		Error   *exitError `json:"error,omitempty"`
+		Machine string      `json:"machine"`
+		Driver  string      `json:"driver"`
+		Drinks  []dryDrink  `json:"drinks"`
+		Error   *term.Error `json:"error,omitempty"`
 	}{m.Name, m.Driver, drinks, nil}
 	if refused > 0 {
-		out.Error = fail(exitRefused, "nothing was touched", "%d of %d drinks would be refused", refused, len(drinks))
+		out.Error = term.Fail(term.ExitRefused, "nothing was touched", "%d of %d drinks would be refused", refused, len(drinks))
 	}
 	if err := c.show(cmd, out, func(w io.Writer) {
-		fmt.Fprintf(w, "%s (%s): nothing is touched\n", safe(m.Name), m.Driver)
+		fmt.Fprintf(w, "%s (%s): nothing is touched\n", term.Safe(m.Name), m.Driver)
 		for _, x := range drinks {
 			fmt.Fprintf(w, "\n%s, %s, milk %s\n", x.Size, strings.Join(x.Beans, " or "), strings.Join(x.Milks, " or "))
 			switch {
@@ -136,7 +137,7 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 		return err
 	}
 	if c.json {
-		return said(out.Error.Exit)
+		return term.Said(out.Error.Exit)
 	}
 	return out.Error
 }
@@ -147,7 +148,7 @@ func chosen[T ~string](what string, one T, serves []T, name string) ([]T, error)
 		return serves, nil
 	}
 	if !slices.Contains(serves, one) {
-		return nil, usage("--%s: %s does not serve %s", what, name, quote(string(one)))
+		return nil, term.Usage("--%s: %s does not serve %s", what, name, term.Quote(string(one)))
 	}
 	return []T{one}, nil
 }
@@ -162,7 +163,7 @@ func (x *dryDrink) timeline(m *configs.Machine, cal recipe.Calibration, lim reci
 	}
 	t, err := recipe.Compile(d, cal, lim)
 	if err != nil {
-		x.Refused = oneLine(err.Error())
+		x.Refused = term.OneLine(err.Error())
 		return
 	}
 	x.LengthMS, x.Events = t.Length().Milliseconds(), timelineEvents(t, m)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/machine"
 )
 
@@ -36,7 +37,7 @@ It asks nobody and works without a shop.`,
   barista faults --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usage("name one fault, by its word alone; see %s --help", cmd.CommandPath())
+				return term.Usage("name one fault, by its word alone; see %s --help", cmd.CommandPath())
 			}
 			return nil
 		},
@@ -47,7 +48,7 @@ It asks nobody and works without a shop.`,
 			case "fr":
 				pick = func(t machine.Text) string { return t.FR }
 			default:
-				return usage("--lang is en or fr, not %s", quote(lang))
+				return term.Usage("--lang is en or fr, not %s", term.Quote(lang))
 			}
 			lines, words := []faultLine{}, []string{}
 			for _, f := range machine.Faults {
@@ -62,7 +63,7 @@ It asks nobody and works without a shop.`,
 				})
 			}
 			if len(lines) == 0 {
-				return fail(exitNotFound, "there are "+strings.Join(words, ", "), "there is no fault %s", quote(args[0]))
+				return term.Fail(term.ExitNotFound, "there are "+strings.Join(words, ", "), "there is no fault %s", term.Quote(args[0]))
 			}
 			return c.show(cmd, map[string]any{"faults": lines}, func(w io.Writer) {
 				if len(args) == 1 {
@@ -73,7 +74,7 @@ It asks nobody and works without a shop.`,
 				for _, l := range lines {
 					rows = append(rows, []string{l.Fault, l.Mend, l.Operator})
 				}
-				table(w, rows)
+				term.Table(w, rows)
 			})
 		},
 	}

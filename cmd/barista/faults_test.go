@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/driver/plant"
 	"barista/fleet"
 	"barista/machine"
@@ -35,28 +36,28 @@ func TestClearFault(t *testing.T) {
 		return err == nil && len(here) == 1 && here[0].State == want
 	}
 	h.eventually("a machine that is ready", func() bool { return shows(fleet.StateReady) })
-	say(exitRefused, "machine", "clear-fault", name, "--reason", "there is none")
+	say(term.ExitRefused, "machine", "clear-fault", name, "--reason", "there is none")
 
 	p := h.plants()[0]
 	p.Fault(plant.Fault{Kind: plant.StopPressed})
 	began := time.Now()
 	h.eventually("a fault", func() bool { return shows(fleet.StateFault) })
 	t.Logf("shown to the fleet after %v", time.Since(began).Round(time.Millisecond))
-	list := say(exitOK, "machine", "ls")
+	list := say(term.ExitOK, "machine", "ls")
 	if !strings.Contains(list, "stop: "+machine.FaultOf(machine.StopPressed).Operator.EN) {
 		t.Errorf("the list does not say it in the words of the table:\n%s", list)
 	}
-	if known := say(exitOK, "faults", list[strings.Index(list, "stop: "):]); !strings.HasPrefix(known, "stop: ") {
+	if known := say(term.ExitOK, "faults", list[strings.Index(list, "stop: "):]); !strings.HasPrefix(known, "stop: ") {
 		t.Errorf("what the list says is not found: %s", known)
 	}
-	say(exitUsage, "machine", "clear-fault", name)
-	say(exitUsage, "machine", "clear-fault", name, "--reason", "  ")
-	if got := say(exitRefused, "machine", "clear-fault", name, "--by", "ann", "--reason", "looked"); !strings.Contains(got, "still pressed") {
+	say(term.ExitUsage, "machine", "clear-fault", name)
+	say(term.ExitUsage, "machine", "clear-fault", name, "--reason", "  ")
+	if got := say(term.ExitRefused, "machine", "clear-fault", name, "--by", "ann", "--reason", "looked"); !strings.Contains(got, "still pressed") {
 		t.Errorf("cleared with the stop pressed: %s", got)
 	}
 	p.Clear()
 	h.eventually("it stays locked", func() bool { return shows(fleet.StateFault) })
-	say(exitOK, "machine", "clear-fault", name, "--by", "ann", "--reason", "hand is out; \"all\"\nwell")
+	say(term.ExitOK, "machine", "clear-fault", name, "--by", "ann", "--reason", "hand is out; \"all\"\nwell")
 	h.eventually("a machine that is ready again", func() bool { return shows(fleet.StateReady) })
 
 	var log string

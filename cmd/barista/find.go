@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 )
 
@@ -43,7 +44,7 @@ func checkRef(ref string) error {
 		return nil
 	}
 	if len(ref) < 4 || len(ref) > 25 || strings.Trim(strings.ToUpper(ref), "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
-		return usage("%s is no order: give its id, the last 4 or more characters of it, or last", quote(ref))
+		return term.Usage("%s is no order: give its id, the last 4 or more characters of it, or last", term.Quote(ref))
 	}
 	return nil
 }
@@ -65,7 +66,7 @@ func find(ctx context.Context, store fleet.Claims, ref string) (fleet.ClaimEntry
 	if id, err := fleet.ParseID(ref); err == nil {
 		e, err := store.Get(ctx, id)
 		if errors.Is(err, fleet.ErrNotFound) {
-			return e, fail(exitNotFound, "orders are kept for 30 days; see barista orders", "there is no order %s", id)
+			return e, term.Fail(term.ExitNotFound, "orders are kept for 30 days; see barista orders", "there is no order %s", id)
 		}
 		return e, err
 	}
@@ -79,7 +80,7 @@ func find(ctx context.Context, store fleet.Claims, ref string) (fleet.ClaimEntry
 	}
 	if ref == "last" {
 		if len(list) == 0 {
-			return fleet.ClaimEntry{}, fail(exitNotFound, "place one with barista order", "there is no order yet")
+			return fleet.ClaimEntry{}, term.Fail(term.ExitNotFound, "place one with barista order", "there is no order yet")
 		}
 		return list[len(list)-1], nil
 	}
@@ -93,9 +94,9 @@ func find(ctx context.Context, store fleet.Claims, ref string) (fleet.ClaimEntry
 	}
 	switch len(found) {
 	case 0:
-		return fleet.ClaimEntry{}, fail(exitNotFound, "see barista orders", "no order ends with %s", tail)
+		return fleet.ClaimEntry{}, term.Fail(term.ExitNotFound, "see barista orders", "no order ends with %s", tail)
 	case 1:
 		return found[0], nil
 	}
-	return fleet.ClaimEntry{}, usage("%d orders end with %s: give more of the id (%s)", len(found), tail, strings.Join(ids[:min(len(ids), 5)], ", "))
+	return fleet.ClaimEntry{}, term.Usage("%d orders end with %s: give more of the id (%s)", len(found), tail, strings.Join(ids[:min(len(ids), 5)], ", "))
 }

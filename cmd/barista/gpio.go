@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/gpio"
 )
@@ -58,14 +59,14 @@ name or a holder are shown.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			chips, err := chipsHere()
 			if len(chips) == 0 && err != nil {
-				return fail(exitUnauthorised, "", "%s", oneLine(err.Error()))
+				return term.Fail(term.ExitUnauthorised, "", "%s", err)
 			}
 			out := struct {
 				Chips   []gpioChip `json:"chips"`
 				Problem string     `json:"problem,omitempty"` // what could not be looked at
 			}{Chips: []gpioChip{}}
 			if err != nil {
-				out.Problem = oneLine(err.Error())
+				out.Problem = term.OneLine(err.Error())
 			}
 			for _, chip := range chips {
 				x := gpioChip{chip.Label, chip.Device, []gpioLine{}}
@@ -84,7 +85,7 @@ name or a holder are shown.`,
 					if i > 0 {
 						fmt.Fprintln(w)
 					}
-					fmt.Fprintf(w, "%s (/dev/%s today), %d lines\n", safe(x.Label), safe(x.Device), len(chips[i].Lines))
+					fmt.Fprintf(w, "%s (/dev/%s today), %d lines\n", term.Safe(x.Label), term.Safe(x.Device), len(chips[i].Lines))
 					rows := [][]string{{"LINE", "NAME", "NOW", "HELD BY"}}
 					for _, l := range x.Lines {
 						now := "input"
@@ -97,10 +98,10 @@ name or a holder are shown.`,
 						}
 						rows = append(rows, []string{fmt.Sprint(l.Offset), l.Name, now, by})
 					}
-					table(w, rows)
+					term.Table(w, rows)
 				}
 				if out.Problem != "" {
-					fmt.Fprintln(w, safe(out.Problem))
+					fmt.Fprintln(w, term.Safe(out.Problem))
 				}
 			})
 		},
@@ -135,13 +136,13 @@ The times are the kernel's, in seconds since the beginning.`,
   barista gpio watch GPIO23 pinctrl-rp1:24 --pull up`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if config == "" && len(args) == 0 {
-				return usage("name lines, or a machine's file: barista gpio watch --config FILE")
+				return term.Usage("name lines, or a machine's file: barista gpio watch --config FILE")
 			}
 			if !slices.Contains([]string{"", "up", "down", "off"}, pull) {
-				return usage("--pull %s is no resistor: up, down or off", quote(pull))
+				return term.Usage("--pull %s is no resistor: up, down or off", term.Quote(pull))
 			}
 			if pull != "" && len(args) == 0 {
-				return usage("--pull is for single lines; the file says it for its own")
+				return term.Usage("--pull is for single lines; the file says it for its own")
 			}
 			var cfg gpio.Config
 			if config != "" {
@@ -151,7 +152,7 @@ The times are the kernel's, in seconds since the beginning.`,
 				}
 				var is bool
 				if cfg, is = f.Machine.Settings.(gpio.Config); !is {
-					return fail(exitRefused, "name single lines instead", "%s hangs on no GPIO lines: its driver is %s", f.Machine.Name, f.Machine.Driver)
+					return term.Fail(term.ExitRefused, "name single lines instead", "%s hangs on no GPIO lines: its driver is %s", f.Machine.Name, f.Machine.Driver)
 				}
 			}
 			w := cmd.OutOrStdout()
@@ -178,10 +179,10 @@ The times are the kernel's, in seconds since the beginning.`,
 				err = gpio.WatchLines(cmd.Context(), cfg, lines, gpio.Pull(pull), each)
 			}
 			if errors.Is(err, driver.ErrBusyLine) {
-				return fail(exitRefused, "stop the service that holds it, or watch other lines", "%s", oneLine(err.Error()))
+				return term.Fail(term.ExitRefused, "stop the service that holds it, or watch other lines", "%s", err)
 			}
 			if err != nil {
-				return fail(exitFailed, "", "%s", safe(oneLine(err.Error())))
+				return term.Fail(term.ExitFailed, "", "%s", term.Safe(term.OneLine(err.Error())))
 			}
 			return nil
 		},
@@ -202,12 +203,12 @@ func (c *cli) change(w io.Writer, x gpio.Change, at time.Duration, named bool) {
 		if named {
 			out.Yes = &x.Yes
 		}
-		_ = writeJSON(w, out)
+		_ = term.JSON(w, out)
 		return
 	}
-	words := []string{fmt.Sprintf("%10.4f", at.Seconds()), safe(string(x.Line)), level}
+	words := []string{fmt.Sprintf("%10.4f", at.Seconds()), term.Safe(string(x.Line)), level}
 	if named {
-		words = append(words, safe(x.Input), map[bool]string{true: "yes", false: "no"}[x.Yes])
+		words = append(words, term.Safe(x.Input), map[bool]string{true: "yes", false: "no"}[x.Yes])
 	}
 	if x.First {
 		words = append(words, "(at the beginning)")

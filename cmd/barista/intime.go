@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/fleet"
@@ -79,7 +80,7 @@ func (s *shop) measuredInTime(m *configs.Machine) error {
 		return err
 	}
 	if why := tooLong(m, here.Over(calibration(m, recipe.DefaultCalibration()))); why != "" {
-		return fail(exitConfig, "barista calibrate grinder|pump|milk --rollback, shorten the rests, or take the largest size out of serves", "%s: as it was measured, %s", m.Name, why)
+		return term.Fail(term.ExitConfig, "barista calibrate grinder|pump|milk --rollback, shorten the rests, or take the largest size out of serves", "%s: as it was measured, %s", m.Name, why)
 	}
 	return nil
 }

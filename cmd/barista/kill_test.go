@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/plant"
@@ -84,7 +85,7 @@ func beChild(text string) {
 	f, err := configs.Load(c.Config, kinds())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(exitConfig)
+		os.Exit(term.ExitConfig)
 	}
 	s := newShop(newLog(os.Stderr), f)
 	d := &death{child: c}

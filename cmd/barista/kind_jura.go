@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/jura"
@@ -194,7 +195,7 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 	}
 	read := m.Get("port").Clean() && m.Get("model").Clean() && m.Get("serial").Clean()
 	if err := s.Config.Check(); err != nil && read && s.Model != "" && s.Serial != "" && s.Port.Device != "" {
-		m.Node().Problem(oneLine(err.Error()), "change these keys of the Jura")
+		m.Node().Problem(term.OneLine(err.Error()), "change these keys of the Jura")
 	}
 }
 

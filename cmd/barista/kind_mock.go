@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/guard"
@@ -97,7 +98,7 @@ func checkMock(c *configs.Machine, m *configs.Map) {
 	}
 	c.Settings = s
 	if err := s.Check(); err != nil {
-		m.Node().Problem(oneLine(err.Error()), "change these keys of the mock")
+		m.Node().Problem(term.OneLine(err.Error()), "change these keys of the mock")
 	}
 }
 
@@ -120,10 +121,10 @@ var errNoMachine = errors.New("the file has no machine section")
 func machineFile(path string) (*configs.File, error) {
 	f, err := configs.Load(path, kinds())
 	if err != nil {
-		return nil, fail(exitFailed, "barista check "+path+" shows it in full", "%s", oneLine(err.Error()))
+		return nil, term.Fail(term.ExitFailed, "barista check "+path+" shows it in full", "%s", err)
 	}
 	if f.Machine == nil {
-		return nil, fail(exitFailed, "name the file of a machine", "%s: %w", path, errNoMachine)
+		return nil, term.Fail(term.ExitFailed, "name the file of a machine", "%s: %w", path, errNoMachine)
 	}
 	return f, nil
 }

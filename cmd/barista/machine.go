@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
@@ -68,7 +69,7 @@ func fleetNow(ctx context.Context, conn *queue.Conn) ([]machineLine, error) {
 			At time.Time `json:"at"`
 		}
 		if json.Unmarshal(value, &seen) == nil && now.Sub(seen.At) < presence.Remember {
-			byName[name] = machineLine{Machine: name, State: stateAway, Reason: "last seen " + at(seen.At), Seen: &seen.At}
+			byName[name] = machineLine{Machine: name, State: stateAway, Reason: "last seen " + term.Time(seen.At), Seen: &seen.At}
 		}
 	}
 	for _, p := range here {
@@ -151,7 +152,7 @@ func machineTable(w io.Writer, lines []machineLine) {
 		}
 		rows = append(rows, []string{l.Machine, string(l.State), makes(l.Classes), l.Cup, drinks, hand, why, l.By})
 	}
-	if table(w, rows); len(lines) == 0 {
+	if term.Table(w, rows); len(lines) == 0 {
 		fmt.Fprintln(w, "no machines")
 	}
 }
@@ -212,7 +213,7 @@ func newMachine(c *cli) *cobra.Command {
 						return err
 					}
 					if !slices.ContainsFunc(lines, func(l machineLine) bool { return l.Machine == args[0] }) {
-						return fail(exitNotFound, "see barista machine ls", "there is no machine %s", args[0])
+						return term.Fail(term.ExitNotFound, "see barista machine ls", "there is no machine %s", args[0])
 					}
 					if err := v.do(ctx, conn.Settings(), args[0], by, reason); err != nil {
 						return err
@@ -274,10 +275,10 @@ func machineArg(reason *string, needed bool) cobra.PositionalArgs {
 			return err
 		}
 		if !fleet.IsToken(args[0]) {
-			return usage("%s is no name of a machine: 1 to 32 of a-z, 0-9 and -", quote(args[0]))
+			return term.Usage("%s is no name of a machine: 1 to 32 of a-z, 0-9 and -", term.Quote(args[0]))
 		}
 		if needed && strings.TrimSpace(*reason) == "" {
-			return usage("give a --reason, for those who find the machine so")
+			return term.Usage("give a --reason, for those who find the machine so")
 		}
 		return nil
 	}
@@ -309,22 +310,22 @@ func (c *cli) command(ctx context.Context, cmd *cobra.Command, r fleet.Requester
 	}
 	b, err := r.Request(ctx, fleet.CommandSubject(machine), body)
 	if errors.Is(err, fleet.ErrNobody) {
-		return fail(exitNotFound, "see barista machine ls; stop a machine that does not answer by its own switch", "no machine %s listens", machine)
+		return term.Fail(term.ExitNotFound, "see barista machine ls; stop a machine that does not answer by its own switch", "no machine %s listens", machine)
 	}
 	if err != nil {
 		return err
 	}
 	var a fleet.CommandAnswer
 	if err := json.Unmarshal(b, &a); err != nil {
-		return fail(exitFailed, "", "the answer of %s can't be read: %v", machine, err)
+		return term.Fail(term.ExitFailed, "", "the answer of %s can't be read: %v", machine, err)
 	}
 	if !a.OK {
-		return fail(exitRefused, "", "%s: %s", machine, safe(a.Message))
+		return term.Fail(term.ExitRefused, "", "%s: %s", machine, term.Safe(a.Message))
 	}
 	if a.Message == "" {
 		a.Message = "done"
 	}
-	return c.done(cmd, "%s: %s", machine, safe(a.Message))
+	return c.done(cmd, "%s: %s", machine, term.Safe(a.Message))
 }
 
 func newMachineLs(c *cli) *cobra.Command {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/queue"
 )
@@ -72,7 +73,7 @@ func menuText(w io.Writer, m fleet.Menu) {
 			rows = append(rows, []string{string(s), strconv.Itoa(d.Grams), strconv.Itoa(d.Water), strconv.Itoa(d.MilkML)})
 		}
 	}
-	table(w, rows)
+	term.Table(w, rows)
 }
 
 func newMenuSet(c *cli) *cobra.Command {
@@ -92,7 +93,7 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
   barista menu set --file menu.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (file == "") == (len(args) == 0) {
-				return usage("give KEY=VALUE or --file; see %s --help", cmd.CommandPath())
+				return term.Usage("give KEY=VALUE or --file; see %s --help", cmd.CommandPath())
 			}
 			var whole []byte
 			if file != "" {
@@ -116,7 +117,7 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
 					}
 				}
 				if err != nil {
-					return fail(exitUsage, "nothing was changed", "%s", oneLine(err.Error()))
+					return term.Fail(term.ExitUsage, "nothing was changed", "%s", err)
 				}
 				b, err := json.Marshal(m)
 				if err != nil {
@@ -139,7 +140,7 @@ func readInput(cmd *cobra.Command, path string) ([]byte, error) {
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, fail(exitUsage, "", "%v", err)
+			return nil, term.Fail(term.ExitUsage, "", "%v", err)
 		}
 		defer f.Close()
 		in = f
@@ -147,10 +148,10 @@ func readInput(cmd *cobra.Command, path string) ([]byte, error) {
 	const most = 64 << 10
 	b, err := io.ReadAll(io.LimitReader(in, most+1))
 	if err != nil {
-		return nil, fail(exitFailed, "", "%v", err)
+		return nil, term.Fail(term.ExitFailed, "", "%v", err)
 	}
 	if len(b) > most {
-		return nil, usage("%s is larger than %d KiB: that is no menu", quote(path), most>>10)
+		return nil, term.Usage("%s is larger than %d KiB: that is no menu", term.Quote(path), most>>10)
 	}
 	return b, nil
 }
@@ -167,7 +168,7 @@ func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
 	for _, arg := range args {
 		key, value, ok := strings.Cut(arg, "=")
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s: write KEY=VALUE", quote(arg)))
+			errs = append(errs, fmt.Errorf("%s: write KEY=VALUE", term.Quote(arg)))
 			continue
 		}
 		size, dose, dotted := strings.Cut(key, ".")
@@ -183,7 +184,7 @@ func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
 			d := m.Sizes[fleet.Size(size)]
 			n, err := strconv.Atoi(value)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %s is no whole number", key, quote(value)))
+				errs = append(errs, fmt.Errorf("%s: %s is no whole number", key, term.Quote(value)))
 				continue
 			}
 			switch dose {
@@ -194,12 +195,12 @@ func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
 			case "milk_ml":
 				d.MilkML = n
 			default:
-				errs = append(errs, fmt.Errorf("%s is no key: write %s.grams, %s.water_ml or %s.milk_ml", quote(key), size, size, size))
+				errs = append(errs, fmt.Errorf("%s is no key: write %s.grams, %s.water_ml or %s.milk_ml", term.Quote(key), size, size, size))
 				continue
 			}
 			m.Sizes[fleet.Size(size)] = d
 		default:
-			errs = append(errs, fmt.Errorf("%s is no key: write beans, milks, small.grams, small=off, …", quote(key)))
+			errs = append(errs, fmt.Errorf("%s is no key: write beans, milks, small.grams, small=off, …", term.Quote(key)))
 		}
 	}
 	return m, errors.Join(errs...)

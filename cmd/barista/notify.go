@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"barista/cmd/barista/term"
 )
 
 // notifier tells the service manager how the service is: ready, in words, that
@@ -175,7 +177,7 @@ func (n *notifier) words(ctx context.Context, quit, ready <-chan struct{}, words
 		}
 		if now := phase + words(); now != last {
 			last = now
-			news = append(news, "STATUS="+oneLine(now))
+			news = append(news, "STATUS="+term.OneLine(now))
 		}
 		if len(news) > 0 {
 			n.say(news...)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/unicode/norm"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/queue"
 )
@@ -58,7 +59,7 @@ order.`,
 					return refusal(a)
 				}
 				err = c.show(cmd, a, func(w io.Writer) {
-					fmt.Fprintf(w, "%s: %s", a.OrderID, safe(a.Message))
+					fmt.Fprintf(w, "%s: %s", a.OrderID, term.Safe(a.Message))
 					if a.Position > 0 {
 						fmt.Fprintf(w, ", place %d", a.Position)
 					}
@@ -90,9 +91,9 @@ func wrongOrder(err error) error {
 	var f *fleet.FieldError
 	flags := map[string]string{"id": "--id", "name": "--name", "size": "--size", "bean_type": "--bean", "milk": "--milk", "sugar_count": "--sugar"}
 	if errors.As(err, &f) && flags[f.Field] != "" {
-		return usage("%s: %s", flags[f.Field], f.Reason)
+		return term.Usage("%s: %s", flags[f.Field], f.Reason)
 	}
-	return usage("%v", err)
+	return term.Usage("%v", err)
 }
 
 // place sends the order until there is an answer other than "not known yet", or
@@ -105,10 +106,10 @@ func place(ctx context.Context, r fleet.Requester, body []byte) (fleet.Answer, e
 		b, err := r.Request(ctx, fleet.SubjectRequests, body)
 		switch {
 		case errors.Is(err, fleet.ErrNobody):
-			return a, fail(exitFailed, "is the shop running? see barista status", "nobody takes orders there")
+			return a, term.Fail(term.ExitFailed, "is the shop running? see barista status", "nobody takes orders there")
 		case err == nil:
 			if err := json.Unmarshal(b, &a); err != nil {
-				return a, fail(exitFailed, "", "the answer of the shop can't be read: %v", err)
+				return a, term.Fail(term.ExitFailed, "", "the answer of the shop can't be read: %v", err)
 			}
 			if a.Code != fleet.CodeUnavailable {
 				return a, nil
@@ -122,25 +123,25 @@ func place(ctx context.Context, r fleet.Requester, body []byte) (fleet.Answer, e
 			if a.Code != "" {
 				return a, nil
 			}
-			return a, fail(exitTimeout, "send it again with the same --id: it stays one order", "nobody knows whether the order was taken: the shop gave no answer")
+			return a, term.Fail(term.ExitTimeout, "send it again with the same --id: it stays one order", "nobody knows whether the order was taken: the shop gave no answer")
 		}
 	}
 }
 
 // refusal is a shop's "no" as an error of ours.
 func refusal(a fleet.Answer) error {
-	exit, hint := exitRefused, ""
+	exit, hint := term.ExitRefused, ""
 	switch a.Code {
 	case fleet.CodeInvalid:
-		exit = exitUsage
+		exit = term.ExitUsage
 	case fleet.CodeUnavailable:
-		exit, hint = exitTimeout, "send it again with --id "+a.OrderID+": it stays one order"
+		exit, hint = term.ExitTimeout, "send it again with --id "+a.OrderID+": it stays one order"
 	case fleet.CodeConflict:
 		hint = "leave --id out to make a new order"
 	case fleet.CodeNotOnMenu:
 		hint = "see barista menu show"
 	}
-	e := fail(exit, hint, "%s", safe(a.Message))
+	e := term.Fail(exit, hint, "%s", term.Safe(a.Message))
 	if a.Code != "" {
 		e.Code = a.Code
 	}
@@ -182,11 +183,11 @@ func (c *cli) follow(ctx context.Context, cmd *cobra.Command, conn *queue.Conn, 
 	case last.Kind == fleet.EvServed:
 		return nil
 	case last.Kind == fleet.EvUnknown:
-		return fail(exitFailed, "barista settle "+id+" made|not-made, or barista again "+id, "nobody can say whether it was made")
+		return term.Fail(term.ExitFailed, "barista settle "+id+" made|not-made, or barista again "+id, "nobody can say whether it was made")
 	case last.Kind == fleet.EvFailed:
-		return fail(exitFailed, "", "it was not made: %s", safe(last.Reason))
+		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(last.Reason))
 	}
-	return fail(exitRefused, "", "the order was %s: %s", last.Kind, safe(last.Reason))
+	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(last.Reason))
 }
 
 // over: nothing follows, or only a person's decision.
@@ -201,7 +202,7 @@ func over(k fleet.Kind) bool {
 // tell prints one event.
 func (c *cli) tell(w io.Writer, e fleet.StoredEvent) error {
 	if c.json {
-		return writeJSON(w, e.Event)
+		return term.JSON(w, e.Event)
 	}
 	_, err := fmt.Fprintf(w, "%s  %s\n", e.Stored.Local().Format("15:04:05"), story(e.Event))
 	return err
@@ -224,7 +225,7 @@ func story(e fleet.Event) string {
 	case fleet.EvBrewing:
 		s = e.Machine + " makes it"
 	case fleet.EvStep:
-		s = fmt.Sprintf("%s: %s (%d of %d)", e.Machine, safe(e.Step), e.N, e.Of)
+		s = fmt.Sprintf("%s: %s (%d of %d)", e.Machine, term.Safe(e.Step), e.N, e.Of)
 	case fleet.EvEnd:
 		s = fmt.Sprintf("%s: %s", e.Machine, e.Outcome)
 		if e.Seconds > 0 {
@@ -236,10 +237,10 @@ func story(e fleet.Event) string {
 		s = "to be made again"
 	}
 	if e.Reason != "" {
-		s += ": " + safe(e.Reason)
+		s += ": " + term.Safe(e.Reason)
 	}
 	if e.By != "" {
-		s += " (" + safe(e.By) + ")"
+		s += " (" + term.Safe(e.By) + ")"
 	}
 	return s
 }

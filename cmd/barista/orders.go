@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/queue"
 )
@@ -44,7 +45,7 @@ func (l orderLine) row() []string {
 	if l.Attempts > 0 {
 		tries = strconv.Itoa(l.Attempts)
 	}
-	return []string{l.ID, string(l.Phase), l.Name, what(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, at(l.Changed), l.Reason}
+	return []string{l.ID, string(l.Phase), l.Name, what(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, term.Time(l.Changed), l.Reason}
 }
 
 // what says what was ordered, in a few words.
@@ -70,7 +71,7 @@ func newOrders(c *cli) *cobra.Command {
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
-				return usage("--limit %d is not possible; give 0 for all", limit)
+				return term.Usage("--limit %d is not possible; give 0 for all", limit)
 			}
 			if watch {
 				return c.watching(cmd, func(ctx context.Context, conn *queue.Conn) error {
@@ -96,7 +97,7 @@ func newOrders(c *cli) *cobra.Command {
 					for _, l := range lines {
 						rows = append(rows, l.row())
 					}
-					if table(w, rows); len(lines) == 0 {
+					if term.Table(w, rows); len(lines) == 0 {
 						fmt.Fprintln(w, "no orders")
 					}
 				})
@@ -122,14 +123,14 @@ func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, store fleet.C
 		}
 		l := lineOf(e)
 		if c.json {
-			broken = writeJSON(w, l)
+			broken = term.JSON(w, l)
 		} else {
-			_, broken = fmt.Fprintf(w, "%s  %s  %-9s %s  %s", at(l.Changed), l.ID, l.Phase, safe(l.Name), what(l.Size, l.Bean, l.Milk, l.Sugar))
+			_, broken = fmt.Fprintf(w, "%s  %s  %-9s %s  %s", term.Time(l.Changed), l.ID, l.Phase, term.Safe(l.Name), what(l.Size, l.Bean, l.Milk, l.Sugar))
 			if l.Machine != "" {
 				fmt.Fprintf(w, "  %s", l.Machine)
 			}
 			if l.Reason != "" {
-				fmt.Fprintf(w, "  (%s)", safe(l.Reason))
+				fmt.Fprintf(w, "  (%s)", term.Safe(l.Reason))
 			}
 			fmt.Fprintln(w)
 		}

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"barista/cmd/barista/term"
 )
 
 // cli is what every subcommand shares: the flags that all of them take.
@@ -40,7 +40,7 @@ with 78 when its configuration is wrong.`,
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON, errors too")
 	root.PersistentFlags().StringVar(&c.nats, "nats", "", "`URL` of the shop's broker, or several with commas (default $NATS_URL, then "+defaultNATS+")")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%v; see %s --help", err, cmd.CommandPath())
+		return term.Usage("%v; see %s --help", err, cmd.CommandPath())
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 
@@ -88,7 +88,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 			slices.Sort(near)
 			hint = "did you mean " + strings.Join(near, " or ") + "?"
 		}
-		return usage("%s has no command %s; %s", cmd.CommandPath(), quote(args[0]), hint)
+		return term.Usage("%s has no command %s; %s", cmd.CommandPath(), term.Quote(args[0]), hint)
 	}
 	return cmd
 }
@@ -103,7 +103,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(names) > 0 {
 			want = strings.Join(names, " ")
 		}
-		return usage("%s takes %s; see %s --help", cmd.CommandPath(), want, cmd.CommandPath())
+		return term.Usage("%s takes %s; see %s --help", cmd.CommandPath(), want, cmd.CommandPath())
 	}
 }
 
@@ -116,24 +116,13 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
-		return exitOK
+		return term.ExitOK
 	}
 	e := explain(err)
 	// A wrong flag ends the parsing before --json is known.
 	asJSON, _ := root.PersistentFlags().GetBool("json")
 	asJSON = asJSON || slices.Contains(untilDashes(args), "--json")
-	switch {
-	case errors.Is(err, errSaid):
-	case asJSON:
-		writeJSON(out, struct {
-			Error *exitError `json:"error"`
-		}{e})
-	default:
-		fmt.Fprintf(errOut, "barista: %s\n", e.Message)
-		if e.Hint != "" {
-			fmt.Fprintf(errOut, "  %s\n", e.Hint)
-		}
-	}
+	e.Print(out, errOut, asJSON)
 	return e.Exit
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 )
 
@@ -34,7 +35,7 @@ chip, no port, no lock, no network.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if config == "" {
-				return usage("name the configuration: barista run --config FILE")
+				return term.Usage("name the configuration: barista run --config FILE")
 			}
 			if err := dry.check(); err != nil {
 				return err
@@ -44,9 +45,9 @@ chip, no port, no lock, no network.`,
 				var all *configs.Problems
 				if errors.As(err, &all) {
 					checkFile(config).text(cmd.ErrOrStderr())
-					return badConfig(exitConfig, len(all.List))
+					return badConfig(term.ExitConfig, len(all.List))
 				}
-				return fail(exitConfig, "", "%v", err)
+				return term.Fail(term.ExitConfig, "", "%v", err)
 			}
 			if dry.on {
 				return c.dryRun(cmd, f, dry)
@@ -74,11 +75,11 @@ chip, no port, no lock, no network.`,
 // starts it keeps its exit code: systemd does not start a service again after
 // some of them, and must after everything else.
 func ended(err error) error {
-	var e *exitError
+	var e *term.Error
 	if err == nil || errors.As(err, &e) {
 		return err
 	}
-	return fail(exitFailed, "", "%s", oneLine(err.Error()))
+	return term.Fail(term.ExitFailed, "", "%s", err)
 }
 
 // newLog writes text for people; the journal of the system adds the time.

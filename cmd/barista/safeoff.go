@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/plant"
@@ -50,7 +51,7 @@ may be on, and names it: then use the machine's own switch.`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if config == "" {
-				return usage("name the configuration: barista safe-off --config FILE")
+				return term.Usage("name the configuration: barista safe-off --config FILE")
 			}
 			list, err := safeOff(config)
 			if err != nil {
@@ -63,7 +64,7 @@ may be on, and names it: then use the machine's own switch.`,
 				}
 			}
 			if len(bad) > 0 {
-				return fail(exitFailed, "switch the machine off by its own switch, then look", "%s", strings.Join(bad, "; "))
+				return term.Fail(term.ExitFailed, "switch the machine off by its own switch, then look", "%s", strings.Join(bad, "; "))
 			}
 			return c.show(cmd, map[string]any{"machines": list}, func(w io.Writer) {
 				for _, r := range list {
@@ -74,7 +75,7 @@ may be on, and names it: then use the machine's own switch.`,
 					}
 				}
 				if len(list) == 0 {
-					fmt.Fprintf(w, "%s has no machine, nothing to do\n", safe(config))
+					fmt.Fprintf(w, "%s has no machine, nothing to do\n", term.Safe(config))
 				}
 			})
 		},
@@ -102,7 +103,7 @@ func safeOff(path string) ([]rested, error) {
 		}
 	}
 	if len(todo) == 0 && wrong != nil {
-		return nil, fail(exitFailed, "mend the file; until then use the machine's own switch", "%s: it is not known what may be on: %s", safe(path), oneLine(wrong.Error()))
+		return nil, term.Fail(term.ExitFailed, "mend the file; until then use the machine's own switch", "%s: it is not known what may be on: %s", term.Safe(path), wrong)
 	}
 	if m != nil {
 		if dir := machineDir(state, m.Name); todo[dir] == nil {
@@ -143,7 +144,7 @@ func restIn(dir string, m *configs.Machine) rested {
 	}
 	r.Off = err == nil
 	if err != nil {
-		r.Error = oneLine(err.Error())
+		r.Error = term.OneLine(err.Error())
 		if !strings.Contains(r.Error, "may be on") {
 			var parts []string
 			for _, p := range driver.Parts {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 )
@@ -97,7 +98,7 @@ machine:
 	if err := dropRunning(machineDir(state, "zoe")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := safeOff(path); err == nil || explain(err).Exit != exitFailed || !strings.Contains(err.Error(), "not known what may be on") {
+	if _, err := safeOff(path); err == nil || explain(err).Exit != term.ExitFailed || !strings.Contains(err.Error(), "not known what may be on") {
 		t.Errorf("nothing is known: %v", err)
 	}
 	s.write("zoe", strings.Replace(text, sock, filepath.Join(s.dir, "nobody.sock"), 1))

@@ -8,12 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 )
 
 // selftested is the result in JSON.
 type selftested struct {
-	Error       *exitError     `json:"error,omitempty"`
+	Error       *term.Error    `json:"error,omitempty"`
 	Machine     string         `json:"machine"`
 	OK          bool           `json:"ok"`
 	Identity    testedIdentity `json:"identity"`
@@ -71,7 +72,7 @@ journal does not hear of any of this.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if config == "" {
-				return usage("name the configuration: barista selftest --config FILE")
+				return term.Usage("name the configuration: barista selftest --config FILE")
 			}
 			f, err := machineFile(config)
 			if err != nil {
@@ -82,20 +83,20 @@ journal does not hear of any of this.`,
 			if c.json {
 				words = cmd.ErrOrStderr()
 			}
-			p := newPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
+			p := term.NewPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
 			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands) error { return h.selftest(ctx, out) })
 			out.OK = err == nil
 			if !c.json {
 				return err
 			}
 			if err == nil {
-				return writeJSON(cmd.OutOrStdout(), out)
+				return term.JSON(cmd.OutOrStdout(), out)
 			}
 			out.Error = explain(err)
-			if err := writeJSON(cmd.OutOrStdout(), out); err != nil {
+			if err := term.JSON(cmd.OutOrStdout(), out); err != nil {
 				return err
 			}
-			return said(out.Error.Exit)
+			return term.Said(out.Error.Exit)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the machine's configuration `FILE`")
@@ -106,7 +107,7 @@ journal does not hear of any of this.`,
 func (h *hands) selftest(ctx context.Context, out *selftested) error {
 	id := h.guard.Identity()
 	out.Identity = testedIdentity(id)
-	h.person.say("%s: %s, model %s, serial number %s", h.name, safe(id.Kind), safe(known(id.Model)), safe(known(id.Serial)))
+	h.person.Say("%s: %s, model %s, serial number %s", h.name, term.Safe(id.Kind), term.Safe(known(id.Model)), term.Safe(known(id.Serial)))
 	if a := h.guard.Appliance(); a != nil {
 		return h.testAppliance(ctx, a, out)
 	}
@@ -116,15 +117,15 @@ func (h *hands) selftest(ctx context.Context, out *selftested) error {
 	}
 	out.Calibration = calibrations(h.file.Machine, here, h.machine.Calibration())
 	for _, x := range out.Calibration {
-		h.person.say("  %s: %s", x.Part, x.text())
+		h.person.Say("  %s: %s", x.Part, x.text())
 	}
 	h.testSensors(out)
 	if err := h.mayTry(""); err != nil {
 		return err
 	}
 	parts := h.machine.Parts()
-	h.person.say("put an empty vessel under the outlet, keep hands and hair away: water can be hot")
-	if err := h.person.agrees(ctx, "switch %s, for at most a second each?", listWords(parts)); err != nil {
+	h.person.Say("put an empty vessel under the outlet, keep hands and hair away: water can be hot")
+	if err := h.person.Agrees(ctx, "switch %s, for at most a second each?", listWords(parts)); err != nil {
 		return err
 	}
 	skipped := 0
@@ -138,9 +139,9 @@ func (h *hands) selftest(ctx context.Context, out *selftested) error {
 			skipped++
 		}
 	}
-	h.person.say("take the vessel away and empty it: what is in it is no drink")
+	h.person.Say("take the vessel away and empty it: what is in it is no drink")
 	if skipped > 0 {
-		return fail(exitFailed, "mend that, and test again", "%d of %d outputs could not be tested", skipped, len(parts))
+		return term.Fail(term.ExitFailed, "mend that, and test again", "%d of %d outputs could not be tested", skipped, len(parts))
 	}
 	return nil
 }
@@ -164,9 +165,9 @@ func (h *hands) testSensors(out *selftested) {
 		rows = append(rows, []string{string(s.Signal), s.Text, map[bool]string{true: "good", false: "bad"}[x.Good]})
 	}
 	if len(rows) == 1 {
-		h.person.say("no sensor is wired")
+		h.person.Say("no sensor is wired")
 	}
-	table(h.person.out, rows)
+	term.Table(h.person.Out, rows)
 }
 
 // senses is what a person hears and sees of a part.
@@ -186,42 +187,42 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 	t := h.machine.ShortTry(part)
 	x := testedOutput{Part: part, Wire: wireOf(h.file.Machine, part, true)}
 	if err := h.machine.MayTry(part); err != nil {
-		x.Result, x.Reason = "skipped", oneLine(err.Error())
-		h.person.say("  %s: skipped: %s", part, safe(x.Reason))
+		x.Result, x.Reason = "skipped", term.OneLine(err.Error())
+		h.person.Say("  %s: skipped: %s", part, term.Safe(x.Reason))
 		return x, nil
 	}
 	if err := h.rests(ctx, t); err != nil {
 		x.Result, x.Reason = "skipped", "stopped by hand"
 		return x, err
 	}
-	h.person.say("%s (%s), %v: %s", part, safe(x.Wire), t.For, senses[part])
+	h.person.Say("%s (%s), %v: %s", part, term.Safe(x.Wire), t.For, senses[part])
 	got, err := h.machine.Try(ctx, t)
 	x.OnMS, x.Proof, x.Gain = got.On.Milliseconds(), got.Proof, got.Gain
 	if err != nil {
-		x.Result, x.Reason = "failed", oneLine(err.Error())
+		x.Result, x.Reason = "failed", term.OneLine(err.Error())
 		if ctx.Err() != nil {
 			x.Reason = "stopped by hand"
-			return x, errInterrupted
+			return x, term.ErrStopped
 		}
-		return x, fail(exitFailed, "everything is off; "+h.afterFault(), "%s: %s", part, safe(x.Reason))
+		return x, term.Fail(term.ExitFailed, "everything is off; "+h.afterFault(), "%s: %s", part, term.Safe(x.Reason))
 	}
 	x.Feedback = feedbackLine(h.file.Machine, part)
 	switch {
 	case got.Shown && part == driver.Cups:
 		x.Result = "confirmed"
-		h.person.say("  confirmed: the sensor sees the cup")
+		h.person.Say("  confirmed: the sensor sees the cup")
 	case got.Shown:
 		x.Result = "confirmed"
-		h.person.say("  confirmed: %s rose by %.1f %s", got.Proof, got.Gain, unitOf(got.Proof))
+		h.person.Say("  confirmed: %s rose by %.1f %s", got.Proof, got.Gain, unitOf(got.Proof))
 	case x.Feedback != "":
 		x.Result = "confirmed"
-		h.person.say("  confirmed: its contact %s followed", safe(x.Feedback))
+		h.person.Say("  confirmed: its contact %s followed", term.Safe(x.Feedback))
 	case got.Proof != "":
 		x.Result = "switched"
-		h.person.say("  switched; the %s sensor shows nothing of it yet: judge by ear", got.Proof)
+		h.person.Say("  switched; the %s sensor shows nothing of it yet: judge by ear", got.Proof)
 	default:
 		x.Result = "switched"
-		h.person.say("  switched; no sensor can see it: judge by ear and eye")
+		h.person.Say("  switched; no sensor can see it: judge by ear and eye")
 	}
 	return x, nil
 }
@@ -260,7 +261,7 @@ const (
 // testAppliance only asks: nothing that moves can be sent from here.
 func (h *hands) testAppliance(ctx context.Context, a driver.Appliance, out *selftested) error {
 	if l, latched := h.guard.Latched(); latched {
-		h.person.say("it is locked: %s", safe(l.Cause))
+		h.person.Say("it is locked: %s", term.Safe(l.Cause))
 	}
 	within := func(f func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, askWithin)
@@ -272,31 +273,31 @@ func (h *hands) testAppliance(ctx context.Context, a driver.Appliance, out *self
 		if ready = within(a.Ready); n == readyTries || !errors.Is(ready, driver.ErrNotYet) || ctx.Err() != nil {
 			break
 		}
-		why := safe(oneLine(ready.Error()))
-		h.person.progress("%s", why)
-		h.person.moving("%s …", why)
+		why := term.Safe(term.OneLine(ready.Error()))
+		h.person.Progress("%s", why)
+		h.person.Moving("%s …", why)
 	}
-	h.person.progressEnd("")
+	h.person.ProgressEnd("")
 	is := ready == nil
 	out.Ready = &is
 	if is {
-		h.person.say("ready: yes")
+		h.person.Say("ready: yes")
 	} else {
-		out.Why = oneLine(ready.Error())
-		h.person.say("ready: no, %s", safe(out.Why))
+		out.Why = term.OneLine(ready.Error())
+		h.person.Say("ready: no, %s", term.Safe(out.Why))
 	}
 	var n int
 	switch err := within(func(ctx context.Context) (err error) { n, err = a.Counter(ctx); return err }); {
 	case err == nil:
 		out.Counter = &n
-		h.person.say("products made: %d", n)
+		h.person.Say("products made: %d", n)
 	case errors.Is(err, driver.ErrNoCounter):
-		h.person.say("products made: it has no counter, so no drink can be proved")
+		h.person.Say("products made: it has no counter, so no drink can be proved")
 	default:
-		return interrupted(ctx, fail(exitFailed, "look at the cable, and that it is switched on", "the counter can't be read: %s", oneLine(err.Error())))
+		return term.Stopped(ctx, term.Fail(term.ExitFailed, "look at the cable, and that it is switched on", "the counter can't be read: %s", err))
 	}
 	if !is {
-		return interrupted(ctx, fail(exitFailed, "look at its display", "the machine is not ready: %s", safe(out.Why)))
+		return term.Stopped(ctx, term.Fail(term.ExitFailed, "look at its display", "the machine is not ready: %s", term.Safe(out.Why)))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/controller"
 	"barista/fleet/queue"
@@ -31,10 +32,10 @@ counts (barista stock count).`,
 		Args: orderArgs("made|not-made"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[1] != "made" && args[1] != "not-made" {
-				return usage("%s is no outcome: say made or not-made", quote(args[1]))
+				return term.Usage("%s is no outcome: say made or not-made", term.Quote(args[1]))
 			}
 			if reason == "" {
-				return usage("give a --reason: how is it known?")
+				return term.Usage("give a --reason: how is it known?")
 			}
 			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
 				id, err := c.doubtful(ctx, cmd, conn, args[0], "settle it as "+args[1], yes)
@@ -92,7 +93,7 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn
 	}
 	id := e.Order.ID
 	if e.Phase != fleet.Unknown {
-		return "", fail(exitRefused, "barista why "+id+" tells its story", "the outcome of %s is not in doubt: it is %s", id, e.Phase)
+		return "", term.Fail(term.ExitRefused, "barista why "+id+" tells its story", "the outcome of %s is not in doubt: it is %s", id, e.Phase)
 	}
 	here, err := conn.Fleet().Present(ctx)
 	if err != nil {
@@ -102,7 +103,7 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn
 		return id, nil
 	}
 	errOut := cmd.ErrOrStderr()
-	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, safe(e.Order.Name), safe(cause(e.Claim)), reach(e.Claim, here), plan)
+	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, term.Safe(e.Order.Name), term.Safe(cause(e.Claim)), reach(e.Claim, here), plan)
 	answer := make(chan string, 1)
 	go func() { // ends with the process: a terminal can't be asked to stop reading
 		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -116,9 +117,9 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn
 		case "":
 			fmt.Fprintln(errOut)
 		}
-		return "", fail(exitRefused, "say y, or give --yes", "nothing was done")
+		return "", term.Fail(term.ExitRefused, "say y, or give --yes", "nothing was done")
 	case <-ctx.Done():
-		return "", fail(exitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
+		return "", term.Fail(term.ExitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
 	}
 }
 

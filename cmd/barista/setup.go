@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 )
 
@@ -26,7 +27,7 @@ type setupRun struct {
 	dir             string // where the files go
 	answers         string // file; "" asks a person
 	yes, dry, asked bool   // asked: a person is there
-	in              *setupLines
+	in              *term.Lines
 	out, errOut     io.Writer
 	json            bool
 }
@@ -93,7 +94,7 @@ listed.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.json && r.answers == "" {
-				return usage("--json needs --answers FILE: nobody could read the questions")
+				return term.Usage("--json needs --answers FILE: nobody could read the questions")
 			}
 			r.json = c.json
 			r.here = hereBelow(root)
@@ -101,14 +102,14 @@ listed.`,
 			if r.dir == "" {
 				r.dir = root + setupDir
 			}
-			r.in = &setupLines{in: cmd.InOrStdin()}
+			r.in = &term.Lines{In: cmd.InOrStdin()}
 			r.out, r.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			result, err := r.run(cmd.Context(), root+setupDir)
 			if err != nil {
 				return err
 			}
 			if c.json {
-				return writeJSON(r.out, result)
+				return term.JSON(r.out, result)
 			}
 			return nil
 		},
@@ -159,7 +160,7 @@ func (r *setupRun) run(ctx context.Context, serviceDir string) (*setupResult, er
 		r.show(f)
 	}
 	for _, w := range result.Warnings {
-		r.say("warning: %s", safe(w))
+		r.say("warning: %s", term.Safe(w))
 	}
 	if r.dry {
 		for _, f := range files {
@@ -178,14 +179,14 @@ func (r *setupRun) run(ctx context.Context, serviceDir string) (*setupResult, er
 		switch f.Change {
 		case "new":
 			result.Written = true
-			r.say("written: %s", safe(f.File))
+			r.say("written: %s", term.Safe(f.File))
 		case "replaced":
 			result.Written = true
-			r.say("written: %s; the old one is %s", safe(f.File), safe(f.Backup))
+			r.say("written: %s; the old one is %s", term.Safe(f.File), term.Safe(f.Backup))
 		case "same":
-			r.say("%s is as it should be already", safe(f.File))
+			r.say("%s is as it should be already", term.Safe(f.File))
 		case "kept":
-			r.say("%s stays as it was", safe(f.File))
+			r.say("%s stays as it was", term.Safe(f.File))
 		}
 	}
 	if plan.shop != nil && len(plan.shop.stock) == 0 {
@@ -218,7 +219,7 @@ func (r *setupRun) writable() error {
 			dir = filepath.Dir(dir) // it is made when it is needed
 			continue
 		}
-		return fail(exitFailed, "use sudo, or --out FOLDER, or look with --dry-run", "can't write in %s: %w", safe(r.dir), err)
+		return term.Fail(term.ExitFailed, "use sudo, or --out FOLDER, or look with --dry-run", "can't write in %s: %w", term.Safe(r.dir), err)
 	}
 }
 
@@ -238,7 +239,7 @@ func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
 		}
 		return plan, err
 	}
-	t := &setupTerminal{ctx: ctx, in: r.in, out: r.out}
+	t := r.terminal(ctx)
 	t.say("This writes the file of a machine on this computer. ? explains a question, Enter\ntakes the answer in [brackets]. Nothing is written before you agree at the end.\n")
 	found := &detected{}
 	if t.ask(question{
@@ -247,15 +248,15 @@ func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
 	}) == "yes" {
 		var err error
 		if found, err = r.here.detect(ctx, nil, probeKnown, t.say); err != nil {
-			return setupPlan{}, r.interrupted(errSetupInterrupted)
+			return setupPlan{}, r.interrupted(term.ErrInterrupted)
 		}
 		found.text(r.out)
 		t.say("")
 	}
 	plan := setupQuestions(t, found, r.shopThere())
-	if t.err != nil {
+	if t.Err != nil {
 		fmt.Fprintln(r.out)
-		return plan, r.interrupted(t.err)
+		return plan, r.interrupted(t.Err)
 	}
 	return plan, nil
 }
@@ -270,7 +271,7 @@ func (r *setupRun) shopThere() *configs.File {
 }
 
 func (r *setupRun) interrupted(err error) error {
-	return fail(exitFailed, "", "%w; nothing was written", err)
+	return term.Fail(term.ExitFailed, "", "%w; nothing was written", err)
 }
 
 // refused prints what is wrong, as check does.
@@ -283,19 +284,19 @@ func (r *setupRun) refused(all *configs.Problems, where string) error {
 	if n := len(c.Problems); n != 1 {
 		what = fmt.Sprintf("%d problems ", n)
 	}
-	e := fail(exitFailed, "nothing was written", "%s%s", what, where)
-	e.Code = codes[exitConfig]
+	e := term.Fail(term.ExitFailed, "nothing was written", "%s%s", what, where)
+	e.Code = term.BadConfig
 	if !r.json {
 		c.text(r.out)
 		return e
 	}
-	if err := writeJSON(r.out, struct {
-		Error *exitError `json:"error"`
-		Files []checked  `json:"files"`
+	if err := term.JSON(r.out, struct {
+		Error *term.Error `json:"error"`
+		Files []checked   `json:"files"`
 	}{e, []checked{c}}); err != nil {
 		return err
 	}
-	return said(exitFailed)
+	return term.Said(term.ExitFailed)
 }
 
 // check loads what would be written as its service will, before anything is.
@@ -305,7 +306,7 @@ func (r *setupRun) check(files []*setupOut) (warn []string, err error) {
 		var all *configs.Problems
 		if errors.As(err, &all) {
 			if !r.json {
-				r.say("%s would be:\n%s", safe(f.path), f.text)
+				r.say("%s would be:\n%s", term.Safe(f.path), f.text)
 			}
 			return nil, r.refused(all, "in what these answers make of "+f.role)
 		}
@@ -325,16 +326,16 @@ func (f *setupOut) look() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fail(exitFailed, "nothing was written", "%w", err)
+		return term.Fail(term.ExitFailed, "nothing was written", "%w", err)
 	case !st.Mode().IsRegular():
-		return fail(exitRefused, "move it away, or use --out; nothing was written", "%s is there and is no plain file", safe(f.path))
+		return term.Fail(term.ExitRefused, "move it away, or use --out; nothing was written", "%s is there and is no plain file", term.Safe(f.path))
 	}
 	b, err := os.ReadFile(f.path)
 	if err != nil {
-		return fail(exitFailed, "nothing was written", "%w", err)
+		return term.Fail(term.ExitFailed, "nothing was written", "%w", err)
 	}
 	if len(b) > 1<<20 {
-		return fail(exitRefused, "move it away; nothing was written", "%s is there and is no configuration: it is too large", safe(f.path))
+		return term.Fail(term.ExitRefused, "move it away; nothing was written", "%s is there and is no configuration: it is too large", term.Safe(f.path))
 	}
 	f.old, f.there, f.mode = string(b), true, st.Mode().Perm()
 	f.skip = f.old == f.text
@@ -358,16 +359,16 @@ func (r *setupRun) show(f *setupOut) {
 	switch {
 	case r.json, f.skip:
 	case f.there:
-		r.say("\n%s", strings.TrimSuffix(unified(safe(f.path), safe(f.path)+" (new)", f.old, f.text), "\n"))
+		r.say("\n%s", strings.TrimSuffix(unified(term.Safe(f.path), term.Safe(f.path)+" (new)", f.old, f.text), "\n"))
 	case r.asked || r.dry:
-		r.say("\n%s, new:\n\n%s", safe(f.path), f.text)
+		r.say("\n%s, new:\n\n%s", term.Safe(f.path), f.text)
 	}
 }
 
 // agree has a person say yes to each file, or refuses what would be lost.
 func (r *setupRun) agree(ctx context.Context, files []*setupOut) error {
 	if ctx.Err() != nil {
-		return r.interrupted(errSetupInterrupted)
+		return r.interrupted(term.ErrInterrupted)
 	}
 	if r.yes {
 		return nil
@@ -375,35 +376,35 @@ func (r *setupRun) agree(ctx context.Context, files []*setupOut) error {
 	if !r.asked {
 		for _, f := range files {
 			if f.there && !f.skip {
-				return fail(exitRefused, "give --yes to replace it; the old one is kept as .bak", "%s is there already and differs; nothing was written", safe(f.path))
+				return term.Fail(term.ExitRefused, "give --yes to replace it; the old one is kept as .bak", "%s is there already and differs; nothing was written", term.Safe(f.path))
 			}
 		}
 		return nil
 	}
-	t := &setupTerminal{ctx: ctx, in: r.in, out: r.out}
+	t := r.terminal(ctx)
 	none := true
 	for _, f := range files {
 		if f.skip {
 			continue
 		}
-		text, more := "write "+safe(f.path), "no: it is not written."
+		text, more := "write "+term.Safe(f.path), "no: it is not written."
 		if f.there {
-			text, more = "replace "+safe(f.path), "yes: the one that is there is kept as .bak. no: it stays as it is."
+			text, more = "replace "+term.Safe(f.path), "yes: the one that is there is kept as .bak. no: it stays as it is."
 		}
 		answer := t.ask(question{text: text, words: []string{"yes", "no"}, def: "no", more: more})
-		if t.err != nil {
+		if t.Err != nil {
 			fmt.Fprintln(r.out)
-			return r.interrupted(t.err)
+			return r.interrupted(t.Err)
 		}
 		if f.skip = answer != "yes"; f.skip && !f.there {
-			return fail(exitRefused, "", "not agreed; nothing was written")
+			return term.Fail(term.ExitRefused, "", "not agreed; nothing was written")
 		}
 		none = none && f.skip
 	}
 	if none {
 		for _, f := range files {
 			if f.change() == "kept" {
-				return fail(exitRefused, "", "not agreed; nothing was written")
+				return term.Fail(term.ExitRefused, "", "not agreed; nothing was written")
 			}
 		}
 	}
@@ -438,7 +439,7 @@ func writeAll(files []*setupOut) (results []setupFileResult, err error) {
 				_ = os.Remove(s.backup)
 			}
 		}
-		err = fail(exitFailed, "", "%w; nothing was written", err)
+		err = term.Fail(term.ExitFailed, "", "%w; nothing was written", err)
 	}()
 	for _, f := range files {
 		results = append(results, setupFileResult{File: f.path, Change: f.change()})
@@ -541,12 +542,12 @@ func (r *setupRun) start(ctx context.Context, files []*setupOut, result *setupRe
 		runs = true
 	}
 	if runs && r.asked && !r.yes {
-		t := &setupTerminal{ctx: ctx, in: r.in, out: r.out}
+		t := r.terminal(ctx)
 		runs = t.ask(question{
 			text: "start the services now, and at every boot", words: []string{"yes", "no"}, def: "no",
 			more: "A machine's service puts every output at rest and waits for orders. Stand by at\nthe first drink.",
 		}) == "yes"
-		if t.err != nil {
+		if t.Err != nil {
 			fmt.Fprintln(r.out)
 		}
 	} else if !r.yes {
@@ -562,7 +563,7 @@ func (r *setupRun) start(ctx context.Context, files []*setupOut, result *setupRe
 		cmd := exec.CommandContext(ctx, "systemctl", args...)
 		cmd.Stdout, cmd.Stderr = r.errOut, r.errOut
 		if err := cmd.Run(); err != nil {
-			return fail(exitFailed, "look: systemctl status "+strings.Join(enable[2:], " "), "the files are written, but systemctl %s failed: %w", strings.Join(args, " "), err)
+			return term.Fail(term.ExitFailed, "look: systemctl status "+strings.Join(enable[2:], " "), "the files are written, but systemctl %s failed: %w", strings.Join(args, " "), err)
 		}
 	}
 	result.Enabled, result.Next = true, nil

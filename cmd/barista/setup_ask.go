@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
+	"barista/cmd/barista/term"
 	"barista/configs"
 )
 
@@ -26,7 +23,7 @@ type question struct {
 	more string // what ? shows
 
 	words   []string      // the answers there are; none: any text
-	options []setupOption // what was found; a person may give its number
+	options []term.Option // what was found; a person may give its number
 	several bool          // a list of words
 	whole   [2]int        // a whole number from … to; 0, 0: no number
 	number  [2]float64    // a number from … to
@@ -35,11 +32,6 @@ type question struct {
 	// suggest is offered to a person; an answers file has to say it.
 	def, suggest string
 	check        func(answer string) error
-}
-
-// setupOption is an answer with what is known of it.
-type setupOption struct {
-	value, text string
 }
 
 // setupAnswers is where answers come from: a person or a file. After an error
@@ -65,9 +57,9 @@ func (q question) bad(s string) error {
 	for i, w := range list {
 		switch {
 		case len(q.words) > 0 && !slices.Contains(q.words, w):
-			return fmt.Errorf("%s is not one of %s", quote(w), strings.Join(q.words, ", "))
+			return fmt.Errorf("%s is not one of %s", term.Quote(w), strings.Join(q.words, ", "))
 		case slices.Contains(list[:i], w):
-			return fmt.Errorf("%s is there twice", quote(w))
+			return fmt.Errorf("%s is there twice", term.Quote(w))
 		}
 	}
 	if q.whole != [2]int{} {
@@ -96,29 +88,27 @@ func setupWords(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// setupTerminal asks a person, line by line: any terminal will do.
-type setupTerminal struct {
-	ctx context.Context
-	in  *setupLines
-	out io.Writer
-	err error // nobody answers any more
+// setupTerminal asks a person.
+type setupTerminal struct{ *term.Dialog }
+
+func (r *setupRun) terminal(ctx context.Context) setupTerminal {
+	return setupTerminal{term.NewDialog(ctx, r.in, r.out)}
 }
 
-func (t *setupTerminal) person() bool { return true }
+func (t setupTerminal) person() bool { return true }
 
-func (t *setupTerminal) say(format string, a ...any) {
-	if t.err == nil {
-		fmt.Fprintf(t.out, format+"\n", a...)
-	}
+func (t setupTerminal) say(format string, a ...any) { t.Say(format, a...) }
+
+func (t setupTerminal) ask(q question) string {
+	return t.Ask(term.Question{Text: q.text, More: q.more, Words: q.words, Options: q.options, Usual: cmp.Or(q.def, q.suggest), Check: q.bad})
 }
 
-func (t *setupTerminal) pick(q question) []string {
+func (t setupTerminal) pick(q question) []string {
 	q.several = true
 	if q.def == "" {
 		q.def = "none"
 	}
-	words := q.words
-	q.words = append(slices.Clone(words), "none")
+	q.words = append(slices.Clone(q.words), "none")
 	q.check = func(s string) error {
 		if list := setupWords(s); len(list) > 1 && slices.Contains(list, "none") {
 			return errors.New("none stands alone")
@@ -130,64 +120,6 @@ func (t *setupTerminal) pick(q question) []string {
 		return nil
 	}
 	return setupWords(s)
-}
-
-func (t *setupTerminal) ask(q question) string {
-	if t.err != nil {
-		return ""
-	}
-	for i, o := range q.options {
-		t.say("  %d  %s", i+1, safe(o.value))
-		if o.text != "" {
-			t.say("     %s", safe(o.text))
-		}
-	}
-	usual := q.def
-	if usual == "" {
-		usual = q.suggest
-	}
-	prompt := q.text
-	if len(q.words) > 0 {
-		prompt += " (" + strings.Join(q.words, ", ") + ")"
-	}
-	if usual != "" {
-		prompt += " [" + safe(usual) + "]"
-	}
-	for {
-		fmt.Fprintf(t.out, "%s: ", prompt)
-		s, err := t.in.next(t.ctx)
-		if err != nil {
-			t.err = err
-			return ""
-		}
-		s = strings.TrimSpace(s)
-		switch {
-		case s == "?":
-			more := q.more
-			if more == "" {
-				more = "There is nothing more to say about it."
-			}
-			t.say("%s", indented(more))
-			continue
-		case s == "" && usual == "":
-			t.say("  this has no usual answer; ? explains")
-			continue
-		case s == "":
-			s = usual
-		}
-		if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= len(q.options) {
-			s = q.options[n-1].value
-		}
-		if err := q.bad(s); err != nil {
-			t.say("  %s; ? explains", oneLine(err.Error()))
-			continue
-		}
-		return s
-	}
-}
-
-func indented(text string) string {
-	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
 }
 
 // setupFile takes the answers from a file. What is missing or wrong is reported
@@ -280,90 +212,8 @@ func (f *setupFile) ask(q question) string {
 		return ""
 	}
 	if err := q.bad(s); err != nil {
-		n.Problem(oneLine(err.Error()), "answer it, "+q.key+": "+q.text)
+		n.Problem(term.OneLine(err.Error()), "answer it, "+q.key+": "+q.text)
 		return ""
 	}
 	return s
-}
-
-// setupLines reads lines, and can be interrupted while nobody types.
-type setupLines struct {
-	in  io.Reader
-	buf []byte
-	end error
-}
-
-var (
-	errSetupEnd         = errors.New("the answers ended before the questions")
-	errSetupInterrupted = errors.New("interrupted")
-)
-
-const setupLongest = 4096
-
-func (l *setupLines) next(ctx context.Context) (string, error) {
-	for {
-		if i := bytes.IndexByte(l.buf, '\n'); i >= 0 {
-			s := string(l.buf[:i])
-			l.buf = l.buf[i+1:]
-			return s, nil
-		}
-		switch {
-		case ctx.Err() != nil:
-			return "", errSetupInterrupted
-		case len(l.buf) > setupLongest:
-			return "", errors.New("the line is too long for an answer")
-		case l.end != nil && len(l.buf) > 0:
-			s := string(l.buf)
-			l.buf = nil
-			return s, nil
-		case l.end != nil:
-			return "", errSetupEnd
-		}
-		if f, is := l.in.(*os.File); is {
-			if err := waitReadable(ctx, f); err != nil {
-				return "", err
-			}
-		}
-		var b [512]byte
-		n, err := l.in.Read(b[:])
-		l.buf = append(l.buf, b[:n]...)
-		l.end = err
-	}
-}
-
-// waitReadable waits until there is something to read, or ctx ends: a terminal that
-// is being read can't be told to stop, so nobody may begin to.
-func waitReadable(ctx context.Context, f *os.File) error {
-	var wake [2]int
-	if err := unix.Pipe2(wake[:], unix.O_CLOEXEC); err != nil {
-		return err
-	}
-	woken := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(woken)
-		_, _ = unix.Write(wake[1], []byte{0})
-	})
-	defer func() {
-		if !stop() {
-			<-woken
-		}
-		_, _ = unix.Close(wake[0]), unix.Close(wake[1])
-	}()
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var polled error
-	err = raw.Control(func(fd uintptr) {
-		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wake[0]), Events: unix.POLLIN}}
-		for {
-			if _, polled = unix.Poll(ready, -1); !errors.Is(polled, unix.EINTR) {
-				break
-			}
-		}
-		if polled == nil && ready[1].Revents != 0 {
-			polled = errSetupInterrupted
-		}
-	})
-	return errors.Join(err, polled)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"barista/cmd/barista/term"
 )
 
 // unified is the difference between two texts, as diff -u shows it; "" if there
@@ -72,7 +74,7 @@ func unified(oldName, newName, before, after string) string {
 		}
 		fmt.Fprintf(&out, "@@ -%s +%s @@\n", hunk(all[from].i, olds), hunk(all[from].j, news))
 		for _, c := range all[from:to] {
-			fmt.Fprintf(&out, "%c%s\n", c.sign, safe(c.text))
+			fmt.Fprintf(&out, "%c%s\n", c.sign, term.Safe(c.text))
 		}
 		k = to
 	}

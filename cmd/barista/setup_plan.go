@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/gpio"
@@ -133,7 +134,7 @@ func (p *setupPlan) serves(a setupAnswers) {
 	names := func(s string) error {
 		for _, w := range setupWords(s) {
 			if !fleet.IsToken(w) {
-				return fmt.Errorf("%s can't be a name: use 1 to 32 of a-z, 0-9 and -", quote(w))
+				return fmt.Errorf("%s can't be a name: use 1 to 32 of a-z, 0-9 and -", term.Quote(w))
 			}
 		}
 		return nil
@@ -612,7 +613,7 @@ func (d *detected) chip() string {
 }
 
 // ports are those that can be named, with the one that answered as this kind.
-func (d *detected) ports(kind string) (list []setupOption, suggest string) {
+func (d *detected) ports(kind string) (list []term.Option, suggest string) {
 	right := 0
 	for _, p := range d.Ports {
 		if p.Port == "" {
@@ -622,7 +623,7 @@ func (d *detected) ports(kind string) (list []setupOption, suggest string) {
 		if p.Answer == nil && p.Guess != "" {
 			text += "; " + p.Guess
 		}
-		list = append(list, setupOption{p.Port, text})
+		list = append(list, term.Option{Value: p.Port, Text: text})
 		if p.Answer != nil && p.Answer.Driver == kind {
 			suggest = p.Port
 			right++

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	jurasim "barista/driver/jura/sim"
 )
@@ -47,7 +48,7 @@ func TestSetupFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			code, out, errOut := baristaHere(t.Context(), strings.NewReader(""), "setup", "--answers", path, "--out", dir)
-			if code != exitOK {
+			if code != term.ExitOK {
 				t.Fatalf("%d: %s%s", code, out, errOut)
 			}
 			var got bytes.Buffer
@@ -65,7 +66,7 @@ func TestSetupFiles(t *testing.T) {
 				if st, err := os.Stat(full); err != nil || st.Mode().Perm() != 0o644 {
 					t.Errorf("%s: %v, %v", f.Name(), st.Mode(), err)
 				}
-				if code, out, errOut := baristaHere(t.Context(), strings.NewReader(""), "check", full); code != exitOK {
+				if code, out, errOut := baristaHere(t.Context(), strings.NewReader(""), "check", full); code != term.ExitOK {
 					t.Errorf("check: %s%s", out, errOut)
 				}
 				if c, err := configs.Load(full, kinds()); err == nil && c.Machine != nil {
@@ -325,7 +326,7 @@ func TestSetupByHand(t *testing.T) {
 	p.answer("start the services now, and at every boot (yes, no) [no]: ", "yes")
 	p.expect("started: barista@shop, barista@rosa")
 	p.expect("the page: http://127.0.0.1:8080")
-	p.ends(exitOK)
+	p.ends(term.ExitOK)
 	if names := filesIn(t, etc); !slices.Equal(names, []string{"rosa.yaml", "shop.yaml"}) {
 		t.Errorf("%v", names)
 	}
@@ -357,7 +358,7 @@ func TestSetupByHand(t *testing.T) {
 	p.answer("maya.yaml (yes, no) [no]: ", "yes")
 	p.answer("start the services now, and at every boot (yes, no) [no]: ", "")
 	p.expect("sudo systemctl enable --now barista@maya")
-	p.ends(exitOK)
+	p.ends(term.ExitOK)
 	if after, err := os.ReadFile(filepath.Join(etc, "shop.yaml")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the shop's file changed: %v", err)
 	}
@@ -381,7 +382,7 @@ func TestSetupInterrupted(t *testing.T) {
 	for n := range setupTyped {
 		dir := filepath.Join(t.TempDir(), "etc")
 		code, out, errOut := baristaHere(t.Context(), strings.NewReader(strings.Join(setupTyped[:n], "\n")+"\n"), "setup", "--out", dir)
-		if code != exitFailed || !strings.Contains(errOut, "nothing was written") {
+		if code != term.ExitFailed || !strings.Contains(errOut, "nothing was written") {
 			t.Errorf("after %d answers: %d, %s", n, code, errOut)
 		}
 		if _, err := os.Stat(dir); err == nil {
@@ -390,7 +391,7 @@ func TestSetupInterrupted(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "etc")
 	code, out, errOut := baristaHere(t.Context(), strings.NewReader(strings.Join(setupTyped, "\n")+"\n"), "setup", "--out", dir)
-	if code != exitOK || !slices.Equal(filesIn(t, dir), []string{"leo.yaml"}) {
+	if code != term.ExitOK || !slices.Equal(filesIn(t, dir), []string{"leo.yaml"}) {
 		t.Fatalf("after all of them: %d, %s%s", code, out, errOut)
 	}
 	if b, _ := os.ReadFile(filepath.Join(dir, "leo.yaml")); !strings.Contains(string(b), `pump: {relay: 2, max_on: 60s, inrush: a, deadman: none, accept_no_deadman: "Zoe, who stands by"}`) {
@@ -403,7 +404,7 @@ func TestSetupInterrupted(t *testing.T) {
 	p.expect("and -: ")
 	p.stop() // what Ctrl-C does
 	p.expect("interrupted; nothing was written")
-	p.ends(exitFailed)
+	p.ends(term.ExitFailed)
 	if _, err := os.Stat(dir); err == nil {
 		t.Errorf("%v", filesIn(t, dir))
 	}

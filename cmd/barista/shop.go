@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/guard"
@@ -168,7 +169,7 @@ func (s *shop) openBroker(ctx context.Context) error {
 		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: need + need/4, Log: s.log,
 	})
 	if errors.Is(err, broker.ErrLocked) {
-		return fail(exitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)
+		return term.Fail(term.ExitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)
 	}
 	if err != nil {
 		return err
@@ -423,7 +424,7 @@ func lockMachine(ctx context.Context, path string) (*os.File, error) {
 		if !errors.Is(err, errDriven) || time.Since(begun) > lockPatience {
 			f.Close()
 			if errors.Is(err, errDriven) {
-				return nil, fail(exitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", err, filepath.Dir(path))
+				return nil, term.Fail(term.ExitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", err, filepath.Dir(path))
 			}
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver/plant"
 )
 
@@ -33,12 +34,12 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if link == "" {
-				return usage("give --link PATH, the socket to make")
+				return term.Usage("give --link PATH, the socket to make")
 			}
 			cfg.Cups = plant.Cups(cups)
 			cfg.Refill = cfg.Cups == plant.Auto
 			if err := cfg.Check(); err != nil {
-				return usage("%s", oneLine(err.Error()))
+				return term.Usage("%s", term.OneLine(err.Error()))
 			}
 			p := plant.New(cfg)
 			l, err := plant.Listen(link)
@@ -46,9 +47,9 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 				return err
 			}
 			if c.json {
-				err = writeJSON(cmd.OutOrStdout(), map[string]string{"listening": link})
+				err = term.JSON(cmd.OutOrStdout(), map[string]string{"listening": link})
 			} else {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "a machine's metal at %s\n", safe(link))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "a machine's metal at %s\n", term.Safe(link))
 			}
 			if err != nil {
 				_ = l.Close() // nobody reads what we say: we were not wanted

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver/jura"
 	jurasim "barista/driver/jura/sim"
 	"barista/driver/plant"
@@ -38,12 +39,12 @@ and those of the metal: tank-empty, beans-out, no-flow, jam, stuck:pump and so o
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if path == "" {
-				return usage("give --link PATH, the serial port to make")
+				return term.Usage("give --link PATH, the serial port to make")
 			}
 			metal.Cups = plant.Cups(cups)
 			metal.Refill = metal.Cups == plant.Auto
 			if metal.Cups == plant.Dispenser {
-				return usage("a Jura drops no cups: give --cups auto or hand")
+				return term.Usage("a Jura drops no cups: give --cups auto or hand")
 			}
 			cfg := jurasim.Config{Model: model, Plant: &metal, Lenient: !strict, Count: count, Filler: jura.LowFiller}
 			if high {
@@ -51,12 +52,12 @@ and those of the metal: tank-empty, beans-out, no-flow, jam, stuck:pump and so o
 			}
 			for _, f := range faults {
 				if _, err := jurasim.ParseFault(f); err != nil {
-					return usage("%s", oneLine(err.Error()))
+					return term.Usage("%s", term.OneLine(err.Error()))
 				}
 			}
 			m, err := jurasim.New(cfg)
 			if err != nil {
-				return usage("%s", oneLine(err.Error()))
+				return term.Usage("%s", term.OneLine(err.Error()))
 			}
 			for _, f := range faults {
 				m.Fault(jurasim.Fault(f))
@@ -97,9 +98,9 @@ func playJura(c *cli, cmd *cobra.Command, m *jurasim.Machine, path, offer string
 		serve = func(ctx context.Context) error { return plant.Serve(ctx, s, m.Plant()) }
 	}
 	if c.json {
-		err = writeJSON(cmd.OutOrStdout(), map[string]string{"port": l.Device()})
+		err = term.JSON(cmd.OutOrStdout(), map[string]string{"port": l.Device()})
 	} else {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "a Jura at %s\n", safe(l.Device()))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "a Jura at %s\n", term.Safe(l.Device()))
 	}
 	if err != nil {
 		cancel() // nobody reads what we say: we were not wanted

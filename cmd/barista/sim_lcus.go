@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver/lcus"
 	lcussim "barista/driver/lcus/sim"
 	"barista/driver/plant"
@@ -34,7 +35,7 @@ Faults: deaf, and those of the metal: jam, no-flow, stuck:pump and so on.`,
 			}
 			cfg.Answers = lcus.Answers(answers)
 			if !slices.Contains([]lcus.Answers{lcus.AnswersNone, lcus.AnswersText, lcus.AnswersBytes}, cfg.Answers) {
-				return usage("--answers is none, text or bytes, not %s", quote(answers))
+				return term.Usage("--answers is none, text or bytes, not %s", term.Quote(answers))
 			}
 			var metal []plant.Fault
 			for _, text := range faults {
@@ -45,7 +46,7 @@ Faults: deaf, and those of the metal: jam, no-flow, stuck:pump and so on.`,
 				case text == "deaf":
 					cfg.Deaf = true
 				default:
-					return usage("there is no fault %s of a board; see --help", quote(text))
+					return term.Usage("there is no fault %s of a board; see --help", term.Quote(text))
 				}
 			}
 			h, serve, err := s.metal(cfg.Relays)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/modbus"
 	modbussim "barista/driver/modbus/sim"
@@ -50,14 +51,14 @@ func (s *simulated) parts(most int) ([]driver.Part, error) {
 		case name == "-":
 			p = ""
 		case !slices.Contains(driver.Parts, p):
-			return nil, usage("there is no part %s; parts are %v", quote(name), driver.Parts)
+			return nil, term.Usage("there is no part %s; parts are %v", term.Quote(name), driver.Parts)
 		case slices.Contains(list, p):
-			return nil, usage("%s is there twice", name)
+			return nil, term.Usage("%s is there twice", name)
 		}
 		list = append(list, p)
 	}
 	if len(list) > most {
-		return nil, usage("the board has %d relays, and %d parts are named", most, len(list))
+		return nil, term.Usage("the board has %d relays, and %d parts are named", most, len(list))
 	}
 	return list, nil
 }
@@ -66,11 +67,11 @@ func (s *simulated) parts(most int) ([]driver.Part, error) {
 func (s *simulated) metal(parts []driver.Part) (plant.Handle, func(context.Context) error, error) {
 	idle := func(ctx context.Context) error { <-ctx.Done(); return nil }
 	if s.link == "" {
-		return nil, nil, usage("give --link PATH, the serial port to make")
+		return nil, nil, term.Usage("give --link PATH, the serial port to make")
 	}
 	if s.socket != "" {
 		if s.offer != "" {
-			return nil, nil, usage("--plant and --offer don't go together: the metal is in the other process")
+			return nil, nil, term.Usage("--plant and --offer don't go together: the metal is in the other process")
 		}
 		r, err := plant.Dial(s.socket)
 		if err != nil {
@@ -82,7 +83,7 @@ func (s *simulated) metal(parts []driver.Part) (plant.Handle, func(context.Conte
 	s.plant.Refill = s.plant.Cups == plant.Auto
 	s.plant.Heater = slices.Contains(parts, driver.Heater)
 	if err := s.plant.Check(); err != nil {
-		return nil, nil, usage("%s", oneLine(err.Error()))
+		return nil, nil, term.Usage("%s", term.OneLine(err.Error()))
 	}
 	p := plant.New(s.plant)
 	if s.offer == "" {
@@ -116,9 +117,9 @@ func (s *simulated) play(c *cli, cmd *cobra.Command, what string, h plant.Handle
 		return end(err)
 	}
 	if c.json {
-		err = writeJSON(cmd.OutOrStdout(), map[string]string{"port": l.Device()})
+		err = term.JSON(cmd.OutOrStdout(), map[string]string{"port": l.Device()})
 	} else {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s at %s\n", what, safe(l.Device()))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s at %s\n", what, term.Safe(l.Device()))
 	}
 	if err != nil {
 		return end(errors.Join(err, l.Close())) // nobody reads what we say: we were not wanted
@@ -139,12 +140,12 @@ func simFault(text string) (name string, share float64, late time.Duration, err 
 	}
 	if late, err = time.ParseDuration(value); err == nil {
 		if late < 0 || late > time.Minute {
-			err = usage("fault %s: give a time up to 1m", quote(text))
+			err = term.Usage("fault %s: give a time up to 1m", term.Quote(text))
 		}
 		return name, 0, late, err
 	}
 	if share, err = strconv.ParseFloat(value, 64); err != nil || !(share >= 0 && share <= 1) {
-		return name, 0, 0, usage("fault %s: give a share from 0 to 1, or a time", quote(text))
+		return name, 0, 0, term.Usage("fault %s: give a share from 0 to 1, or a time", term.Quote(text))
 	}
 	return name, share, 0, nil
 }
@@ -177,12 +178,12 @@ those of the metal: jam, no-flow, stuck:pump, sensor-open:cup and so on.`,
 				if name == "-" {
 					name = ""
 				} else if !slices.Contains(modbus.Contacts, driver.Signal(name)) {
-					return usage("no contact says %s; they can say %v", quote(name), modbus.Contacts)
+					return term.Usage("no contact says %s; they can say %v", term.Quote(name), modbus.Contacts)
 				}
 				cfg.Inputs = append(cfg.Inputs, driver.Signal(name))
 			}
 			if !slices.Contains(modbus.Bauds, cfg.Baud) || cfg.Address < 1 || cfg.Address > 247 || cfg.First < 0 || cfg.First > 1 {
-				return usage("give a --baud of %v, an --address from 1 to 247 and a --first of 0 or 1", modbus.Bauds)
+				return term.Usage("give a --baud of %v, an --address from 1 to 247 and a --first of 0 or 1", modbus.Bauds)
 			}
 			var metal []plant.Fault
 			for _, text := range faults {
@@ -239,7 +240,7 @@ func modbusFault(f *modbussim.Faults, text string) error {
 	case name == "double" && share > 0:
 		f.Double = share
 	default:
-		return usage("there is no fault %s of a board; see --help", quote(text))
+		return term.Usage("there is no fault %s of a board; see --help", term.Quote(text))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
@@ -50,7 +51,7 @@ person should look at. If there is anything, it exits with 7.`,
 				return s, s.text, err
 			})
 			if err == nil && degraded && !watch {
-				return said(exitDegraded)
+				return term.Said(term.ExitDegraded)
 			}
 			return err
 		},
@@ -89,7 +90,7 @@ func lookAround(ctx context.Context, conn *queue.Conn) (shopStatus, error) {
 		case m.State == fleet.StateCordoned || m.State == fleet.StateDraining || m.By != "":
 			// out of service on purpose
 		case m.Reason != "":
-			say("%s is %s: %s", m.Machine, m.State, safe(m.Reason))
+			say("%s is %s: %s", m.Machine, m.State, term.Safe(m.Reason))
 		default:
 			say("%s is %s", m.Machine, m.State)
 		}
@@ -173,7 +174,7 @@ func (s shopStatus) text(w io.Writer) {
 		}
 		rows = append(rows, []string{q.Class.String(), strconv.Itoa(q.Waiting), names})
 	}
-	table(w, rows)
+	term.Table(w, rows)
 	if len(s.Stock) > 0 {
 		fmt.Fprintln(w)
 		stockTable(w, s.Stock)

@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
@@ -44,7 +45,7 @@ func stockTable(w io.Writer, lines []stockLine) {
 		rows = append(rows, []string{l.Item, fmt.Sprintf("%d %s", l.Available, l.Unit), strconv.Itoa(l.OnHand),
 			strconv.Itoa(l.Reserved), strconv.Itoa(l.Consumed), strconv.Itoa(l.Wasted)})
 	}
-	if table(w, rows); len(lines) == 0 {
+	if term.Table(w, rows); len(lines) == 0 {
 		fmt.Fprintln(w, "nothing in stock")
 	}
 }
@@ -78,10 +79,10 @@ milk-soja), sugar in doses.`,
 					return err
 				}
 				if !fleet.IsToken(args[0]) {
-					return usage("%s is no item: 1 to 32 of a-z, 0-9 and -", quote(args[0]))
+					return term.Usage("%s is no item: 1 to 32 of a-z, 0-9 and -", term.Quote(args[0]))
 				}
 				if n, err := strconv.Atoi(args[1]); err != nil || n < v.least || n > maxAmount {
-					return usage("%s is no amount: give a whole number from %d to %d", quote(args[1]), v.least, maxAmount)
+					return term.Usage("%s is no amount: give a whole number from %d to %d", term.Quote(args[1]), v.least, maxAmount)
 				}
 				return nil
 			},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/gpio"
@@ -52,13 +53,13 @@ with usual figures. The doses are those of the default menu.`,
 			}
 			doses, sold := menu.Sizes[size]
 			if !sold {
-				return usage("%s is no size: say small, medium or large", quote(args[0]))
+				return term.Usage("%s is no size: say small, medium or large", term.Quote(args[0]))
 			}
 			if sugar < 0 || sugar > fleet.MaxSugar {
-				return usage("--sugar %d is not possible; give 0 to %d", sugar, fleet.MaxSugar)
+				return term.Usage("--sugar %d is not possible; give 0 to %d", sugar, fleet.MaxSugar)
 			}
 			if !fleet.IsToken(milk) {
-				return usage("--milk %s is no milk", quote(milk))
+				return term.Usage("--milk %s is no milk", term.Quote(milk))
 			}
 			d := recipe.DefaultBook()[string(size)]
 			d.Grams, d.WaterML, d.MilkML, d.Sugar = float64(doses.Grams), float64(doses.Water), 0, sugar
@@ -79,7 +80,7 @@ with usual figures. The doses are those of the default menu.`,
 			}
 			t, err := recipe.Compile(d, cal, lim)
 			if err != nil {
-				return fail(exitRefused, "nothing would move", "%s", oneLine(err.Error()))
+				return term.Fail(term.ExitRefused, "nothing would move", "%s", err)
 			}
 			events := timelineEvents(t, m)
 			out := struct {
@@ -123,7 +124,7 @@ func printTimeline(w io.Writer, events []timelineEvent) {
 			fmt.Fprintln(w, e.Text)
 			continue
 		}
-		fmt.Fprintf(w, "%s%s  %s\n", e.Text, strings.Repeat(" ", width-utf8.RuneCountInString(e.Text)), safe(e.Wire))
+		fmt.Fprintf(w, "%s%s  %s\n", e.Text, strings.Repeat(" ", width-utf8.RuneCountInString(e.Text)), term.Safe(e.Wire))
 	}
 }
 

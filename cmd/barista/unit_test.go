@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/fleet/worker"
 )
 
@@ -71,7 +72,7 @@ func TestUnit(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
-	want := []string{strconv.Itoa(exitRefused), strconv.Itoa(exitConfig)}
+	want := []string{strconv.Itoa(term.ExitRefused), strconv.Itoa(term.ExitConfig)}
 	if got := strings.Fields(unitKey(t, u, "RestartPreventExitStatus")); !slices.Equal(got, want) {
 		t.Errorf("not restarted after %v, want %v", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/brokertest"
 	"barista/fleet/controller"
@@ -157,100 +158,100 @@ func TestVerbs(t *testing.T) {
 	const a, b, c = "01JD0000000000000000000AAA", "01JD0000000000000000000BBB", "01JD0000000000000000000CCC"
 
 	// Order, and the same again: one order, one answer.
-	o.has(o.barista(exitNotFound, "why", "last"), "no order yet")
-	text := o.barista(exitOK, "order", "--size", "large", "--bean", "Mixed", "--name", "Zoë", "--sugar", "1", "--id", strings.ToLower(a))
+	o.has(o.barista(term.ExitNotFound, "why", "last"), "no order yet")
+	text := o.barista(term.ExitOK, "order", "--size", "large", "--bean", "Mixed", "--name", "Zoë", "--sugar", "1", "--id", strings.ToLower(a))
 	o.has(text, a+": "+fleet.Scheduled, "place 1")
 	var answer fleet.Answer
-	o.decode(o.barista(exitOK, "order", "--size", "big", "--bean", "mixed", "--name", "Zoë", "--sugar", "1", "--id", a, "--json"), &answer)
+	o.decode(o.barista(term.ExitOK, "order", "--size", "big", "--bean", "mixed", "--name", "Zoë", "--sugar", "1", "--id", a, "--json"), &answer)
 	if !answer.OK() || answer.OrderID != a {
 		t.Errorf("answer %+v", answer)
 	}
-	o.has(o.barista(exitRefused, "order", "--size", "small", "--bean", "mixed", "--name", "Zoë", "--id", a), "another order with this id")
-	o.has(o.barista(exitRefused, "order", "--size", "small", "--bean", "liberica", "--name", "Max", "--json"), `"code":"not_on_menu"`)
+	o.has(o.barista(term.ExitRefused, "order", "--size", "small", "--bean", "mixed", "--name", "Zoë", "--id", a), "another order with this id")
+	o.has(o.barista(term.ExitRefused, "order", "--size", "small", "--bean", "liberica", "--name", "Max", "--json"), `"code":"not_on_menu"`)
 
 	// What the shop says of it.
 	var orders struct{ Orders []orderLine }
-	o.decode(o.barista(exitOK, "orders", "--open", "--json"), &orders)
+	o.decode(o.barista(term.ExitOK, "orders", "--open", "--json"), &orders)
 	if len(orders.Orders) != 1 || orders.Orders[0].ID != a || orders.Orders[0].Phase != fleet.Accepted {
 		t.Errorf("orders %+v", orders)
 	}
-	o.has(o.barista(exitOK, "orders"), "ORDER", "large mixed, 1 sugar", "not_on_menu")
-	o.has(o.barista(exitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 doses", "for Zoë", "came by request")
+	o.has(o.barista(term.ExitOK, "orders"), "ORDER", "large mixed, 1 sugar", "not_on_menu")
+	o.has(o.barista(term.ExitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 doses", "for Zoë", "came by request")
 	var acc account
-	o.decode(o.barista(exitOK, "why", a, "--json"), &acc)
+	o.decode(o.barista(term.ExitOK, "why", a, "--json"), &acc)
 	if acc.Phase != fleet.Accepted || acc.Reserved["mixed"] != 30 || acc.Told.OrderID != a {
 		t.Errorf("why %+v", acc)
 	}
-	o.has(o.barista(exitNotFound, "why", "0BBB", "--json"), `"code":"not_found"`)
-	o.has(o.barista(exitNotFound, "why", c), "there is no order "+c)
+	o.has(o.barista(term.ExitNotFound, "why", "0BBB", "--json"), `"code":"not_found"`)
+	o.has(o.barista(term.ExitNotFound, "why", c), "there is no order "+c)
 
 	// An end that two orders share names both.
 	const twin = "01JD0000000000000000010AAA"
-	o.barista(exitOK, "order", "--size", "small", "--bean", "robusta", "--name", "Max", "--id", twin)
-	o.has(o.barista(exitUsage, "why", "0AAA"), "2 orders end with 0AAA", a, twin)
-	o.has(o.barista(exitOK, "why", "10AAA"), "small robusta")
-	o.barista(exitOK, "cancel", "10AAA")
+	o.barista(term.ExitOK, "order", "--size", "small", "--bean", "robusta", "--name", "Max", "--id", twin)
+	o.has(o.barista(term.ExitUsage, "why", "0AAA"), "2 orders end with 0AAA", a, twin)
+	o.has(o.barista(term.ExitOK, "why", "10AAA"), "small robusta")
+	o.barista(term.ExitOK, "cancel", "10AAA")
 
 	// Cancelled, twice; too late for anything else.
-	o.has(o.barista(exitOK, "cancel", "00AAA", "--by", "max"), a+" is cancelled")
-	o.barista(exitOK, "cancel", a)
-	o.has(o.barista(exitRefused, "settle", a, "made", "--reason", "x"), "not in doubt: it is cancelled")
-	o.has(o.barista(exitOK, "why", "00AAA"), "it was cancelled: cancelled by max")
-	o.decode(o.barista(exitOK, "orders", "--open", "--json"), &orders)
+	o.has(o.barista(term.ExitOK, "cancel", "00AAA", "--by", "max"), a+" is cancelled")
+	o.barista(term.ExitOK, "cancel", a)
+	o.has(o.barista(term.ExitRefused, "settle", a, "made", "--reason", "x"), "not in doubt: it is cancelled")
+	o.has(o.barista(term.ExitOK, "why", "00AAA"), "it was cancelled: cancelled by max")
+	o.decode(o.barista(term.ExitOK, "orders", "--open", "--json"), &orders)
 	if len(orders.Orders) != 0 {
 		t.Errorf("open orders %+v", orders)
 	}
 
 	// In doubt: a person decides, and is told first whether the machine is there.
 	for _, id := range []string{b, c} {
-		o.barista(exitOK, "order", "--size", "small", "--bean", "arabica", "--name", "Max", "--id", id)
+		o.barista(term.ExitOK, "order", "--size", "small", "--bean", "arabica", "--name", "Max", "--id", id)
 		o.doubt(id)
 	}
-	o.has(o.barista(exitRefused, "cancel", b), "may have made it")
-	text = o.answering(exitRefused, "n\n", "settle", b, "made", "--reason", "the cup was full")
+	o.has(o.barista(term.ExitRefused, "cancel", b), "may have made it")
+	text = o.answering(term.ExitRefused, "n\n", "settle", b, "made", "--reason", "the cup was full")
 	o.has(text, "zoe is here with the same journal", "really settle it as made?", "nothing was done")
-	o.has(o.answering(exitRefused, "", "again", b), "nothing was done")
-	o.has(o.answering(exitOK, "y\n", "settle", b, "made", "--reason", "the cup was full", "--by", "max"), b+" is settled as made")
-	o.has(o.barista(exitOK, "why", b), "served", "a person said that it was made: the cup was full (max)", "consumed: arabica 9 g", "zoe")
+	o.has(o.answering(term.ExitRefused, "", "again", b), "nothing was done")
+	o.has(o.answering(term.ExitOK, "y\n", "settle", b, "made", "--reason", "the cup was full", "--by", "max"), b+" is settled as made")
+	o.has(o.barista(term.ExitOK, "why", b), "served", "a person said that it was made: the cup was full (max)", "consumed: arabica 9 g", "zoe")
 	o.zoe.Owner.Journal = "j2"
-	o.has(o.answering(exitRefused, "", "again", c), "with another journal")
-	o.has(o.barista(exitOK, "again", c, "--yes"), "will be made again")
-	o.has(o.barista(exitOK, "why", c), "after unknown by zoe", "consumed: arabica 9 g")
+	o.has(o.answering(term.ExitRefused, "", "again", c), "with another journal")
+	o.has(o.barista(term.ExitOK, "again", c, "--yes"), "will be made again")
+	o.has(o.barista(term.ExitOK, "why", c), "after unknown by zoe", "consumed: arabica 9 g")
 }
 
 func TestVerbsOfTheShop(t *testing.T) {
 	o := openOffice(t)
 
 	// Stock.
-	o.has(o.barista(exitOK, "stock", "show"), "arabica", "100 g", "1000 ml", "50 doses")
-	o.has(o.barista(exitOK, "stock", "add", "arabica", "900"), "added 900 g of arabica; on hand 1000")
+	o.has(o.barista(term.ExitOK, "stock", "show"), "arabica", "100 g", "1000 ml", "50 doses")
+	o.has(o.barista(term.ExitOK, "stock", "add", "arabica", "900"), "added 900 g of arabica; on hand 1000")
 	var line stockLine
-	o.decode(o.barista(exitOK, "stock", "count", "arabica", "20", "--json"), &line)
+	o.decode(o.barista(term.ExitOK, "stock", "count", "arabica", "20", "--json"), &line)
 	if line.OnHand != 20 || line.Wasted != 980 {
 		t.Errorf("counted %+v", line)
 	}
 
 	// Status says what a person should look at.
 	var s shopStatus
-	o.decode(o.barista(exitDegraded, "status", "--json"), &s)
+	o.decode(o.barista(term.ExitDegraded, "status", "--json"), &s)
 	if s.OK || len(s.Degraded) != 1 || !strings.Contains(s.Degraded[0], "arabica runs out: 20 g left") || len(s.Machines) != 1 || len(s.Queue) != 9 {
 		t.Errorf("status %+v", s)
 	}
-	o.barista(exitOK, "stock", "add", "arabica", "100")
-	text := o.barista(exitOK, "status")
+	o.barista(term.ExitOK, "stock", "add", "arabica", "100")
+	text := o.barista(term.ExitOK, "status")
 	o.has(text, "MACHINE", "zoe", "ready", "arabica/free", "0 open orders")
 	if strings.Contains(text, "look:") {
 		t.Error(text)
 	}
 
 	// Menu: shown, changed, and refused whole.
-	o.has(o.barista(exitOK, "menu", "show"), "beans: arabica, robusta, mixed")
-	text = o.barista(exitUsage, "menu", "set", "small.grams=0", "beans=Arabica", "tiny.grams=1", "medium.sugar=1", "x")
+	o.has(o.barista(term.ExitOK, "menu", "show"), "beans: arabica, robusta, mixed")
+	text = o.barista(term.ExitUsage, "menu", "set", "small.grams=0", "beans=Arabica", "tiny.grams=1", "medium.sugar=1", "x")
 	o.has(text, `"tiny.grams" is no key`, `"medium.sugar" is no key`, `"x": write KEY=VALUE`, "nothing was changed")
-	o.has(o.barista(exitUsage, "menu", "set", "small.grams=0", "beans=Arabica"), "grams must be 1 to 60", "1 to 32 of a-z")
-	o.barista(exitOK, "menu", "set", "small.grams=10", "large=off", "milks=free,normal")
+	o.has(o.barista(term.ExitUsage, "menu", "set", "small.grams=0", "beans=Arabica"), "grams must be 1 to 60", "1 to 32 of a-z")
+	o.barista(term.ExitOK, "menu", "set", "small.grams=10", "large=off", "milks=free,normal")
 	var menu fleet.Menu
-	o.decode(o.barista(exitOK, "menu", "show", "--json"), &menu)
+	o.decode(o.barista(term.ExitOK, "menu", "show", "--json"), &menu)
 	if menu.Sizes[fleet.Small].Grams != 10 || len(menu.Sizes) != 2 || len(menu.Milks) != 2 {
 		t.Errorf("menu %+v", menu)
 	}
@@ -262,26 +263,26 @@ func TestVerbsOfTheShop(t *testing.T) {
 	if err := os.WriteFile(file, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o.barista(exitOK, "menu", "set", "--file", file)
-	o.has(o.answering(exitUsage, "{}", "menu", "set", "--file", "-"), "at least one is needed")
-	o.has(o.barista(exitOK, "menu", "show"), "large")
+	o.barista(term.ExitOK, "menu", "set", "--file", file)
+	o.has(o.answering(term.ExitUsage, "{}", "menu", "set", "--file", "-"), "at least one is needed")
+	o.has(o.barista(term.ExitOK, "menu", "show"), "large")
 
 	// Machines.
-	o.has(o.barista(exitOK, "machine", "ls"), "zoe", "ready", "page", "arabica,robusta,mixed/free,normal,soja")
-	o.has(o.barista(exitOK, "machine", "drain", "zoe", "--reason", "new grinder", "--by", "max"), "zoe drains")
+	o.has(o.barista(term.ExitOK, "machine", "ls"), "zoe", "ready", "page", "arabica,robusta,mixed/free,normal,soja")
+	o.has(o.barista(term.ExitOK, "machine", "drain", "zoe", "--reason", "new grinder", "--by", "max"), "zoe drains")
 	var ls struct{ Machines []machineLine }
-	o.decode(o.barista(exitOK, "machine", "ls", "--json"), &ls)
+	o.decode(o.barista(term.ExitOK, "machine", "ls", "--json"), &ls)
 	if m := ls.Machines[0]; m.State != fleet.StateCordoned || m.Able || m.Reason != "new grinder" || m.By != "max" {
 		t.Errorf("drained: %+v", m)
 	}
-	o.has(o.barista(exitDegraded, "status"), "look: no machine can take orders", "new grinder")
-	o.barista(exitOK, "machine", "uncordon", "zoe")
-	o.has(o.barista(exitOK, "machine", "ls"), "ready")
-	o.has(o.barista(exitNotFound, "machine", "cordon", "max", "--reason", "x"), "there is no machine max")
-	o.has(o.barista(exitNotFound, "machine", "stop", "max", "--reason", "x"), "no machine max listens")
+	o.has(o.barista(term.ExitDegraded, "status"), "look: no machine can take orders", "new grinder")
+	o.barista(term.ExitOK, "machine", "uncordon", "zoe")
+	o.has(o.barista(term.ExitOK, "machine", "ls"), "ready")
+	o.has(o.barista(term.ExitNotFound, "machine", "cordon", "max", "--reason", "x"), "there is no machine max")
+	o.has(o.barista(term.ExitNotFound, "machine", "stop", "max", "--reason", "x"), "no machine max listens")
 	o.zoe.Order = "01JD0000000000000000000AAA"
-	o.has(o.barista(exitOK, "machine", "cup", "zoe", "--by", "max"), "zoe: heard cup")
-	o.has(o.barista(exitRefused, "machine", "clear-fault", "zoe", "--reason", "looked"), `zoe: "there is no fault\x1b[31m"`)
+	o.has(o.barista(term.ExitOK, "machine", "cup", "zoe", "--by", "max"), "zoe: heard cup")
+	o.has(o.barista(term.ExitRefused, "machine", "clear-fault", "zoe", "--reason", "looked"), `zoe: "there is no fault\x1b[31m"`)
 	o.mu.Lock()
 	if len(o.seen) != 2 || o.seen[0] != (fleet.Command{Verb: "cup", Order: o.zoe.Order, By: "max"}) || o.seen[1].Why != "looked" {
 		t.Errorf("heard %+v", o.seen)
@@ -293,7 +294,7 @@ func TestVerbsOfTheShop(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, errOut bytes.Buffer
-	if code := execute(t.Context(), []string{"status", "--nats", o.url}, nil, &out, &errOut); code != exitDegraded {
+	if code := execute(t.Context(), []string{"status", "--nats", o.url}, nil, &out, &errOut); code != term.ExitDegraded {
 		t.Errorf("exit code %d", code)
 	}
 	o.has(out.String(), "away", "look: zoe is away: last seen")
@@ -303,7 +304,7 @@ func TestVerbsOfTheShop(t *testing.T) {
 func TestWatch(t *testing.T) {
 	o := openOffice(t)
 	const id = "01JD0000000000000000000DDD"
-	o.barista(exitOK, "order", "--size", "small", "--bean", "mixed", "--name", "Zoe", "--id", id)
+	o.barista(term.ExitOK, "order", "--size", "small", "--bean", "mixed", "--name", "Zoe", "--id", id)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	list := &lines{}
@@ -319,14 +320,14 @@ func TestWatch(t *testing.T) {
 		done <- execute(t.Context(), []string{"why", id, "--watch", "--json", "--nats", o.url}, nil, story, story)
 	}()
 	brokertest.Eventually(t, "the first event", func() bool { return strings.Contains(story.String(), `"kind":"accepted"`) })
-	o.barista(exitOK, "cancel", id)
-	if code := <-done; code != exitRefused {
+	o.barista(term.ExitOK, "cancel", id)
+	if code := <-done; code != term.ExitRefused {
 		t.Errorf("exit code %d\n%s", code, story)
 	}
 	o.has(story.String(), `"kind":"cancelled"`, `{"error":{"code":"refused","message":"the order was cancelled: cancelled by `)
 	brokertest.Eventually(t, "the end in the list", func() bool { return strings.Contains(list.String(), `"phase":"cancelled"`) })
 	cancel()
-	if code := <-ended; code != exitOK {
+	if code := <-ended; code != term.ExitOK {
 		t.Errorf("a watch that was interrupted: exit code %d\n%s", code, list)
 	}
 	for line := range strings.Lines(list.String()) {
@@ -362,11 +363,11 @@ func TestNobody(t *testing.T) {
 		say  string
 		args []string
 	}{
-		{exitFailed, "nobody takes orders there", []string{"order", "--size", "small", "--bean", "mixed", "--name", "Zoe"}},
-		{exitFailed, "is the shop running", []string{"stock", "show"}},
-		{exitDegraded, "no controller answers", []string{"status"}},
-		{exitNotFound, "there is no order yet", []string{"why", "last"}},
-		{exitNotFound, "no machine zoe listens", []string{"machine", "cup", "zoe"}},
+		{term.ExitFailed, "nobody takes orders there", []string{"order", "--size", "small", "--bean", "mixed", "--name", "Zoe"}},
+		{term.ExitFailed, "is the shop running", []string{"stock", "show"}},
+		{term.ExitDegraded, "no controller answers", []string{"status"}},
+		{term.ExitNotFound, "there is no order yet", []string{"why", "last"}},
+		{term.ExitNotFound, "no machine zoe listens", []string{"machine", "cup", "zoe"}},
 	} {
 		var out, errOut bytes.Buffer
 		began := time.Now()

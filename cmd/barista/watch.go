@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet/queue"
 )
 
@@ -32,39 +31,10 @@ func (c *cli) once(cmd *cobra.Command, watch bool, look view) error {
 		})
 	}
 	return c.watching(cmd, func(ctx context.Context, conn *queue.Conn) error {
-		again := time.NewTicker(lookEvery)
-		defer again.Stop()
-		var last []byte
-		for {
-			v, text, err := c.glance(ctx, conn, look)
-			if err != nil {
-				return err
-			}
-			var now bytes.Buffer
-			if err := writeJSON(&now, v); err != nil {
-				return err
-			}
-			if !bytes.Equal(now.Bytes(), last) {
-				last = now.Bytes()
-				if !c.json {
-					fmt.Fprintf(cmd.OutOrStdout(), "-- %s\n", at(time.Now()))
-				}
-				if err := c.show(cmd, v, text); err != nil {
-					return err
-				}
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-again.C:
-			}
-		}
+		return term.Watch(ctx, cmd.OutOrStdout(), c.json, lookEvery, func(ctx context.Context) (any, func(io.Writer), error) {
+			ctx, cancel := context.WithTimeout(ctx, 2*patience)
+			defer cancel()
+			return look(ctx, conn)
+		})
 	})
-}
-
-// glance bounds one look.
-func (c *cli) glance(ctx context.Context, conn *queue.Conn, look view) (any, func(io.Writer), error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	defer cancel()
-	return look(ctx, conn)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/queue"
 )
@@ -160,13 +161,13 @@ or more characters of it, or "last" for the order that changed last.`,
 
 func (a account) text(w io.Writer, events []fleet.StoredEvent) {
 	o := a.Order
-	fmt.Fprintf(w, "%s  %s\n", o.ID, colours(w)(string(a.Phase)))
-	fmt.Fprintf(w, "  %s\n", safe(a.Cause))
-	fmt.Fprintf(w, "  for %s: %s", safe(o.Name), what(o.Size, o.Bean, o.Milk, o.Sugar))
+	fmt.Fprintf(w, "%s  %s\n", o.ID, term.Colours(w)(string(a.Phase)))
+	fmt.Fprintf(w, "  %s\n", term.Safe(a.Cause))
+	fmt.Fprintf(w, "  for %s: %s", term.Safe(o.Name), what(o.Size, o.Bean, o.Milk, o.Sugar))
 	if a.Via != "" {
-		fmt.Fprintf(w, " (came by %s)", safe(a.Via))
+		fmt.Fprintf(w, " (came by %s)", term.Safe(a.Via))
 	}
-	fmt.Fprintf(w, "\n  told: %s", safe(a.Told.Message))
+	fmt.Fprintf(w, "\n  told: %s", term.Safe(a.Told.Message))
 	if a.Told.Position > 0 {
 		fmt.Fprintf(w, ", place %d", a.Told.Position)
 	}
@@ -188,12 +189,12 @@ func (a account) text(w io.Writer, events []fleet.StoredEvent) {
 		for i, t := range a.Tries {
 			rows = append(rows, []string{fmt.Sprint(i + 1), t.Machine, string(t.Outcome), t.Reason})
 		}
-		table(w, rows)
+		term.Table(w, rows)
 	}
 	if len(events) > 0 {
 		fmt.Fprintln(w)
 		for _, e := range events {
-			fmt.Fprintf(w, "%s  %s\n", at(e.Stored), story(e.Event))
+			fmt.Fprintf(w, "%s  %s\n", term.Time(e.Stored), story(e.Event))
 		}
 	}
 }
@@ -202,7 +203,7 @@ func (a account) text(w io.Writer, events []fleet.StoredEvent) {
 func amounts(items fleet.Items) string {
 	var out []string
 	for _, item := range slices.Sorted(maps.Keys(items)) {
-		out = append(out, fmt.Sprintf("%s %d %s", safe(item), items[item], unit(item)))
+		out = append(out, fmt.Sprintf("%s %d %s", term.Safe(item), items[item], unit(item)))
 	}
 	return strings.Join(out, ", ")
 }
