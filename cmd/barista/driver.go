@@ -68,7 +68,7 @@ file has the questions and the silence. An LCUS board says nothing of itself.`,
 				board.Relays < 1 || board.Relays > modbus.MaxRelays || board.First < 0 || board.First > 1):
 				return term.Usage("give a --baud of %v, an --address from 1 to 247, --relays from 1 to %d and a --first of 0 or 1", modbus.Bauds, modbus.MaxRelays)
 			}
-			if err := port.Problems(); err != nil {
+			if err := driver.Refusal(port.Problems()); err != nil {
 				return term.Usage("%s", term.OneLine(err.Error()))
 			}
 			return record(c, cmd, kind, port, board, out)

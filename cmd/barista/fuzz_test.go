@@ -64,7 +64,7 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		if c, is := file.Machine.Settings.(gpio.Config); is {
-			if err := c.Check(); err != nil {
+			if err := driver.Refusal(c.Problems()); err != nil {
 				t.Errorf("taken, and the driver refuses it: %v", err)
 			}
 			for _, part := range []driver.Part{driver.Pump, driver.Heater} {

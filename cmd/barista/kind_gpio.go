@@ -167,13 +167,7 @@ func checkGPIO(c *configs.Machine, m *configs.Map) {
 		s.Outputs[p] = o
 	}
 	c.Settings = s
-	for _, p := range readable(s, m).Problems() {
-		n := m.Get(p.Section)
-		if p.Key != "" {
-			n = n.Map().Get(p.Key)
-		}
-		n.KeyProblem(p.Reason, p.Fix)
-	}
+	problems(readable(s, m).Problems(), m)
 	has := func(p driver.Part) bool { _, there := s.Outputs[p]; return there }
 	outputs := m.Get("outputs")
 	for _, p := range []driver.Part{driver.Grinder, driver.Pump} {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/jura"
@@ -194,8 +193,8 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 		m.Get("calibration").KeyProblem("the machine doses by itself", "remove this, and set the amounts at the machine")
 	}
 	read := m.Get("port").Clean() && m.Get("model").Clean() && m.Get("serial").Clean()
-	if err := s.Config.Check(); err != nil && read && s.Model != "" && s.Serial != "" && s.Port.Device != "" {
-		m.Node().Problem(term.OneLine(err.Error()), "change these keys of the Jura")
+	if read && s.Model != "" && s.Serial != "" && s.Port.Device != "" {
+		problems(s.Problems(), m)
 	}
 }
 

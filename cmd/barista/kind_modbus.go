@@ -79,9 +79,8 @@ func readPort(m *configs.Map) serial.Config {
 	if !ok {
 		return c
 	}
-	if err := serial.CheckName(device); err != nil {
-		reason, fix, _ := strings.Cut(err.Error(), ": ")
-		n.Problem(reason, fix)
+	for _, p := range serial.CheckName(device) {
+		n.Problem(p.Reason, p.Fix)
 	}
 	c.Device = device
 	return c
@@ -226,23 +225,22 @@ func modbusStranger(inputs *configs.Node) bool {
 	return slices.ContainsFunc(all, func(n *configs.Node) bool { return !slices.Contains(modbus.Contacts, driver.Signal(n.Key())) })
 }
 
-// problems reports what a driver says of its settings, each at the part that it
-// is about.
-func problems(err error, m *configs.Map) {
-	if err == nil {
-		return
-	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+// problems reports what a driver says of its settings, each at the place that it
+// is about, or what holds that if it is not written.
+func problems(list []driver.Problem, m *configs.Map) {
+	for _, p := range list {
 		at := m.Node()
-		who, reason, _ := strings.Cut(line, ": ")
-		for _, section := range []string{"outputs", "inputs"} {
-			if n := m.Get(section); n != nil {
-				if o := n.Map().Get(who); o != nil {
-					at, line = o, reason
-				}
+		for _, key := range []string{p.Section, p.Key} {
+			if key == "" {
+				continue
 			}
+			n := at.Map().Get(key)
+			if n == nil {
+				break
+			}
+			at = n
 		}
-		at.KeyProblem(line, "change the wiring in this section, or on the board")
+		at.KeyProblem(p.Reason, p.Fix)
 	}
 }
 

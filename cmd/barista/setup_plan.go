@@ -433,7 +433,7 @@ func (p *setupPlan) serialPort(a setupAnswers, found *detected) {
 			if strings.HasPrefix(s, "./") {
 				return nil // of a simulator
 			}
-			return serial.CheckName(s)
+			return driver.Refusal(serial.CheckName(s))
 		},
 	})
 }

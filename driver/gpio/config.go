@@ -1,7 +1,6 @@
 package gpio
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -109,33 +108,8 @@ var switches = []driver.Signal{driver.Hot, driver.Cup, driver.Tank, driver.Beans
 // Switches lists the signals that a switch can give.
 func Switches() []driver.Signal { return slices.Clone(switches) }
 
-// Problem is something in a Config that a person must mend.
-type Problem struct {
-	Section string // "outputs", "inputs" or "chip"
-	Key     string // the part or the signal; "" for chip
-	Reason  string
-	Fix     string
-}
-
-func (p Problem) String() string {
-	where := strings.Trim(p.Section+"."+p.Key, ".")
-	if where != "" {
-		where += ": "
-	}
-	return where + p.Reason + "; " + p.Fix
-}
-
-// Check returns every problem, joined.
-func (c Config) Check() error {
-	var errs []error
-	for _, p := range c.Problems() {
-		errs = append(errs, errors.New(p.String()))
-	}
-	return errors.Join(errs...)
-}
-
 // Problems finds everything that is wrong with the wiring. It touches nothing.
-func (c Config) Problems() []Problem {
+func (c Config) Problems() []driver.Problem {
 	k := &checker{c: c}
 	for _, label := range c.Chips {
 		if err := checkLabel(label); err != nil {
@@ -195,7 +169,7 @@ func words[T ~string](list []T) string {
 type checker struct {
 	c    Config
 	uses []use
-	list []Problem
+	list []driver.Problem
 }
 
 // use is one user of a pin.
@@ -207,7 +181,7 @@ type use struct {
 }
 
 func (k *checker) add(section, key, reason, fix string) {
-	k.list = append(k.list, Problem{section, key, reason, fix})
+	k.list = append(k.list, driver.Problem{Section: section, Key: key, Reason: reason, Fix: fix})
 }
 
 // line checks one line and notes who uses it.

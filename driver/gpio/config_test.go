@@ -13,7 +13,7 @@ import (
 // What the loader of the file can't let through is refused here as well: whoever
 // makes a Config in code gets the same answer.
 func TestCheck(t *testing.T) {
-	if err := wiring().Check(); err != nil {
+	if err := driver.Refusal(wiring().Problems()); err != nil {
 		t.Error(err)
 	}
 	relay := func(o Output) Config { return Config{Outputs: map[driver.Part]Output{driver.Pump: o}} }
@@ -53,7 +53,7 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			if err := c.cfg.Check(); err != nil {
+			if err := driver.Refusal(c.cfg.Problems()); err != nil {
 				got = strings.Split(err.Error(), "\n")
 			}
 			var want []string

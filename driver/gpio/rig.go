@@ -34,7 +34,7 @@ func SafeOff(cfg Config) error {
 }
 
 func open(h host, cfg Config, log *slog.Logger) (driver.Rig, error) {
-	if err := cfg.Check(); err != nil {
+	if err := driver.Refusal(cfg.Problems()); err != nil {
 		return driver.Rig{}, fmt.Errorf("gpio machine: %w", err)
 	}
 	if log == nil {
@@ -83,7 +83,7 @@ func deadman(d driver.Deadman) driver.Deadman {
 }
 
 func safeOff(h host, cfg Config) error {
-	if err := cfg.Check(); err != nil { // without the polarity nobody knows what rest is
+	if err := driver.Refusal(cfg.Problems()); err != nil { // without the polarity nobody knows what rest is
 		return fmt.Errorf("gpio machine: %w", err)
 	}
 	desk, err := lookAround(h.door, cfg.Chips)

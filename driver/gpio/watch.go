@@ -34,7 +34,7 @@ func Watch(ctx context.Context, cfg Config, each func(Change)) error {
 const queue = 1024
 
 func watch(ctx context.Context, h host, cfg Config, each func(Change)) error {
-	if err := cfg.Check(); err != nil {
+	if err := driver.Refusal(cfg.Problems()); err != nil {
 		return fmt.Errorf("gpio machine: %w", err)
 	}
 	var list []watched

@@ -28,19 +28,23 @@ type Config struct {
 	Log *slog.Logger // nil: none
 }
 
-// Check says everything that is wrong, joined; nothing is opened.
-func (c Config) Check() error {
-	var errs []error
+// Problems finds everything that is wrong with the settings; nothing is opened.
+func (c Config) Problems() []driver.Problem {
+	var list []driver.Problem
+	add := func(key, reason, fix string) {
+		list = append(list, driver.Problem{Key: key, Reason: reason, Fix: fix})
+	}
+	known := "known are " + strings.Join(Orderable(), ", ")
 	switch m := row(c.Model); {
 	case m == nil || m.Type != c.Model:
-		errs = append(errs, fmt.Errorf("model %q is not known, so nothing can be ordered from it: known are %s", c.Model, strings.Join(Orderable(), ", ")))
+		add("model", fmt.Sprintf("model %q is not known, so nothing can be ordered from it", c.Model), known)
 	case m.ReadOnly != "":
-		errs = append(errs, fmt.Errorf("%v can only be read: %s", m, m.ReadOnly))
+		add("model", fmt.Sprintf("%v can only be read: %s", m, m.ReadOnly), known)
 	}
 	if c.Serial == "" || len(c.Serial) > 64 {
-		errs = append(errs, errors.New("serial: write the number of the machine's type plate, 1 to 64 characters: the counter proves a drink only for the machine that made it"))
+		add("serial", "the counter proves a drink only for the machine that made it", "write the number of the machine's type plate, 1 to 64 characters")
 	}
-	return errors.Join(append(errs, c.Port.Problems())...)
+	return append(list, c.Port.Problems()...)
 }
 
 // Orderable lists the types that can be ordered from.
@@ -105,7 +109,7 @@ var _ driver.Appliance = (*appliance)(nil)
 // Open takes the port. It moves nothing and asks nothing: a machine that is
 // switched off is found out when something is wanted of it.
 func Open(cfg Config) (driver.Rig, error) {
-	if err := cfg.Check(); err != nil {
+	if err := driver.Refusal(cfg.Problems()); err != nil {
 		return driver.Rig{}, fmt.Errorf("jura: %w", err)
 	}
 	if cfg.Log == nil {

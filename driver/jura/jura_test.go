@@ -132,7 +132,7 @@ func TestConfig(t *testing.T) {
 		"is another device whenever":                                       {Model: "EF532M", Serial: "1", Port: serial.Config{Device: "/dev/ttyUSB0"}},
 		`model "EF532M V02.03"`:                                            {Model: "EF532M V02.03", Serial: "1", Port: port},
 	} {
-		err := c.Check()
+		err := driver.Refusal(c.Problems())
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -140,9 +140,9 @@ func TestConfig(t *testing.T) {
 			t.Error("opened")
 		}
 	}
-	all := jura.Config{Model: "x", Port: serial.Config{Baud: 1}}.Check()
-	if n := len(strings.Split(all.Error(), "\n")); n != 4 {
-		t.Errorf("%d problems at once: %v", n, all)
+	all := jura.Config{Model: "x", Port: serial.Config{Baud: 1}}.Problems()
+	if len(all) != 4 {
+		t.Errorf("%d problems at once: %v", len(all), all)
 	}
 }
 

@@ -37,40 +37,45 @@ const (
 	patience = 150 * time.Millisecond
 )
 
-// Problems says everything that is wrong with the settings, joined.
-func (c Config) Problems() error {
-	errs := []error{c.Port.Problems()}
-	add := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+// rewire is what can be done about relays that do not go together.
+const rewire = "change the wiring in this section, or on the board"
+
+// Problems finds everything that is wrong with the settings; nothing is opened.
+func (c Config) Problems() []driver.Problem {
+	list := c.Port.Problems()
+	add := func(section, key, fix, format string, a ...any) {
+		list = append(list, driver.Problem{Section: section, Key: key, Reason: fmt.Sprintf(format, a...), Fix: fix})
+	}
 	if c.Port.Baud != 0 && c.Port.Baud != 9600 {
-		add("%d baud: these boards know 9600 only", c.Port.Baud)
+		add("", "baud", "leave it out", "%d baud: these boards know 9600 only", c.Port.Baud)
 	}
 	if !slices.Contains([]int{1, 2, 4, 8}, c.Relays) {
-		add("%d relays: these boards have 1, 2, 4 or 8", c.Relays)
+		add("", "", rewire, "%d relays: these boards have 1, 2, 4 or 8", c.Relays)
 	}
 	if !slices.Contains([]Answers{"", AnswersNone, AnswersText, AnswersBytes}, c.Answers) {
-		add("answers %q: it is none, text or bytes", c.Answers)
+		add("", "answers", "it is none, text or bytes", "answers %q: there is no such dialect", c.Answers)
 	}
 	if len(c.Outputs) == 0 {
-		add("no relay is used: there is nothing to make coffee with")
+		add("", "", rewire, "no relay is used: there is nothing to make coffee with")
 	}
 	users := map[int]driver.Part{}
 	for _, p := range slices.Sorted(maps.Keys(c.Outputs)) {
 		r := c.Outputs[p]
 		switch {
 		case r.Number < 1 || r.Number > c.Relays:
-			add("%s: the board has no relay %d", p, r.Number)
+			add("outputs", string(p), rewire, "the board has no relay %d", r.Number)
 		case users[r.Number] != "":
-			add("%s and %s are both on relay %d", users[r.Number], p, r.Number)
+			add("", "", rewire, "%s and %s are both on relay %d", users[r.Number], p, r.Number)
 		default:
 			users[r.Number] = p
 		}
 		switch r.Deadman {
 		case "", driver.DeadmanNone, driver.DeadmanExternal:
 		default:
-			add("%s: deadman %s: this board has no timer of its own", p, r.Deadman)
+			add("outputs", string(p), rewire, "deadman %s: this board has no timer of its own", r.Deadman)
 		}
 	}
-	return errors.Join(errs...)
+	return list
 }
 
 // board is one board behind its port.
@@ -93,7 +98,7 @@ func Open(cfg Config) (driver.Rig, error) {
 	if cfg.Answers == "" {
 		cfg.Answers = AnswersNone
 	}
-	if err := cfg.Problems(); err != nil {
+	if err := driver.Refusal(cfg.Problems()); err != nil {
 		return driver.Rig{}, fmt.Errorf("lcus board: %w", err)
 	}
 	cfg.Port.Baud = 9600

@@ -64,7 +64,7 @@ type relay struct {
 // use at rest.
 func Open(cfg Config) (driver.Rig, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.Problems(); err != nil {
+	if err := driver.Refusal(cfg.Problems()); err != nil {
 		return driver.Rig{}, fmt.Errorf("modbus board: %w", err)
 	}
 	b := newBoard(cfg)

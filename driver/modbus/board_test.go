@@ -488,7 +488,7 @@ func TestConfigProblems(t *testing.T) {
 	ok := modbus.Config{Relays: 8, Outputs: map[driver.Part]modbus.Relay{driver.Pump: {Number: 1, Deadman: driver.DeadmanBoard}}}
 	ok.Port.Device, ok.Port.Baud, ok.Spare = "/dev/ttyAMA0", 2400, 3
 	for _, w := range []string{"2400 baud", "deadman board needs", "a spare relay is for"} {
-		if err := ok.Problems(); err == nil || !strings.Contains(err.Error(), w) {
+		if err := driver.Refusal(ok.Problems()); err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("not said: %s: %v", w, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package modbus
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,70 +67,88 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Problems says everything that is wrong with the settings, joined.
-func (c Config) Problems() error {
+// rewire is what can be done about relays and contacts that do not go together.
+const rewire = "change the wiring in this section, or on the board"
+
+// Problems finds everything that is wrong with the settings; nothing is opened.
+func (c Config) Problems() []driver.Problem {
 	c = c.withDefaults()
-	errs := []error{c.Port.Problems()}
-	add := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	k := checker{list: c.Port.Problems(), relays: c.Relays, users: map[int]string{}}
 	if !slices.Contains(Bauds, c.Port.Baud) {
-		add("%d baud: give one of %v; slower, an off can't be proved within 250 ms", c.Port.Baud, Bauds)
+		k.add("", "baud", fmt.Sprintf("give one of %v", Bauds), "%d baud: an off can't be proved within 250 ms", c.Port.Baud)
 	}
 	if c.Address < 1 || c.Address > 247 {
-		add("address %d: a board has one from 1 to 247", c.Address)
+		k.add("", "address", "a board has one from 1 to 247", "address %d is not possible", c.Address)
 	}
 	if c.Relays < 1 || c.Relays > MaxRelays {
-		add("%d relays: say how many the board has, 1 to %d", c.Relays, MaxRelays)
+		k.add("", "relays", fmt.Sprintf("say how many the board has, 1 to %d", MaxRelays), "%d relays are not possible", c.Relays)
 	}
 	if c.First != 0 && c.First != 1 {
-		add("a board counts its relays from 0 or from 1, not from %d", c.First)
-	}
-	users := map[int]string{}
-	use := func(who string, n int) {
-		switch {
-		case n < 1 || n > c.Relays && c.Relays > 0:
-			add("%s: the board has no relay %d", who, n)
-		case users[n] != "":
-			add("%s and %s are both on relay %d", users[n], who, n)
-		default:
-			users[n] = who
-		}
+		k.add("", "first", "write 0 or 1", "a board counts its relays from 0 or from 1, not from %d", c.First)
 	}
 	if len(c.Outputs) == 0 {
-		add("no relay is used: there is nothing to make coffee with")
+		k.add("", "", rewire, "no relay is used: there is nothing to make coffee with")
 	}
 	for _, p := range slices.Sorted(maps.Keys(c.Outputs)) {
-		use(string(p), c.Outputs[p].Number)
+		k.use("outputs", string(p), string(p), c.Outputs[p].Number)
 		if c.Outputs[p].Deadman == driver.DeadmanBoard && c.Timer == TimerNone {
-			add("%s: deadman board needs a board with a timer", p)
+			k.add("outputs", string(p), rewire, "deadman board needs a board with a timer")
 		}
 	}
 	switch c.Timer {
 	case TimerNone, TimerAssumed:
 		if c.Spare != 0 {
-			add("a spare relay is for proving the timer %s only", TimerFlash)
+			k.add("", "spare_relay", "leave it out, or write timer: "+string(TimerFlash), "a spare relay is for proving the timer %s only", TimerFlash)
 		}
 	case TimerFlash:
 		if c.Spare == 0 {
-			add("timer %s is proved at every start on a relay with nothing on it: name it as the spare one, or take the timer as %s", TimerFlash, TimerAssumed)
+			k.add("", "", rewire, "timer %s is proved at every start on a relay with nothing on it: name it as the spare one, or take the timer as %s", TimerFlash, TimerAssumed)
 		} else {
-			use("the spare", c.Spare)
+			k.use("", "spare_relay", "the spare", c.Spare)
 		}
 	default:
-		add("timer %q: it is %s, %s or %s", c.Timer, TimerFlash, TimerAssumed, TimerNone)
+		k.add("", "timer", fmt.Sprintf("it is %s, %s or %s", TimerFlash, TimerAssumed, TimerNone), "there is no timer %q", c.Timer)
 	}
-	inputs := map[int]driver.Signal{}
-	for _, s := range slices.Sorted(maps.Keys(c.Inputs)) {
-		n := c.Inputs[s].Number
+	k.contacts(c.Inputs)
+	return k.list
+}
+
+// checker gathers problems and remembers who uses which relay.
+type checker struct {
+	list   []driver.Problem
+	relays int
+	users  map[int]string
+}
+
+func (k *checker) add(section, key, fix, format string, a ...any) {
+	k.list = append(k.list, driver.Problem{Section: section, Key: key, Reason: fmt.Sprintf(format, a...), Fix: fix})
+}
+
+// use checks one relay and notes who uses it.
+func (k *checker) use(section, key, who string, n int) {
+	switch {
+	case n < 1 || n > k.relays && k.relays > 0:
+		k.add(section, key, rewire, "the board has no relay %d", n)
+	case k.users[n] != "":
+		k.add("", "", rewire, "%s and %s are both on relay %d", k.users[n], who, n)
+	default:
+		k.users[n] = who
+	}
+}
+
+func (k *checker) contacts(inputs map[driver.Signal]Contact) {
+	users := map[int]driver.Signal{}
+	for _, s := range slices.Sorted(maps.Keys(inputs)) {
+		n := inputs[s].Number
 		switch {
 		case !slices.Contains(Contacts, s):
-			add("%s: a contact says yes or no; it can be one of %v", s, Contacts)
+			k.add("inputs", string(s), rewire, "a contact says yes or no; it can be one of %v", Contacts)
 		case n < 1 || n > MaxRelays:
-			add("%s: there is no contact %d; they are numbered from 1 to %d", s, n, MaxRelays)
-		case inputs[n] != "":
-			add("%s and %s are both on contact %d", inputs[n], s, n)
+			k.add("inputs", string(s), rewire, "there is no contact %d; they are numbered from 1 to %d", n, MaxRelays)
+		case users[n] != "":
+			k.add("", "", rewire, "%s and %s are both on contact %d", users[n], s, n)
 		default:
-			inputs[n] = s
+			users[n] = s
 		}
 	}
-	return errors.Join(errs...)
 }

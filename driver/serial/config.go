@@ -2,12 +2,13 @@ package serial
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"barista/driver"
 )
 
 // Parity is the parity bit of each character.
@@ -80,47 +81,52 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Problems says everything that is wrong with the settings, joined; nothing is
-// opened.
-func (c Config) Problems() error {
-	var errs []error
-	add := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+// Problems finds everything that is wrong with the settings; nothing is opened.
+func (c Config) Problems() []driver.Problem {
+	var list []driver.Problem
+	add := func(key, fix, format string, a ...any) {
+		list = append(list, driver.Problem{Key: key, Reason: fmt.Sprintf(format, a...), Fix: fix})
+	}
 	if c.Dial == nil {
-		errs = append(errs, CheckName(c.Device))
+		list = append(list, CheckName(c.Device)...)
 	}
 	if c.Baud != 0 && (c.Baud < 300 || c.Baud > 4_000_000) {
-		add("a speed of %d baud is not possible: give 300 to 4000000", c.Baud)
+		add("baud", "give 300 to 4000000", "a speed of %d baud is not possible", c.Baud)
 	}
 	switch c.Parity {
 	case "", None, Even, Odd:
 	default:
-		add("there is no parity %q: it is none, even or odd", c.Parity)
+		add("parity", "it is none, even or odd", "there is no parity %q", c.Parity)
 	}
 	if c.StopBits < 0 || c.StopBits > 2 {
-		add("%d stop bits are not possible: give 1 or 2", c.StopBits)
+		add("stop_bits", "give 1 or 2", "%d stop bits are not possible", c.StopBits)
 	}
-	for name, l := range map[string]Level{"DTR": c.DTR, "RTS": c.RTS} {
+	for key, l := range map[string]Level{"dtr": c.DTR, "rts": c.RTS} {
 		switch l {
 		case Leave, Low, High:
 		default:
-			add("%s can't be %q: it is low or high, or left alone", name, l)
+			add(key, "it is low or high, or left alone", "%s can't be %q", strings.ToUpper(key), l)
 		}
 	}
-	return errors.Join(errs...)
+	return list
 }
 
 // CheckName refuses a device whose name does not say which device it is.
-func CheckName(device string) error {
+func CheckName(device string) []driver.Problem {
 	base := filepath.Base(device)
+	p := driver.Problem{Key: "port"}
 	switch {
 	case device == "":
-		return errors.New("name the serial port: see ls -l /dev/serial/by-id")
+		p.Reason, p.Fix = "name the serial port", "see ls -l /dev/serial/by-id"
 	case !filepath.IsAbs(device) && !strings.HasPrefix(device, "./"):
-		return fmt.Errorf("%q does not say where it is: write the whole path, from /dev", device)
+		p.Reason, p.Fix = fmt.Sprintf("%q does not say where it is", device), "write the whole path, from /dev"
 	case filepath.Dir(device) == "/dev" && (strings.HasPrefix(base, "ttyUSB") || strings.HasPrefix(base, "ttyACM")):
-		return fmt.Errorf("%s is another device whenever the order of plugging changes: use its name below /dev/serial/by-id, or by-path for an adapter without a serial number", device)
+		p.Reason = device + " is another device whenever the order of plugging changes"
+		p.Fix = "use its name below /dev/serial/by-id, or by-path for an adapter without a serial number"
+	default:
+		return nil
 	}
-	return nil
+	return []driver.Problem{p}
 }
 
 // CharTime is how long one character takes on the wire.

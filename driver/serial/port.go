@@ -73,7 +73,7 @@ const waiting = 32
 func Open(cfg Config) (*Port, error) { return open(cfg, sysfs) }
 
 func open(cfg Config, sysfs string) (*Port, error) {
-	if err := cfg.Problems(); err != nil {
+	if err := driver.Refusal(cfg.Problems()); err != nil {
 		return nil, err
 	}
 	p := &Port{
