@@ -10,9 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
@@ -120,14 +121,15 @@ func safeOff(path string) ([]rested, error) {
 // restIn puts one machine at rest while nobody else may start to drive it.
 func restIn(dir string, m *configs.Machine) rested {
 	r := rested{Machine: m.Name, Driver: m.Driver}
-	lock, err := lockIfThere(filepath.Join(dir, "lock"))
-	if errors.Is(err, errDriven) {
+	// No lock file is left behind that the service could not open; and where there
+	// is none, or it can't be opened, that is no reason to leave an output on.
+	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryLock()
+	if err == nil && !free {
 		r.Busy = true
 		return r
 	}
-	if lock != nil {
-		defer lock.Close()
-	}
+	defer lock.Close()
 	off := drivers[m.Driver].safeOff
 	if off == nil { // an appliance, which keeps itself
 		r.Off = true
@@ -161,31 +163,6 @@ func restIn(dir string, m *configs.Machine) rested {
 	return r
 }
 
-// lockIfThere takes the lock of a machine without leaving a file behind that its
-// service could not open. Where there is none, or it can't be opened, that is no
-// reason to leave an output on: the lock is nil.
-func lockIfThere(path string) (*os.File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-var errDriven = errors.New("another process drives this machine")
-
-func flock(f *os.File) error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errDriven
-	}
-	return err
-}
-
 // machineDir is where a machine keeps its lock, its journal and its guard's
 // memory.
 func machineDir(state, name string) string { return filepath.Join(state, "machine-"+name) }
@@ -207,11 +184,7 @@ func driven(state string) []string {
 // keepRunning writes that file. A full disk is no reason to stop: then the file
 // itself must do.
 func keepRunning(dir string, text []byte) error {
-	path := filepath.Join(dir, runningName)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return renameio.WriteFile(filepath.Join(dir, runningName), text, 0o600, renameio.WithTempDir(dir))
 }
 
 func dropRunning(dir string) error {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
@@ -416,8 +417,9 @@ func (r *setupRun) agree(ctx context.Context, files []*setupOut) error {
 // last step leaves nothing behind; in it, what was moved is moved back.
 func writeAll(files []*setupOut) (results []setupFileResult, err error) {
 	type step struct {
-		f           *setupOut
-		tmp, backup string
+		f      *setupOut
+		next   *renameio.PendingFile
+		backup string
 	}
 	var steps []*step
 	moved := 0
@@ -428,7 +430,7 @@ func writeAll(files []*setupOut) (results []setupFileResult, err error) {
 		for i, s := range steps {
 			switch {
 			case i >= moved:
-				_ = os.Remove(s.tmp)
+				_ = s.next.Cleanup()
 			case s.f.there:
 				err = errors.Join(err, os.Rename(s.backup, s.f.path))
 				continue
@@ -449,9 +451,16 @@ func writeAll(files []*setupOut) (results []setupFileResult, err error) {
 		if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
 			return nil, err
 		}
-		s := &step{f: f}
+		next, err := renameio.NewPendingFile(f.path, renameio.WithTempDir(filepath.Dir(f.path)), renameio.WithStaticPermissions(f.mode))
+		if err != nil {
+			return nil, err
+		}
+		s := &step{f: f, next: next}
 		steps = append(steps, s)
-		if s.tmp, err = writeBeside(f.path, f.text, f.mode); err != nil {
+		if _, err := next.WriteString(f.text); err != nil {
+			return nil, err
+		}
+		if err := next.Sync(); err != nil {
 			return nil, err
 		}
 		if f.there {
@@ -462,7 +471,7 @@ func writeAll(files []*setupOut) (results []setupFileResult, err error) {
 		}
 	}
 	for _, s := range steps {
-		if err := os.Rename(s.tmp, s.f.path); err != nil {
+		if err := s.next.CloseAtomicallyReplace(); err != nil {
 			return nil, err
 		}
 		moved++
@@ -473,19 +482,6 @@ func writeAll(files []*setupOut) (results []setupFileResult, err error) {
 		}
 	}
 	return results, nil
-}
-
-// writeBeside writes a file under another name in the same folder.
-func writeBeside(path, text string, mode fs.FileMode) (tmp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
 }
 
 // keepOld keeps the old file beside the new one, under the first name that is

@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
@@ -337,7 +340,7 @@ func webKey(path string) ([]byte, error) {
 	}
 	b = make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("web key: %w", err)
 	}
 	return b, nil
@@ -410,33 +413,21 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 // look, to end. Another service holds the lock for longer.
 const lockPatience = offTime + time.Second
 
+var errDriven = errors.New("another process drives this machine")
+
 // lockMachine makes sure that one process drives this machine.
-func lockMachine(ctx context.Context, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
-	if err != nil {
-		return nil, err
+func lockMachine(ctx context.Context, path string) (*flock.Flock, error) {
+	lock := flock.New(path, flock.SetPermissions(0o640))
+	patient, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	_, err := lock.TryLockContext(patient, 50*time.Millisecond)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, term.Fail(term.ExitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", errDriven, filepath.Dir(path))
 	}
-	for begun := time.Now(); ; {
-		err := flock(f)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, errDriven) || time.Since(begun) > lockPatience {
-			f.Close()
-			if errors.Is(err, errDriven) {
-				return nil, term.Fail(term.ExitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", err, filepath.Dir(path))
-			}
-			return nil, err
-		}
-		pause := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			f.Close()
-			return nil, context.Cause(ctx)
-		}
-	}
+	return lock, err
 }
 
 func guardConfig(m *configs.Machine, dir string) guard.Config {

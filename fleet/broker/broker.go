@@ -21,9 +21,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats-server/v2/server/ats"
 )
@@ -43,7 +43,7 @@ type Config struct {
 // Broker is a running server.
 type Broker struct {
 	srv  *server.Server
-	lock *os.File
+	lock *flock.Flock
 }
 
 // readyWithin bounds the start. A store of millions of messages is read in
@@ -173,22 +173,16 @@ func Loopback(addr string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-func lockFolder(dir string) (*os.File, error) {
+func lockFolder(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "barista.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
+	lock := flock.New(filepath.Join(dir, "barista.lock"))
+	free, err := lock.TryLock()
+	if err == nil && !free {
+		err = ErrLocked
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrLocked
-		}
-		return nil, err
-	}
-	return f, nil
+	return lock, err
 }
 
 // HoldClock starts the server's shared clock now. Called once outside a

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"barista/driver"
 	"barista/machine/recipe"
 )
@@ -288,23 +290,13 @@ func (s *Store) put(p driver.Part, h *history) error {
 }
 
 // replace puts a new file in the place of path, or leaves the old one untouched.
+// The library makes the file durable, and leaves its name in the folder to us.
 func replace(path string, b []byte) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
+	dir := filepath.Dir(path)
+	if err := renameio.WriteFile(path, b, 0o640, renameio.WithTempDir(dir)); err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -114,11 +114,15 @@ func TestKeepFails(t *testing.T) {
 	if _, err := x.Keep(driver.Heater, Rate{PerSecond: 6}, "zoe", noon); err == nil {
 		t.Error("a heater was calibrated")
 	}
-	if err := os.Mkdir(filepath.Join(dir, Name+".new"), 0o750); err != nil { // no file can be made here
+	away := filepath.Join(t.TempDir(), "away")
+	if err := os.Rename(dir, away); err != nil { // no file can be made there
 		t.Fatal(err)
 	}
 	if _, err := x.Keep(driver.Pump, Rate{PerSecond: 7}, "zoe", noon); err == nil {
 		t.Error("kept without a file")
+	}
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
 	}
 	for _, x := range []*Store{x, open(t, dir)} {
 		if v, _ := x.InForce(driver.Pump); v.PerSecond != 6 || v.N != 1 {

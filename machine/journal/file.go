@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/gofrs/flock"
 )
 
 // file is what the journal needs of an open file.
@@ -62,18 +63,13 @@ func (realDisk) syncDir(dir string) error {
 // lock takes the journal for this process. The lock stands on a file beside the
 // journal, because the journal itself is replaced by compaction, and a lock
 // belongs to a file and not to its name.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+func lock(path string) (*flock.Flock, error) {
+	l := flock.New(path + ".lock")
+	free, err := l.TryLock()
+	if err == nil && !free {
+		err = ErrLocked
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrLocked
-		}
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return l, err
 }
 
 // replace puts a new file with these bytes in the place of path, or leaves the

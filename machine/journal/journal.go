@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 const (
@@ -36,7 +38,7 @@ var (
 type Journal struct {
 	path string
 	head header
-	lock *os.File
+	lock *flock.Flock
 
 	mu     sync.Mutex
 	f      file

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -86,15 +87,7 @@ func (l *Link) name() error {
 		return errors.New("something else is there already; remove it or choose another path")
 	}
 	// Renaming replaces: a host that looks for the path never finds half of it.
-	tmp := fmt.Sprintf("%s.%d", l.path, os.Getpid())
-	_ = os.Remove(tmp)
-	if err := os.Symlink(l.slave.Name(), tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, l.path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
+	return renameio.Symlink(l.slave.Name(), l.path)
 }
 
 // Device is what the host opens: the path, or the pseudo-terminal itself.
