@@ -22,8 +22,28 @@ const (
 // together, for an appliance that is not ready for the next one yet.
 const BetweenCycles = 20 * time.Second
 
+// request is the task of a drink that an appliance makes. Its questions take
+// seconds, so one goroutine asks them while the owner loop goes on turning; it
+// ends with its drink.
+type request struct {
+	*drink
+	cancel    context.CancelCauseFunc
+	cancelled bool // it is on its way to rest
+}
+
+func (r *request) moves() bool { return !r.cancelled }
+
+// turn lets the loop show that it lives: the appliance works by itself.
+func (r *request) turn(*Machine) time.Duration { return cupTick }
+
+func (r *request) abort(_ *Machine, reason string) {
+	r.cancelled = true
+	r.cancel(errors.New(reason)) // its end comes by itself
+}
+
 // cooked is what came of an appliance's drink.
 type cooked struct {
+	drink   *drink
 	started bool // the journal has it
 	late    bool
 	failed  bool  // the appliance did not do what it was asked
@@ -50,32 +70,29 @@ func (m *Machine) product(d recipe.Drink) (driver.Product, error) {
 	return p, nil
 }
 
-// order lets an appliance make the drink in hand. Its questions take seconds, so
-// one goroutine asks them while the owner loop goes on turning; it ends with its
-// drink.
+// order asks an appliance for a drink.
 func (m *Machine) order(d *drink) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	d.cancel = cancel
-	m.drink = d
+	m.hand = &request{drink: d, cancel: cancel}
 	m.fit.stale = m.fit.asking != nil // it takes its time, and its answer is old then
 	product, _ := m.product(d.job.Drink)
 	m.brewing.Go(func() {
 		defer cancel(nil)
-		m.cooked <- m.cook(ctx, d.job, product, d.started)
+		c := m.cook(ctx, d.job, product, d.started)
+		c.drink = d
+		m.cooked <- c
 	})
 }
 
 // served takes what came of it, in the owner loop.
 func (m *Machine) served(c cooked) {
-	d := m.drink
+	d := c.drink
 	d.started = c.started
 	if c.late {
-		k := d.job.key()
-		m.late, m.drink = &k, nil
-		d.reply <- Report{Outcome: journal.Untouched, Late: true, Reason: c.reason, Took: time.Since(d.began)}
+		m.tooLate(d)
 		return
 	}
-	m.finish(c.out, c.reason)
+	m.finish(d, c.out, c.reason)
 	if m.fit.forget(); c.not != nil {
 		m.fit.is(c.not)
 	}
@@ -111,7 +128,7 @@ func (m *Machine) cook(ctx context.Context, j Job, p driver.Product, started boo
 		return untouched(false, "%v", context.Cause(ctx))
 	}
 	if !j.Deadline.IsZero() && !time.Now().Before(j.Deadline) {
-		return cooked{started: true, late: true, reason: "the start took longer than the fence lasts; nothing moved"}
+		return cooked{started: true, late: true}
 	}
 	c := m.cycles(ctx, a, p, before)
 	c.started = true

@@ -10,7 +10,7 @@ import (
 	"barista/machine/recipe"
 )
 
-// await is somebody waiting for a cup.
+// await is who waits for a cup; its zero value is nobody.
 type await struct {
 	ctx    context.Context
 	order  string
@@ -18,14 +18,47 @@ type await struct {
 	done   chan error
 }
 
+func (w *await) waits() bool { return w.done != nil }
+
+// end lets go whoever waits.
+func (w *await) end(err error) {
+	if w.waits() {
+		w.done <- err
+	}
+	*w = await{}
+}
+
+// pulse is the task of a dispenser that drops one cup.
+type pulse struct {
+	idle
+	walk *walk
+}
+
+func (*pulse) moves() bool { return true }
+
+func (p *pulse) turn(m *Machine) time.Duration {
+	next, done, f := m.advance(p.walk)
+	switch {
+	case f != nil:
+		m.fail(f)
+	case done:
+		m.hand = idle{}
+	default:
+		return next
+	}
+	return 0
+}
+
+func (p *pulse) abort(m *Machine, _ string) { m.hand = idle{} }
+
 // AwaitCup waits until a cup is confirmed for this order, or ctx ends, which
 // carries the patience (two minutes in a shop). One at a time. With a dispenser
 // it drops one cup. A *NotAble says that the machine can't go on waiting.
 func (m *Machine) AwaitCup(ctx context.Context, order string) error {
-	w := &await{ctx: ctx, order: order, done: make(chan error, 1)}
+	w := await{ctx: ctx, order: order, done: make(chan error, 1)}
 	busy := false
 	if err := m.call(ctx, func() {
-		if busy = m.await != nil; !busy {
+		if busy = m.await.waits(); !busy {
 			m.await = w
 		}
 		if m.pressed != order {
@@ -43,8 +76,8 @@ func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 	case <-ctx.Done():
 		// The loop must have forgotten it before the next one comes.
 		_ = m.call(context.Background(), func() {
-			if m.await == w {
-				m.await = nil
+			if m.await.done == w.done {
+				m.await = await{}
 			}
 		})
 		select {
@@ -64,7 +97,7 @@ func (m *Machine) CupThere(order string) error {
 		switch {
 		case m.cfg.Cup != CupPage:
 			err = fmt.Errorf("this machine knows its cups by %q, not by a button", m.cfg.Cup)
-		case m.await == nil || m.await.order != order:
+		case !m.await.waits() || m.await.order != order:
 			err = fmt.Errorf("%s is not waiting for a cup here", order)
 		default:
 			m.pressed = order
@@ -91,7 +124,7 @@ func (m *Machine) gate(order string, r readings) bool {
 // that came too late has put nothing into its cup.
 func (m *Machine) usedCup() bool {
 	k, used := m.j.CupStands()
-	return used && (m.late == nil || *m.late != k)
+	return used && !m.isLate(k)
 }
 
 // cupNote says what the machine wants of a person.
@@ -101,7 +134,7 @@ func (m *Machine) cupNote(r readings) string {
 		return "waits for the customer to say that the cup is there"
 	case m.usedCup() && !r.no(driver.Cup):
 		return "the cup of an earlier drink still stands there: take it away"
-	case m.cfg.Cup == CupDispenser && m.await != nil && m.await.pulsed:
+	case m.cfg.Cup == CupDispenser && m.await.pulsed:
 		return "the dispenser gave no cup: put one there"
 	}
 	return "no cup stands there: put one there"
@@ -111,46 +144,30 @@ func (m *Machine) cupNote(r readings) string {
 // counts as used until the place was seen empty; that is in the journal, so a
 // restart does not take it for a fresh one.
 func (m *Machine) cups(r readings) {
-	if m.usedCup() && m.sees() && m.drink == nil && r.no(driver.Cup) {
+	if m.usedCup() && m.sees() && !m.hand.makes() && r.no(driver.Cup) {
 		if err := m.j.CupTaken(); err != nil {
 			m.fail(&failure{Record, err.Error()})
 		}
 	}
-	w := m.await
-	if w == nil {
+	if !m.await.waits() {
 		return
 	}
 	why := m.trouble()
 	if f := m.holding(time.Now()); f != nil {
 		why = f.reason()
 	}
+	_, dropping := m.hand.(*pulse)
 	switch {
 	case why != "":
-		w.done <- &NotAble{why, true}
-		m.await = nil
-	case m.pulse == nil && m.gate(w.order, r):
-		w.done <- nil
-		m.await = nil
-	case m.cfg.Cup == CupDispenser && !w.pulsed && m.pulse == nil && m.trial == nil && r.no(driver.Cup) && !r.no(driver.Door):
-		w.pulsed = true
+		m.await.end(&NotAble{why, true})
+	case !dropping && m.gate(m.await.order, r):
+		m.await.end(nil)
+	case m.cfg.Cup == CupDispenser && !m.await.pulsed && m.free() && r.no(driver.Cup) && !r.no(driver.Door):
+		m.await.pulsed = true
 		on := m.scaled(m.cfg.CupPulse, time.Millisecond)
-		m.pulse = &walk{start: time.Now(), tl: recipe.Timeline{
+		m.hand = &pulse{walk: &walk{start: time.Now(), tl: recipe.Timeline{
 			{Kind: recipe.On, Part: driver.Cups, AtMost: min(on+200*time.Millisecond, m.rig.MaxOn(driver.Cups))},
 			{Kind: recipe.Off, Part: driver.Cups, At: on},
-		}}
+		}}}
 	}
-}
-
-// drop does what is due of a dispenser's pulse.
-func (m *Machine) drop() time.Duration {
-	next, done, f := m.advance(m.pulse, m.mayBegin)
-	switch {
-	case f != nil:
-		m.fail(f)
-		return 0
-	case done:
-		m.pulse = nil
-		return 0
-	}
-	return next
 }

@@ -11,27 +11,56 @@ import (
 	"barista/machine/recipe"
 )
 
-// drink is the one drink in hand. It belongs to the owner loop.
+// drink is what every drink in hand is, whoever makes it.
 type drink struct {
-	job       Job
-	tl        recipe.Timeline         // nil for an appliance
-	walk      *walk                   // nil for an appliance
-	cancel    context.CancelCauseFunc // of an appliance; else nil
-	cancelled bool
-	began     time.Time
-	started   bool // the journal has it
-	moved     bool // a relay closed
-	used      bool // something of the order was used up
-	said      Progress
-	percent   int
-	reply     chan Report
+	job     Job
+	began   time.Time
+	started bool // the journal has it
+	said    Progress
+	reply   chan Report
 }
 
-func (d *drink) note() string {
-	if d.said.Step == "" {
-		return d.job.Order
+func (d *drink) makes() bool  { return true }
+func (d *drink) busy() string { return "busy with " + d.job.Order }
+
+func (d *drink) status() Status {
+	s := Status{State: "busy", Note: d.job.Order, Percent: d.said.Percent}
+	if d.said.Step != "" {
+		s.Note += ": " + d.said.Step
 	}
-	return d.job.Order + ": " + d.said.Step
+	return s
+}
+
+// pour is the task of a drink whose parts we switch ourselves, by its timeline.
+type pour struct {
+	*drink
+	walk *walk
+}
+
+func (*pour) moves() bool { return true }
+
+func (d *pour) turn(m *Machine) time.Duration {
+	next, done, f := m.advance(d.walk)
+	switch {
+	case f != nil:
+		m.fail(f)
+	case d.walk.late:
+		m.tooLate(d.drink)
+	case done:
+		m.complete(d)
+	default:
+		m.progress(d)
+		return next
+	}
+	return 0
+}
+
+func (d *pour) abort(m *Machine, reason string) {
+	out := journal.Untouched
+	if d.walk.used {
+		out = journal.Spoiled
+	}
+	m.finish(d.drink, out, reason)
 }
 
 // Able says whether this drink could be begun now; the error is a *NotAble. It
@@ -61,11 +90,8 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	if m.unsettled() {
 		return not(false, "an earlier drink is not settled yet")
 	}
-	if m.drink != nil {
-		return not(false, "busy with %s", m.drink.job.Order)
-	}
-	if m.trial != nil {
-		return not(false, "a person tries the %s", m.trial.Part)
+	if why := m.hand.busy(); why != "" {
+		return not(false, "%s", why)
 	}
 	if rows, why := m.lacks(r); len(rows) > 0 {
 		return not(true, "%s", why)
@@ -130,7 +156,9 @@ func (m *Machine) Make(ctx context.Context, j Job) Report {
 func (m *Machine) begin(d *drink) {
 	k := d.job.key()
 	say := func(out Outcome, reason string) { d.reply <- Report{Outcome: out, Reason: reason} }
-	mine := m.late != nil && *m.late == k
+	waiting, isLate := m.hand.(late)
+	_, dropping := m.hand.(*pulse)
+	mine := isLate && waiting.key == k
 	switch s := m.j.State(k); {
 	case s.Phase == journal.Ended || s.Phase == journal.Confirmed:
 		say(s.Outcome, s.Reason)
@@ -138,10 +166,10 @@ func (m *Machine) begin(d *drink) {
 	case s.Phase == journal.Started && !mine:
 		say(journal.Unknown, "it was started before, and nobody knows how that ended")
 		return
-	case m.late != nil && !mine:
-		say(journal.Untouched, fmt.Sprintf("%s is started and waits for its fence: go on with it or abandon it first", *m.late))
+	case isLate && !mine:
+		say(journal.Untouched, fmt.Sprintf("%s is started and waits for its fence: go on with it or abandon it first", waiting.key))
 		return
-	case m.pulse != nil:
+	case dropping:
 		say(journal.Untouched, "a cup is just coming")
 		return
 	}
@@ -153,7 +181,7 @@ func (m *Machine) begin(d *drink) {
 	}
 	if err != nil {
 		if mine {
-			m.late = nil
+			m.hand = idle{}
 			if e := m.record(k, journal.Untouched, err.Error()); e != nil {
 				err = fmt.Errorf("%w (not recorded: %w)", err, e)
 			}
@@ -161,9 +189,7 @@ func (m *Machine) begin(d *drink) {
 		say(journal.Untouched, err.Error())
 		return
 	}
-	d.tl = tl
 	if m.rig.Appliance() != nil {
-		m.late = nil
 		m.order(d)
 		return
 	}
@@ -175,9 +201,7 @@ func (m *Machine) begin(d *drink) {
 		}
 		d.started = true
 	}
-	m.late = nil
-	d.walk = &walk{tl: tl, start: time.Now()}
-	m.drink = d
+	m.hand = &pour{d, &walk{tl: tl, start: time.Now(), deadline: d.job.Deadline}}
 }
 
 // start writes the journal's start and notes that it is ours.
@@ -193,54 +217,20 @@ func what(d recipe.Drink) string {
 	return fmt.Sprintf("%s: %v g, %v ml, %v ml milk, %d sugar", d.Size, d.Grams, d.WaterML, d.MilkML, d.Sugar)
 }
 
-// pour does what is due of the drink in hand.
-func (m *Machine) pour() time.Duration {
-	d := m.drink
-	next, done, f := m.advance(d.walk, m.mayBegin)
-	switch {
-	case f != nil:
-		m.fail(f)
-		return 0
-	case m.drink == nil: // past its deadline
-		return 0
-	case done:
-		m.complete(d)
-		return 0
-	}
-	m.progress(d)
-	return next
-}
-
-// mayBegin is the deadline check, the last thing before the first relay.
-func (m *Machine) mayBegin(driver.Part) bool {
-	d := m.drink
-	if d == nil || d.moved || d.job.Deadline.IsZero() || time.Now().Before(d.job.Deadline) {
-		return true // a dispenser's cup, or under way, or in time
-	}
-	k := d.job.key()
-	m.late, m.drink = &k, nil
+// tooLate gives back a drink whose start is in the journal, and whose deadline has
+// passed before anything moved.
+func (m *Machine) tooLate(d *drink) {
+	m.hand = late{key: d.job.key()}
 	d.reply <- Report{Outcome: journal.Untouched, Late: true, Took: time.Since(d.began),
 		Reason: "the start took longer than the fence lasts; nothing moved"}
-	return false
-}
-
-// moved notes that a part went on, or may have.
-func (m *Machine) moved(p driver.Part) {
-	if m.trial != nil && m.trial.began.IsZero() {
-		m.trial.began = time.Now()
-	}
-	if m.drink != nil {
-		m.drink.moved = true
-		m.drink.used = m.drink.used || usesUp(p)
-	}
 }
 
 // progress tells how far the drink is, when that has changed.
-func (m *Machine) progress(d *drink) {
+func (m *Machine) progress(d *pour) {
 	w := d.walk
-	p := Progress{N: w.step, Of: len(d.tl.Steps())}
+	p := Progress{N: w.step, Of: len(w.tl.Steps())}
 	n := 0
-	for _, e := range d.tl {
+	for _, e := range w.tl {
 		if e.Kind == recipe.Step {
 			if n++; n == w.step {
 				p.Step = e.Step
@@ -248,19 +238,19 @@ func (m *Machine) progress(d *drink) {
 			}
 		}
 	}
-	if long := d.tl.Length(); long > 0 && w.i > 0 && w.i < len(d.tl) {
+	if long := w.tl.Length(); long > 0 && w.i > 0 && w.i < len(w.tl) {
 		at := time.Since(w.start) - w.slip
-		at = min(max(at, d.tl[w.i-1].At), d.tl[w.i].At)
+		at = min(max(at, w.tl[w.i-1].At), w.tl[w.i].At)
 		p.Percent = int(min(99, 100*at/long))
 	}
-	m.tell(d, p)
+	d.tell(p)
 }
 
-func (m *Machine) tell(d *drink, p Progress) {
+func (d *drink) tell(p Progress) {
 	if p == d.said {
 		return
 	}
-	d.said, d.percent = p, p.Percent
+	d.said = p
 	if d.job.Progress != nil {
 		d.job.Progress(p)
 	}
@@ -268,7 +258,7 @@ func (m *Machine) tell(d *drink, p Progress) {
 
 // complete is the end of a drink whose every event has fired: everything must be
 // off, and the verifier gets a last look.
-func (m *Machine) complete(d *drink) {
+func (m *Machine) complete(d *pour) {
 	if err := m.off(); err != nil {
 		m.fail(ofOff(err))
 		return
@@ -277,17 +267,16 @@ func (m *Machine) complete(d *drink) {
 		m.fail(f)
 		return
 	}
-	steps := d.tl.Steps()
-	m.tell(d, Progress{Step: steps[len(steps)-1], N: len(steps), Of: len(steps), Percent: 100})
-	m.finish(journal.Made, "")
+	steps := d.walk.tl.Steps()
+	d.tell(Progress{Step: steps[len(steps)-1], N: len(steps), Of: len(steps), Percent: 100})
+	m.finish(d.drink, journal.Made, "")
 }
 
 // finish is the end of the drink in hand: everything is off, the end goes to
 // disk, then the report goes out. It tells the truth even if the disk doesn't
 // take it.
-func (m *Machine) finish(out Outcome, reason string) {
-	d := m.drink
-	m.drink, m.pressed = nil, ""
+func (m *Machine) finish(d *drink, out Outcome, reason string) {
+	m.hand, m.pressed = idle{}, ""
 	if out == journal.Made {
 		m.strikes = 0
 	}
@@ -306,8 +295,8 @@ func (m *Machine) Abandon(order string, epoch int, reason string) error {
 	var err error
 	if e := m.callNow(func() {
 		switch {
-		case m.late != nil && *m.late == k:
-			m.late = nil
+		case m.isLate(k):
+			m.hand = idle{}
 			err = m.record(k, journal.Untouched, reason)
 		case m.j.State(k).Outcome != journal.Untouched:
 			err = fmt.Errorf("can't abandon %s: it is not a start that came too late", k)

@@ -66,15 +66,15 @@ func (m *Machine) Run(ctx context.Context) error {
 // turn looks once and does what is due. It tells when the next look is due.
 func (m *Machine) turn() time.Duration {
 	defer m.turned()
-	if m.await != nil && m.await.ctx.Err() != nil {
-		m.await = nil // whoever waited knows
+	if m.await.waits() && m.await.ctx.Err() != nil {
+		m.await = await{} // whoever waited knows
 	}
 	r := m.read()
 	now := time.Now()
 	m.rig.Renew()
-	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.drink != nil, m.sees()); f != nil {
+	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.hand.makes(), m.sees()); f != nil {
 		m.fail(f)
-	} else if l, latched := m.rig.Latched(); latched && (m.drink != nil || m.pulse != nil || m.trial != nil) {
+	} else if l, latched := m.rig.Latched(); latched && m.hand.moves() {
 		m.fail(ofGuard(l))
 	}
 	next := idleTick
@@ -84,22 +84,10 @@ func (m *Machine) turn() time.Duration {
 	if m.ver.doubts(now) {
 		next = busyTick
 	}
-	switch {
-	case m.drink == nil:
-	case m.drink.walk != nil:
-		next = min(next, m.pour())
-	default:
-		next = min(next, cupTick) // an appliance works; the loop must show that it lives
-	}
 	m.cups(r)
 	m.askReadiness(now)
-	if m.pulse != nil {
-		next = min(next, m.drop())
-	}
-	if m.trial != nil {
-		next = min(next, m.try())
-	}
-	if m.await != nil || m.sees() && m.usedCup() {
+	next = min(next, m.hand.turn(m))
+	if m.await.waits() || m.sees() && m.usedCup() {
 		next = min(next, m.scaled(cupTick, busyTick))
 	}
 	m.publish(r)
@@ -116,17 +104,23 @@ func (m *Machine) turned() {
 }
 
 // fail is the one way that a fault takes: everything off, then who may mend it,
-// then the drink's end.
+// then the end of what is in hand.
 func (m *Machine) fail(f *failure) {
-	row := f.row()
 	_, latched := m.rig.Latched()
-	if latched && m.drink == nil && m.pulse == nil && m.trial == nil {
+	switch {
+	case latched && !m.hand.moves():
 		return // said before; what is still on, the guard goes on trying to switch off
-	}
-	if m.drink != nil && m.drink.cancelled {
+	case m.hand.makes() && !m.hand.moves():
 		return // an appliance, on its way to rest
 	}
-	switch row.Mend {
+	m.lock(f)
+	m.abort(f.reason())
+}
+
+// lock keeps the next drink from beginning until the fault was mended. What is in
+// hand it leaves alone, so whoever puts something down may call it.
+func (m *Machine) lock(f *failure) {
+	switch f.row().Mend {
 	case Clear:
 		m.rig.Trip(f.reason())
 	case Restart:
@@ -139,29 +133,14 @@ func (m *Machine) fail(f *failure) {
 		m.hold, m.until = f, time.Now().Add(m.scaled(m.cfg.StepBack, 0))
 	}
 	m.log.Warn("fault", "cause", f.cause, "reason", f.reason())
-	m.abort(f.reason())
 }
 
-// abort switches everything off and ends the drink in hand, if there is one.
+// abort switches everything off and ends what is in hand.
 func (m *Machine) abort(reason string) {
-	m.pulse = nil
-	err := m.rig.AllOff()
-	if err != nil {
+	if err := m.rig.AllOff(); err != nil {
 		m.log.Error("not everything could be switched off", "err", err)
 	}
-	if m.trial != nil {
-		m.endTrial(errors.New(reason))
-	}
-	switch d := m.drink; {
-	case d == nil:
-	case d.cancel != nil:
-		d.cancelled = true
-		d.cancel(errors.New(reason)) // an appliance: its end comes by itself
-	case d.used:
-		m.finish(journal.Spoiled, reason)
-	default:
-		m.finish(journal.Untouched, reason)
-	}
+	m.hand.abort(m, reason)
 }
 
 // end is Run's way out.
@@ -169,19 +148,16 @@ func (m *Machine) end() error {
 	const why = "the service stopped"
 	m.fit.leave()
 	m.abort(why)
-	if m.drink != nil { // an appliance, which takes its time
+	if m.hand.makes() { // by an appliance, which takes its time
 		m.served(<-m.cooked)
 	}
 	m.brewing.Wait()
 	var errs []error
-	if m.late != nil {
-		errs = append(errs, m.record(*m.late, journal.Untouched, why))
-		m.late = nil
+	if l, is := m.hand.(late); is {
+		m.hand = idle{}
+		errs = append(errs, m.record(l.key, journal.Untouched, why))
 	}
-	if m.await != nil {
-		m.await.done <- errEnded
-		m.await = nil
-	}
+	m.await.end(errEnded)
 	errs = append(errs, m.rig.AllOff())
 	if on := m.rig.OnNow(); len(on) > 0 {
 		errs = append(errs, fmt.Errorf("machine %s: still on: %v", m.cfg.Name, on))
@@ -189,12 +165,12 @@ func (m *Machine) end() error {
 	return errors.Join(errs...)
 }
 
-// record writes an end. If that fails the machine is locked: it must not begin
-// what it could not end on paper.
+// record writes the end of what was put down. If that fails the machine is
+// locked: it must not begin what it could not end on paper.
 func (m *Machine) record(k journal.Key, out Outcome, reason string) error {
 	err := m.j.End(k, out, reason)
 	if err != nil {
-		m.fail(&failure{Record, err.Error()})
+		m.lock(&failure{Record, err.Error()})
 	}
 	return err
 }

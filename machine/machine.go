@@ -192,11 +192,8 @@ type Machine struct {
 
 	// The owner loop's own.
 	ver     verifier
-	drink   *drink
-	late    *journal.Key // started, nothing moved, given back by deadline
-	pulse   *walk        // of the cup dispenser
-	trial   *trial       // of one part, by a person at the machine
-	await   *await
+	hand    task      // what it is at; never nil
+	await   await     // who waits for a cup
 	pressed string    // the order whose cup a person confirmed
 	strikes int       // faults in a row that may pass
 	hold    *failure  // the last of them, while the machine steps back
@@ -217,6 +214,7 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 		rig: rig, j: j, cfg: cfg, log: cfg.Log,
 		sensors:  map[driver.Signal]driver.Sensor{},
 		contacts: map[driver.Part]driver.Sensor{},
+		hand:     idle{},
 		calls:    make(chan func()),
 		ended:    make(chan struct{}),
 		changed:  make(chan struct{}),
@@ -366,10 +364,10 @@ func (m *Machine) ClearFault(by, why string) error {
 }
 
 func (m *Machine) clear(by, why string) error {
-	if m.drink != nil {
+	switch {
+	case m.hand.makes():
 		return errors.New("a drink is being made: stop it first")
-	}
-	if m.trial != nil {
+	case m.hand.busy() != "":
 		return errors.New("a person tries a part: stop that first")
 	}
 	if by == "" || why == "" {

@@ -78,7 +78,7 @@ func (r *readiness) why() string {
 // goroutine waits for it, and the loop takes it from m.answered.
 func (m *Machine) askReadiness(now time.Time) {
 	a := m.rig.Appliance()
-	if a == nil || m.drink != nil || m.late != nil || !m.fit.due(now) || m.unsettled() {
+	if a == nil || !m.free() || !m.fit.due(now) || m.unsettled() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askWithin)

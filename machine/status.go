@@ -56,11 +56,10 @@ func (m *Machine) publish(r readings) {
 }
 
 func (m *Machine) judge(r readings) Status {
+	if s := m.hand.status(); s.State != "" {
+		return s
+	}
 	switch {
-	case m.drink != nil:
-		return Status{State: "busy", Note: m.drink.note(), Percent: m.drink.percent}
-	case m.trial != nil:
-		return Status{State: "busy", Note: fmt.Sprintf("a person tries the %s", m.trial.Part)}
 	case m.trouble() != "":
 		return Status{State: "fault", Note: m.trouble()}
 	case m.unsettled():
@@ -84,7 +83,7 @@ func (m *Machine) judge(r readings) Status {
 		}
 		return Status{State: "blocked", Note: m.fit.why()}
 	}
-	if m.await != nil {
+	if m.await.waits() {
 		return Status{State: "waiting", Note: m.cupNote(r)}
 	}
 	if m.warming(r) {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -54,16 +55,21 @@ var shows = map[driver.Part]struct {
 	driver.Cups:    {driver.Cup, 1, ""},
 }
 
-// trial is the one trial in hand. It belongs to the owner loop.
+// trial is the task of trying one part.
 type trial struct {
 	Trial
-	walk         *walk
-	before       float64
-	began, ended time.Time
-	maxFlow      float64 // the verifier's, before
-	tried        Tried
-	done         chan error
+	walk    *walk
+	before  float64
+	ended   time.Time // when the part went off; zero: it has not
+	maxFlow float64   // the verifier's, before
+	tried   Tried
+	done    chan error
 }
+
+func (*trial) makes() bool      { return false }
+func (*trial) moves() bool      { return true }
+func (x *trial) busy() string   { return fmt.Sprintf("a person tries the %s", x.Part) }
+func (x *trial) status() Status { return Status{State: "busy", Note: x.busy()} }
 
 // ShortTry is the trial of a part that is long enough to be heard and harms
 // nothing: a second, a dispenser's pulse, never above the ceiling.
@@ -122,7 +128,7 @@ func (m *Machine) mayTry(p driver.Part, r readings) error {
 		return not("%s", why)
 	case m.unsettled():
 		return not("a drink of an earlier run is not settled yet")
-	case m.drink != nil || m.late != nil || m.pulse != nil || m.await != nil || m.trial != nil:
+	case !m.free() || m.await.waits():
 		return not("the machine is busy")
 	}
 	// Water and beans matter to the parts that need them.
@@ -169,7 +175,7 @@ func (m *Machine) Try(ctx context.Context, t Trial) (Tried, error) {
 	case <-m.ended:
 	case <-ctx.Done():
 		_ = m.call(context.Background(), func() {
-			if m.trial == x {
+			if m.hand == task(x) {
 				m.abort(context.Cause(ctx).Error())
 			}
 		})
@@ -207,15 +213,13 @@ func (m *Machine) beginTrial(x *trial) {
 	if x.Measure {
 		m.ver.maxFlow = max(m.ver.maxFlow, overMLPS*m.ver.speed)
 	}
-	m.trial = x
+	m.hand = x
 	m.log.Info("trial", "part", x.Part, "for", x.For)
 }
 
-// try does what is due of the trial in hand.
-func (m *Machine) try() time.Duration {
-	x := m.trial
+func (x *trial) turn(m *Machine) time.Duration {
 	if x.ended.IsZero() {
-		next, done, f := m.advance(x.walk, func(driver.Part) bool { return true })
+		next, done, f := m.advance(x.walk)
 		switch {
 		case f != nil:
 			m.fail(f)
@@ -240,7 +244,7 @@ func (m *Machine) try() time.Duration {
 		m.fail(f)
 		return 0
 	}
-	m.endTrial(nil)
+	x.end(m, nil)
 	return 0
 }
 
@@ -265,16 +269,17 @@ func (m *Machine) judgeTrial(x *trial) *failure {
 	return nil
 }
 
-// endTrial gives the trial back; everything is off.
-func (m *Machine) endTrial(err error) {
-	x := m.trial
-	m.trial = nil
+func (x *trial) abort(m *Machine, reason string) { x.end(m, errors.New(reason)) }
+
+// end gives the trial back; everything is off.
+func (x *trial) end(m *Machine, err error) {
+	m.hand = idle{}
 	m.ver.maxFlow = x.maxFlow
-	if !x.began.IsZero() {
+	if on := x.walk.first; !on.IsZero() {
 		if x.ended.IsZero() {
 			x.ended = time.Now()
 		}
-		x.tried.On = x.ended.Sub(x.began)
+		x.tried.On = x.ended.Sub(on)
 	}
 	x.done <- err
 }

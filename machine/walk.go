@@ -21,6 +21,11 @@ type walk struct {
 	spent time.Duration // on postponing
 	base  driver.Reading
 	step  int // steps begun
+
+	deadline time.Time // after which the first part must not go on; zero: none
+	late     bool      // it has passed, and nothing went on
+	first    time.Time // when the first part went on, or may have; zero: none did
+	used     bool      // something of the order was used up
 }
 
 // maxPostponed bounds how long one drink waits for rests that the timeline did
@@ -31,9 +36,9 @@ const maxPostponed = 30 * time.Second
 func (w *walk) due(e recipe.Event) time.Time { return w.start.Add(e.At + w.slip) }
 
 // advance fires every event that is due. It tells how long there is nothing to
-// do, at most a tick; done when the list is over. before is asked before each
-// On, and may say no.
-func (m *Machine) advance(w *walk, before func(driver.Part) bool) (next time.Duration, done bool, f *failure) {
+// do, at most a tick; done when the list is over. A walk that is late goes no
+// further.
+func (m *Machine) advance(w *walk) (next time.Duration, done bool, f *failure) {
 	tick := m.scaled(busyTick, time.Millisecond)
 	for w.i < len(w.tl) {
 		e := w.tl[w.i]
@@ -58,15 +63,15 @@ func (m *Machine) advance(w *walk, before func(driver.Part) bool) (next time.Dur
 				return 0, false, f
 			}
 		}
-		postponed, f := m.fire(w, e, before)
+		postponed, f := m.fire(w, e)
 		if f != nil {
 			return 0, false, f
 		}
 		if postponed {
 			continue
 		}
-		if m.drink == nil && m.pulse == nil && m.trial == nil {
-			return 0, false, nil // before said no, and ended it
+		if w.late {
+			return 0, false, nil
 		}
 		w.slip = time.Since(w.start) - e.At
 		w.i++
@@ -75,7 +80,7 @@ func (m *Machine) advance(w *walk, before func(driver.Part) bool) (next time.Dur
 }
 
 // fire does one event.
-func (m *Machine) fire(w *walk, e recipe.Event, before func(driver.Part) bool) (postponed bool, f *failure) {
+func (m *Machine) fire(w *walk, e recipe.Event) (postponed bool, f *failure) {
 	switch e.Kind {
 	case recipe.Step:
 		w.step++
@@ -83,7 +88,8 @@ func (m *Machine) fire(w *walk, e recipe.Event, before func(driver.Part) bool) (
 		if e.Until != nil && m.holds(w, *e.Until) {
 			return false, nil // it is hot already
 		}
-		if !before(e.Part) {
+		// The last thing before the first relay.
+		if w.late = w.first.IsZero() && !w.deadline.IsZero() && !time.Now().Before(w.deadline); w.late {
 			return false, nil
 		}
 		if s := proof(e.Part); s != "" {
@@ -92,7 +98,7 @@ func (m *Machine) fire(w *walk, e recipe.Event, before func(driver.Part) bool) (
 		m.ver.touch(e.Part)
 		err := m.rig.On(e.Part, e.AtMost)
 		if err == nil || !refused(err) {
-			m.moved(e.Part)
+			w.moved(e.Part)
 		}
 		if err != nil {
 			if left := mayWait(err); left > 0 && w.spent+left <= maxPostponed {
@@ -116,6 +122,14 @@ func (m *Machine) fire(w *walk, e recipe.Event, before func(driver.Part) bool) (
 		}
 	}
 	return false, nil
+}
+
+// moved notes that a part went on, or may have.
+func (w *walk) moved(p driver.Part) {
+	if w.first.IsZero() {
+		w.first = time.Now()
+	}
+	w.used = w.used || usesUp(p)
 }
 
 // refused reports an error of the guard after which nothing has moved; after

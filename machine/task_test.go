@@ -1,0 +1,74 @@
+package machine
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"barista/driver"
+	"barista/driver/drivertest"
+	"barista/machine/journal"
+)
+
+// A start that came too late stays in hand over a fault, a clear and a stop, and
+// keeps everything else out: only who asked for it goes on with it.
+func TestLateStartStaysInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t, with(func(b *bench) {
+			b.cfg.Cup = CupDispenser
+			b.fake = drivertest.NewFake(driver.Grinder, driver.Pump, driver.Milk, driver.Sugar, driver.Cups)
+		}))
+		job := Job{Order: "o1", Epoch: 1, Drink: small, Deadline: time.Now()}
+		if r := b.make(job); !r.Late {
+			t.Fatalf("%+v", r)
+		}
+		b.m.Stop("by Zoe")
+		b.fake.Set(driver.Stop, 0)
+		after(2 * s)
+		b.status("fault")
+		b.fake.Set(driver.Stop, 1)
+		if err := b.m.ClearFault("zoe", "looked"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "the machine is busy" {
+			t.Error(err)
+		}
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "abandon it first")
+		// No cup is dropped for another order.
+		b.fake.Set(driver.Cup, 0)
+		done := make(chan error, 1)
+		go func() { done <- b.patient("o2") }()
+		after(3 * time.Minute)
+		if err := <-done; err == nil || b.edges() != "" {
+			t.Errorf("%v, %s", err, b.edges())
+		}
+		b.fake.Set(driver.Cup, 1)
+		b.journalled("o1", 1, journal.Started, "")
+		job.Deadline = time.Now().Add(2 * s)
+		b.expect(b.make(job), journal.Made, "")
+	})
+}
+
+// A fault whose drink can't be recorded any more locks twice: the latch, and the
+// journal, which only a restart mends. Neither calls for the other.
+func TestFaultThatIsNotRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
+		after(3 * s)
+		b.j.Close()
+		b.fake.Set(driver.Door, 0)
+		report := <-r
+		synctest.Wait() // the answer goes before the status
+		b.expect(report, journal.Spoiled, "door: ")
+		b.expect(report, journal.Spoiled, "(not recorded")
+		if b.fake.AnyOn() || !strings.HasPrefix(b.m.Status().Note, "door: ") {
+			t.Errorf("%v, %+v", b.fake.Levels(), b.m.Status())
+		}
+		b.fake.Set(driver.Door, 1)
+		if err := b.m.ClearFault("zoe", "closed it"); err == nil || !strings.HasPrefix(err.Error(), "record: ") {
+			t.Errorf("cleared without a restart: %v", err)
+		}
+	})
+}
