@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -63,31 +65,30 @@ func Table(w io.Writer, rows [][]string) {
 	if len(rows) < 2 {
 		return
 	}
-	paint := Colours(w)
-	width := make([]int, len(rows[0]))
-	filled := make([]bool, len(rows[0]))
+	var plain strings.Builder
+	lines := tabwriter.NewWriter(&plain, 0, 0, 2, ' ', 0)
+	shown := make([][]string, len(rows))
 	for i, row := range rows {
 		for j, cell := range row {
-			row[j] = Safe(cell)
-			width[j] = max(width[j], utf8.RuneCountInString(row[j]))
-			filled[j] = filled[j] || i > 0 && cell != ""
+			if slices.ContainsFunc(rows[1:], func(row []string) bool { return row[j] != "" }) {
+				shown[i] = append(shown[i], Safe(cell))
+			}
 		}
+		fmt.Fprintln(lines, strings.Join(shown[i], "\t"))
 	}
-	for i, row := range rows {
-		var line strings.Builder
-		gap := 0
-		for j, cell := range row {
-			if !filled[j] {
-				continue
-			}
-			line.WriteString(strings.Repeat(" ", gap))
-			gap = 2 + width[j] - utf8.RuneCountInString(cell)
-			if i > 0 {
-				cell = paint(cell)
-			}
-			line.WriteString(cell)
+	_ = lines.Flush() // a Builder never fails
+	// What colours a cell would count as its width: it comes last.
+	paint := Colours(w)
+	head, rest, _ := strings.Cut(plain.String(), "\n")
+	fmt.Fprintln(w, head)
+	for _, row := range shown[1:] {
+		line := ""
+		for _, cell := range row {
+			gap, after, _ := strings.Cut(rest, cell)
+			line, rest = line+gap+paint(cell), after
 		}
-		fmt.Fprintln(w, line.String())
+		_, rest, _ = strings.Cut(rest, "\n")
+		fmt.Fprintln(w, line)
 	}
 }
 

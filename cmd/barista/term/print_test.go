@@ -37,10 +37,12 @@ func TestTable(t *testing.T) {
 		{"NAME", "EMPTY", "STATE", "N"},
 		{"zoë", "", "ready", "1"},
 		{"a\x1b[2Jb", "", "", "22"},
+		{"n", "", "fault", ""},
 	})
 	want := "NAME         STATE  N\n" +
 		"zoë          ready  1\n" +
-		"\"a\\x1b[2Jb\"         22\n"
+		"\"a\\x1b[2Jb\"         22\n" +
+		"n            fault\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}
@@ -81,5 +83,24 @@ func TestColours(t *testing.T) {
 		if got := Colours(c.w)("fault"); got != c.want {
 			t.Errorf("NO_COLOR=%q TERM=%q on %T: %q, want %q", c.noColor, c.term, c.w, got, c.want)
 		}
+	}
+}
+
+// TestTableColours: a colour takes no place in a column.
+func TestTableColours(t *testing.T) {
+	far, tty, err := pty.Open()
+	if err != nil {
+		t.Skip("no pty here:", err)
+	}
+	defer far.Close()
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	Table(tty, [][]string{{"STATE", "N"}, {"fault", "1"}, {"away", "2"}})
+	tty.Close()
+	var got bytes.Buffer
+	_, _ = io.Copy(&got, far) // it ends with an error when the other side is closed
+	want := "STATE  N\r\n\x1b[31mfault\x1b[0m  1\r\n\x1b[31maway\x1b[0m   2\r\n"
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
 	}
 }
