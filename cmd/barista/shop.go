@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -486,16 +487,8 @@ func (s *shop) worker(c *queue.Conn, st *station, m *configs.Machine) (*worker.W
 func workerConfig(m *configs.Machine) worker.Config {
 	return worker.Config{
 		Name: m.Name, Driver: m.Driver, Cup: m.Cup, Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
-		Boot: bootID(), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
+		// Where the kernel names no boot, every start counts as one: that only makes
+		// more outcomes unknown.
+		Boot: cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text())), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
 	}
-}
-
-// bootID is the kernel's, new at every boot. Where there is none, every start of
-// the process counts as one: that only makes more outcomes unknown.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "process-" + strings.ToLower(rand.Text())
-	}
-	return strings.TrimSpace(string(b))
 }

@@ -28,13 +28,18 @@ const (
 // runs on while the computer sleeps and knows no wall clock.
 type bootClock func() (id string, now time.Duration)
 
-// kernelClock is the real one. An id that can't be read is empty and equals no
-// other; a clock that can't be read is 0: both lead to the full rest.
+// kernelClock is the real one. An id that can't be read equals no other; a clock
+// that can't be read is 0: both lead to the full rest.
 func kernelClock() (string, time.Duration) {
-	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	return strings.TrimSpace(string(id)), time.Duration(now.Nano())
+	return BootID(), time.Duration(now.Nano())
+}
+
+// BootID is the kernel's name of this boot, new each time; "" if there is none.
+func BootID() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id))
 }
 
 // store keeps the state on disk. Writing is slow and may hang (a worn SD card),
