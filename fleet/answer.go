@@ -3,6 +3,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Answer is what a customer hears within 2 s of ordering. It is kept in the
@@ -15,6 +16,14 @@ type Answer struct {
 	ETA      []int  `json:"eta_seconds,omitempty"` // low, high; absent where nobody can say
 	Code     string `json:"code,omitempty"`        // on error
 	Field    string `json:"field,omitempty"`       // with CodeInvalid
+}
+
+// Wait is what can be said of how long one more cup would take.
+type Wait struct {
+	Low, High time.Duration
+	Known     bool   // Low and High rest on machines that can make it now
+	Ahead     int    // orders before it
+	Why       string // not known: why; empty where just no machine is here
 }
 
 // The stable codes of an error.

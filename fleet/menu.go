@@ -25,9 +25,6 @@ type Doses struct {
 // KeyMenu is the menu's key in coffee-settings.
 const KeyMenu = "menu"
 
-// CordonKey is where a machine's cordon stands in coffee-settings.
-func CordonKey(machine string) string { return Subject("cordon", machine) }
-
 // DefaultMenu has the beans, milks and grams of the public article; millilitres
 // are ours.
 func DefaultMenu() Menu {
@@ -157,14 +154,6 @@ func ParseMenu(b []byte) (Menu, error) {
 	return m, m.Check()
 }
 
-// Cordon takes a machine out of service, by a person and for a reason.
-type Cordon struct {
-	By     string `json:"by"`
-	Reason string `json:"reason"`
-	Drain  bool   `json:"drain,omitempty"`
-	At     string `json:"at"` // RFC 3339, for display
-}
-
 // Settings is the operating state of the fleet: menu, cordons, calibrations.
 type Settings interface {
 	// Get reads a key; ErrNotFound if it is not set.
@@ -175,4 +164,22 @@ type Settings interface {
 	// ends; a deleted key has a nil value. ready is called once, when what was
 	// there is over.
 	Watch(ctx context.Context, each func(key string, value []byte), ready func()) error
+}
+
+// UntilReady runs a watch until it has handed over all that was there.
+func UntilReady(ctx context.Context, watch func(ctx context.Context, ready func()) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	whole := false
+	err := watch(ctx, func() {
+		whole = true
+		cancel()
+	})
+	switch {
+	case whole:
+		return nil
+	case err == nil:
+		return ErrNoAnswer
+	}
+	return err
 }

@@ -2,7 +2,9 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,7 +48,7 @@ type Presence struct {
 	Seconds    float64  `json:"seconds,omitempty"`     // a drink's mean; 0 until measured
 	Percent    int      `json:"percent,omitempty"`     // of the drink in hand
 	Version    string   `json:"version"`
-	Lacks      []string `json:"lacks,omitempty"` // what it has run out of: "beans", "milk"
+	Lacks      []string `json:"lacks,omitempty"` // what it has run out of: "beans", "water"
 }
 
 // Makes reports whether the machine lists the class and the size.
@@ -61,6 +63,44 @@ func (p Presence) Able() bool {
 		return true
 	}
 	return false
+}
+
+// Machine is one machine as the shop knows it: from what it says of itself and
+// from what is written down of it. Package presence folds that, once, for all.
+type Machine struct {
+	Presence           // its last word; of one that is away name, classes and sizes
+	Here     bool      // its last word still counts
+	Seen     time.Time // when it was written down last, by the broker's clock; zero: never
+	Cordon   *Cordon   // nil: in service
+}
+
+// Able reports whether it can be expected to take orders without a person.
+func (m Machine) Able() bool { return m.Here && m.Cordon == nil && m.Presence.Able() }
+
+// Cordon takes a machine out of service, by a person and for a reason.
+type Cordon struct {
+	By     string `json:"by"`
+	Reason string `json:"reason"`
+	Drain  bool   `json:"drain,omitempty"` // nobody reads it yet: every cordon lets the drink in hand end
+	At     string `json:"at"`              // RFC 3339, for display
+}
+
+const cordonKey = "cordon"
+
+// CordonKey is where a machine's cordon stands in coffee-settings.
+func CordonKey(machine string) string { return Subject(cordonKey, machine) }
+
+// CordonedBy is the machine that a key of coffee-settings takes out of service.
+func CordonedBy(key string) (machine string, is bool) { return strings.CutPrefix(key, cordonKey+".") }
+
+// ParseCordon reads a cordon. One that can't be read still is one: better a
+// machine too few.
+func ParseCordon(b []byte) Cordon {
+	var c Cordon
+	if json.Unmarshal(b, &c) != nil {
+		return Cordon{Reason: "a cordon that can't be read"}
+	}
+	return c
 }
 
 // Fleet is who is here.
@@ -78,7 +118,7 @@ type Fleet interface {
 
 // Command is what a person or a page asks of one machine.
 type Command struct {
-	Verb  string `json:"verb"`            // "cup", "stop", "clear-fault", "rinse", "self-test"
+	Verb  string `json:"verb"`            // "cup", "stop", "clear-fault"
 	Order string `json:"order,omitempty"` // with cup and stop
 	By    string `json:"by,omitempty"`
 	Why   string `json:"why,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"barista/fleet"
 	"barista/fleet/brokertest"
 	"barista/fleet/controller"
+	"barista/fleet/presence"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
 )
@@ -31,7 +32,7 @@ func TestLostMessagesAreFound(t *testing.T) {
 	const n = 5
 	for i := range n {
 		o := fleet.Order{ID: testID(i), Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: "free"}
-		brokertest.Eventually(t, "an accepted order", func() bool { return c.PlaceOrder(ctx, o, "test").OK() })
+		brokertest.Eventually(t, "an accepted order", func() bool { return c.Place(ctx, o.Encode(), "test").OK() })
 	}
 	if got := queued(t, customer); got != n {
 		t.Fatalf("%d orders in the queue, wanted %d", got, n)
@@ -87,12 +88,14 @@ func queued(t *testing.T, c *queue.Conn) int {
 // often than in a shop.
 func openController(t *testing.T, ctx context.Context, c *queue.Conn) *controller.Controller {
 	s := stock.New(stock.Parts{Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings()}, stock.Config{Initial: fleet.Items{"arabica": 1000}})
+	board := presence.New(seen(c, nil))
 	ctl := controller.New(controller.Parts{
-		Claims: c.Claims(), Orders: c.Orders(), Stock: s, Events: c.Events(), Settings: c.Settings(), Fleet: c.Fleet(), Server: c.Server(),
+		Claims: c.Claims(), Orders: c.Orders(), Stock: s, Events: c.Events(), Settings: c.Settings(), Board: board, Server: c.Server(),
 	}, controller.Config{SweepAfter: 2 * time.Second})
-	done := make(chan struct{}, 2)
+	done := make(chan struct{}, 3)
 	go func() { _ = s.Run(ctx); done <- struct{}{} }()
+	go func() { _ = board.Run(ctx); done <- struct{}{} }()
 	go func() { _ = ctl.Run(ctx); done <- struct{}{} }()
-	t.Cleanup(func() { <-done; <-done })
+	t.Cleanup(func() { <-done; <-done; <-done })
 	return ctl
 }

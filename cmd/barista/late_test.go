@@ -154,7 +154,7 @@ func (l lateness) measure(t *testing.T) (late []time.Duration, others float64) {
 func (l lateness) order(t *testing.T, door *controller.Client) {
 	o := fleet.Order{ID: ulid.Make().String(), Name: "Quentin", Size: fleet.Medium, Bean: benchClass.Bean, Milk: benchClass.Milk}
 	for range 300 {
-		a := door.PlaceOrder(t.Context(), o, "bench")
+		a := door.Place(t.Context(), o.Encode(), "bench")
 		switch {
 		case a.OK():
 			return
@@ -185,7 +185,7 @@ func flood(ctx context.Context, t *testing.T, c *queue.Conn) {
 		}
 		all.Go(func() {
 			o := fleet.Order{ID: ulid.Make().String(), Name: "Ada", Size: fleet.Small, Bean: awayClass.Bean, Milk: awayClass.Milk}
-			a := door.PlaceOrder(ctx, o, "bench")
+			a := door.Place(ctx, o.Encode(), "bench")
 			if a.OK() {
 				_ = door.Cancel(ctx, o.ID, "bench") // it may be in time or not; the load is the same
 			} else if a.Code != fleet.CodeUnavailable && a.Code != fleet.CodeQueueFull && ctx.Err() == nil {

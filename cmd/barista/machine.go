@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,89 +46,39 @@ const stateAway fleet.State = "away"
 // fleetNow lists the machines that are here, or were within seven days, or are
 // cordoned, by name.
 func fleetNow(ctx context.Context, conn *queue.Conn) ([]machineLine, error) {
-	here, err := conn.Fleet().Present(ctx)
+	all, err := seen(conn, nil).Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := readSettings(ctx, conn.Settings())
-	if err != nil {
-		return nil, err
+	lines := []machineLine{}
+	for _, m := range all {
+		lines = append(lines, lineOfMachine(m))
 	}
-	now, err := conn.Claims().Now(ctx)
-	if err != nil {
-		return nil, err
+	return lines, nil
+}
+
+func lineOfMachine(m fleet.Machine) machineLine {
+	l := machineLine{Machine: m.Machine, State: stateAway}
+	if m.Here {
+		l = machineLine{
+			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Reason: m.Note, Order: m.Order, Percent: m.Percent,
+			Classes: m.Classes, Sizes: m.Sizes, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
+			Seconds: m.Seconds, Lacks: m.Lacks, Version: m.Version,
+		}
+	} else if !m.Seen.IsZero() {
+		l.Reason, l.Seen = "last seen "+term.Time(m.Seen), &m.Seen
 	}
-	byName := map[string]machineLine{}
-	for key, value := range settings {
-		name, is := strings.CutPrefix(key, "seen.")
-		if !is {
-			continue
-		}
-		var seen struct {
-			At time.Time `json:"at"`
-		}
-		if json.Unmarshal(value, &seen) == nil && now.Sub(seen.At) < presence.Remember {
-			byName[name] = machineLine{Machine: name, State: stateAway, Reason: "last seen " + term.Time(seen.At), Seen: &seen.At}
-		}
-	}
-	for _, p := range here {
-		byName[p.Machine] = machineLine{
-			Machine: p.Machine, State: p.State, Here: true, Able: p.Able(), Reason: p.Note, Order: p.Order, Percent: p.Percent,
-			Classes: p.Classes, Sizes: p.Sizes, Cup: p.Cup, Driver: p.Driver, MinWaiting: p.MinWaiting, Drinks: p.Drinks,
-			Seconds: p.Seconds, Lacks: p.Lacks, Version: p.Version,
-		}
-	}
-	for key, value := range settings {
-		name, is := strings.CutPrefix(key, "cordon.")
-		var cordon fleet.Cordon
-		if !is || json.Unmarshal(value, &cordon) != nil {
-			continue
-		}
-		l, known := byName[name]
-		if !known {
-			l = machineLine{Machine: name, State: stateAway}
-		}
+	if m.Cordon != nil {
+		l.By, l.Reason = m.Cordon.By, m.Cordon.Reason
 		// It is cordoned from the moment that a person said so; what it still has
 		// in hand is told by order.
-		l.Able, l.By, l.Reason = false, cordon.By, cordon.Reason
 		if l.Here && l.Order == "" {
 			l.State = fleet.StateCordoned
 		} else if l.Here {
 			l.State = fleet.StateDraining
 		}
-		byName[name] = l
 	}
-	lines := []machineLine{}
-	for _, l := range byName {
-		lines = append(lines, l)
-	}
-	slices.SortFunc(lines, func(a, b machineLine) int { return cmp.Compare(a.Machine, b.Machine) })
-	return lines, nil
-}
-
-// readSettings reads every setting of the fleet.
-func readSettings(ctx context.Context, s fleet.Settings) (map[string][]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	out := map[string][]byte{}
-	whole := false
-	err := s.Watch(ctx, func(key string, value []byte) {
-		if value == nil {
-			delete(out, key)
-			return
-		}
-		out[key] = value
-	}, func() {
-		whole = true
-		cancel()
-	})
-	if !whole {
-		if err == nil {
-			err = fleet.ErrNoAnswer
-		}
-		return nil, fmt.Errorf("the settings could not be read: %w", err)
-	}
-	return out, nil
+	return l
 }
 
 func machineTable(w io.Writer, lines []machineLine) {

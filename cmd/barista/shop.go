@@ -259,10 +259,10 @@ func (s *shop) openRoles(ctx context.Context) error {
 			levels = stock.Remote(c.Requester())
 		}
 		log := s.log.With("room", "controller")
-		board := presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now, Log: log})
+		board := presence.New(seen(c, log))
 		parts := controller.Parts{
 			Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: levels, Events: c.Events(), Settings: c.Settings(),
-			Fleet: c.Fleet(), Board: board, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
+			Board: board, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
 		}
 		if s.seams.controller != nil {
 			parts = s.seams.controller(parts)
@@ -280,6 +280,11 @@ func (s *shop) openRoles(ctx context.Context) error {
 	}
 	s.openPulse()
 	return nil
+}
+
+// seen is what the machines of a fleet are seen by.
+func seen(c *queue.Conn, log *slog.Logger) presence.Parts {
+	return presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now, Log: log}
 }
 
 // watchSpace warns before a stream is full.
@@ -322,7 +327,7 @@ func (s *shop) openWeb(ctx context.Context, levels fleet.Stock) error {
 	}
 	s.add("web address", nil, func() error { s.listener.Close(); return nil })
 	pages := web.New(web.Parts{
-		Shop: door, Events: c.Events(), Fleet: c.Fleet(), Stock: levels, Requester: c.Requester(), Key: key, Log: s.log.With("room", "web"),
+		Shop: door, Events: c.Events(), Machines: seen(c, nil).Read, Stock: levels, Requester: c.Requester(), Key: key, Log: s.log.With("room", "web"),
 	})
 	s.add("pages", pages.Run, nil)
 	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)

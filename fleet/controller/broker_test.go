@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
+	"barista/fleet/presence"
 	"barista/fleet/queue"
 )
 
@@ -23,20 +25,22 @@ import (
 func real(c *queue.Conn, stock fleet.Stock) Parts {
 	return Parts{
 		Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: stock, Events: c.Events(), Settings: c.Settings(),
-		Fleet: c.Fleet(), Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting,
+		Board:  presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now}),
+		Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting,
 	}
 }
 
-// run runs a controller until the returned function is called.
+// run runs a controller and its board until the returned function is called.
 func run(t *testing.T, p Parts, cfg Config) (*Controller, func()) {
 	t.Helper()
 	c := New(p, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- c.Run(ctx) }()
+	go func() { done <- p.Board.(*presence.Board).Run(ctx) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, <-done); err != nil {
 			t.Error(err)
 		}
 	})
@@ -256,7 +260,7 @@ func TestRealRefusals(t *testing.T) {
 		defer stop()
 		yes := 0
 		for i := range fleet.QueueMax + 1 {
-			a := c.PlaceOrder(ctx, order(fmt.Sprintf("01JD0000000000000000001%03d", i)), "web")
+			a := c.Place(ctx, order(fmt.Sprintf("01JD0000000000000000001%03d", i)).Encode(), "web")
 			if a.OK() {
 				yes++
 			} else if a.Code != fleet.CodeQueueFull {
@@ -276,7 +280,7 @@ func TestRealRefusals(t *testing.T) {
 		if err := conn.Orders().List(ctx, m.Classes()); err != nil { // behind the controller's back
 			t.Fatal(err)
 		}
-		if a := c.PlaceOrder(ctx, order(id1, func(o *fleet.Order) { o.Bean = "mixed" }), "web"); a.Code != fleet.CodeNotOnMenu {
+		if a := c.Place(ctx, order(id1, func(o *fleet.Order) { o.Bean = "mixed" }).Encode(), "web"); a.Code != fleet.CodeNotOnMenu {
 			t.Errorf("%+v", a)
 		}
 	})

@@ -50,8 +50,7 @@ type Parts struct {
 	Stock    fleet.Stock
 	Events   fleet.Events
 	Settings fleet.Settings
-	Fleet    fleet.Fleet // who is here now
-	Board    Board       // who was here and who is out of service; nil: nobody
+	Board    Board
 	Server   fleet.Server
 
 	// Pending takes the number of messages that wait in both streams; may be
@@ -64,12 +63,14 @@ type Parts struct {
 	Log  *slog.Logger     // nil: none
 }
 
-// Board is what the controller asks of presence.Board.
+// Board is who is here, who was and who is out of service: presence.Board, which
+// runs for as long as the controller does.
 type Board interface {
-	// Known: a machine that was here within seven days lists class and size.
-	Known(c fleet.Class, s fleet.Size) bool
-	// Cordoned: a person took the machine out of service.
-	Cordoned(machine string) (fleet.Cordon, bool)
+	// Ready is closed when all was heard that stood there.
+	Ready() <-chan struct{}
+	// Changed is closed at the next change of what Machines lists.
+	Changed() <-chan struct{}
+	Machines() []fleet.Machine
 }
 
 // Controller is one controller. See New.
@@ -78,17 +79,16 @@ type Controller struct {
 	cfg Config
 	log *slog.Logger
 
-	book    *book    // orders that are not over
-	kitchen *kitchen // machines that are here, and how fast they are
-	menu    menuCard
-	levels  levelCache
-	desk    desk
+	book   *book // orders that are not over
+	paces  *paces
+	menu   menuCard
+	levels levelCache
+	desk   desk
 
-	started  time.Time     // monotonic; set before running is closed
-	running  chan struct{} // closed when Run has begun
-	gotBook  chan struct{} // closed when every claim was seen
-	gotMenu  chan struct{} // closed when a menu is in force
-	gotFleet chan struct{} // closed when every machine was heard
+	started time.Time     // monotonic; set before running is closed
+	running chan struct{} // closed when Run has begun
+	gotBook chan struct{} // closed when every claim was seen
+	gotMenu chan struct{} // closed when a menu is in force
 }
 
 // New makes a controller that does nothing until Run.
@@ -110,22 +110,13 @@ func New(p Parts, cfg Config) *Controller {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
-	if p.Board == nil {
-		p.Board = nobody{}
-	}
 	return &Controller{
 		p: p, cfg: cfg, log: p.Log,
-		book: newBook(), kitchen: newKitchen(),
+		book: newBook(), paces: &paces{mean: map[pace]float64{}},
 		menu:    menuCard{kick: make(signal, 1)},
-		running: make(chan struct{}), gotBook: make(chan struct{}), gotMenu: make(chan struct{}), gotFleet: make(chan struct{}),
+		running: make(chan struct{}), gotBook: make(chan struct{}), gotMenu: make(chan struct{}),
 	}
 }
-
-// nobody stands for a board that is not there.
-type nobody struct{}
-
-func (nobody) Known(fleet.Class, fleet.Size) bool           { return false }
-func (nobody) Cordoned(string) (c fleet.Cordon, there bool) { return }
 
 // Run serves until ctx ends. It is called once, and returns nil.
 func (c *Controller) Run(ctx context.Context) error {
@@ -139,9 +130,6 @@ func (c *Controller) Run(ctx context.Context) error {
 	if c.loadTold(ctx) {
 		behind.Go(func() { c.keep(inner, "claims", func() error { return c.watchClaims(inner) }) })
 		behind.Go(func() { c.keep(inner, "settings", func() error { return c.watchSettings(inner) }) })
-		behind.Go(func() {
-			c.keep(inner, "machines", func() error { return c.p.Fleet.Watch(inner, c.kitchen.word, once(c.gotFleet)) })
-		})
 		behind.Go(func() {
 			c.keep(inner, "live events", func() error { return c.p.Events.FollowLive(inner, c.live) })
 		})
@@ -168,7 +156,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 // ready waits until all was read that stood on the broker, or ctx ends.
 func (c *Controller) ready(ctx context.Context) bool {
-	return wait(ctx, c.running) && wait(ctx, c.gotBook) && wait(ctx, c.gotMenu) && wait(ctx, c.gotFleet)
+	return wait(ctx, c.running) && wait(ctx, c.gotBook) && wait(ctx, c.gotMenu) && wait(ctx, c.p.Board.Ready())
 }
 
 // watchClaims fills the book. Where the store was made anew, its revisions begin

@@ -31,7 +31,7 @@ func TestKeepDays(t *testing.T) {
 		ids := make([]string, 5)
 		for i := range ids {
 			ids[i] = fmt.Sprintf("01JD00000000000000000003%02d", i)
-			if a := c.PlaceOrder(t.Context(), order(ids[i]), "web"); !a.OK() {
+			if a := c.Place(t.Context(), order(ids[i]).Encode(), "web"); !a.OK() {
 				t.Fatal(a)
 			}
 		}
@@ -105,7 +105,7 @@ func TestMenuChange(t *testing.T) {
 		s.levels["kenya"] = 100
 		time.Sleep(20 * time.Second)
 		kenya := func(o *fleet.Order) { o.Bean = "kenya" }
-		if a := c.PlaceOrder(t.Context(), order(id1), "web"); !a.OK() {
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
 			t.Fatal(a)
 		}
 		m := fleet.DefaultMenu()
@@ -113,10 +113,10 @@ func TestMenuChange(t *testing.T) {
 		b, _ := json.Marshal(m)
 		s.set(fleet.KeyMenu, b)
 		synctest.Wait()
-		if a := c.PlaceOrder(t.Context(), order(id2, kenya), "web"); !a.OK() {
+		if a := c.Place(t.Context(), order(id2, kenya).Encode(), "web"); !a.OK() {
 			t.Error(a)
 		}
-		if a := c.PlaceOrder(t.Context(), order("01JD0000000000000000000003"), "web"); a.Code != fleet.CodeNotOnMenu {
+		if a := c.Place(t.Context(), order("01JD0000000000000000000003").Encode(), "web"); a.Code != fleet.CodeNotOnMenu {
 			t.Error(a)
 		}
 		if !s.lists(plain1) {
@@ -153,7 +153,7 @@ func TestPending(t *testing.T) {
 			p.IntakeWaiting = func(context.Context) (int, error) { return 3, nil }
 		})
 		time.Sleep(12 * time.Second)
-		c.PlaceOrder(t.Context(), order(id1), "web")
+		c.Place(t.Context(), order(id1).Encode(), "web")
 		time.Sleep(time.Second)
 		stop()
 		got := ""

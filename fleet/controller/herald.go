@@ -76,7 +76,7 @@ func (c *Controller) live(e fleet.StoredEvent) {
 	}
 	if (e.Kind == fleet.EvServed || e.Kind == fleet.EvEnd) && e.Outcome == fleet.Made && e.Seconds > 0 {
 		if size, ok := c.book.size(e.Order); ok {
-			c.kitchen.measured(e.Machine, size, e.Seconds)
+			c.paces.measured(e.Machine, size, e.Seconds)
 		}
 	}
 	if e.Kind == fleet.EvServed || e.Kind == fleet.EvFailed {

@@ -40,7 +40,6 @@ type shop struct {
 	settings map[string][]byte
 	keys     []string // every change of a setting, for watches
 	machines map[string]fleet.Presence
-	words    []string // every change of a machine, for watches
 	drops    []*drop
 	created  time.Time // of the intake stream
 	pending  []int
@@ -249,7 +248,6 @@ func (s *shop) machine(name string, change ...func(*fleet.Presence)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.machines[name] = p
-	s.words = append(s.words, name)
 	s.stir()
 }
 
@@ -257,7 +255,6 @@ func (s *shop) gone(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.machines, name)
-	s.words = append(s.words, name)
 	s.stir()
 }
 
@@ -591,21 +588,34 @@ func (m memSettings) Watch(ctx context.Context, each func(string, []byte), ready
 	})
 }
 
-type memFleet struct{ *wire }
+// memBoard is a Board over the shop's machines and cordons.
+type memBoard struct{ *shop }
 
-func (m memFleet) Announce(context.Context, fleet.Presence) error    { panic("machines only") }
-func (m memFleet) Leave(context.Context, string) error               { panic("machines only") }
-func (m memFleet) Present(context.Context) ([]fleet.Presence, error) { panic("it watches") }
+func (m memBoard) Ready() <-chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}
 
-func (m memFleet) Watch(ctx context.Context, each func(fleet.Presence, bool), ready func()) error {
-	return m.follow(ctx, ready, func(i int) (func(), bool) {
-		if i < len(m.words) {
-			p, here := m.machines[m.words[i]]
-			p.Machine = m.words[i]
-			return func() { each(p, here) }, true
+func (m memBoard) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+func (m memBoard) Machines() []fleet.Machine {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []fleet.Machine
+	for _, name := range slices.Sorted(maps.Keys(m.machines)) {
+		one := fleet.Machine{Presence: m.machines[name], Here: true}
+		if v := m.settings[fleet.CordonKey(name)]; v != nil {
+			c := fleet.ParseCordon(v)
+			one.Cordon = &c
 		}
-		return nil, false
-	})
+		out = append(out, one)
+	}
+	return out
 }
 
 // drop is a foreign program's order in the intake stream.
@@ -732,7 +742,7 @@ func (s *shop) Request(ctx context.Context, subject string, body []byte) ([]byte
 func (w *wire) parts() Parts {
 	return Parts{
 		Claims: memClaims{w}, Orders: memOrders{w}, Intake: memIntake{w}, Stock: memStock{w}, Events: memEvents{w},
-		Settings: memSettings{w}, Fleet: memFleet{w}, Server: memServer{w},
+		Settings: memSettings{w}, Board: memBoard{w.shop}, Server: memServer{w},
 		Pending: func(ctx context.Context, n int) error {
 			return w.call(ctx, "pending", func() error { w.pending = append(w.pending, n); return nil })
 		},

@@ -40,15 +40,6 @@ func (c *Controller) Place(ctx context.Context, body []byte, via string) fleet.A
 	return c.place(ctx, o, via)
 }
 
-// PlaceOrder takes an order that is decoded already; it is checked all the
-// same.
-func (c *Controller) PlaceOrder(ctx context.Context, o fleet.Order, via string) fleet.Answer {
-	if o.ID == "" {
-		o.ID = c.newID()
-	}
-	return c.Place(ctx, o.Encode(), via)
-}
-
 func (c *Controller) newID() string {
 	return ulid.MustNew(ulid.Timestamp(c.p.Wall()), rand.Reader).String()
 }
@@ -137,15 +128,15 @@ func (c *Controller) claim(ctx context.Context, o fleet.Order, via string) (flee
 func (c *Controller) success(o fleet.Order) fleet.Answer {
 	g := c.guess(o.Class(), o.Size, o.ID)
 	a := fleet.Success(o.ID)
-	a.Position = g.ahead + 1
-	a.ETA = []int{int(g.low.Seconds()), int(g.high.Seconds())}
+	a.Position = g.Ahead + 1
+	a.ETA = []int{int(g.Low.Seconds()), int(g.High.Seconds())}
 	return a
 }
 
 // made reports whether a machine that is here, or was within seven days, makes
 // this.
 func (c *Controller) made(o fleet.Order) bool {
-	return c.kitchen.lists(o.Class(), o.Size) || c.p.Board.Known(o.Class(), o.Size)
+	return slices.ContainsFunc(c.p.Board.Machines(), func(m fleet.Machine) bool { return m.Makes(o.Class(), o.Size) })
 }
 
 // early reports whether the shop has started so lately that machines may not
@@ -158,22 +149,17 @@ func (c *Controller) awaitMaker(ctx context.Context, o fleet.Order) bool {
 	enough := time.NewTimer(graceWait)
 	defer enough.Stop()
 	for {
-		heard := c.kitchen.heard()
+		changed := c.p.Board.Changed()
 		if c.made(o) || !c.early() {
 			return true
 		}
-		tick := time.NewTimer(100 * time.Millisecond) // the board has no voice of its own
 		select {
-		case <-heard:
-		case <-tick.C:
+		case <-changed:
 		case <-enough.C:
-			tick.Stop()
-			return false
+			return !c.early()
 		case <-ctx.Done():
-			tick.Stop()
 			return false
 		}
-		tick.Stop()
 	}
 }
 

@@ -42,7 +42,7 @@ func inShop(t *testing.T, f func(t *testing.T, s *shop, c *Controller)) {
 func TestAccepted(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
 		ctx := t.Context()
-		a := c.PlaceOrder(ctx, order(id1), "web")
+		a := c.Place(ctx, order(id1).Encode(), "web")
 		want := fleet.Answer{Status: "success", Message: "The coffee has been successfully scheduled", OrderID: id1, Position: 1, ETA: []int{45, 75}}
 		if d := cmp.Diff(want, a); d != "" {
 			t.Fatal(d)
@@ -64,13 +64,13 @@ func TestAccepted(t *testing.T) {
 		}
 
 		// The same again, hours later, with others in the queue: the same answer.
-		if b := c.PlaceOrder(ctx, order(id2), "web"); b.Position != 2 {
+		if b := c.Place(ctx, order(id2).Encode(), "web"); b.Position != 2 {
 			t.Errorf("the second has place %d", b.Position)
 		}
-		if d := cmp.Diff(a, c.PlaceOrder(ctx, order(id1), "request")); d != "" {
+		if d := cmp.Diff(a, c.Place(ctx, order(id1).Encode(), "request")); d != "" {
 			t.Error(d)
 		}
-		other := c.PlaceOrder(ctx, order(id1, func(o *fleet.Order) { o.Sugar = 1 }), "web")
+		other := c.Place(ctx, order(id1, func(o *fleet.Order) { o.Sugar = 1 }).Encode(), "web")
 		if other.Code != fleet.CodeConflict || other.OK() {
 			t.Errorf("another order with the same id: %+v", other)
 		}
@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 					tc.shop(s)
 				}
 				time.Sleep(20 * time.Second) // the grace is over
-				a := c.PlaceOrder(t.Context(), tc.order, "web")
+				a := c.Place(t.Context(), tc.order.Encode(), "web")
 				want := fleet.Answer{Status: "error", Message: tc.msg, Code: tc.code, OrderID: id1}
 				if d := cmp.Diff(want, a); d != "" {
 					t.Fatal(d)
@@ -128,7 +128,7 @@ func TestRefused(t *testing.T) {
 				maps := s.levels
 				maps["arabica"], maps["milk-soja"], maps["sugar"] = 1000, 1000, 1000
 				s.mu.Unlock()
-				if d := cmp.Diff(want, c.PlaceOrder(t.Context(), tc.order, "web")); d != "" {
+				if d := cmp.Diff(want, c.Place(t.Context(), tc.order.Encode(), "web")); d != "" {
 					t.Error(d)
 				}
 			})
@@ -143,7 +143,7 @@ func TestInvalid(t *testing.T) {
 				t.Errorf("%.40q: %+v", body, a)
 			}
 		}
-		if a := c.PlaceOrder(t.Context(), fleet.Order{Name: "A", Size: "huge", Bean: "arabica", Milk: "free"}, "web"); a.Field != "size" {
+		if a := c.Place(t.Context(), fleet.Order{Name: "A", Size: "huge", Bean: "arabica", Milk: "free"}.Encode(), "web"); a.Field != "size" {
 			t.Errorf("%+v", a)
 		}
 		if s.rev != 0 || len(s.queue) != 0 {
@@ -162,24 +162,29 @@ func TestInvalid(t *testing.T) {
 func TestAbsentMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
-		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Board = knows{fleet.Small} })
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Board = absent{memBoard{s}, fleet.Small} })
 		defer stop()
-		a := c.PlaceOrder(t.Context(), order(id1), "web")
+		a := c.Place(t.Context(), order(id1).Encode(), "web")
 		if d := cmp.Diff([]int{60, 900}, a.ETA); d != "" || !a.OK() {
 			t.Errorf("%+v %s", a, d)
 		}
 		time.Sleep(20 * time.Second)
-		if a := c.PlaceOrder(t.Context(), order(id2, func(o *fleet.Order) { o.Size = fleet.Large }), "web"); a.Code != fleet.CodeNotOnMenu {
+		if a := c.Place(t.Context(), order(id2, func(o *fleet.Order) { o.Size = fleet.Large }).Encode(), "web"); a.Code != fleet.CodeNotOnMenu {
 			t.Errorf("%+v", a)
 		}
 	})
 }
 
-// knows is a board that knows machines for one size.
-type knows struct{ size fleet.Size }
+// absent is a board on which everybody was here lately and nobody is now, with
+// one size.
+type absent struct {
+	memBoard
+	size fleet.Size
+}
 
-func (k knows) Known(_ fleet.Class, s fleet.Size) bool     { return s == k.size }
-func (k knows) Cordoned(string) (c fleet.Cordon, yes bool) { return }
+func (a absent) Machines() []fleet.Machine {
+	return []fleet.Machine{{Presence: fleet.Presence{Machine: "zoe", Classes: fleet.DefaultMenu().Classes(), Sizes: []fleet.Size{a.size}}, Seen: time.Now()}}
+}
 
 // TestGrace: just after a start an order waits for a machine to come in, within
 // the customer's two seconds, and leaves nothing behind if none does.
@@ -189,7 +194,7 @@ func TestGrace(t *testing.T) {
 		c, stop := s.wire(nil).open(t)
 		defer stop()
 		begin := time.Now()
-		a := c.PlaceOrder(t.Context(), order(id1), "web")
+		a := c.Place(t.Context(), order(id1).Encode(), "web")
 		if took := time.Since(begin); a.Code != fleet.CodeUnavailable || took > 2*time.Second {
 			t.Errorf("after %v: %+v", took, a)
 		}
@@ -197,12 +202,12 @@ func TestGrace(t *testing.T) {
 			t.Error("an order that nobody can judge yet left a claim")
 		}
 		time.AfterFunc(500*time.Millisecond, func() { s.machine("zoe") })
-		if a := c.PlaceOrder(t.Context(), order(id1), "web"); !a.OK() {
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
 			t.Errorf("%+v", a)
 		}
 		s.gone("zoe")
 		time.Sleep(20 * time.Second)
-		if a := c.PlaceOrder(t.Context(), order(id2), "web"); a.Code != fleet.CodeNotOnMenu {
+		if a := c.Place(t.Context(), order(id2).Encode(), "web"); a.Code != fleet.CodeNotOnMenu {
 			t.Errorf("%+v", a)
 		}
 	})
@@ -213,14 +218,14 @@ func TestBeforeRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(newShop().wire(nil).parts(), Config{})
 		begin := time.Now()
-		if a := c.PlaceOrder(t.Context(), order(id1), "web"); a.Code != fleet.CodeUnavailable || time.Since(begin) > 2*time.Second {
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); a.Code != fleet.CodeUnavailable || time.Since(begin) > 2*time.Second {
 			t.Errorf("%+v after %v", a, time.Since(begin))
 		}
 		if err := c.Cancel(t.Context(), id1, "Ada"); explain(err) == nil || explain(err).Code != fleet.CodeUnavailable {
 			t.Errorf("%v", err)
 		}
-		if _, _, known, why := c.Wait(t.Context(), plain1, fleet.Small); known || why != "the shop is just opening" {
-			t.Errorf("%v %q", known, why)
+		if w := c.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Why != "the shop is just opening" {
+			t.Errorf("%+v", w)
 		}
 	})
 }
@@ -240,7 +245,7 @@ func TestDoubleClick(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range got {
 			c := []*Controller{c1, c2}[i%2]
-			wg.Go(func() { got[i] = c.PlaceOrder(t.Context(), order(id1), "web") })
+			wg.Go(func() { got[i] = c.Place(t.Context(), order(id1).Encode(), "web") })
 		}
 		wg.Wait()
 		for _, a := range got {
@@ -265,7 +270,7 @@ func TestLastBeans(t *testing.T) {
 		)
 		for i := range 20 {
 			wg.Go(func() {
-				a := c.PlaceOrder(t.Context(), order(fmt.Sprintf("01JD00000000000000000000%02d", i)), "web")
+				a := c.Place(t.Context(), order(fmt.Sprintf("01JD00000000000000000000%02d", i)).Encode(), "web")
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -307,7 +312,7 @@ func TestClosedUse(t *testing.T) {
 		s.mu.Lock()
 		s.uses[use{id1, 0}] = fleet.Release
 		s.mu.Unlock()
-		if a := c.PlaceOrder(t.Context(), order(id1), "web"); a.Code != fleet.CodeUnavailable || len(s.messages(id1)) != 0 {
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); a.Code != fleet.CodeUnavailable || len(s.messages(id1)) != 0 {
 			t.Errorf("%+v, %v", a, s.messages(id1))
 		}
 	})

@@ -14,7 +14,7 @@ import (
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var beats atomic.Int64
-		c := New(Parts{}, Config{Alive: func() { beats.Add(1) }})
+		c := New(Parts{Board: memBoard{newShop()}}, Config{Alive: func() { beats.Add(1) }})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { c.runPulse(ctx) })
@@ -43,8 +43,8 @@ func TestPulse(t *testing.T) {
 		wg.Wait()
 	})
 	var beats atomic.Int64
-	c := New(Parts{}, Config{Alive: func() { beats.Add(1) }})
-	c.kitchen.mu.Lock()
+	c := New(Parts{Board: memBoard{newShop()}}, Config{Alive: func() { beats.Add(1) }})
+	c.paces.mu.Lock()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { c.runPulse(ctx); close(done) }()
@@ -53,9 +53,9 @@ func TestPulse(t *testing.T) {
 	case <-time.After(1500 * time.Millisecond):
 	}
 	if n := beats.Load(); n > 0 {
-		t.Errorf("%d signs while nobody can look into the kitchen", n)
+		t.Errorf("%d signs while nobody can say how long a drink takes", n)
 	}
-	c.kitchen.mu.Unlock()
+	c.paces.mu.Unlock()
 	cancel()
 	<-done
 }

@@ -87,20 +87,6 @@ func (c *Client) Place(ctx context.Context, body []byte, via string) fleet.Answe
 	return *r.Answer
 }
 
-// PlaceOrder is Controller.PlaceOrder. Give the order an id, so that it can be
-// asked again.
-func (c *Client) PlaceOrder(ctx context.Context, o fleet.Order, via string) fleet.Answer {
-	body := o.Encode()
-	if o.ID == "" {
-		var fields map[string]any
-		if json.Unmarshal(body, &fields) == nil {
-			delete(fields, "id")
-			body = encode(fields)
-		}
-	}
-	return c.Place(ctx, body, via)
-}
-
 // Cancel is Controller.Cancel.
 func (c *Client) Cancel(ctx context.Context, order, by string) error {
 	_, err := c.ask(ctx, verbCancel, ask{Order: order, By: by})
@@ -120,12 +106,12 @@ func (c *Client) MakeAgain(ctx context.Context, order, by string) error {
 }
 
 // Wait is Controller.Wait; a controller that does not answer is a reason too.
-func (c *Client) Wait(ctx context.Context, class fleet.Class, size fleet.Size) (low, high time.Duration, known bool, whyNot string) {
+func (c *Client) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	r, err := c.ask(ctx, verbWait, ask{Class: &class, Size: size})
 	if err != nil || r.Wait == nil {
-		return 0, 0, false, "the shop does not answer at the moment"
+		return fleet.Wait{Why: "the shop does not answer at the moment"}
 	}
-	return seconds(r.Wait.Low), seconds(r.Wait.High), r.Wait.Known, r.Wait.WhyNot
+	return fleet.Wait{Low: seconds(r.Wait.Low), High: seconds(r.Wait.High), Known: r.Wait.Known, Why: r.Wait.WhyNot}
 }
 
 // Menu is Controller.Menu, at most a second old; while the controller does not

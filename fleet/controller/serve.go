@@ -67,6 +67,7 @@ const (
 	codeInvalid  = "invalid"
 )
 
+// waitReply is a fleet.Wait on the wire.
 type waitReply struct {
 	Low    float64 `json:"low_seconds"`
 	High   float64 `json:"high_seconds"`
@@ -125,8 +126,8 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 		if a.Class == nil {
 			return reply{Error: &trouble{Code: codeInvalid, Message: "class: is missing"}}
 		}
-		low, high, known, why := c.Wait(ctx, *a.Class, a.Size)
-		return reply{Wait: &waitReply{low.Seconds(), high.Seconds(), known, why}}
+		w := c.Wait(ctx, *a.Class, a.Size)
+		return reply{Wait: &waitReply{w.Low.Seconds(), w.High.Seconds(), w.Known, w.Why}}
 	}
 	m := c.Menu()
 	return reply{Menu: &m}

@@ -44,7 +44,7 @@ func TestExpire(t *testing.T) {
 		defer s.bookkeeping()()
 		c, stop := s.wire(nil).open(t)
 		for _, id := range []string{id1, id2} {
-			if a := c.PlaceOrder(t.Context(), order(id), "web"); !a.OK() {
+			if a := c.Place(t.Context(), order(id).Encode(), "web"); !a.OK() {
 				t.Fatalf("%+v", a)
 			}
 		}
@@ -132,7 +132,7 @@ func TestMadeAgainWaitsAnew(t *testing.T) {
 // that a machine is just settling is not.
 func TestLostMessage(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
-		c.PlaceOrder(t.Context(), order(id1), "web")
+		c.Place(t.Context(), order(id1).Encode(), "web")
 		brewing(t, s, id2)
 		s.remove(id1)
 		s.remove(id2)
@@ -204,7 +204,7 @@ func TestMarkOfAnotherStore(t *testing.T) {
 		c, stop := s.wire(nil).open(t)
 		defer stop()
 		time.Sleep(2 * time.Second)
-		if a := c.PlaceOrder(t.Context(), order(id2), "web"); !a.OK() {
+		if a := c.Place(t.Context(), order(id2).Encode(), "web"); !a.OK() {
 			t.Error(a)
 		}
 		synctest.Wait()
@@ -220,7 +220,7 @@ func TestMarkOfAnotherStore(t *testing.T) {
 func TestCancel(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
 		ctx := t.Context()
-		c.PlaceOrder(ctx, order(id1), "web")
+		c.Place(ctx, order(id1).Encode(), "web")
 		if err := c.Cancel(ctx, id1, "Ada\n\x1b[31m"); err != nil {
 			t.Fatal(err)
 		}

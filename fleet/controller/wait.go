@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,12 +21,10 @@ const (
 	levelsFor = time.Second
 )
 
-// kitchen is who is here now, and how long each takes for a cup of each size.
-type kitchen struct {
-	mu      sync.Mutex // guards what follows
-	here    map[string]fleet.Presence
-	seconds map[pace]float64 // running mean
-	stirred chan struct{}
+// paces is how long each machine takes for a cup of each size.
+type paces struct {
+	mu   sync.Mutex       // guards what follows
+	mean map[pace]float64 // running, in seconds
 }
 
 type pace struct {
@@ -35,72 +32,36 @@ type pace struct {
 	size    fleet.Size
 }
 
-func newKitchen() *kitchen {
-	return &kitchen{here: map[string]fleet.Presence{}, seconds: map[pace]float64{}, stirred: make(chan struct{})}
-}
-
-// word folds what a machine says of itself.
-func (k *kitchen) word(p fleet.Presence, here bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if here {
-		k.here[p.Machine] = p
-	} else {
-		delete(k.here, p.Machine)
-	}
-	close(k.stirred)
-	k.stirred = make(chan struct{})
-}
-
-// heard is closed at the next word of a machine.
-func (k *kitchen) heard() <-chan struct{} {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.stirred
-}
-
 // measured takes how long a drink took.
-func (k *kitchen) measured(machine string, size fleet.Size, seconds float64) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	p := pace{machine, size}
-	if mean, ok := k.seconds[p]; ok {
+func (p *paces) measured(machine string, size fleet.Size, seconds float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := pace{machine, size}
+	if mean, ok := p.mean[of]; ok {
 		seconds = mean + weight*(seconds-mean)
 	}
-	k.seconds[p] = seconds
+	p.mean[of] = seconds
 }
 
-// takes is how long a machine takes for a cup: as measured here, else as the
-// machine says of its drinks, else a minute. The caller holds the lock.
-func (k *kitchen) takes(p fleet.Presence, size fleet.Size) time.Duration {
-	s := k.seconds[pace{p.Machine, size}]
-	if s <= 0 {
-		s = p.Seconds
-	}
-	if s <= 0 {
-		return unmeasured
-	}
-	return time.Duration(s * float64(time.Second))
-}
-
-// lists reports whether a machine that is here lists class and size.
-func (k *kitchen) lists(c fleet.Class, s fleet.Size) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, p := range k.here {
-		if p.Makes(c, s) {
-			return true
+// between is how long the quickest and the slowest of some machines take for a
+// cup: as measured here, else as each says of its drinks, else a minute.
+func (p *paces) between(machines []fleet.Machine, size fleet.Size) (quick, slow time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, m := range machines {
+		s := p.mean[pace{m.Machine, size}]
+		if s <= 0 {
+			s = m.Seconds
+		}
+		takes := seconds(s)
+		if s <= 0 {
+			takes = unmeasured
+		}
+		if quick, slow = min(quick, takes), max(slow, takes); i == 0 {
+			quick = takes
 		}
 	}
-	return false
-}
-
-// guess is what can be said of one more cup.
-type guess struct {
-	low, high time.Duration
-	known     bool   // low and high rest on machines that can make it now
-	ahead     int    // orders before it
-	why       string // nobody can make it now: why
+	return quick, slow
 }
 
 // guess estimates the way of one more cup, behind the orders that are open.
@@ -110,68 +71,61 @@ type guess struct {
 // all are, on the slowest machine. A mean is not sharper than a quarter, so the
 // range is that much wider. What would be beyond the expiry is cut there: then
 // the order has ended.
-func (c *Controller) guess(class fleet.Class, size fleet.Size, but string) guess {
+func (c *Controller) guess(class fleet.Class, size fleet.Size, but string) fleet.Wait {
 	open := c.book.orders(but)
-	k := c.kitchen
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var (
-		own, all int
-		able     []fleet.Presence
-		spares   []fleet.Presence
-		why      []string
-	)
+	own := 0
 	for _, o := range open {
 		if o.Class() == class {
 			own++
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.here)) {
-		p := k.here[name]
-		if !p.Makes(class, size) {
-			continue
-		}
-		cordon, cordoned := c.p.Board.Cordoned(name)
-		switch {
-		case cordoned:
-			why = append(why, name+" is out of service: "+cordon.Reason)
-		case !p.Able():
-			why = append(why, name+": "+ailment(p))
-		case p.MinWaiting > 0:
-			spares = append(spares, p)
-		default:
-			able = append(able, p)
-		}
-	}
-	count := func(by []fleet.Presence) (n int) {
-		for _, o := range open {
-			if slices.ContainsFunc(by, func(p fleet.Presence) bool { return p.Makes(o.Class(), o.Size) }) {
-				n++
-			}
-		}
-		return n
-	}
-	for _, p := range spares {
-		if count([]fleet.Presence{p})+1 >= p.MinWaiting {
-			able = append(able, p)
-		} else {
-			why = append(why, fmt.Sprintf("%s is a spare and helps from %d waiting orders on", p.Machine, p.MinWaiting))
-		}
-	}
+	able, why := c.makers(class, size, open)
+	quick, slow := c.paces.between(able, size)
+	longest := max(unmeasured, c.cfg.ExpireAfter)
 	if len(able) == 0 {
 		// Wide, and true: later than that it has expired.
-		return guess{low: unmeasured, high: max(unmeasured, c.cfg.ExpireAfter), ahead: own, why: strings.Join(why, "; ")}
+		return fleet.Wait{Low: unmeasured, High: longest, Ahead: own, Why: strings.Join(why, "; ")}
 	}
-	all = count(able)
-	quick, slow := k.takes(able[0], size), k.takes(able[0], size)
-	for _, p := range able[1:] {
-		quick, slow = min(quick, k.takes(p, size)), max(slow, k.takes(p, size))
+	all, n := makeable(open, able...), len(able)
+	high := min(slow*time.Duration(1+(all+n-1)/n)*5/4, longest)
+	return fleet.Wait{Known: true, Low: min(quick*time.Duration(max(1, own/n))*3/4, high), High: high, Ahead: all}
+}
+
+// makers are the machines that can make this now, behind the open orders; why
+// tells of the others that list it.
+func (c *Controller) makers(class fleet.Class, size fleet.Size, open []fleet.Order) (able []fleet.Machine, why []string) {
+	var spares []fleet.Machine
+	for _, m := range c.p.Board.Machines() {
+		switch {
+		case !m.Here || !m.Makes(class, size):
+		case m.Cordon != nil:
+			why = append(why, m.Machine+" is out of service: "+m.Cordon.Reason)
+		case !m.Able():
+			why = append(why, m.Machine+": "+ailment(m.Presence))
+		case m.MinWaiting > 0:
+			spares = append(spares, m)
+		default:
+			able = append(able, m)
+		}
 	}
-	n := len(able)
-	g := guess{known: true, ahead: all}
-	g.high = min(slow*time.Duration(1+(all+n-1)/n)*5/4, max(unmeasured, c.cfg.ExpireAfter))
-	g.low = min(quick*time.Duration(max(1, own/n))*3/4, g.high)
-	return g
+	for _, m := range spares {
+		if makeable(open, m)+1 >= m.MinWaiting {
+			able = append(able, m)
+		} else {
+			why = append(why, fmt.Sprintf("%s is a spare and helps from %d waiting orders on", m.Machine, m.MinWaiting))
+		}
+	}
+	return able, why
+}
+
+// makeable counts the orders that one of the machines makes.
+func makeable(open []fleet.Order, machines ...fleet.Machine) (n int) {
+	for _, o := range open {
+		if slices.ContainsFunc(machines, func(m fleet.Machine) bool { return m.Makes(o.Class(), o.Size) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // ailment says in words why a machine takes no orders.
@@ -185,30 +139,28 @@ func ailment(p fleet.Presence) string {
 	return "is " + string(p.State)
 }
 
-// Wait estimates how long one more cup would take, from low to high. Where known
-// is false nobody can say: whyNot then holds the reason why no machine makes it
-// now, or is empty when just no machine is here. An order is taken all the same,
-// unless whyNot says that it is not on the menu or sold out.
-func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Size) (low, high time.Duration, known bool, whyNot string) {
+// Wait estimates how long one more cup would take. An order is taken whatever is
+// not known, unless Why says that it is not on the menu or sold out.
+func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	o := fleet.Order{Bean: class.Bean, Milk: class.Milk, Size: size}
 	menu := c.Menu()
 	doses, listed := menu.Doses(o)
 	switch {
 	case len(menu.Beans) == 0:
-		return 0, 0, false, "the shop is just opening"
+		return fleet.Wait{Why: "the shop is just opening"}
 	case !listed:
-		return 0, 0, false, "not on the menu"
+		return fleet.Wait{Why: "not on the menu"}
 	case !c.made(o) && !c.early():
-		return 0, 0, false, "no machine here makes it"
+		return fleet.Wait{Why: "no machine here makes it"}
 	}
 	if item := c.soldOut(ctx, o, doses); item != "" {
-		return 0, 0, false, "sold out: " + insufficient(o, item)
+		return fleet.Wait{Why: "sold out: " + insufficient(o, item)}
 	}
-	g := c.guess(class, size, "")
-	if !g.known {
-		return 0, 0, false, g.why
+	w := c.guess(class, size, "")
+	if !w.Known {
+		w.Low, w.High = 0, 0
 	}
-	return g.low, g.high, true, ""
+	return w
 }
 
 // levelCache keeps the stock's levels for a moment: a page asks for each drink.

@@ -30,8 +30,8 @@ func TestWait(t *testing.T) {
 		{"as measured", func(s *shop, c *Controller) {
 			s.machine("zoe", func(p *fleet.Presence) { p.Seconds = 40 })
 			synctest.Wait()
-			c.kitchen.measured("zoe", fleet.Small, 20)
-			c.kitchen.measured("zoe", fleet.Large, 200)
+			c.paces.measured("zoe", fleet.Small, 20)
+			c.paces.measured("zoe", fleet.Large, 200)
 		}, plain1, "15s–25s true "},
 		{"four before it, two machines", func(s *shop, c *Controller) {
 			s.machine("zoe")
@@ -49,7 +49,7 @@ func TestWait(t *testing.T) {
 		}, plain1, "45s–1m15s true "},
 		{"cordoned", func(s *shop, c *Controller) {
 			s.machine("zoe")
-			c.p.Board = cordoned{"zoe", fleet.Cordon{By: "boss", Reason: "descaling"}}
+			s.set(fleet.CordonKey("zoe"), []byte(`{"by":"boss","reason":"descaling"}`))
 		}, plain1, "0s–0s false zoe is out of service: descaling"},
 		{"fault and spare", func(s *shop, c *Controller) {
 			s.machine("zoe", func(p *fleet.Presence) { p.State, p.Note = fleet.StateFault, "the pump is jammed" })
@@ -85,8 +85,8 @@ func TestWait(t *testing.T) {
 					tc.setup(s, c)
 				}
 				synctest.Wait()
-				low, high, known, why := c.Wait(t.Context(), tc.class, fleet.Small)
-				if got := fmt.Sprintf("%v–%v %v %s", low, high, known, why); got != tc.want {
+				w := c.Wait(t.Context(), tc.class, fleet.Small)
+				if got := fmt.Sprintf("%v–%v %v %s", w.Low, w.High, w.Known, w.Why); got != tc.want {
 					t.Errorf("got  %s\nwant %s", got, tc.want)
 				}
 				cancel()
@@ -95,14 +95,6 @@ func TestWait(t *testing.T) {
 		})
 	}
 }
-
-type cordoned struct {
-	name string
-	why  fleet.Cordon
-}
-
-func (c cordoned) Known(fleet.Class, fleet.Size) bool     { return true }
-func (c cordoned) Cordoned(m string) (fleet.Cordon, bool) { return c.why, m == c.name }
 
 // enqueue puts orders of a class into the claims.
 func enqueue(s *shop, n int, class fleet.Class) {
@@ -120,7 +112,7 @@ func enqueue(s *shop, n int, class fleet.Class) {
 func TestMeasured(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
 		ctx := t.Context()
-		c.PlaceOrder(ctx, order(id1), "web")
+		c.Place(ctx, order(id1).Encode(), "web")
 		synctest.Wait()
 		w := s.wire(nil)
 		if err := (memEvents{w}).Publish(ctx, fleet.Event{Order: id1, Kind: fleet.EvEnd, Epoch: 1, Machine: "zoe", Outcome: fleet.Made, Seconds: 20}); err != nil {
@@ -129,8 +121,8 @@ func TestMeasured(t *testing.T) {
 		synctest.Wait()
 		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "x", "x") })
 		synctest.Wait()
-		if low, high, known, _ := c.Wait(ctx, plain1, fleet.Small); !known || low != 15*time.Second || high != 25*time.Second {
-			t.Error(low, high, known)
+		if w := c.Wait(ctx, plain1, fleet.Small); !w.Known || w.Low != 15*time.Second || w.High != 25*time.Second {
+			t.Errorf("%+v", w)
 		}
 	})
 }

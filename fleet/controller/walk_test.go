@@ -23,7 +23,7 @@ type heard struct {
 // place asks, and notes the answer unless the controller died over it.
 func (h *heard) place(ctx context.Context, w *wire, c *Controller, o fleet.Order) fleet.Answer {
 	begin := time.Now()
-	a := c.PlaceOrder(ctx, o, "web")
+	a := c.Place(ctx, o.Encode(), "web")
 	if took := time.Since(begin); took > 2*time.Second {
 		a.Message += fmt.Sprintf(" (after %v)", took)
 		a.Code = "late"

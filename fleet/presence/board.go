@@ -2,11 +2,13 @@
 // each can make, what was known within the last seven days, and which ones a
 // person took out of service and why.
 //
-// A Board follows what the machines say of themselves and the fleet's settings.
-// It promises that a machine once seen is remembered over restarts of the shop:
-// the board writes down what a machine lists, and when it was here last, by the
-// broker's clock. Whoever makes a Board starts it with Run and stops it by the
-// context; Run returns when its goroutines have ended. Any goroutine may ask.
+// There is one answer for everybody, a list of fleet.Machine. Who asks once takes
+// it by Parts.Read. A Board follows what the machines say of themselves and the
+// fleet's settings, for who asks all the time. It promises that a machine once
+// seen is remembered over restarts of the shop: the board writes down what a
+// machine lists, and when it was here last, by the broker's clock. Whoever makes
+// a Board starts it with Run and stops it by the context; Run returns when its
+// goroutines have ended. Any goroutine may ask.
 //
 // What it says is advice: nothing here may decide whether a machine pours. The
 // claim's fence does that.
@@ -18,15 +20,11 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"barista/fleet"
 )
-
-// Remember is how long a machine that went away still counts as known.
-const Remember = 7 * 24 * time.Hour
 
 const (
 	// refresh is how old the record of a machine that is still here may get.
@@ -37,7 +35,7 @@ const (
 	again = time.Second
 )
 
-// Parts is what a Board needs.
+// Parts is what the fleet is seen by.
 type Parts struct {
 	Fleet    fleet.Fleet
 	Settings fleet.Settings
@@ -47,21 +45,6 @@ type Parts struct {
 	Log *slog.Logger // nil: none
 }
 
-// seen is what the settings hold of a machine that was here.
-type seen struct {
-	Classes []fleet.Class `json:"classes"`
-	Sizes   []fleet.Size  `json:"sizes"`
-	At      time.Time     `json:"at"` // the broker's clock
-}
-
-const (
-	seenPrefix   = "seen."
-	cordonPrefix = "cordon."
-)
-
-// seenKey is where the record of a machine stands in coffee-settings.
-func seenKey(machine string) string { return fleet.Subject("seen", machine) }
-
 // Board answers who is here. See New.
 type Board struct {
 	parts Parts
@@ -70,9 +53,7 @@ type Board struct {
 	ready chan struct{}
 
 	mu      sync.Mutex // guards what follows
-	here    map[string]fleet.Presence
-	seen    map[string]seen
-	cordons map[string]fleet.Cordon
+	roll    roll
 	dirty   map[string]fleet.Presence // to be written down, as last heard
 	clock   time.Time                 // the broker's clock ...
 	asked   time.Time                 // ... when it was asked, by the monotonic clock
@@ -87,8 +68,7 @@ func New(p Parts) *Board {
 	return &Board{
 		parts: p, log: p.Log,
 		write: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}),
-		here: map[string]fleet.Presence{}, seen: map[string]seen{},
-		cordons: map[string]fleet.Cordon{}, dirty: map[string]fleet.Presence{},
+		roll: newRoll(), dirty: map[string]fleet.Presence{},
 	}
 }
 
@@ -154,42 +134,25 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (b *Board) setting(key string, value []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if name, ok := strings.CutPrefix(key, cordonPrefix); ok {
-		fold(b, b.cordons, name, key, value)
-	} else if name, ok := strings.CutPrefix(key, seenPrefix); ok {
-		fold(b, b.seen, name, key, value)
-	}
-}
-
-func fold[T any](b *Board, into map[string]T, name, key string, value []byte) {
-	defer b.stir()
-	if value == nil {
-		delete(into, name)
-		return
-	}
-	var v T
-	if err := json.Unmarshal(value, &v); err != nil {
-		// A cordon that can't be read still is one: better a machine too few.
+	if err := b.roll.setting(key, value); err != nil {
 		b.log.Error("a setting can't be read", "key", key, "err", err)
 	}
-	into[name] = v
+	b.stir()
 }
 
-// word folds what a machine says of itself.
+// word folds what a machine says of itself, and has it written down when it
+// comes, when it goes, and when it lists something new.
 func (b *Board) word(p fleet.Presence, here bool) {
-	if !fleet.IsToken(p.Machine) {
-		return
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before, was := b.here[p.Machine]
-	if here {
-		b.here[p.Machine] = p
-		if s, known := b.seen[p.Machine]; !known || !slices.Equal(s.Classes, p.Classes) || !slices.Equal(s.Sizes, p.Sizes) || !was {
-			b.note(p)
-		}
-	} else if was {
-		delete(b.here, p.Machine)
+	before, was := b.roll.here[p.Machine]
+	known := b.roll.seen[p.Machine]
+	b.roll.word(p, here)
+	now, is := b.roll.here[p.Machine]
+	switch {
+	case is && (!was || !slices.Equal(known.Classes, now.Classes) || !slices.Equal(known.Sizes, now.Sizes)):
+		b.note(now)
+	case was && !is:
 		b.note(before) // so that the seven days count from now
 	}
 	b.stir()
@@ -264,36 +227,37 @@ func (b *Board) now() time.Time {
 func (b *Board) age() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for name, p := range b.here {
-		if s, ok := b.seen[name]; ok && b.now().Sub(s.At) > refresh {
+	for name, p := range b.roll.here {
+		if s, ok := b.roll.seen[name]; ok && b.now().Sub(s.At) > refresh {
 			b.dirty[name] = p
 		}
 	}
 }
 
+// save writes the records that are due, by name.
 func (b *Board) save(ctx context.Context) error {
 	for {
 		b.mu.Lock()
-		var p fleet.Presence
-		for _, p = range b.dirty {
-			break
-		}
-		s := seen{p.Classes, p.Sizes, b.now()}
-		b.mu.Unlock()
-		if p.Machine == "" {
+		names := slices.Sorted(maps.Keys(b.dirty))
+		if len(names) == 0 {
+			b.mu.Unlock()
 			return nil
 		}
+		name := names[0]
+		p := b.dirty[name]
+		s := seen{p.Classes, p.Sizes, b.now()}
+		b.mu.Unlock()
 		v, err := json.Marshal(s)
 		if err == nil {
-			err = b.parts.Settings.Put(ctx, seenKey(p.Machine), v)
+			err = b.parts.Settings.Put(ctx, seenKey(name), v)
 		}
 		if err != nil {
 			return err
 		}
 		b.mu.Lock()
-		b.seen[p.Machine] = s
-		if d := b.dirty[p.Machine]; slices.Equal(d.Classes, p.Classes) && slices.Equal(d.Sizes, p.Sizes) {
-			delete(b.dirty, p.Machine)
+		b.roll.seen[name] = s
+		if d := b.dirty[name]; slices.Equal(d.Classes, p.Classes) && slices.Equal(d.Sizes, p.Sizes) {
+			delete(b.dirty, name)
 		}
 		b.mu.Unlock()
 	}
@@ -309,56 +273,11 @@ func (b *Board) Changed() <-chan struct{} {
 	return b.changed
 }
 
-// Present lists who is here now, by name.
-func (b *Board) Present() []fleet.Presence {
+// Machines lists, by name, who is here now, who was within Remember, and who is
+// cordoned. Until the broker's clock was heard, records of any age count: a shop
+// that has just started says rather "absent" than "never".
+func (b *Board) Machines() []fleet.Machine {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make([]fleet.Presence, 0, len(b.here))
-	for _, name := range slices.Sorted(maps.Keys(b.here)) {
-		out = append(out, b.here[name])
-	}
-	return out
-}
-
-// Known reports whether a machine that is here now, or was within Remember,
-// lists the class and the size. Until the broker's clock was heard, records of
-// any age count: a shop that has just started says rather "absent" than "never".
-func (b *Board) Known(c fleet.Class, s fleet.Size) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range b.here {
-		if p.Makes(c, s) {
-			return true
-		}
-	}
-	now := b.now() // zero until it was heard: nothing is old then
-	for _, r := range b.seen {
-		if now.Sub(r.At) < Remember && slices.Contains(r.Classes, c) && slices.Contains(r.Sizes, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// LastSeen is when a machine was written down last, by the broker's clock.
-func (b *Board) LastSeen(machine string) (time.Time, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s, ok := b.seen[machine]
-	return s.At, ok
-}
-
-// Cordoned reports who took a machine out of service and why.
-func (b *Board) Cordoned(machine string) (fleet.Cordon, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c, ok := b.cordons[machine]
-	return c, ok
-}
-
-// Cordons lists every machine that is out of service.
-func (b *Board) Cordons() map[string]fleet.Cordon {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return maps.Clone(b.cordons)
+	return b.roll.machines(b.now())
 }

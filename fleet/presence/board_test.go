@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -151,6 +152,30 @@ func (p *place) open(t *testing.T) (*Board, func()) {
 	})
 }
 
+// known reports whether a machine that the board lists makes this.
+func known(b *Board, c fleet.Class, s fleet.Size) bool {
+	return slices.ContainsFunc(b.Machines(), func(m fleet.Machine) bool { return m.Makes(c, s) })
+}
+
+// zoes is what the board says of zoe.
+func zoes(b *Board) fleet.Machine {
+	all := b.Machines()
+	if i := slices.IndexFunc(all, func(m fleet.Machine) bool { return m.Machine == "zoe" }); i >= 0 {
+		return all[i]
+	}
+	return fleet.Machine{}
+}
+
+// present counts who is here.
+func present(b *Board) (n int) {
+	for _, m := range b.Machines() {
+		if m.Here {
+			n++
+		}
+	}
+	return n
+}
+
 var (
 	black = fleet.Class{Bean: "arabica", Milk: "free"}
 	white = fleet.Class{Bean: "arabica", Milk: "normal"}
@@ -167,14 +192,14 @@ func TestSevenDays(t *testing.T) {
 		_ = memSettings{p}.Put(t.Context(), "seen.other", v)
 		b, stop := p.open(t)
 		synctest.Wait()
-		if !b.Known(white, fleet.Medium) {
+		if !known(b, white, fleet.Medium) {
 			t.Error("it was here less than seven days ago")
 		}
 		time.Sleep(2 * time.Hour)
-		if b.Known(white, fleet.Medium) {
+		if known(b, white, fleet.Medium) {
 			t.Error("it was here more than seven days ago, by the broker's clock")
 		}
-		if b.Known(black, fleet.Small) {
+		if known(b, black, fleet.Small) {
 			t.Error("known before it was ever here")
 		}
 		_ = memFleet{p}.Announce(t.Context(), zoe)
@@ -184,31 +209,31 @@ func TestSevenDays(t *testing.T) {
 			s    fleet.Size
 			want bool
 		}{{black, fleet.Small, true}, {white, fleet.Small, false}, {black, fleet.Large, false}} {
-			if got := b.Known(x.c, x.s); got != x.want {
+			if got := known(b, x.c, x.s); got != x.want {
 				t.Errorf("%v %v: %v", x.c, x.s, got)
 			}
 		}
-		if n := len(b.Present()); n != 1 {
+		if n := present(b); n != 1 {
 			t.Errorf("%d are here", n)
 		}
 		_ = memFleet{p}.Leave(t.Context(), "zoe")
 		time.Sleep(3 * 24 * time.Hour)
-		if !b.Known(black, fleet.Small) || len(b.Present()) != 0 {
+		if !known(b, black, fleet.Small) || present(b) != 0 {
 			t.Error("forgotten too early")
 		}
 		stop()
 		b, stop = p.open(t)
 		defer stop()
 		synctest.Wait()
-		if !b.Known(black, fleet.Small) {
+		if !known(b, black, fleet.Small) {
 			t.Error("forgotten by a restart")
 		}
 		time.Sleep(4*24*time.Hour - time.Minute)
-		if !b.Known(black, fleet.Small) {
+		if !known(b, black, fleet.Small) {
 			t.Error("forgotten a minute too early")
 		}
 		time.Sleep(2 * time.Minute)
-		if b.Known(black, fleet.Small) {
+		if known(b, black, fleet.Small) {
 			t.Error("known after seven days")
 		}
 	})
@@ -229,7 +254,7 @@ func TestCrash(t *testing.T) {
 		b, stop := p.open(t)
 		defer stop()
 		synctest.Wait()
-		if at, ok := b.LastSeen("zoe"); !b.Known(black, fleet.Small) || !ok || time.Since(at) > 7*24*time.Hour {
+		if at := zoes(b).Seen; !known(b, black, fleet.Small) || at.IsZero() || time.Since(at) > 7*24*time.Hour {
 			t.Error("forgotten; last seen", at)
 		}
 	})
@@ -256,11 +281,11 @@ func TestQuiet(t *testing.T) {
 		more.Classes = []fleet.Class{black, white}
 		say(more)
 		say(more)
-		if p.puts != 2 || !b.Known(white, fleet.Small) {
-			t.Errorf("%d records, known %v", p.puts, b.Known(white, fleet.Small))
+		if p.puts != 2 || !known(b, white, fleet.Small) {
+			t.Errorf("%d records, known %v", p.puts, known(b, white, fleet.Small))
 		}
 		say(fleet.Presence{Machine: "a.b", Classes: more.Classes}) // no name
-		if len(b.Present()) != 1 {
+		if present(b) != 1 {
 			t.Error("a name that is no token is here")
 		}
 	})
@@ -279,13 +304,13 @@ func TestBrokerAway(t *testing.T) {
 		_ = memFleet{p}.Announce(t.Context(), zoe)
 		time.Sleep(time.Minute)
 		old := fleet.Class{Bean: "mixed", Milk: "free"}
-		if !b.Known(old, fleet.Large) || p.puts != 0 {
+		if !known(b, old, fleet.Large) || p.puts != 0 {
 			t.Error("without the broker's clock a record is not too old")
 		}
 		p.do(func() { p.broken = false })
 		time.Sleep(3 * time.Second)
-		if b.Known(old, fleet.Large) || p.puts != 1 {
-			t.Errorf("%v, %d records", b.Known(old, fleet.Large), p.puts)
+		if known(b, old, fleet.Large) || p.puts != 1 {
+			t.Errorf("%v, %d records", known(b, old, fleet.Large), p.puts)
 		}
 	})
 }
@@ -303,28 +328,27 @@ func TestCordon(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-changed
-		got, ok := b.Cordoned("zoe")
-		want := fleet.Cordon{By: "Ada", Reason: "descaling until noon", At: time.Now().UTC().Format(time.RFC3339)}
-		if d := cmp.Diff(want, got); d != "" || !ok {
+		want := &fleet.Cordon{By: "Ada", Reason: "descaling until noon", At: time.Now().UTC().Format(time.RFC3339)}
+		if d := cmp.Diff(want, zoes(b).Cordon); d != "" {
 			t.Error(d)
 		}
 		if err := Drain(ctx, s, "zoe", "Ada", "swap"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got, _ := b.Cordoned("zoe"); !got.Drain || len(b.Cordons()) != 1 {
+		if got := b.Machines(); len(got) != 1 || !got[0].Cordon.Drain {
 			t.Errorf("%+v", got)
 		}
 		if err := Uncordon(ctx, s, "zoe"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if _, ok := b.Cordoned("zoe"); ok {
+		if zoes(b).Cordon != nil {
 			t.Error("still out of service")
 		}
 		_ = s.Put(ctx, "cordon.zoe", []byte("{"))
 		synctest.Wait()
-		if _, ok := b.Cordoned("zoe"); !ok {
+		if zoes(b).Cordon == nil {
 			t.Error("a cordon that can't be read is one all the same")
 		}
 
@@ -365,25 +389,27 @@ func TestRealBroker(t *testing.T) {
 			t.Fatal(err)
 		}
 		brokertest.Eventually(t, "zoe", func() bool {
-			_, seen := b.LastSeen("zoe")
-			return seen && len(b.Present()) == 1
+			return !zoes(b).Seen.IsZero() && present(b) == 1
 		})
 		if err := Cordon(ctx, c.Settings(), "zoe", "Ada", "descaling"); err != nil {
 			t.Fatal(err)
 		}
-		brokertest.Eventually(t, "the cordon", func() bool { _, ok := b.Cordoned("zoe"); return ok })
-		brokertest.Eventually(t, "zoe falls silent", func() bool { return len(b.Present()) == 0 })
+		brokertest.Eventually(t, "the cordon", func() bool { return zoes(b).Cordon != nil })
+		brokertest.Eventually(t, "zoe falls silent", func() bool { return present(b) == 0 })
 		stop()
 		b, stop = run()
 		defer stop()
 		<-b.Ready()
-		_, cordoned := b.Cordoned("zoe")
-		if got := fmt.Sprint(len(b.Present()), b.Known(black, fleet.Small), b.Known(white, fleet.Small), cordoned); got != "0 true false true" {
+		if got := fmt.Sprint(present(b), known(b, black, fleet.Small), known(b, white, fleet.Small), zoes(b).Cordon != nil); got != "0 true false true" {
 			t.Error(got)
+		}
+		once, err := Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now}.Read(ctx)
+		if d := cmp.Diff(b.Machines(), once); d != "" || err != nil {
+			t.Errorf("who asks once hears something else: %v %s", err, d)
 		}
 		if err := Uncordon(ctx, c.Settings(), "zoe"); err != nil {
 			t.Error(err)
 		}
-		brokertest.Eventually(t, "back in service", func() bool { _, ok := b.Cordoned("zoe"); return !ok })
+		brokertest.Eventually(t, "back in service", func() bool { return zoes(b).Cordon == nil })
 	})
 }

@@ -177,7 +177,7 @@ func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
 	h := open(t)
 	at := h.listening()
 	h.shop.set(func(s *shop) {
-		s.waits[choice{fleet.Large, "mixed", "soja"}] = wait{low: 3 * time.Minute, high: 5 * time.Minute, known: true}
+		s.waits[choice{fleet.Large, "mixed", "soja"}] = fleet.Wait{Low: 3 * time.Minute, High: 5 * time.Minute, Known: true}
 	})
 	h.desk.then = func(c fleet.Command) { h.brew(c.Order) }
 
@@ -259,7 +259,7 @@ func TestScreens(t *testing.T) {
 	h.stock.levels["milk-soja"] = fleet.Level{OnHand: 10}
 	for _, s := range fleet.Sizes {
 		for _, m := range h.shop.menu.Milks {
-			h.shop.waits[choice{s, "robusta", m}] = wait{why: "leo, the only machine with it, is out of service"}
+			h.shop.waits[choice{s, "robusta", m}] = fleet.Wait{Why: "leo, the only machine with it, is out of service"}
 		}
 	}
 	classes := fleet.DefaultMenu().Classes()

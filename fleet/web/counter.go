@@ -22,13 +22,6 @@ type choice struct {
 	milk string
 }
 
-// wait is how long a coffee would take.
-type wait struct {
-	low, high time.Duration
-	known     bool
-	why       string // why it can't be made, in the shop's words
-}
-
 // lack says why something can't be ordered now.
 type lack struct {
 	Item string // what the stock has not enough of
@@ -39,7 +32,7 @@ type lack struct {
 type offer struct {
 	menu   fleet.Menu
 	levels map[string]fleet.Level // nil: the stock did not say
-	waits  map[choice]wait
+	waits  map[choice]fleet.Wait
 	at     time.Time
 }
 
@@ -67,7 +60,7 @@ func (c *counter) offer(ctx context.Context) *offer {
 	// The answer is everybody's, so one customer's leaving must not spoil it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTime)
 	defer cancel()
-	o := &offer{menu: c.shop.Menu(), waits: map[choice]wait{}}
+	o := &offer{menu: c.shop.Menu(), waits: map[choice]fleet.Wait{}}
 	if levels, err := c.stock.Levels(ctx); err == nil {
 		o.levels = levels
 	}
@@ -76,9 +69,7 @@ func (c *counter) offer(ctx context.Context) *offer {
 			if _, ok := o.menu.Sizes[size]; !ok || ctx.Err() != nil {
 				continue
 			}
-			var w wait
-			w.low, w.high, w.known, w.why = c.shop.Wait(ctx, class, size)
-			o.waits[choice{size, class.Bean, class.Milk}] = w
+			o.waits[choice{size, class.Bean, class.Milk}] = c.shop.Wait(ctx, class, size)
 		}
 	}
 	o.at = time.Now()
@@ -119,8 +110,8 @@ func (o *offer) can(order fleet.Order) (lack, bool) {
 			}
 		}
 	}
-	if w := o.waits[choice{order.Size, order.Bean, order.Milk}]; !w.known && w.why != "" {
-		return lack{Why: w.why}, false
+	if w := o.waits[choice{order.Size, order.Bean, order.Milk}]; !w.Known && w.Why != "" {
+		return lack{Why: w.Why}, false
 	}
 	return lack{}, true
 }
@@ -169,13 +160,13 @@ func (o *offer) any(fits func(fleet.Order) bool, about func(item string) bool) (
 func (o *offer) span() (low, high time.Duration, known bool) {
 	o.each(func(order fleet.Order) {
 		w := o.waits[choice{order.Size, order.Bean, order.Milk}]
-		if _, can := o.can(order); !can || !w.known {
+		if _, can := o.can(order); !can || !w.Known {
 			return
 		}
-		if !known || w.low < low {
-			low = w.low
+		if !known || w.Low < low {
+			low = w.Low
 		}
-		high, known = max(high, w.high), true
+		high, known = max(high, w.High), true
 	})
 	return low, high, known
 }

@@ -185,8 +185,8 @@ func (w *Web) wait(rw http.ResponseWriter, r *http.Request) {
 	order := t.order()
 	if l, ok := o.can(order); !ok {
 		body.Why, body.Detail = p.lack(l)
-	} else if v := o.waits[choice{order.Size, order.Bean, order.Milk}]; v.known {
-		body.Span = p.span(v.low, v.high)
+	} else if v := o.waits[choice{order.Size, order.Bean, order.Milk}]; v.Known {
+		body.Span = p.span(v.Low, v.High)
 	}
 	w.fragment(rw, r, "wait", body)
 }

@@ -43,7 +43,7 @@ func TestWhatCantBeMadeIsDisabledWithTheReason(t *testing.T) {
 	h.stock.levels[fleet.ItemSugar] = fleet.Level{OnHand: 1}
 	for _, s := range fleet.Sizes {
 		for _, b := range h.shop.menu.Beans {
-			h.shop.waits[choice{s, b, "normal"}] = wait{why: "leo is out of service: <jam>"}
+			h.shop.waits[choice{s, b, "normal"}] = fleet.Wait{Why: "leo is out of service: <jam>"}
 		}
 	}
 	page := text(t, h.ask("GET", "/", ""))
@@ -92,9 +92,9 @@ func TestTheShopIsSilent(t *testing.T) {
 
 func TestWaitBeforeOrdering(t *testing.T) {
 	h := open(t)
-	h.shop.waits[choice{fleet.Large, "mixed", "soja"}] = wait{low: 5 * time.Minute, high: 9 * time.Minute, known: true}
-	h.shop.waits[choice{fleet.Large, "mixed", "free"}] = wait{}
-	h.shop.waits[choice{fleet.Large, "robusta", "free"}] = wait{why: "no machine makes it"}
+	h.shop.waits[choice{fleet.Large, "mixed", "soja"}] = fleet.Wait{Low: 5 * time.Minute, High: 9 * time.Minute, Known: true}
+	h.shop.waits[choice{fleet.Large, "mixed", "free"}] = fleet.Wait{}
+	h.shop.waits[choice{fleet.Large, "robusta", "free"}] = fleet.Wait{Why: "no machine makes it"}
 	for query, want := range map[string]string{
 		"size=small&bean_type=arabica&milk=free&sugar_count=0": "<p>Waiting time <strong>1 to 2 min</strong></p>",
 		"size=large&bean_type=mixed&milk=soja&sugar_count=0":   "<p>Waiting time <strong>5 to 9 min</strong></p>",
@@ -107,7 +107,7 @@ func TestWaitBeforeOrdering(t *testing.T) {
 	contains(t, text(t, h.ask("GET", "/", "")), "1 to 9 min") // over all that can be made
 	for _, s := range fleet.Sizes {
 		for _, c := range h.shop.menu.Classes() {
-			h.shop.waits[choice{s, c.Bean, c.Milk}] = wait{}
+			h.shop.waits[choice{s, c.Bean, c.Milk}] = fleet.Wait{}
 		}
 	}
 	h.web.counter.forget()

@@ -1,10 +1,8 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,34 +34,37 @@ type fleetBody struct {
 	Say      string
 }
 
-// roll is who is here, asked at most once a second however many pages look.
+// roll is the list of machines, asked at most once a second however many pages
+// look.
 type roll struct {
-	mu      sync.Mutex
-	at      time.Time
-	present []fleet.Presence
-	err     error
+	mu   sync.Mutex
+	at   time.Time
+	list []fleet.Machine
+	err  error
 }
 
 const rollAge = time.Second
 
-func (l *roll) call(ctx context.Context, f fleet.Fleet) ([]fleet.Presence, error) {
+func (w *Web) machines(ctx context.Context) ([]fleet.Machine, error) {
+	l := &w.roll
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.at.IsZero() && time.Since(l.at) < rollAge {
-		return l.present, l.err
+	if l.at.IsZero() || time.Since(l.at) >= rollAge {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
+		defer cancel()
+		l.list, l.err = w.Machines(ctx)
+		l.at = time.Now()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
-	defer cancel()
-	l.present, l.err = f.Present(ctx)
-	slices.SortFunc(l.present, func(x, y fleet.Presence) int { return cmp.Compare(x.Machine, y.Machine) })
-	l.at = time.Now()
-	return l.present, l.err
+	return l.list, l.err
 }
 
 func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
-	present, err := w.roll.call(ctx, w.Fleet)
+	all, err := w.machines(ctx)
 	b := fleetBody{Unknown: err != nil}
-	for _, m := range present {
+	for _, m := range all {
+		if !m.Here {
+			continue
+		}
 		b.Machines = append(b.Machines, machine{
 			Name: capital(m.Machine), Word: p.name("state", string(m.State)), Mark: mark(m.State),
 			Note: m.Note, Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: sizes(p, m.Sizes),

@@ -149,7 +149,7 @@ type shop struct {
 	mu      sync.Mutex
 	events  *stream
 	menu    fleet.Menu
-	waits   map[choice]wait
+	waits   map[choice]fleet.Wait
 	answers map[string]fleet.Answer
 	hashes  map[string]string
 	placed  []fleet.Order
@@ -158,15 +158,11 @@ type shop struct {
 	asked   int
 }
 
-func (s *shop) Place(ctx context.Context, body []byte, via string) fleet.Answer {
+func (s *shop) Place(_ context.Context, body []byte, _ string) fleet.Answer {
 	o, err := fleet.DecodeOrder(body, nil)
 	if err != nil {
 		return fleet.Invalid(err)
 	}
-	return s.PlaceOrder(ctx, o, via)
-}
-
-func (s *shop) PlaceOrder(_ context.Context, o fleet.Order, _ string) fleet.Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o.ID == "" {
@@ -204,15 +200,15 @@ func (s *shop) Cancel(_ context.Context, order, by string) error {
 	return nil
 }
 
-func (s *shop) Wait(_ context.Context, c fleet.Class, size fleet.Size) (low, high time.Duration, known bool, whyNot string) {
+func (s *shop) Wait(_ context.Context, c fleet.Class, size fleet.Size) fleet.Wait {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
 	w, ok := s.waits[choice{size, c.Bean, c.Milk}]
 	if !ok {
-		return time.Minute, 2 * time.Minute, true, ""
+		return fleet.Wait{Low: time.Minute, High: 2 * time.Minute, Known: true}
 	}
-	return w.low, w.high, w.known, w.why
+	return w
 }
 
 func (s *shop) Menu() fleet.Menu {
@@ -257,24 +253,21 @@ func full() map[string]fleet.Level {
 	return out
 }
 
-// crew is a fleet.Fleet of fixed machines.
+// crew is who is here, by name.
 type crew struct {
 	mu      sync.Mutex
 	present []fleet.Presence
 	err     error
 }
 
-func (c *crew) Announce(context.Context, fleet.Presence) error { return nil }
-func (c *crew) Leave(context.Context, string) error            { return nil }
-func (c *crew) Present(context.Context) ([]fleet.Presence, error) {
+func (c *crew) machines(context.Context) ([]fleet.Machine, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.present), c.err
-}
-func (c *crew) Watch(ctx context.Context, _ func(fleet.Presence, bool), ready func()) error {
-	ready()
-	<-ctx.Done()
-	return ctx.Err()
+	list := []fleet.Machine{{Presence: fleet.Presence{Machine: "abe"}, Seen: time.Now()}} // was here lately
+	for _, p := range c.present {
+		list = append(list, fleet.Machine{Presence: p, Here: true})
+	}
+	return list, c.err
 }
 
 // desk is a fleet.Requester that keeps what it was asked.
@@ -323,9 +316,9 @@ type house struct {
 func build(t testing.TB) *house {
 	h := &house{t: t, events: newStream(), stock: &shelf{levels: full()}, crew: &crew{},
 		desk: &desk{reply: fleet.CommandAnswer{OK: true}}, log: &bytes.Buffer{}}
-	h.shop = &shop{events: h.events, menu: fleet.DefaultMenu(), waits: map[choice]wait{},
+	h.shop = &shop{events: h.events, menu: fleet.DefaultMenu(), waits: map[choice]fleet.Wait{},
 		answers: map[string]fleet.Answer{}, hashes: map[string]string{}}
-	h.web = New(Parts{Shop: h.shop, Events: h.events, Fleet: h.crew, Stock: h.stock, Requester: h.desk,
+	h.web = New(Parts{Shop: h.shop, Events: h.events, Machines: h.crew.machines, Stock: h.stock, Requester: h.desk,
 		Key: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewTextHandler(&guarded{w: h.log}, nil))})
 	return h
 }

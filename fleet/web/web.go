@@ -13,24 +13,21 @@ import (
 
 // Shop is what the web asks of the shop: the controller, or a remote of it.
 type Shop interface {
-	// Place takes an order as JSON from anyone, PlaceOrder a decoded one; both
-	// answer within about 2 s.
+	// Place takes an order as JSON from anyone; it answers within about 2 s.
 	Place(ctx context.Context, body []byte, via string) fleet.Answer
-	PlaceOrder(ctx context.Context, o fleet.Order, via string) fleet.Answer
 	// Cancel ends an order before its fence.
 	Cancel(ctx context.Context, order, by string) error
-	// Wait is how long an order given now would take. known is false where
-	// nobody can say; whyNot is set where it can't be made.
-	Wait(ctx context.Context, c fleet.Class, s fleet.Size) (low, high time.Duration, known bool, whyNot string)
+	// Wait is how long an order given now would take.
+	Wait(ctx context.Context, c fleet.Class, s fleet.Size) fleet.Wait
 	Menu() fleet.Menu
 }
 
-// Parts is what the web is joined to. Shop, Events, Fleet, Stock and Requester
-// are needed; the rest has defaults.
+// Parts is what the web is joined to. Shop, Events, Machines, Stock and
+// Requester are needed; the rest has defaults.
 type Parts struct {
 	Shop      Shop
 	Events    fleet.Events
-	Fleet     fleet.Fleet
+	Machines  func(context.Context) ([]fleet.Machine, error) // by name: who is here
 	Stock     fleet.Stock
 	Requester fleet.Requester
 

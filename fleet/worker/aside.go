@@ -96,10 +96,8 @@ func (w *Worker) watchSettings(ctx context.Context, known chan struct{}) {
 		case key:
 			var c *fleet.Cordon
 			if v != nil {
-				c = new(fleet.Cordon)
-				if err := json.Unmarshal(v, c); err != nil {
-					c.Reason = "a cordon that can't be read"
-				}
+				parsed := fleet.ParseCordon(v)
+				c = &parsed
 			}
 			w.set(func() { w.cordon = c })
 		case fleet.KeyMenu:

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -338,16 +337,12 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 	return w.Tickets.Next(ctx, classes, w.cfg.MinWaiting)
 }
 
-// classes are those that the machine can make now, and how long that holds if
-// some are left to others for a while.
+// classes are those that the machine takes now, and how long that holds if some
+// are left to others for a while.
 func (w *Worker) classes() (now []fleet.Class, soon time.Duration) {
-	lacks := w.Machine.Status().Lacks
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.cfg.Classes {
-		if c.Milk != fleet.NoMilk && slices.Contains(lacks, "milk") {
-			continue
-		}
 		if left := time.Until(w.shuns[c]); left > 0 {
 			if soon == 0 || left < soon {
 				soon = left
