@@ -32,3 +32,15 @@ func Refusal(list []Problem) error {
 	}
 	return errors.Join(errs...)
 }
+
+// MayBeOnError says of an output, or of several, that nobody knows whether they
+// are off.
+type MayBeOnError struct {
+	What string // "pump", "grinder, milk"
+	Err  error
+}
+
+func (e *MayBeOnError) Error() string { return e.What + " may be on: " + e.Err.Error() }
+
+// Unwrap is why nobody knows.
+func (e *MayBeOnError) Unwrap() error { return e.Err }

@@ -146,8 +146,7 @@ func restIn(dir string, m *configs.Machine) rested {
 	}
 	r.Off = err == nil
 	if err != nil {
-		r.Error = term.OneLine(err.Error())
-		if !strings.Contains(r.Error, "may be on") {
+		if _, named := errors.AsType[*driver.MayBeOnError](err); !named {
 			var parts []string
 			for _, p := range driver.Parts {
 				if _, has := m.Outputs[p]; has {
@@ -157,8 +156,9 @@ func restIn(dir string, m *configs.Machine) rested {
 			if len(parts) == 0 {
 				parts = []string{"any output"}
 			}
-			r.Error = strings.Join(parts, ", ") + " may be on: " + r.Error
+			err = &driver.MayBeOnError{What: strings.Join(parts, ", "), Err: err}
 		}
+		r.Error = term.OneLine(err.Error())
 	}
 	return r
 }
@@ -212,7 +212,7 @@ func restPlant(socket string) error {
 	var errs []error
 	for _, part := range c.Parts() {
 		if err := p.Set(part, false); err != nil {
-			errs = append(errs, fmt.Errorf("%s may be on: %w", part, err))
+			errs = append(errs, &driver.MayBeOnError{What: string(part), Err: err})
 		}
 	}
 	return errors.Join(errs...)

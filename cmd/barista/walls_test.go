@@ -72,7 +72,8 @@ func TestWalls(t *testing.T) {
 		{in("barista/machine", "barista/driver"), nats, "a machine works and stays safe without any broker"},
 		{in("barista/machine", "barista/driver"), in("barista/fleet"), "machine says how, driver says which wire; what and for whom is the fleet's affair"},
 		{in("barista/machine"), in("periph.io", "github.com/warthog618", "go.bug.st", "barista/driver/gpio", "barista/driver/serial"), "the machine knows parts and signals, no wires"},
-		{in("barista/configs"), in("barista/driver/mock", "barista/driver/gpio", "barista/driver/serial", "barista/driver/jura", "barista/driver/modbus", "barista/driver/lcus"), "the loader knows no kind of driver: cmd hands it the table"},
+		{is("barista/driver/board"), in("barista/driver/modbus", "barista/driver/lcus", "barista/driver/jura", "barista/driver/gpio", "barista/driver/guard", "barista/driver/plant", "barista/machine"), "what relay boards share knows no kind of board"},
+		{in("barista/configs"), in("barista/driver/mock", "barista/driver/gpio", "barista/driver/serial", "barista/driver/jura", "barista/driver/board", "barista/driver/modbus", "barista/driver/lcus"), "the loader knows no kind of driver: cmd hands it the table"},
 		{is("barista/cmd/barista/term"), in("barista/fleet", "barista/machine", "barista/driver", "barista/configs"), "what verbs print and ask with knows no shop and no machine"},
 		{is("barista/cmd/barista"), in("testing", "barista/driver/drivertest", "barista/driver/serial/serialtest", "barista/machine/machinetest", "barista/fleet/brokertest"), "what only tests need is not in the program"},
 	}

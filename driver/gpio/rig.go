@@ -224,7 +224,7 @@ func (m *metal) close() error {
 	var errs []error
 	for _, p := range ordered(m.outs, driver.Parts) {
 		if err := m.outs[p].Close(); err != nil {
-			errs = append(errs, fmt.Errorf("%s may be on: %w", p, err))
+			errs = append(errs, &driver.MayBeOnError{What: string(p), Err: err})
 		}
 	}
 	for _, in := range m.ins {

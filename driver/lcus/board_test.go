@@ -260,6 +260,24 @@ func TestSafeOff(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	// A file with mistakes: what it names right is off, the rest is named.
+	synctest.Test(t, func(t *testing.T) {
+		r := newRack(t, func(s *sim.Config, c *lcus.Config) {
+			s.Answers, c.Answers = lcus.AnswersText, lcus.AnswersText
+			s.Count, c.Relays = 4, 4
+			c.Outputs[driver.Rinse], c.Outputs[driver.Cups] = lcus.Relay{Number: 7}, lcus.Relay{Number: 12}
+		})
+		err := lcus.SafeOff(r.cfg)
+		for _, want := range []string{"cups may be on: the board has no relay 12", "relay 7 (rinse) can't be switched off"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("not said: %s: %v", want, err)
+			}
+		}
+		synctest.Wait()
+		if len(r.done) != 2*len(wired) {
+			t.Errorf("%q, want each off of a relay that there is, twice", r.done)
+		}
+	})
 }
 
 func TestConfigProblems(t *testing.T) {

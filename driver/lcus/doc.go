@@ -16,9 +16,7 @@
 //
 // The board has no number of its own, and its adapter is the same as thousands
 // of others: it is bound by the USB socket it is plugged into (by-path). After
-// the cable was out, every relay in use is switched off before anything else,
-// and the Off of a part that was on meanwhile gives an error once: nobody knows
-// how long it really ran.
+// the cable was out, every relay in use is switched off before anything else.
 //
 // # What it must never do
 //
@@ -28,6 +26,5 @@
 // # Who starts and stops it
 //
 // Open opens the port and switches every relay in use off; Rig.Close closes it.
-// SafeOff is for the time after a service has died.
-// There is no goroutine but the port's.
+// What all relay boards share, safe-off too, is in package board.
 package lcus

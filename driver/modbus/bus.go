@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"barista/driver/board"
 	"barista/driver/serial"
 )
 
@@ -43,9 +44,6 @@ func (b *bus) silence() time.Duration {
 	return b.chars(3.5)
 }
 
-// errNoAnswer: nobody knows whether the board took it.
-var errNoAnswer = errors.New("the board does not answer")
-
 // ask sends one request and waits for its answer. An Exception is an error.
 func (b *bus) ask(l *serial.Line, q Request) (Answer, error) {
 	if err := l.Quiet(b.silence()); err != nil {
@@ -61,9 +59,9 @@ func (b *bus) ask(l *serial.Line, q Request) (Answer, error) {
 		part, err := l.Next(until)
 		if errors.Is(err, serial.ErrSilence) {
 			if len(got) > 0 {
-				return Answer{}, fmt.Errorf("%w so that it can be understood: %d bytes of noise, or of another protocol", errNoAnswer, len(got))
+				return Answer{}, fmt.Errorf("%w so that it can be understood: %d bytes of noise, or of another protocol", board.ErrNoAnswer, len(got))
 			}
-			return Answer{}, errNoAnswer
+			return Answer{}, board.ErrNoAnswer
 		}
 		if err != nil {
 			return Answer{}, err
@@ -96,7 +94,7 @@ func (b *bus) patience(q Request) time.Duration {
 func (b *bus) read(l *serial.Line, what Function, count uint16) ([]bool, error) {
 	q := Read(b.address, what, b.first, count)
 	a, err := b.ask(l, q)
-	if errors.Is(err, errNoAnswer) {
+	if errors.Is(err, board.ErrNoAnswer) {
 		a, err = b.ask(l, q)
 	}
 	return a.Bits, err
@@ -105,16 +103,19 @@ func (b *bus) read(l *serial.Line, what Function, count uint16) ([]bool, error) 
 // atOpening repeats what had no answer: at opening nobody waits for an off, and a
 // computer that has just started may be late itself. Only for what may be
 // repeated.
-func atOpening[T any](f func() (T, error)) (v T, err error) {
-	for range openTries {
-		if v, err = f(); !errors.Is(err, errNoAnswer) {
+func atOpening[T any](f func() (T, error)) (T, error) { return upTo(openTries, f) }
+
+const openTries = 5
+
+// upTo tries so many times while there is no answer.
+func upTo[T any](tries int, f func() (T, error)) (v T, err error) {
+	for range tries {
+		if v, err = f(); !errors.Is(err, board.ErrNoAnswer) {
 			break
 		}
 	}
 	return v, err
 }
-
-const openTries = 5
 
 // coils reads every relay of the board.
 func (b *bus) coils(l *serial.Line) ([]bool, error) { return b.read(l, ReadCoils, b.relays) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"barista/driver"
+	"barista/driver/board"
 	"barista/driver/serial"
 )
 
@@ -20,10 +21,7 @@ const (
 )
 
 // Relay is what one part hangs on.
-type Relay struct {
-	Number  int            // as printed on the board, from 1
-	Deadman driver.Deadman // "": board with a timer, none without
-}
+type Relay = board.Relay
 
 // Contact is what one sensor hangs on.
 type Contact struct {
@@ -67,88 +65,58 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// rewire is what can be done about relays and contacts that do not go together.
-const rewire = "change the wiring in this section, or on the board"
-
 // Problems finds everything that is wrong with the settings; nothing is opened.
 func (c Config) Problems() []driver.Problem {
 	c = c.withDefaults()
-	k := checker{list: c.Port.Problems(), relays: c.Relays, users: map[int]string{}}
+	list := c.Port.Problems()
+	add := func(section, key, fix, format string, a ...any) {
+		list = append(list, driver.Problem{Section: section, Key: key, Reason: fmt.Sprintf(format, a...), Fix: fix})
+	}
 	if !slices.Contains(Bauds, c.Port.Baud) {
-		k.add("", "baud", fmt.Sprintf("give one of %v", Bauds), "%d baud: an off can't be proved within 250 ms", c.Port.Baud)
+		add("", "baud", fmt.Sprintf("give one of %v", Bauds), "%d baud: an off can't be proved within 250 ms", c.Port.Baud)
 	}
 	if c.Address < 1 || c.Address > 247 {
-		k.add("", "address", "a board has one from 1 to 247", "address %d is not possible", c.Address)
+		add("", "address", "a board has one from 1 to 247", "address %d is not possible", c.Address)
 	}
 	if c.Relays < 1 || c.Relays > MaxRelays {
-		k.add("", "relays", fmt.Sprintf("say how many the board has, 1 to %d", MaxRelays), "%d relays are not possible", c.Relays)
+		add("", "relays", fmt.Sprintf("say how many the board has, 1 to %d", MaxRelays), "%d relays are not possible", c.Relays)
 	}
 	if c.First != 0 && c.First != 1 {
-		k.add("", "first", "write 0 or 1", "a board counts its relays from 0 or from 1, not from %d", c.First)
+		add("", "first", "write 0 or 1", "a board counts its relays from 0 or from 1, not from %d", c.First)
 	}
-	if len(c.Outputs) == 0 {
-		k.add("", "", rewire, "no relay is used: there is nothing to make coffee with")
-	}
-	for _, p := range slices.Sorted(maps.Keys(c.Outputs)) {
-		k.use("outputs", string(p), string(p), c.Outputs[p].Number)
-		if c.Outputs[p].Deadman == driver.DeadmanBoard && c.Timer == TimerNone {
-			k.add("outputs", string(p), rewire, "deadman board needs a board with a timer")
-		}
-	}
+	spare := c.Spare
 	switch c.Timer {
 	case TimerNone, TimerAssumed:
 		if c.Spare != 0 {
-			k.add("", "spare_relay", "leave it out, or write timer: "+string(TimerFlash), "a spare relay is for proving the timer %s only", TimerFlash)
+			spare = 0
+			add("", "spare_relay", "leave it out, or write timer: "+string(TimerFlash), "a spare relay is for proving the timer %s only", TimerFlash)
 		}
 	case TimerFlash:
 		if c.Spare == 0 {
-			k.add("", "", rewire, "timer %s is proved at every start on a relay with nothing on it: name it as the spare one, or take the timer as %s", TimerFlash, TimerAssumed)
-		} else {
-			k.use("", "spare_relay", "the spare", c.Spare)
+			add("", "", board.Rewire, "timer %s is proved at every start on a relay with nothing on it: name it as the spare one, or take the timer as %s", TimerFlash, TimerAssumed)
 		}
 	default:
-		k.add("", "timer", fmt.Sprintf("it is %s, %s or %s", TimerFlash, TimerAssumed, TimerNone), "there is no timer %q", c.Timer)
+		add("", "timer", fmt.Sprintf("it is %s, %s or %s", TimerFlash, TimerAssumed, TimerNone), "there is no timer %q", c.Timer)
 	}
-	k.contacts(c.Inputs)
-	return k.list
-}
-
-// checker gathers problems and remembers who uses which relay.
-type checker struct {
-	list   []driver.Problem
-	relays int
-	users  map[int]string
-}
-
-func (k *checker) add(section, key, fix, format string, a ...any) {
-	k.list = append(k.list, driver.Problem{Section: section, Key: key, Reason: fmt.Sprintf(format, a...), Fix: fix})
-}
-
-// use checks one relay and notes who uses it.
-func (k *checker) use(section, key, who string, n int) {
-	switch {
-	case n < 1 || n > k.relays && k.relays > 0:
-		k.add(section, key, rewire, "the board has no relay %d", n)
-	case k.users[n] != "":
-		k.add("", "", rewire, "%s and %s are both on relay %d", k.users[n], who, n)
-	default:
-		k.users[n] = who
+	list = append(list, board.Problems(c.Outputs, c.Relays, spare)...)
+	for p, r := range c.Outputs {
+		if r.Deadman == driver.DeadmanBoard && c.Timer == TimerNone {
+			add("outputs", string(p), board.Rewire, "deadman board needs a board with a timer")
+		}
 	}
-}
-
-func (k *checker) contacts(inputs map[driver.Signal]Contact) {
 	users := map[int]driver.Signal{}
-	for _, s := range slices.Sorted(maps.Keys(inputs)) {
-		n := inputs[s].Number
+	for _, s := range slices.Sorted(maps.Keys(c.Inputs)) {
+		n := c.Inputs[s].Number
 		switch {
 		case !slices.Contains(Contacts, s):
-			k.add("inputs", string(s), rewire, "a contact says yes or no; it can be one of %v", Contacts)
+			add("inputs", string(s), board.Rewire, "a contact says yes or no; it can be one of %v", Contacts)
 		case n < 1 || n > MaxRelays:
-			k.add("inputs", string(s), rewire, "there is no contact %d; they are numbered from 1 to %d", n, MaxRelays)
+			add("inputs", string(s), board.Rewire, "there is no contact %d; they are numbered from 1 to %d", n, MaxRelays)
 		case users[n] != "":
-			k.add("", "", rewire, "%s and %s are both on contact %d", users[n], s, n)
+			add("", "", board.Rewire, "%s and %s are both on contact %d", users[n], s, n)
 		default:
 			users[n] = s
 		}
 	}
+	return list
 }

@@ -18,9 +18,8 @@
 //     first try can't be taken for the answer of the second.
 //   - It never toggles, never switches all relays on, never broadcasts.
 //   - After the cable was out, relays that are still on are switched off before
-//     anything else, and the Off of a part that was on meanwhile gives an error
-//     once: nobody knows how long it really ran. The same goes for a relay that
-//     opened by itself.
+//     anything else. The Off of a relay that had opened by itself is an error,
+//     once: nobody knows how long it really ran.
 //   - A contact that was not read for a second reads as driver.ErrInvalid.
 //
 // # What it must never do
@@ -31,7 +30,8 @@
 // # Who starts and stops it
 //
 // Open opens the port and starts one goroutine that reads contacts and looks
-// after relays that are on; Rig.Close ends it. SafeOff is for the time after a
-// service has died, and Look for whoever wants to know what hangs on a port. The codec (Request, Answer) knows
-// both directions, because the simulator (package sim) uses it too.
+// after relays that are on; Rig.Close ends it. What all relay boards share is in
+// package board. Identify and Look are for whoever wants to know what hangs on a
+// port. The codec (Request, Answer) knows both directions, because the simulator
+// (package sim) uses it too.
 package modbus

@@ -62,7 +62,7 @@ func TestSafeOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRack(t, nil)
 		r.Cut()
-		if err := modbus.SafeOff(r.cfg); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "grinder, milk, pump, sugar may be on") {
+		if err := modbus.SafeOff(r.cfg); !errors.Is(err, driver.ErrGone) || !strings.Contains(err.Error(), "grinder, pump, milk, sugar may be on") {
 			t.Error(err)
 		}
 		r.Plug(2)
