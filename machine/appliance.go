@@ -136,73 +136,95 @@ func (m *Machine) cook(ctx context.Context, j Job, p driver.Product, started boo
 	return c
 }
 
+// seen is what was seen of an appliance while it made one drink, all its cycles
+// together.
+type seen struct {
+	counted bool  // it has a product counter
+	moved   bool  // it was seen busy
+	idle    bool  // it came to rest
+	rose    int   // its counter, since before the first start
+	err     error // of the last start, or what kept one from being sent
+}
+
 // cycles starts the product as often as one drink needs it, each time once, and
 // judges by the counter. before is -1 where there is none.
 func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Product, before int) cooked {
-	var (
-		counted = before >= 0
-		asked   bool // it may have been told
-		unsure  bool // nobody knows whether it was
-		moved   bool // it was seen busy
-		idle    bool
-		rose    int
-		err     error
-		left    = BetweenCycles
-		began   = time.Now()
-	)
+	s := seen{counted: before >= 0}
+	pauses, began := BetweenCycles, time.Now()
 	for n := 1; n <= p.Cycles; n++ {
 		if n > 1 {
-			if left -= m.readyAgain(ctx, a, left); ctx.Err() != nil {
+			pauses -= m.readyAgain(ctx, a, pauses) // if it is not ready, the start says why
+			if ctx.Err() != nil {
 				break // nothing begins after a stop
-			} // if it is not ready, the start says why
-			if took := time.Since(began); took > m.longest-slowDisk-m.cfg.ProductTime {
-				err = fmt.Errorf("it took %v so far, and another cycle might last longer than anybody waits", took.Round(time.Second))
+			}
+			if s.err = m.inTime(began); s.err != nil {
 				break
 			}
 		}
-		// A stop counts up to the key itself.
-		within, cancel := context.WithTimeout(ctx, askWithin)
-		err = a.Start(within, driver.Product{Key: p.Key, Cycles: 1})
-		cancel()
-		if n == 1 && err != nil && !errors.Is(err, driver.ErrUncertain) {
-			// Nothing was begun, so whatever is seen from now on is not ours. If it is
-			// not ready any more, that is no fault.
-			not := err
-			if !errors.Is(err, driver.ErrNotYet) && ctx.Err() == nil {
-				not = ask(ctx, a.Ready)
-			}
-			return cooked{failed: not == nil, out: journal.Untouched, not: not, reason: errors.Join(context.Cause(ctx), err).Error()}
+		s.err = startOnce(ctx, a, p.Key)
+		if n == 1 && s.err != nil && !errors.Is(s.err, driver.ErrUncertain) {
+			return notBegun(ctx, a, s.err)
 		}
-		unsure = unsure || errors.Is(err, driver.ErrUncertain)
-		asked = asked || err == nil || unsure
-		var busy bool
-		busy, idle = m.watch(ctx, a)
-		moved = moved || busy
-		if counted {
+		busy, idle := m.watch(ctx, a)
+		s.moved, s.idle = s.moved || busy, idle
+		if s.counted {
 			after, lost := counter(ctx, a)
 			if lost != nil {
 				return cooked{failed: true, out: journal.Unknown, reason: fmt.Sprintf("its counter can't be read any more: %v", lost)}
 			}
-			rose = after - before
+			s.rose = after - before
 		}
-		if err != nil || !idle || ctx.Err() != nil || counted && rose < n {
+		if s.err != nil || !s.idle || ctx.Err() != nil || s.counted && s.rose < n {
 			break
 		}
 	}
+	s.err = errors.Join(context.Cause(ctx), s.err)
+	return s.verdict(p.Cycles)
+}
+
+// inTime says why no other cycle may begin: the drink would outlast its bound.
+func (m *Machine) inTime(began time.Time) error {
+	if took := time.Since(began); took > m.longest-slowDisk-m.cfg.ProductTime {
+		return fmt.Errorf("it took %v so far, and another cycle might last longer than anybody waits", took.Round(time.Second))
+	}
+	return nil
+}
+
+// startOnce asks for one cycle, once. A stop counts up to the key itself.
+func startOnce(ctx context.Context, a driver.Appliance, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	return a.Start(ctx, driver.Product{Key: key, Cycles: 1})
+}
+
+// notBegun is the end of a drink whose first start was surely not taken, so
+// whatever is seen from now on is not ours. An appliance that is not ready any
+// more has no fault.
+func notBegun(ctx context.Context, a driver.Appliance, err error) cooked {
+	not := err
+	if !errors.Is(err, driver.ErrNotYet) && ctx.Err() == nil {
+		not = ask(ctx, a.Ready)
+	}
+	return cooked{failed: not == nil, out: journal.Untouched, not: not, reason: errors.Join(context.Cause(ctx), err).Error()}
+}
+
+// verdict is what became of a drink of so many cycles. What nobody saw and no
+// counter shows is unknown.
+func (s seen) verdict(cycles int) cooked {
 	why := "it did nothing"
-	if err = errors.Join(context.Cause(ctx), err); err != nil {
-		why = err.Error()
+	if s.err != nil {
+		why = s.err.Error()
 	}
 	switch {
-	case !idle:
+	case !s.idle:
 		return cooked{failed: true, out: journal.Unknown, reason: "it does not come to rest: " + why}
-	case counted && rose >= p.Cycles:
+	case s.counted && s.rose >= cycles:
 		return cooked{out: journal.Made}
-	case counted && (rose > 0 || moved):
-		return cooked{failed: true, out: journal.Spoiled, reason: fmt.Sprintf("its counter rose by %d instead of %d: %s", rose, p.Cycles, why)}
-	case counted && unsure:
+	case s.counted && (s.rose > 0 || s.moved):
+		return cooked{failed: true, out: journal.Spoiled, reason: fmt.Sprintf("its counter rose by %d instead of %d: %s", s.rose, cycles, why)}
+	case s.counted && errors.Is(s.err, driver.ErrUncertain):
 		return cooked{failed: true, out: journal.Unknown, reason: why}
-	case !counted && (asked || moved):
+	case !s.counted:
 		return cooked{out: journal.Unknown, reason: "the appliance has no counter to prove the drink: " + why}
 	}
 	return cooked{failed: true, out: journal.Untouched, reason: why}

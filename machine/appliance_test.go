@@ -182,6 +182,7 @@ func TestAppliance(t *testing.T) {
 		{"an answer lost, it began", &bar{startErr: driver.ErrUncertain, taken: true}, plain, 0, journal.Made, "", 1, journal.Ended, false},
 		{"an answer lost, it didn't", &bar{startErr: driver.ErrUncertain}, plain, 0, journal.Unknown, "not known whether", 1, journal.Ended, true},
 		{"worked, not counted", &bar{dud: true}, plain, 0, journal.Spoiled, "rose by 0 instead of 1", 1, journal.Ended, true},
+		{"worked, not counted, no second cycle", &bar{dud: true}, double, 0, journal.Spoiled, "rose by 0 instead of 2", 1, journal.Ended, true},
 		{"no counter", &bar{noCounter: true}, plain, 0, journal.Unknown, "no counter", 1, journal.Ended, false},
 		{"no counter, refused", &bar{noCounter: true, startErr: errors.New("locked")}, plain, 0, journal.Untouched, "locked", 1, journal.Ended, true},
 		{"never at rest", &bar{hangs: true}, plain, 0, journal.Unknown, "does not come to rest", 1, journal.Ended, true},
@@ -220,6 +221,13 @@ func TestAppliance(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What only the counter shows was poured all the same.
+func TestCountedUnseen(t *testing.T) {
+	if c := (seen{counted: true, idle: true, rose: 1}).verdict(2); c.out != journal.Spoiled || !c.failed {
+		t.Errorf("%+v", c)
 	}
 }
 
