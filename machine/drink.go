@@ -63,6 +63,9 @@ func (d *pour) abort(m *Machine, reason string) {
 	m.finish(d.drink, out, reason)
 }
 
+// mostLaid bounds the timelines that are kept: more than a menu has drinks.
+const mostLaid = 64
+
 // Able says whether this drink could be begun now; the error is a *NotAble. It
 // looks at everything but the cup. Nothing moves.
 func (m *Machine) Able(d recipe.Drink) error {
@@ -108,7 +111,7 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	if d.TempC == 0 {
 		d.TempC = m.cfg.Book[d.Size].TempC
 	}
-	tl, err := recipe.Compile(d, m.cfg.Calibration, m.limits)
+	tl, err := m.layOut(d)
 	if err != nil {
 		return not(true, "%v", err)
 	}
@@ -127,6 +130,23 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 			}
 		}
 	}
+	return tl, nil
+}
+
+// layOut compiles a drink once. Calibration and limits stand as long as the
+// machine, so the timeline by which an order was taken is the one that is poured.
+func (m *Machine) layOut(d recipe.Drink) (recipe.Timeline, error) {
+	if tl, known := m.laid[d]; known {
+		return tl, nil
+	}
+	tl, err := recipe.Compile(d, m.cfg.Calibration, m.limits)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.laid) >= mostLaid {
+		clear(m.laid)
+	}
+	m.laid[d] = tl
 	return tl, nil
 }
 

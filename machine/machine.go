@@ -192,8 +192,9 @@ type Machine struct {
 
 	// The owner loop's own.
 	ver     verifier
-	hand    task      // what it is at; never nil
-	await   await     // who waits for a cup
+	hand    task  // what it is at; never nil
+	await   await // who waits for a cup
+	laid    map[recipe.Drink]recipe.Timeline
 	pressed string    // the order whose cup a person confirmed
 	strikes int       // faults in a row that may pass
 	hold    *failure  // the last of them, while the machine steps back
@@ -215,6 +216,7 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 		sensors:  map[driver.Signal]driver.Sensor{},
 		contacts: map[driver.Part]driver.Sensor{},
 		hand:     idle{},
+		laid:     map[recipe.Drink]recipe.Timeline{},
 		calls:    make(chan func()),
 		ended:    make(chan struct{}),
 		changed:  make(chan struct{}),

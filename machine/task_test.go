@@ -9,6 +9,7 @@ import (
 	"barista/driver"
 	"barista/driver/drivertest"
 	"barista/machine/journal"
+	"barista/machine/recipe"
 )
 
 // A start that came too late stays in hand over a fault, a clear and a stop, and
@@ -70,5 +71,38 @@ func TestFaultThatIsNotRecorded(t *testing.T) {
 		if err := b.m.ClearFault("zoe", "closed it"); err == nil || !strings.HasPrefix(err.Error(), "record: ") {
 			t.Errorf("cleared without a restart: %v", err)
 		}
+	})
+}
+
+// The timeline by which an order was taken is the one that is poured; what is kept
+// is bounded.
+func TestCompiledOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		var taken, poured recipe.Timeline
+		look := func(f func()) {
+			if err := b.m.call(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look(func() { taken, _ = b.m.able(small, b.m.read()) })
+		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
+		look(func() { poured = b.m.hand.(*pour).walk.tl })
+		if len(taken) == 0 || &taken[0] != &poured[0] {
+			t.Error("compiled again")
+		}
+		b.expect(<-r, journal.Made, "")
+		for n := range 3 * mostLaid {
+			d := small
+			d.WaterML += float64(n) / 10
+			if err := b.m.Able(d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look(func() {
+			if n := len(b.m.laid); n == 0 || n > mostLaid {
+				t.Errorf("%d timelines are kept", n)
+			}
+		})
 	})
 }
