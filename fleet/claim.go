@@ -33,15 +33,16 @@ func (p Phase) Ended() bool {
 	return false
 }
 
-// Outcome is what a machine can honestly say of one start.
+// Outcome is what a machine can honestly say of one start. The journals of
+// machines hold these strings too.
 type Outcome string
 
-// The outcomes. Unknown comes only from a crash; a running machine knows.
+// The outcomes.
 const (
 	Made           Outcome = "made"      // poured to completion
-	Spoiled        Outcome = "spoiled"   // something moved, no drink came of it
-	Untouched      Outcome = "untouched" // nothing moved
-	OutcomeUnknown Outcome = "unknown"
+	Spoiled        Outcome = "spoiled"   // something was used, no drink came of it
+	Untouched      Outcome = "untouched" // nothing was used
+	OutcomeUnknown Outcome = "unknown"   // after a crash, or of an appliance without proof
 )
 
 // Owner is one run of one machine on one piece of hardware: all three must

@@ -48,7 +48,7 @@ type cooked struct {
 	late    bool
 	failed  bool  // the appliance did not do what it was asked
 	not     error // it was not ready any more
-	out     Outcome
+	out     journal.Outcome
 	reason  string
 }
 
@@ -331,7 +331,7 @@ func (m *Machine) Recover(ctx context.Context) ([]journal.Record, error) {
 }
 
 // settle says what can be known of a start without end.
-func (m *Machine) settle(ctx context.Context, rec journal.Record) (Outcome, string, error) {
+func (m *Machine) settle(ctx context.Context, rec journal.Record) (journal.Outcome, string, error) {
 	const cut = "the machine lost its power or its program after the start"
 	a := m.rig.Appliance()
 	if a == nil || rec.Counter < 0 {

@@ -167,7 +167,7 @@ func TestAppliance(t *testing.T) {
 		bar    *bar
 		drink  recipe.Drink
 		stop   time.Duration // Stop after so long
-		out    Outcome
+		out    journal.Outcome
 		reason string
 		starts int
 		phase  journal.Phase
@@ -420,7 +420,7 @@ func TestRecoverByCounter(t *testing.T) {
 		name   string
 		bar    *bar
 		note   journal.Note
-		out    Outcome
+		out    journal.Outcome
 		failed bool
 	}{
 		{"rose", &bar{count: 42}, journal.Note{Counter: 41}, journal.Made, false},

@@ -175,7 +175,7 @@ func (m *Machine) Make(ctx context.Context, j Job) Report {
 // begin is Make inside the owner loop.
 func (m *Machine) begin(d *drink) {
 	k := d.job.key()
-	say := func(out Outcome, reason string) { d.reply <- Report{Outcome: out, Reason: reason} }
+	say := func(out journal.Outcome, reason string) { d.reply <- Report{Outcome: out, Reason: reason} }
 	waiting, isLate := m.hand.(late)
 	_, dropping := m.hand.(*pulse)
 	mine := isLate && waiting.key == k
@@ -295,7 +295,7 @@ func (m *Machine) complete(d *pour) {
 // finish is the end of the drink in hand: everything is off, the end goes to
 // disk, then the report goes out. It tells the truth even if the disk doesn't
 // take it.
-func (m *Machine) finish(d *drink, out Outcome, reason string) {
+func (m *Machine) finish(d *drink, out journal.Outcome, reason string) {
 	m.hand, m.pressed = idle{}, ""
 	if out == journal.Made {
 		m.strikes = 0

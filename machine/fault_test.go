@@ -63,7 +63,7 @@ type strike struct {
 	at    time.Duration
 	do    func(b *bench)
 	seen  time.Duration
-	out   Outcome
+	out   journal.Outcome
 	drink recipe.Drink
 }
 

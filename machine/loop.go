@@ -167,7 +167,7 @@ func (m *Machine) end() error {
 
 // record writes the end of what was put down. If that fails the machine is
 // locked: it must not begin what it could not end on paper.
-func (m *Machine) record(k journal.Key, out Outcome, reason string) error {
+func (m *Machine) record(k journal.Key, out journal.Outcome, reason string) error {
 	err := m.j.End(k, out, reason)
 	if err != nil {
 		m.lock(&failure{Record, err.Error()})

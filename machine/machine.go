@@ -17,9 +17,6 @@ import (
 	"barista/machine/recipe"
 )
 
-// Outcome is what became of a drink.
-type Outcome = journal.Outcome
-
 // Cup is how the machine knows that a cup stands there.
 type Cup string
 
@@ -152,7 +149,7 @@ type Progress struct {
 
 // Report is what became of a job.
 type Report struct {
-	Outcome Outcome
+	Outcome journal.Outcome
 	Reason  string
 	// Late: the start is in the journal, the deadline has passed, and nothing
 	// moved. Fence again and call Make again with the same key, or Abandon.

@@ -154,7 +154,7 @@ func (b *bench) begin(j Job) <-chan Report {
 
 func (b *bench) make(j Job) Report { b.Helper(); return <-b.begin(j) }
 
-func (b *bench) expect(r Report, out Outcome, reason string) {
+func (b *bench) expect(r Report, out journal.Outcome, reason string) {
 	b.Helper()
 	if r.Outcome != out || !strings.Contains(r.Reason, reason) || reason == "" && r.Reason != "" {
 		b.Errorf("report: %+v, want %s %q", r, out, reason)
@@ -162,7 +162,7 @@ func (b *bench) expect(r Report, out Outcome, reason string) {
 }
 
 // journalled checks what the journal says of an attempt.
-func (b *bench) journalled(order string, epoch int, phase journal.Phase, out Outcome) {
+func (b *bench) journalled(order string, epoch int, phase journal.Phase, out journal.Outcome) {
 	b.Helper()
 	if got := b.j.State(journal.Key{Order: order, Epoch: epoch}); got.Phase != phase || got.Outcome != out {
 		b.Errorf("journal of %s: %v, want %s %s", order, got, phase, out)

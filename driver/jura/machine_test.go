@@ -53,7 +53,7 @@ func TestDrinks(t *testing.T) {
 		name, size string
 		fault      sim.Fault
 		at         time.Duration // of the fault, from the start; below 0 is before
-		out        machine.Outcome
+		out        journal.Outcome
 		reason     string
 		poured     int
 	}{
@@ -104,7 +104,7 @@ func TestDrinks(t *testing.T) {
 func TestDrinkUnpluggedAtEachByte(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	outcomes := map[machine.Outcome]int{}
+	outcomes := map[journal.Outcome]int{}
 	cut := func(t *testing.T, n int) {
 		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
 			s := b.station(t.TempDir())
@@ -235,7 +235,7 @@ func TestMotorNoise(t *testing.T) {
 // A stop in any moment before the key is a stop; later the key goes out whole, and
 // what came of it is known.
 func TestStopAroundTheKey(t *testing.T) {
-	outcomes := map[machine.Outcome]int{}
+	outcomes := map[journal.Outcome]int{}
 	for at := 900 * time.Millisecond; at < 1700*time.Millisecond; at += 20 * time.Millisecond {
 		in(t, sim.Config{Count: 100}, func(t *testing.T, b *bench) {
 			s := b.station(t.TempDir())

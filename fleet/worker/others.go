@@ -101,7 +101,7 @@ func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e flee
 		return w.fence(ctx, t, e)
 	}
 	if e.Owner.Journal == w.owner.Journal && (st.Phase == journal.Ended || st.Phase == journal.Confirmed) {
-		if c, ok := w.push(ctx, k, fleet.Outcome(st.Outcome), st.Reason, 0, nil); ok {
+		if c, ok := w.push(ctx, k, st.Outcome, st.Reason, 0, nil); ok {
 			w.putDown(t, c)
 		}
 		return letGo

@@ -223,7 +223,7 @@ func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) (
 			if err := w.Machine.Abandon(e.Order.ID, e.Epoch, reason); err != nil {
 				w.Log.Error("journal", "err", err)
 			}
-			return machine.Report{Outcome: "untouched", Reason: reason}, e
+			return machine.Report{Outcome: fleet.Untouched, Reason: reason}, e
 		}
 		e = again
 		job.Deadline = sent.Add(fleet.FenceTime)
@@ -275,11 +275,11 @@ func (w *Worker) progress(e fleet.ClaimEntry, p machine.Progress) {
 // finish pushes the outcome into the claim and settles the ticket by what the
 // claim says then.
 func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, r machine.Report) {
-	if r.Outcome == "made" {
+	if r.Outcome == fleet.Made {
 		w.set(func() { w.drinks++; w.busy += r.Took })
 	}
 	k := journal.Key{Order: e.Order.ID, Epoch: e.Epoch}
-	c, ok := w.push(ctx, k, fleet.Outcome(r.Outcome), r.Reason, r.Took, &e)
+	c, ok := w.push(ctx, k, r.Outcome, r.Reason, r.Took, &e)
 	if ok { // else the journal keeps it; the next start pushes again
 		w.putDown(t, c)
 	}

@@ -193,7 +193,7 @@ func (w *Worker) settleJournal(ctx context.Context) error {
 	}
 	for _, r := range open {
 		w.Log.Warn("an earlier drink is not settled yet", "order", r.Key.Order, "epoch", r.Key.Epoch, "outcome", r.Outcome, "reason", r.Reason)
-		w.push(ctx, r.Key, fleet.Outcome(r.Outcome), r.Reason, 0, nil)
+		w.push(ctx, r.Key, r.Outcome, r.Reason, 0, nil)
 		if ctx.Err() != nil {
 			return nil
 		}

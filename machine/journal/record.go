@@ -8,17 +8,21 @@ import (
 	"fmt"
 	"hash/crc32"
 	"time"
+
+	"barista/fleet"
 )
 
-// Outcome is what the journal can say of a start.
-type Outcome string
+// Outcome is what the journal can say of a start: the fleet's word, so that it
+// goes into the claim as it is. It is the only word of the fleet that a machine
+// uses.
+type Outcome = fleet.Outcome
 
-// The outcomes. Unknown is written only after a crash.
+// The outcomes.
 const (
-	Made      Outcome = "made"
-	Spoiled   Outcome = "spoiled"   // something was used, no drink came of it
-	Untouched Outcome = "untouched" // nothing was used
-	Unknown   Outcome = "unknown"
+	Made      = fleet.Made
+	Spoiled   = fleet.Spoiled
+	Untouched = fleet.Untouched
+	Unknown   = fleet.OutcomeUnknown
 )
 
 // Key is one attempt at one order: what its claim calls id and epoch.
