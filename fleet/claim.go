@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -124,6 +125,13 @@ func (c Claim) MessageID() string {
 		}
 	}
 	return c.Order.ID
+}
+
+// OrderOfMessage is the order's id in the id of a queue's message; false if none
+// of ours has it.
+func OrderOfMessage(messageID string) (string, bool) {
+	id, _, _ := strings.Cut(messageID, "#")
+	return id, isID(id)
 }
 
 // madeAgain reports whether epoch e began with "make it again": the epoch

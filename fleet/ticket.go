@@ -32,7 +32,7 @@ var ErrStale = errors.New("the ticket was silent for too long")
 type Ticket struct {
 	Class     Class
 	Subject   string
-	Body      []byte
+	Body      []byte // not read where there is a claim
 	MessageID string
 	Seq       uint64    // in the stream
 	Delivered int       // from 1
@@ -49,7 +49,7 @@ type Settlement interface {
 	// ends. Only for an order whose claim has ended as served. It is sent even
 	// after a silence.
 	Done(ctx context.Context) error
-	// Drop removes the message with a reason. after says that the claim has
+	// Drop removes the message with a reason. ended says that the claim has
 	// ended or is parked, so that it is sent even after a silence.
 	Drop(ctx context.Context, reason string, ended bool) error
 	// Return gives the message back to the queue after the delay. Nothing is
@@ -95,7 +95,7 @@ type Orders interface {
 
 // StoredOrder is a message in the queue.
 type StoredOrder struct {
-	Order     string // id; empty if the message is no order
+	Order     string // id; empty if the message is none of ours
 	MessageID string
 	Class     Class
 	Seq       uint64

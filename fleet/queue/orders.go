@@ -48,8 +48,8 @@ func (o orders) Stored(ctx context.Context) ([]fleet.StoredOrder, error) {
 	err := o.c.each(ctx, fleet.StreamOrders, "coffee.orders.*.*", 1, func(m *jetstream.RawStreamMsg) {
 		s := fleet.StoredOrder{MessageID: m.Header.Get(jetstream.MsgIDHeader), Seq: m.Sequence}
 		s.Class, _ = fleet.ClassOfSubject(m.Subject)
-		if order, err := fleet.DecodeOrder(m.Data, nil); err == nil {
-			s.Order = order.ID
+		if id, ours := fleet.OrderOfMessage(s.MessageID); ours {
+			s.Order = id
 		}
 		out = append(out, s)
 	})

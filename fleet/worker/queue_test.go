@@ -56,6 +56,12 @@ func (r *raw) pub(subject, body string) {
 	r.say(fmt.Sprintf("PUB %s %d\r\n%s\r\n", subject, len(body), body))
 }
 
+// order publishes bytes as a message of the queue with its id.
+func (r *raw) order(class fleet.Class, id, body string) {
+	head := "NATS/1.0\r\nNats-Msg-Id: " + id + "\r\n\r\n"
+	r.say(fmt.Sprintf("HPUB %s %d %d\r\n%s%s\r\n", fleet.OrderSubject(class), len(head), len(head)+len(body), head, body))
+}
+
 // pull takes one message from a class's queue; its reply is empty if there was
 // none. It asks again for a moment, as a message may be stored before its
 // consumer knows of it.
@@ -170,20 +176,26 @@ func TestPoison(t *testing.T) {
 		}
 		noID := orderN(0)
 		noID.ID = ""
-		poison := []struct{ body, why string }{
-			{"{", "JSON"},
-			{"", "JSON"},
-			{"null", "JSON"},
-			{strings.Repeat("x", 5<<10), "bytes"},
-			{strings.Repeat("[", 1500) + strings.Repeat("]", 1500), "JSON"},
-			{string(noID.Encode()), "id"},
-			{string(orderN(99).Encode()), "claim"},
-			{string(robusta.Encode()), "class"},
-			{string(orderN(99).Encode()) + "{}", "follows"},
+		poison := []struct{ id, body, why string }{
+			{"", "{", "JSON"},
+			{"", "", "JSON"},
+			{"", "null", "JSON"},
+			{"", strings.Repeat("x", 5<<10), "bytes"},
+			{"", strings.Repeat("[", 1500) + strings.Repeat("]", 1500), "JSON"},
+			{"", string(noID.Encode()), "id"},
+			{"", string(orderN(98).Encode()), "id"},
+			{"98", string(orderN(98).Encode()), "id"},
+			{orderN(99).ID, string(orderN(99).Encode()), "claim"},
+			{robusta.ID + "#s1", string(robusta.Encode()), "class"},
+			{orderN(99).ID + "#s1", string(orderN(99).Encode()) + "{}", "follows"},
 		}
 		r := c.raw()
 		for _, p := range poison {
-			r.pub(fleet.OrderSubject(black), p.body)
+			if p.id == "" {
+				r.pub(fleet.OrderSubject(black), p.body)
+			} else {
+				r.order(black, p.id, p.body)
+			}
 		}
 		waitFor(c, "the poison in the queue", func() bool {
 			list, err := c.shop.Orders().Stored(c.Context())
@@ -216,6 +228,26 @@ func TestPoison(t *testing.T) {
 			c.Fatal(err)
 		}
 		c.ended(robusta.ID, time.Minute, fleet.Served)
+		c.poured(2)
+	})
+}
+
+// TestClaimSaysWhatIsMade: the message only reminds of a claim, whatever its body
+// says.
+func TestClaimSaysWhatIsMade(t *testing.T) {
+	open(t, func(c *cafe) {
+		two := orderN(2)
+		two.Bean = "robusta"
+		for i, body := range []string{"{", string(two.Encode())} {
+			o := orderN(i)
+			if _, err := c.shop.Claims().Create(c.Context(), claimOf(o)); err != nil {
+				c.Fatal(err)
+			}
+			c.raw().order(black, o.ID, body)
+		}
+		c.start("ann")
+		c.ended(orderN(0).ID, time.Minute, fleet.Served)
+		c.ended(orderN(1).ID, time.Minute, fleet.Served)
 		c.poured(2)
 	})
 }

@@ -48,7 +48,7 @@ func TestPresentIsNotRobbed(t *testing.T) {
 		id := c.order(orderN(1))
 		c.taken(id, 10*time.Second, fleet.Claimed, ann)
 		// A second message of the same order, so that the other one meets it.
-		if _, err := c.shop.Orders().Publish(c.Context(), orderN(1), id+"-again"); err != nil {
+		if _, err := c.shop.Orders().Publish(c.Context(), orderN(1), id+"#s1"); err != nil {
 			c.Fatal(err)
 		}
 		bob := c.start("bob")

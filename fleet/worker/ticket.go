@@ -29,22 +29,19 @@ func (w *Worker) handle(ctx context.Context, t *fleet.Ticket) {
 	stop := w.beat(t)
 	defer stop()
 
-	order, err := fleet.DecodeOrder(t.Body, nil)
-	if err == nil && order.ID == "" {
-		err = &fleet.FieldError{Field: "id", Reason: "is missing"}
-	}
-	if err != nil {
-		w.poison(ctx, t, err.Error())
+	id, ours := fleet.OrderOfMessage(t.MessageID)
+	if !ours {
+		w.poison(ctx, t, noOrder(t, "its message has no order's id"))
 		return
 	}
-	w.set(func() { w.hand = order.ID })
+	w.set(func() { w.hand = id })
 	defer w.set(func() { w.hand = "" })
 
 	for tries := 0; ; tries++ {
-		e, err := w.Claims.Get(ctx, order.ID)
+		e, err := w.Claims.Get(ctx, id)
 		switch {
 		case errors.Is(err, fleet.ErrNotFound):
-			w.poison(ctx, t, "no claim: this order was never accepted")
+			w.poison(ctx, t, noOrder(t, "no claim: this order was never accepted"))
 			return
 		case err != nil:
 			// The link. The queue gives the order to whoever can be reached.
@@ -422,6 +419,15 @@ func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
 	if err := t.Drop(ctx, reason, false); err != nil && !errors.Is(err, fleet.ErrStale) {
 		w.Log.Warn("the ticket comes again", "seq", t.Seq, "err", err)
 	}
+}
+
+// noOrder says why a message is no order: what is wrong with its body goes before
+// what is wrong with its claim, for whoever inspects it.
+func noOrder(t *fleet.Ticket, why string) string {
+	if _, err := fleet.DecodeOrder(t.Body, nil); err != nil {
+		return err.Error()
+	}
+	return why
 }
 
 // wait pauses; false when ctx ends.
