@@ -165,7 +165,7 @@ func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
 	a.inputs.doubt()
 	a.count.doubt()
 	a.name.doubt()
-	a.wire.again()
+	a.wire.plugged()
 	a.met = 0
 	whole, err := a.name.read(func() (string, error) { return put(ctx, a, l, askType, typeWithin, parseType) })
 	if err != nil {
@@ -184,7 +184,7 @@ func (a *appliance) meet(ctx context.Context, l *serial.Line) error {
 // put asks, and learns about the wire.
 func put[T any](ctx context.Context, a *appliance, l *serial.Line, c command, within time.Duration, parse func(string) (T, bool)) (T, error) {
 	v, err := ask(ctx, l, c, within, parse)
-	a.wire.saw(err, a.atRest())
+	a.wire.answer(err, a.atRest())
 	return v, err
 }
 
@@ -226,7 +226,7 @@ func (a *appliance) sees(b inputBits) string {
 	if what != "" {
 		a.busyAt = time.Now()
 	}
-	a.wire.settle(a.atRest(), time.Now())
+	a.wire.age(a.atRest(), time.Now())
 	return what
 }
 
@@ -398,7 +398,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	a.inputs.doubt()
 	a.count.doubt()
 	a.keyAt = time.Now()
-	a.wire.sure()
+	a.wire.rememberPending()
 	whole, err := say(ctx, l, want.key)
 	switch {
 	case err != nil && !whole:
@@ -407,7 +407,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 		return uncertain(err)
 	}
 	_, err = hear(l, okWithin, parseOK)
-	a.wire.saw(err, false)
+	a.wire.answer(err, false)
 	switch {
 	case errors.Is(err, errSilent):
 		return uncertain(errors.New("the machine did not say ok"))

@@ -17,10 +17,10 @@ func TestTrust(t *testing.T) {
 	now := time.Now()
 	saw := func(n int, err error) {
 		for range n {
-			tr.saw(err, true)
+			tr.answer(err, true)
 			for range 2 {
 				now = now.Add(motors)
-				tr.settle(true, now)
+				tr.age(true, now)
 			}
 		}
 	}
@@ -53,7 +53,7 @@ func TestTrust(t *testing.T) {
 	want("known, and two are no noise", "", false)
 	for _, bad := range []error{errDamaged, fmt.Errorf("inside: %w", errBabble)} {
 		saw(1, bad)
-		saw(steadyRow-1, nil)
+		saw(rowKnown-1, nil)
 		want("a bad one, and almost a row", " 15 of 16", true)
 		saw(1, nil)
 		want("a row", "", false)
@@ -64,7 +64,7 @@ func TestTrust(t *testing.T) {
 	want("16 after it", "", false)
 	saw(1, errDamaged) // the fifth
 	want("five", "is noisy: 5 of the last questions", false)
-	saw(longRow-1, nil)
+	saw(rowMended-1, nil)
 	want("five, and almost a long row", "is noisy: 5 of the last", false)
 	saw(1, nil)
 	want("a long row", "", false)
@@ -72,14 +72,14 @@ func TestTrust(t *testing.T) {
 	want("it is to be known anew", " 0 of 64", true)
 	saw(1, errDamaged)
 	want("two are noise again", "is noisy: 2", false)
-	tr.again()
+	tr.plugged()
 	want("another plug makes it no better", "is noisy: 2", false)
 	saw(memory-2, nil)
 	want("known again", "", false)
 	saw(2, nil)
 	saw(1, errDamaged)
 	want("the others are forgotten", " 0 of 16", true)
-	if n := tr.count(); n != 1 {
+	if n := tr.bad(); n != 1 {
 		t.Errorf("%d bad ones are remembered, want 1", n)
 	}
 }
@@ -90,32 +90,32 @@ func TestTrustForgives(t *testing.T) {
 	var tr trust
 	for range 30 {
 		for range patience {
-			tr.saw(errSilent, true)
+			tr.answer(errSilent, true)
 		}
-		tr.again()
+		tr.plugged()
 	}
 	for range 30 {
-		tr.saw(errDamaged, false)
+		tr.answer(errDamaged, false)
 		tr.stray()
-		tr.saw(errDamaged, true) // before the motor was seen to run
+		tr.answer(errDamaged, true) // before the motor was seen to run
 		if tr.doubt() == nil {
 			t.Error("what may be noise is believed to be none before that is known")
 		}
-		tr.settle(false, time.Now())
+		tr.age(false, time.Now())
 	}
-	for range shortRow {
-		tr.saw(nil, true)
+	for range rowNew {
+		tr.answer(nil, true)
 	}
 	if err := tr.doubt(); err != nil {
 		t.Error(err)
 	}
 	for range known {
-		tr.saw(nil, true)
+		tr.answer(nil, true)
 	}
-	for range mostBad + 1 {
-		tr.saw(errSilent, true)
-		tr.saw(nil, true)
-		tr.settle(true, time.Now())
+	for range badKnown + 1 {
+		tr.answer(errSilent, true)
+		tr.answer(nil, true)
+		tr.age(true, time.Now())
 	}
 	if err := tr.doubt(); err == nil || !strings.Contains(err.Error(), "is noisy: 5") {
 		t.Errorf("silences in between: %v", err)
@@ -127,13 +127,13 @@ func TestTrustBeforeAKey(t *testing.T) {
 	for key, want := range map[bool]int{true: 3, false: 0} {
 		var tr trust
 		for range 3 {
-			tr.saw(errDamaged, true)
+			tr.answer(errDamaged, true)
 		}
 		if key {
-			tr.sure()
+			tr.rememberPending()
 		}
-		tr.settle(false, time.Now()) // the machine is at work
-		if n := tr.count(); n != want {
+		tr.age(false, time.Now()) // the machine is at work
+		if n := tr.bad(); n != want {
 			t.Errorf("a key of ours %v: %d bad ones remembered, want %d", key, n, want)
 		}
 	}
@@ -158,20 +158,20 @@ func TestTrustInNoise(t *testing.T) {
 			if rng.Float64() < 2*c.bent {
 				err = errDamaged
 			}
-			tr.saw(err, true)
+			tr.answer(err, true)
 			now = now.Add(200 * time.Millisecond)
-			tr.settle(true, now)
+			tr.age(true, now)
 			if tr.doubt() == nil {
-				tr.sure()
+				tr.rememberPending()
 				keys++
 				for range perDrink { // at work
 					err = nil
 					if rng.Float64() < 2*c.bent {
 						err = errDamaged
 					}
-					tr.saw(err, false)
+					tr.answer(err, false)
 					now = now.Add(500 * time.Millisecond)
-					tr.settle(false, now)
+					tr.age(false, now)
 					n++
 				}
 			}
