@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Menu is what the shop sells. It lives in coffee-settings under KeyMenu.
@@ -43,7 +44,20 @@ func DefaultMenu() Menu {
 const ItemSugar = "sugar"
 
 // MilkItem is the stock item of a milk, in millilitres.
-func MilkItem(milk string) string { return "milk-" + milk }
+func MilkItem(milk string) string { return milkPrefix + milk }
+
+const milkPrefix = "milk-"
+
+// Unit is what an item is counted in.
+func Unit(item string) string {
+	switch {
+	case item == ItemSugar:
+		return "doses"
+	case strings.HasPrefix(item, milkPrefix):
+		return "ml"
+	}
+	return "g"
+}
 
 // Check returns every problem of the menu, joined.
 func (m Menu) Check() error {

@@ -91,7 +91,10 @@ const cordonKey = "cordon"
 func CordonKey(machine string) string { return Subject(cordonKey, machine) }
 
 // CordonedBy is the machine that a key of coffee-settings takes out of service.
-func CordonedBy(key string) (machine string, is bool) { return strings.CutPrefix(key, cordonKey+".") }
+func CordonedBy(key string) (machine string, is bool) {
+	machine, is = strings.CutPrefix(key, cordonKey+".")
+	return machine, is && IsToken(machine)
+}
 
 // ParseCordon reads a cordon. One that can't be read still is one: better a
 // machine too few.

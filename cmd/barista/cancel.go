@@ -5,8 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"barista/fleet/controller"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 )
 
 func newCancel(c *cli) *cobra.Command {
@@ -17,12 +16,12 @@ func newCancel(c *cli) *cobra.Command {
 		Example: "  barista cancel 7QXR",
 		Args:    orderArgs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				e, err := find(ctx, conn.Claims(), args[0])
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				e, err := find(ctx, s, args[0])
 				if err != nil {
 					return err
 				}
-				if err := controller.Remote(conn.Requester()).Cancel(ctx, e.Order.ID, by); err != nil {
+				if err := s.Controller.Cancel(ctx, e.Order.ID, by); err != nil {
 					return err
 				}
 				return c.done(cmd, "%s is cancelled", e.Order.ID)

@@ -14,7 +14,10 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/fleet/client"
+	"barista/fleet/controller"
 	"barista/fleet/queue"
+	"barista/fleet/stock"
 )
 
 const defaultNATS = "nats://127.0.0.1:4222"
@@ -74,8 +77,17 @@ func (c *cli) dial(cmd *cobra.Command) (*queue.Conn, error) {
 	return conn, nil
 }
 
+// shopOf is the shop behind a connection.
+func shopOf(c *queue.Conn) client.Shop {
+	r := c.Requester()
+	return client.Shop{Parts: client.Parts{
+		Claims: c.Claims(), Orders: c.Orders(), Events: c.Events(), Settings: c.Settings(), Requester: r,
+		Stock: stock.Remote(r), Controller: controller.Remote(r), Machines: seen(c, nil).Read,
+	}}
+}
+
 // with dials, bounds the time, runs the verb and hangs up.
-func (c *cli) with(cmd *cobra.Command, do func(ctx context.Context, conn *queue.Conn) error) error {
+func (c *cli) with(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error {
 	conn, err := c.dial(cmd)
 	if err != nil {
 		return err
@@ -83,17 +95,17 @@ func (c *cli) with(cmd *cobra.Command, do func(ctx context.Context, conn *queue.
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), 4*patience)
 	defer cancel()
-	return do(ctx, conn)
+	return do(ctx, shopOf(conn))
 }
 
 // watching is with for a verb that goes on until it is interrupted.
-func (c *cli) watching(cmd *cobra.Command, do func(ctx context.Context, conn *queue.Conn) error) error {
+func (c *cli) watching(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error {
 	conn, err := c.dial(cmd)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	err = do(cmd.Context(), conn)
+	err = do(cmd.Context(), shopOf(conn))
 	if cmd.Context().Err() != nil {
 		return nil // a person pressed Ctrl-C: that is how a watch ends
 	}

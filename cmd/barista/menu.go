@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 )
 
 func newMenu(c *cli) *cobra.Command {
@@ -29,19 +28,6 @@ func newMenu(c *cli) *cobra.Command {
 	return cmd
 }
 
-// readMenu is the menu in force: the default until somebody set one.
-func readMenu(ctx context.Context, s fleet.Settings) (m fleet.Menu, isSet bool, err error) {
-	b, err := s.Get(ctx, fleet.KeyMenu)
-	if errors.Is(err, fleet.ErrNotFound) {
-		return fleet.DefaultMenu(), false, nil
-	}
-	if err != nil {
-		return m, false, err
-	}
-	m, err = fleet.ParseMenu(b)
-	return m, true, err
-}
-
 func newMenuShow(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:     "show",
@@ -49,8 +35,8 @@ func newMenuShow(c *cli) *cobra.Command {
 		Example: "  barista menu show --json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				m, isSet, err := readMenu(ctx, conn.Settings())
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				m, isSet, err := s.Menu(ctx)
 				if err != nil {
 					return err
 				}
@@ -103,13 +89,13 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
 				}
 				whole = b
 			}
-			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
 				var m fleet.Menu
 				var err error
 				if whole != nil {
 					m, err = fleet.ParseMenu(whole)
 				} else {
-					if m, _, err = readMenu(ctx, conn.Settings()); err != nil {
+					if m, _, err = s.Menu(ctx); err != nil {
 						return err
 					}
 					if m, err = changeMenu(m, args); err == nil {
@@ -119,11 +105,7 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
 				if err != nil {
 					return term.Fail(term.ExitUsage, "nothing was changed", "%s", err)
 				}
-				b, err := json.Marshal(m)
-				if err != nil {
-					return err
-				}
-				if err := conn.Settings().Put(ctx, fleet.KeyMenu, b); err != nil {
+				if err := s.SetMenu(ctx, m); err != nil {
 					return err
 				}
 				return c.show(cmd, m, func(w io.Writer) { menuText(w, m) })

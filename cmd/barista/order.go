@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 )
 
 func newOrder(c *cli) *cobra.Command {
@@ -50,8 +49,8 @@ order.`,
 			if watch {
 				run = c.watching
 			}
-			return run(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				a, err := place(ctx, conn.Requester(), o.Encode())
+			return run(cmd, func(ctx context.Context, s client.Shop) error {
+				a, err := place(ctx, s, o)
 				if err != nil {
 					return err
 				}
@@ -71,7 +70,7 @@ order.`,
 				if err != nil || !watch {
 					return err
 				}
-				return c.follow(ctx, cmd, conn, o.ID)
+				return c.follow(ctx, cmd, s, o.ID)
 			})
 		},
 	}
@@ -96,36 +95,18 @@ func wrongOrder(err error) error {
 	return term.Usage("%v", err)
 }
 
-// place sends the order until there is an answer other than "not known yet", or
-// ctx ends. The id makes that safe.
-func place(ctx context.Context, r fleet.Requester, body []byte) (fleet.Answer, error) {
+// place sends the order, for as long as a person waits for an answer.
+func place(ctx context.Context, s client.Shop, o fleet.Order) (fleet.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
-	var a fleet.Answer
-	for {
-		b, err := r.Request(ctx, fleet.SubjectRequests, body)
-		switch {
-		case errors.Is(err, fleet.ErrNobody):
-			return a, term.Fail(term.ExitFailed, "is the shop running? see barista status", "nobody takes orders there")
-		case err == nil:
-			if err := json.Unmarshal(b, &a); err != nil {
-				return a, term.Fail(term.ExitFailed, "", "the answer of the shop can't be read: %v", err)
-			}
-			if a.Code != fleet.CodeUnavailable {
-				return a, nil
-			}
-		}
-		wait := time.NewTimer(500 * time.Millisecond)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			if a.Code != "" {
-				return a, nil
-			}
-			return a, term.Fail(term.ExitTimeout, "send it again with the same --id: it stays one order", "nobody knows whether the order was taken: the shop gave no answer")
-		}
+	a, err := s.Place(ctx, o)
+	switch {
+	case errors.Is(err, fleet.ErrNobody):
+		return a, term.Fail(term.ExitFailed, "is the shop running? see barista status", "nobody takes orders there")
+	case errors.Is(err, fleet.ErrNoAnswer):
+		return a, term.Fail(term.ExitTimeout, "send it again with the same --id: it stays one order", "nobody knows whether the order was taken: the shop gave no answer")
 	}
+	return a, err
 }
 
 // refusal is a shop's "no" as an error of ours.
@@ -149,36 +130,10 @@ func refusal(a fleet.Answer) error {
 }
 
 // follow tells what happens to an order until it has ended or is in doubt.
-func (c *cli) follow(ctx context.Context, cmd *cobra.Command, conn *queue.Conn, id string) error {
-	past, err := conn.Events().Of(ctx, id)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var last *fleet.StoredEvent
-	var broken error
-	tell := func(e fleet.StoredEvent) {
-		if e.Order != id || last != nil && (e.Seq <= last.Seq || over(last.Kind)) {
-			return
-		}
-		last = &e
-		if broken = c.tell(cmd.OutOrStdout(), e); broken != nil || over(e.Kind) {
-			cancel()
-		}
-	}
-	from := uint64(1)
-	for _, e := range past {
-		tell(e)
-		from = e.Seq + 1
-	}
-	if ctx.Err() == nil {
-		err = conn.Events().Follow(ctx, from, tell, func() {})
-	}
+func (c *cli) follow(ctx context.Context, cmd *cobra.Command, s client.Shop, id string) error {
+	last, err := s.Follow(ctx, id, func(e fleet.StoredEvent) error { return c.tell(cmd.OutOrStdout(), e) })
 	switch {
-	case broken != nil:
-		return broken
-	case last == nil || !over(last.Kind):
+	case err != nil || last == nil:
 		return err
 	case last.Kind == fleet.EvServed:
 		return nil
@@ -188,15 +143,6 @@ func (c *cli) follow(ctx context.Context, cmd *cobra.Command, conn *queue.Conn, 
 		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(last.Reason))
 	}
 	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(last.Reason))
-}
-
-// over: nothing follows, or only a person's decision.
-func over(k fleet.Kind) bool {
-	switch k {
-	case fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired, fleet.EvRefused, fleet.EvUnknown:
-		return true
-	}
-	return false
 }
 
 // tell prints one event.

@@ -5,42 +5,17 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 )
-
-// orderLine is one order in a list.
-type orderLine struct {
-	ID       string      `json:"order_id"`
-	Phase    fleet.Phase `json:"phase"`
-	Name     string      `json:"name"`
-	Size     fleet.Size  `json:"size"`
-	Bean     string      `json:"bean_type"`
-	Milk     string      `json:"milk"`
-	Sugar    int         `json:"sugar_count"`
-	Machine  string      `json:"machine,omitempty"`
-	Attempts int         `json:"attempts"`
-	Epoch    int         `json:"epoch"`
-	Reason   string      `json:"reason,omitempty"`
-	By       string      `json:"by,omitempty"`
-	Changed  time.Time   `json:"changed"` // the broker's clock
-}
-
-func lineOf(e fleet.ClaimEntry) orderLine {
-	return orderLine{
-		ID: e.Order.ID, Phase: e.Phase, Name: e.Order.Name, Size: e.Order.Size, Bean: e.Order.Bean, Milk: e.Order.Milk,
-		Sugar: e.Order.Sugar, Machine: e.Machine(), Attempts: e.Attempts, Epoch: e.Epoch, Reason: e.Reason, By: e.By, Changed: e.Created,
-	}
-}
 
 var orderHead = []string{"ORDER", "PHASE", "NAME", "WHAT", "MACHINE", "TRIES", "CHANGED", "REASON"}
 
-func (l orderLine) row() []string {
+func orderRow(l client.Order) []string {
 	tries := ""
 	if l.Attempts > 0 {
 		tries = strconv.Itoa(l.Attempts)
@@ -74,28 +49,19 @@ func newOrders(c *cli) *cobra.Command {
 				return term.Usage("--limit %d is not possible; give 0 for all", limit)
 			}
 			if watch {
-				return c.watching(cmd, func(ctx context.Context, conn *queue.Conn) error {
-					return c.watchOrders(ctx, cmd, conn.Claims(), open)
+				return c.watching(cmd, func(ctx context.Context, s client.Shop) error {
+					return c.watchOrders(ctx, cmd, s.Claims, open)
 				})
 			}
-			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				list, err := claims(ctx, conn.Claims())
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				lines, err := s.List(ctx, open, limit)
 				if err != nil {
 					return err
-				}
-				lines := []orderLine{}
-				for _, e := range list {
-					if !open || !e.Phase.Ended() {
-						lines = append(lines, lineOf(e))
-					}
-				}
-				if limit > 0 && len(lines) > limit {
-					lines = lines[len(lines)-limit:]
 				}
 				return c.show(cmd, map[string]any{"orders": lines}, func(w io.Writer) {
 					rows := [][]string{orderHead}
 					for _, l := range lines {
-						rows = append(rows, l.row())
+						rows = append(rows, orderRow(l))
 					}
 					if term.Table(w, rows); len(lines) == 0 {
 						fmt.Fprintln(w, "no orders")
@@ -121,7 +87,7 @@ func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, store fleet.C
 		if e.Phase.Ended() && (open || !live) {
 			return
 		}
-		l := lineOf(e)
+		l := client.OrderOf(e)
 		if c.json {
 			broken = term.JSON(w, l)
 		} else {

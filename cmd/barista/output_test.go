@@ -41,11 +41,11 @@ func TestExplain(t *testing.T) {
 func TestReach(t *testing.T) {
 	owner := fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b1"}
 	claim := fleet.Claim{Owner: &owner}
-	for want, here := range map[string][]fleet.Presence{
-		"can't be reached":              {{Machine: "max"}},
-		"is here with the same journal": {{Machine: "zoe", Owner: owner}},
-		"its journal may still say":     {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b2"}}},
-		"with another journal":          {{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j2", Boot: "b1"}}},
+	for want, here := range map[string][]fleet.Machine{
+		"can't be reached":              {{Here: true, Presence: fleet.Presence{Machine: "max"}}, {Presence: fleet.Presence{Machine: "zoe", Owner: owner}}},
+		"is here with the same journal": {{Here: true, Presence: fleet.Presence{Machine: "zoe", Owner: owner}}},
+		"its journal may still say":     {{Here: true, Presence: fleet.Presence{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b2"}}}},
+		"with another journal":          {{Here: true, Presence: fleet.Presence{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j2", Boot: "b1"}}}},
 	} {
 		if got := reach(claim, here); !strings.Contains(got, want) {
 			t.Errorf("%q does not say %q", got, want)

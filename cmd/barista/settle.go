@@ -10,8 +10,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
-	"barista/fleet/controller"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 )
 
 func newSettle(c *cli) *cobra.Command {
@@ -37,12 +36,12 @@ counts (barista stock count).`,
 			if reason == "" {
 				return term.Usage("give a --reason: how is it known?")
 			}
-			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				id, err := c.doubtful(ctx, cmd, conn, args[0], "settle it as "+args[1], yes)
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				id, err := c.doubtful(ctx, cmd, s, args[0], "settle it as "+args[1], yes)
 				if err != nil {
 					return err
 				}
-				if err := controller.Remote(conn.Requester()).Settle(ctx, id, args[1] == "made", by, reason); err != nil {
+				if err := s.Controller.Settle(ctx, id, args[1] == "made", by, reason); err != nil {
 					return err
 				}
 				return c.done(cmd, "%s is settled as %s", id, args[1])
@@ -67,12 +66,12 @@ be reached, and asks first. The order takes its doses from the stock once more.`
 		Example: `  barista again 7QXR`,
 		Args:    orderArgs(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				id, err := c.doubtful(ctx, cmd, conn, args[0], "make it again", yes)
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				id, err := c.doubtful(ctx, cmd, s, args[0], "make it again", yes)
 				if err != nil {
 					return err
 				}
-				if err := controller.Remote(conn.Requester()).MakeAgain(ctx, id, by); err != nil {
+				if err := s.Controller.MakeAgain(ctx, id, by); err != nil {
 					return err
 				}
 				return c.done(cmd, "%s will be made again", id)
@@ -86,8 +85,8 @@ be reached, and asks first. The order takes its doses from the stock once more.`
 
 // doubtful finds an order whose outcome is unknown, says whether its old machine
 // can be reached, and asks whether to go on.
-func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn, ref, plan string, yes bool) (string, error) {
-	e, err := find(ctx, conn.Claims(), ref)
+func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, s client.Shop, ref, plan string, yes bool) (string, error) {
+	e, err := find(ctx, s, ref)
 	if err != nil {
 		return "", err
 	}
@@ -95,7 +94,7 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn
 	if e.Phase != fleet.Unknown {
 		return "", term.Fail(term.ExitRefused, "barista why "+id+" tells its story", "the outcome of %s is not in doubt: it is %s", id, e.Phase)
 	}
-	here, err := conn.Fleet().Present(ctx)
+	all, err := s.Machines(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -103,7 +102,7 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn
 		return id, nil
 	}
 	errOut := cmd.ErrOrStderr()
-	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, term.Safe(e.Order.Name), term.Safe(cause(e.Claim)), reach(e.Claim, here), plan)
+	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, term.Safe(e.Order.Name), term.Safe(cause(e.Claim)), reach(e.Claim, all), plan)
 	answer := make(chan string, 1)
 	go func() { // ends with the process: a terminal can't be asked to stop reading
 		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -125,13 +124,13 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, conn *queue.Conn
 
 // reach says whether the machine that had the order could still speak for it,
 // or still pour.
-func reach(c fleet.Claim, here []fleet.Presence) string {
+func reach(c fleet.Claim, all []fleet.Machine) string {
 	if c.Owner == nil {
 		return "no machine had it"
 	}
 	o := *c.Owner
-	for _, p := range here {
-		if p.Machine != o.Machine {
+	for _, p := range all {
+		if !p.Here || p.Machine != o.Machine {
 			continue
 		}
 		switch {

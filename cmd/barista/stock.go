@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/oklog/ulid/v2"
@@ -14,7 +12,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 	"barista/fleet/stock"
 )
 
@@ -22,24 +20,7 @@ import (
 // are a slip of the fingers.
 const maxAmount = 10_000_000
 
-// stockLine is one item in a list.
-type stockLine struct {
-	Item      string `json:"item"`
-	Unit      string `json:"unit"`
-	Available int    `json:"available"`
-	fleet.Level
-}
-
-func stockLines(levels map[string]fleet.Level) []stockLine {
-	lines := []stockLine{}
-	for _, item := range slices.Sorted(maps.Keys(levels)) {
-		l := levels[item]
-		lines = append(lines, stockLine{item, unit(item), l.Available(), l})
-	}
-	return lines
-}
-
-func stockTable(w io.Writer, lines []stockLine) {
+func stockTable(w io.Writer, lines []client.Item) {
 	rows := [][]string{{"ITEM", "AVAILABLE", "ON HAND", "RESERVED", "CONSUMED", "WASTED"}}
 	for _, l := range lines {
 		rows = append(rows, []string{l.Item, fmt.Sprintf("%d %s", l.Available, l.Unit), strconv.Itoa(l.OnHand),
@@ -92,12 +73,12 @@ milk-soja), sugar in doses.`,
 					return err
 				}
 				key := ulid.MustNew(ulid.Now(), rand.Reader).String() // sent twice, it counts once
-				return c.with(cmd, func(ctx context.Context, conn *queue.Conn) error {
-					level, err := v.do(stock.Client{Requester: conn.Requester()}, ctx, args[0], n, by, key)
+				return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+					level, err := v.do(stock.Client{Requester: s.Requester}, ctx, args[0], n, by, key)
 					if err != nil {
 						return err
 					}
-					line := stockLine{args[0], unit(args[0]), level.Available(), level}
+					line := client.ItemOf(args[0], level)
 					return c.show(cmd, line, func(w io.Writer) {
 						fmt.Fprintf(w, "%s %d %s of %s; on hand %d, available %d\n", v.done, n, line.Unit, line.Item, line.OnHand, line.Available)
 					})
@@ -118,9 +99,9 @@ func newStockShow(c *cli) *cobra.Command {
 		Example: "  barista stock show --json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.once(cmd, watch, func(ctx context.Context, conn *queue.Conn) (any, func(io.Writer), error) {
-				levels, err := stock.Remote(conn.Requester()).Levels(ctx)
-				lines := stockLines(levels)
+			return c.once(cmd, watch, func(ctx context.Context, s client.Shop) (any, func(io.Writer), error) {
+				levels, err := s.Stock.Levels(ctx)
+				lines := client.Items(levels)
 				return map[string]any{"items": lines}, func(w io.Writer) { stockTable(w, lines) }, err
 			})
 		},

@@ -14,6 +14,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/brokertest"
+	"barista/fleet/client"
 	"barista/fleet/controller"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
@@ -170,14 +171,14 @@ func TestVerbs(t *testing.T) {
 	o.has(o.barista(term.ExitRefused, "order", "--size", "small", "--bean", "liberica", "--name", "Max", "--json"), `"code":"not_on_menu"`)
 
 	// What the shop says of it.
-	var orders struct{ Orders []orderLine }
+	var orders struct{ Orders []client.Order }
 	o.decode(o.barista(term.ExitOK, "orders", "--open", "--json"), &orders)
 	if len(orders.Orders) != 1 || orders.Orders[0].ID != a || orders.Orders[0].Phase != fleet.Accepted {
 		t.Errorf("orders %+v", orders)
 	}
 	o.has(o.barista(term.ExitOK, "orders"), "ORDER", "large mixed, 1 sugar", "not_on_menu")
 	o.has(o.barista(term.ExitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 doses", "for Zoë", "came by request")
-	var acc account
+	var acc client.Account
 	o.decode(o.barista(term.ExitOK, "why", a, "--json"), &acc)
 	if acc.Phase != fleet.Accepted || acc.Reserved["mixed"] != 30 || acc.Told.OrderID != a {
 		t.Errorf("why %+v", acc)
@@ -225,14 +226,14 @@ func TestVerbsOfTheShop(t *testing.T) {
 	// Stock.
 	o.has(o.barista(term.ExitOK, "stock", "show"), "arabica", "100 g", "1000 ml", "50 doses")
 	o.has(o.barista(term.ExitOK, "stock", "add", "arabica", "900"), "added 900 g of arabica; on hand 1000")
-	var line stockLine
+	var line client.Item
 	o.decode(o.barista(term.ExitOK, "stock", "count", "arabica", "20", "--json"), &line)
 	if line.OnHand != 20 || line.Wasted != 980 {
 		t.Errorf("counted %+v", line)
 	}
 
 	// Status says what a person should look at.
-	var s shopStatus
+	var s client.Status
 	o.decode(o.barista(term.ExitDegraded, "status", "--json"), &s)
 	if s.OK || len(s.Degraded) != 1 || !strings.Contains(s.Degraded[0], "arabica runs out: 20 g left") || len(s.Machines) != 1 || len(s.Queue) != 9 {
 		t.Errorf("status %+v", s)
@@ -270,7 +271,7 @@ func TestVerbsOfTheShop(t *testing.T) {
 	// Machines.
 	o.has(o.barista(term.ExitOK, "machine", "ls"), "zoe", "ready", "page", "arabica,robusta,mixed/free,normal,soja")
 	o.has(o.barista(term.ExitOK, "machine", "drain", "zoe", "--reason", "new grinder", "--by", "max"), "zoe drains")
-	var ls struct{ Machines []machineLine }
+	var ls struct{ Machines []client.Machine }
 	o.decode(o.barista(term.ExitOK, "machine", "ls", "--json"), &ls)
 	if m := ls.Machines[0]; m.State != fleet.StateCordoned || m.Able || m.Reason != "new grinder" || m.By != "max" {
 		t.Errorf("drained: %+v", m)

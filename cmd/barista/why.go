@@ -12,68 +12,8 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
-	"barista/fleet/queue"
+	"barista/fleet/client"
 )
-
-// account is everything that the shop knows of one order.
-type account struct {
-	Order    fleet.Order   `json:"order"`
-	Phase    fleet.Phase   `json:"phase"`
-	Cause    string        `json:"cause"`
-	Tries    []try         `json:"tries"`
-	Consumed fleet.Items   `json:"consumed,omitempty"` // of the stock
-	Wasted   fleet.Items   `json:"wasted,omitempty"`
-	Reserved fleet.Items   `json:"reserved,omitempty"`
-	Told     fleet.Answer  `json:"told"` // to the customer
-	Via      string        `json:"via,omitempty"`
-	By       string        `json:"by,omitempty"`
-	Events   []fleet.Event `json:"events"`
-}
-
-// try is one machine's hand at the order.
-type try struct {
-	Epoch   int           `json:"epoch"`
-	Machine string        `json:"machine,omitempty"`
-	Outcome fleet.Outcome `json:"outcome,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
-}
-
-func accountOf(c fleet.Claim, events []fleet.StoredEvent) account {
-	a := account{Order: c.Order, Phase: c.Phase, Cause: cause(c), Told: c.Answer, Via: c.Via, By: c.By, Tries: []try{}, Events: []fleet.Event{}}
-	for _, p := range c.Past {
-		a.Tries = append(a.Tries, try{p.Epoch, p.Machine, p.Outcome, p.Reason})
-	}
-	if c.Owner != nil {
-		a.Tries = append(a.Tries, try{c.Epoch, c.Owner.Machine, c.Outcome, c.Reason})
-	}
-	add := func(to *fleet.Items, items fleet.Items) {
-		if *to == nil {
-			*to = fleet.Items{}
-		}
-		for item, n := range items {
-			(*to)[item] += n
-		}
-	}
-	booked := map[int]bool{}
-	for _, b := range c.Bookings() {
-		booked[b.Use] = true
-		switch b.Act {
-		case fleet.Consume:
-			add(&a.Consumed, b.Items)
-		case fleet.Waste:
-			add(&a.Wasted, b.Items)
-		case fleet.Reserve:
-			add(&a.Reserved, b.Items)
-		}
-	}
-	if !booked[c.Use] && !c.Phase.Ended() && c.Said() {
-		add(&a.Reserved, c.Doses)
-	}
-	for _, e := range events {
-		a.Events = append(a.Events, e.Event)
-	}
-	return a
-}
 
 // cause says in one sentence why the order stands where it stands.
 func cause(c fleet.Claim) string {
@@ -138,20 +78,20 @@ or more characters of it, or "last" for the order that changed last.`,
 			if watch {
 				run = c.watching
 			}
-			return run(cmd, func(ctx context.Context, conn *queue.Conn) error {
-				e, err := find(ctx, conn.Claims(), args[0])
+			return run(cmd, func(ctx context.Context, s client.Shop) error {
+				e, err := find(ctx, s, args[0])
 				if err != nil {
 					return err
 				}
 				if watch {
-					return c.follow(ctx, cmd, conn, e.Order.ID)
+					return c.follow(ctx, cmd, s, e.Order.ID)
 				}
-				events, err := conn.Events().Of(ctx, e.Order.ID)
+				a, events, err := s.Why(ctx, e.Claim)
 				if err != nil {
 					return err
 				}
-				a := accountOf(e.Claim, events)
-				return c.show(cmd, a, func(w io.Writer) { a.text(w, events) })
+				a.Cause = cause(e.Claim)
+				return c.show(cmd, a, func(w io.Writer) { accountText(w, a, events) })
 			})
 		},
 	}
@@ -159,7 +99,7 @@ or more characters of it, or "last" for the order that changed last.`,
 	return cmd
 }
 
-func (a account) text(w io.Writer, events []fleet.StoredEvent) {
+func accountText(w io.Writer, a client.Account, events []fleet.StoredEvent) {
 	o := a.Order
 	fmt.Fprintf(w, "%s  %s\n", o.ID, term.Colours(w)(string(a.Phase)))
 	fmt.Fprintf(w, "  %s\n", term.Safe(a.Cause))
@@ -203,18 +143,7 @@ func (a account) text(w io.Writer, events []fleet.StoredEvent) {
 func amounts(items fleet.Items) string {
 	var out []string
 	for _, item := range slices.Sorted(maps.Keys(items)) {
-		out = append(out, fmt.Sprintf("%s %d %s", term.Safe(item), items[item], unit(item)))
+		out = append(out, fmt.Sprintf("%s %d %s", term.Safe(item), items[item], fleet.Unit(item)))
 	}
 	return strings.Join(out, ", ")
-}
-
-// unit is what an item is counted in.
-func unit(item string) string {
-	switch {
-	case item == fleet.ItemSugar:
-		return "doses"
-	case strings.HasPrefix(item, "milk-"):
-		return "ml"
-	}
-	return "g"
 }

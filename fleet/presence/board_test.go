@@ -3,11 +3,9 @@ package presence
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -315,57 +313,26 @@ func TestBrokerAway(t *testing.T) {
 	})
 }
 
-func TestCordon(t *testing.T) {
+// TestChanged: whoever waits on the board hears of a cordon, and of its end.
+func TestChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
 		s := memSettings{p}
 		b, stop := p.open(t)
 		defer stop()
 		<-b.Ready()
-		ctx := t.Context()
 		changed := b.Changed()
-		if err := Cordon(ctx, s, "zoe", "Ada", "descaling\nuntil noon"); err != nil {
-			t.Fatal(err)
-		}
+		_ = s.Put(t.Context(), fleet.CordonKey("zoe"), []byte(`{"by":"Ada","reason":"descaling"}`))
 		<-changed
-		want := &fleet.Cordon{By: "Ada", Reason: "descaling until noon", At: time.Now().UTC().Format(time.RFC3339)}
-		if d := cmp.Diff(want, zoes(b).Cordon); d != "" {
-			t.Error(d)
+		if c := zoes(b).Cordon; c == nil || c.By != "Ada" {
+			t.Errorf("%+v", c)
 		}
-		if err := Drain(ctx, s, "zoe", "Ada", "swap"); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if got := b.Machines(); len(got) != 1 || !got[0].Cordon.Drain {
-			t.Errorf("%+v", got)
-		}
-		if err := Uncordon(ctx, s, "zoe"); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
+		changed = b.Changed()
+		_ = s.Delete(t.Context(), fleet.CordonKey("zoe"))
+		<-changed
 		if zoes(b).Cordon != nil {
 			t.Error("still out of service")
 		}
-		_ = s.Put(ctx, "cordon.zoe", []byte("{"))
-		synctest.Wait()
-		if zoes(b).Cordon == nil {
-			t.Error("a cordon that can't be read is one all the same")
-		}
-
-		err := Cordon(ctx, s, "Zoe!", " ", "\x00")
-		for _, part := range []string{`"Zoe!" is no name`, "who does it", "a reason"} {
-			if err == nil || !strings.Contains(err.Error(), part) {
-				t.Errorf("%v: %q is missing", err, part)
-			}
-		}
-		if Uncordon(ctx, s, ">") == nil {
-			t.Error("> is no name")
-		}
-		p.broken = true
-		if err := Drain(ctx, s, "zoe", "Ada", "x"); !errors.Is(err, fleet.ErrNoAnswer) {
-			t.Error(err)
-		}
-		p.broken = false
 	})
 }
 
@@ -391,7 +358,7 @@ func TestRealBroker(t *testing.T) {
 		brokertest.Eventually(t, "zoe", func() bool {
 			return !zoes(b).Seen.IsZero() && present(b) == 1
 		})
-		if err := Cordon(ctx, c.Settings(), "zoe", "Ada", "descaling"); err != nil {
+		if err := c.Settings().Put(ctx, fleet.CordonKey("zoe"), []byte(`{"by":"Ada","reason":"descaling"}`)); err != nil {
 			t.Fatal(err)
 		}
 		brokertest.Eventually(t, "the cordon", func() bool { return zoes(b).Cordon != nil })
@@ -407,7 +374,7 @@ func TestRealBroker(t *testing.T) {
 		if d := cmp.Diff(b.Machines(), once); d != "" || err != nil {
 			t.Errorf("who asks once hears something else: %v %s", err, d)
 		}
-		if err := Uncordon(ctx, c.Settings(), "zoe"); err != nil {
+		if err := c.Settings().Delete(ctx, fleet.CordonKey("zoe")); err != nil {
 			t.Error(err)
 		}
 		brokertest.Eventually(t, "back in service", func() bool { return zoes(b).Cordon == nil })

@@ -55,7 +55,7 @@ func (r roll) setting(key string, value []byte) error {
 		if delete(r.cordons, name); value != nil {
 			r.cordons[name] = fleet.ParseCordon(value)
 		}
-	} else if name, is := strings.CutPrefix(key, seenPrefix); is {
+	} else if name, is := strings.CutPrefix(key, seenPrefix); is && fleet.IsToken(name) {
 		if delete(r.seen, name); value != nil {
 			var s seen
 			err := json.Unmarshal(value, &s)

@@ -38,7 +38,7 @@ func TestRoll(t *testing.T) {
 		{"cordoned and unknown", nil, []string{`cordon.zoe={"by":"Ada","reason":"swap"}`}, now, "zoe, Ada: swap"},
 		{"back in service", []fleet.Presence{zoe}, []string{`cordon.zoe={"by":"Ada","reason":"swap"}`, "cordon.zoe"}, now, "zoe here able black"},
 		{"a cordon that can't be read", []fleet.Presence{zoe}, []string{"cordon.zoe={"}, now, "zoe here black, : a cordon that can't be read"},
-		{"no name", []fleet.Presence{{Machine: "a.b", State: fleet.StateReady}}, nil, now, ""},
+		{"no name", []fleet.Presence{{Machine: "a.b", State: fleet.StateReady}}, []string{"seen.a.b=" + record, "cordon.Zoe!={}"}, now, ""},
 		{"two, by name", []fleet.Presence{zoe, {Machine: "eve", State: fleet.StateReady}}, []string{"menu={}"}, now, "eve here able; zoe here able black"},
 	} {
 		r := newRoll()

@@ -1,0 +1,180 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"barista/fleet"
+)
+
+// Machine is one machine in a list.
+type Machine struct {
+	Machine    string        `json:"machine"`
+	State      fleet.State   `json:"state"`  // StateAway: known, but not here
+	Here       bool          `json:"here"`   //
+	Able       bool          `json:"able"`   // takes orders without a person's help
+	Reason     string        `json:"reason"` // why it is not able, for people
+	By         string        `json:"by,omitempty"`
+	Order      string        `json:"order,omitempty"`
+	Percent    int           `json:"percent,omitempty"`
+	Classes    []fleet.Class `json:"classes,omitempty"`
+	Sizes      []fleet.Size  `json:"sizes,omitempty"`
+	Cup        string        `json:"cup,omitempty"`
+	Driver     string        `json:"driver,omitempty"`
+	MinWaiting int           `json:"min_waiting,omitempty"`
+	Drinks     int           `json:"drinks"`
+	Seconds    float64       `json:"seconds,omitempty"`
+	Lacks      []string      `json:"lacks,omitempty"`
+	Version    string        `json:"version,omitempty"`
+	Seen       *time.Time    `json:"seen,omitempty"` // of one that is away
+}
+
+// StateAway is the state of a machine that was here within the last days.
+const StateAway fleet.State = "away"
+
+// Fleet lists the machines that are here, or were within seven days, or are
+// cordoned, by name.
+func (s Shop) Fleet(ctx context.Context) ([]Machine, error) {
+	all, err := s.Machines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []Machine{}
+	for _, m := range all {
+		out = append(out, machineOf(m))
+	}
+	return out, nil
+}
+
+func machineOf(m fleet.Machine) Machine {
+	l := Machine{Machine: m.Machine, State: StateAway}
+	if m.Here {
+		l = Machine{
+			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Reason: m.Note, Order: m.Order, Percent: m.Percent,
+			Classes: m.Classes, Sizes: m.Sizes, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
+			Seconds: m.Seconds, Lacks: m.Lacks, Version: m.Version,
+		}
+	} else if !m.Seen.IsZero() {
+		l.Reason, l.Seen = "last seen "+m.Seen.Local().Format(time.DateTime), &m.Seen
+	}
+	if m.Cordon != nil {
+		l.By, l.Reason = m.Cordon.By, m.Cordon.Reason
+		// It is cordoned from the moment that a person said so; what it still has
+		// in hand is told by order.
+		if l.Here && l.Order == "" {
+			l.State = fleet.StateCordoned
+		} else if l.Here {
+			l.State = fleet.StateDraining
+		}
+	}
+	return l
+}
+
+// Named is the machine of that name, one that is here or is known; fleet.ErrNotFound
+// if there is none.
+func (s Shop) Named(ctx context.Context, machine string) (fleet.Machine, error) {
+	all, err := s.Machines(ctx)
+	if err != nil {
+		return fleet.Machine{}, err
+	}
+	i := slices.IndexFunc(all, func(m fleet.Machine) bool { return m.Machine == machine })
+	if i < 0 {
+		return fleet.Machine{}, &saying{"there is no machine " + machine, fleet.ErrNotFound}
+	}
+	return all[i], nil
+}
+
+// InHand is the order that a machine has in hand: empty if none, or if the
+// machine is not here.
+func (s Shop) InHand(ctx context.Context, machine string) (string, error) {
+	m, err := s.Named(ctx, machine)
+	if errors.Is(err, fleet.ErrNotFound) {
+		return "", nil // it may still hear: presence is advice
+	}
+	return m.Order, err
+}
+
+// Command asks one machine. ErrNobody: no machine of this name listens.
+func (s Shop) Command(ctx context.Context, machine string, q fleet.Command) (fleet.CommandAnswer, error) {
+	var a fleet.CommandAnswer
+	body, err := json.Marshal(q)
+	if err != nil {
+		return a, err
+	}
+	b, err := s.Requester.Request(ctx, fleet.CommandSubject(machine), body)
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return a, fmt.Errorf("the answer of %s can't be read: %w", machine, err)
+	}
+	return a, nil
+}
+
+// maxText bounds a name or a reason that people read, in characters.
+const maxText = 200
+
+// Cordon takes a machine out of service: it starts no further order, and ends
+// what it has in hand. Both who and why are needed.
+func (s Shop) Cordon(ctx context.Context, machine, by, reason string) error {
+	return s.cordon(ctx, machine, by, reason, false)
+}
+
+// Drain is Cordon, and leaves a mark that it was called so.
+func (s Shop) Drain(ctx context.Context, machine, by, reason string) error {
+	return s.cordon(ctx, machine, by, reason, true)
+}
+
+func (s Shop) cordon(ctx context.Context, machine, by, reason string, drain bool) error {
+	by, reason = plain(by), plain(reason)
+	var errs []error
+	if by == "" {
+		errs = append(errs, errors.New("who does it must be said"))
+	}
+	if reason == "" {
+		errs = append(errs, errors.New("a reason must be given, for those who find the machine so"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if _, err := s.Named(ctx, machine); err != nil {
+		return err
+	}
+	v, err := json.Marshal(fleet.Cordon{By: by, Reason: reason, Drain: drain, At: time.Now().UTC().Format(time.RFC3339)})
+	if err != nil {
+		return err
+	}
+	if err := s.Settings.Put(ctx, fleet.CordonKey(machine), v); err != nil {
+		return fmt.Errorf("cordon %s: %w", machine, err)
+	}
+	return nil
+}
+
+// Uncordon puts a machine back into service; nothing happens if it is there.
+func (s Shop) Uncordon(ctx context.Context, machine string) error {
+	if _, err := s.Named(ctx, machine); err != nil {
+		return err
+	}
+	if err := s.Settings.Delete(ctx, fleet.CordonKey(machine)); err != nil && !errors.Is(err, fleet.ErrNotFound) {
+		return fmt.Errorf("uncordon %s: %w", machine, err)
+	}
+	return nil
+}
+
+// plain makes one short line of a text that people typed.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	r := []rune(strings.Join(strings.Fields(s), " "))
+	return string(r[:min(len(r), maxText)])
+}

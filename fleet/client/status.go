@@ -1,0 +1,165 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"barista/fleet"
+)
+
+// Status is the whole shop at one look.
+type Status struct {
+	OK       bool      `json:"ok"`
+	Degraded []string  `json:"degraded"` // what a person should look at; may hold texts from outside
+	Machines []Machine `json:"machines"`
+	Queue    []Waiting `json:"queue"`
+	Stock    []Item    `json:"stock"`
+	Open     int       `json:"open"`    // orders that have not ended
+	Unknown  int       `json:"unknown"` // of them, those that a person must settle
+}
+
+// Waiting is one class of the menu.
+type Waiting struct {
+	fleet.Class
+	Waiting  int      `json:"waiting"`  // in the queue, those in a machine's hands included
+	Machines []string `json:"machines"` // that are here and able
+}
+
+// Item is one item of the stock.
+type Item struct {
+	Item      string `json:"item"`
+	Unit      string `json:"unit"`
+	Available int    `json:"available"`
+	fleet.Level
+}
+
+// ItemOf is the line of one level.
+func ItemOf(item string, l fleet.Level) Item { return Item{item, fleet.Unit(item), l.Available(), l} }
+
+// Items lists what is in stock, by name.
+func Items(levels map[string]fleet.Level) []Item {
+	out := []Item{}
+	for _, item := range slices.Sorted(maps.Keys(levels)) {
+		out = append(out, ItemOf(item, levels[item]))
+	}
+	return out
+}
+
+// Status asks everybody. A role that does not answer is part of the status; only
+// a broker that does not is an error.
+func (s Shop) Status(ctx context.Context) (Status, error) {
+	st := Status{Degraded: []string{}, Queue: []Waiting{}, Stock: []Item{}}
+	var err error
+	if st.Machines, err = s.Fleet(ctx); err != nil {
+		return st, err
+	}
+	menu, _, err := s.Menu(ctx)
+	if err != nil {
+		return st, err
+	}
+	waiting, err := s.Orders.Waiting(ctx)
+	if err != nil {
+		return st, err
+	}
+	claims, err := s.claims(ctx)
+	if err != nil {
+		return st, err
+	}
+	able := st.judgeMachines()
+	st.judgeQueue(menu, waiting, able)
+	st.judgeOrders(claims)
+	if levels, err := s.Stock.Levels(ctx); err != nil {
+		st.say("the stock does not answer")
+	} else {
+		st.judgeStock(menu, levels)
+	}
+	if _, err := s.Requester.Request(ctx, fleet.Subject("coffee", "controller", "menu"), []byte("{}")); err != nil {
+		st.say("no controller answers: no order is accepted")
+	}
+	slices.Sort(st.Degraded)
+	st.OK = len(st.Degraded) == 0
+	return st, nil
+}
+
+func (st *Status) say(format string, args ...any) {
+	st.Degraded = append(st.Degraded, fmt.Sprintf(format, args...))
+}
+
+func (st *Status) judgeMachines() (able int) {
+	for _, m := range st.Machines {
+		switch {
+		case m.Able:
+			able++
+		case m.State == fleet.StateCordoned || m.State == fleet.StateDraining || m.By != "":
+			// out of service on purpose
+		case m.Reason != "":
+			st.say("%s is %s: %s", m.Machine, m.State, m.Reason)
+		default:
+			st.say("%s is %s", m.Machine, m.State)
+		}
+	}
+	if able == 0 {
+		st.say("no machine can take orders")
+	}
+	return able
+}
+
+func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able int) {
+	classes := menu.Classes()
+	for class := range waiting { // of a bean that was taken off the menu
+		if !slices.Contains(classes, class) {
+			classes = append(classes, class)
+		}
+	}
+	for _, class := range classes {
+		q := Waiting{Class: class, Waiting: waiting[class], Machines: []string{}}
+		for _, m := range st.Machines {
+			if m.Able && slices.Contains(m.Classes, class) {
+				q.Machines = append(q.Machines, m.Machine)
+			}
+		}
+		if q.Waiting > 0 && len(q.Machines) == 0 && able > 0 {
+			st.say("%d orders of %s wait, and no machine that is able makes it", q.Waiting, class)
+		}
+		st.Queue = append(st.Queue, q)
+	}
+}
+
+func (st *Status) judgeOrders(claims []fleet.ClaimEntry) {
+	for _, e := range claims {
+		if !e.Phase.Ended() {
+			st.Open++
+		}
+		if e.Phase == fleet.Unknown {
+			st.Unknown++
+		}
+	}
+	if st.Unknown > 0 {
+		st.say("%d orders of which nobody knows whether they were made: barista orders --open, then settle or again", st.Unknown)
+	}
+}
+
+func (st *Status) judgeStock(menu fleet.Menu, levels map[string]fleet.Level) {
+	st.Stock = Items(levels)
+	for item, need := range largest(menu) {
+		if have := levels[item].Available(); have < need {
+			st.say("%s runs out: %d %s left, a cup may take %d", item, have, fleet.Unit(item), need)
+		}
+	}
+}
+
+// largest is the largest dose of each item that a cup of this menu can take.
+func largest(m fleet.Menu) fleet.Items {
+	out := fleet.Items{}
+	for size := range m.Sizes {
+		for _, class := range m.Classes() {
+			doses, _ := m.Doses(fleet.Order{Size: size, Bean: class.Bean, Milk: class.Milk, Sugar: fleet.MaxSugar})
+			for item, n := range doses {
+				out[item] = max(out[item], n)
+			}
+		}
+	}
+	return out
+}
