@@ -53,6 +53,11 @@ const (
 // so that a broken wire reads as trouble.
 var Signals = []Signal{Temperature, Hot, Flow, Weight, Cup, Tank, Beans, Tray, Door, Stop, Power}
 
+// Unit is that of the signal's readings; "" for yes or no.
+func (s Signal) Unit() string {
+	return map[Signal]string{Temperature: "°C", Flow: "ml", Weight: "g"}[s]
+}
+
 // Reading is one measurement.
 type Reading struct {
 	Value float64   // in the signal's unit

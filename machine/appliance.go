@@ -52,8 +52,8 @@ type cooked struct {
 	reason  string
 }
 
-// product is what a drink is on this appliance. What it can't honour is refused,
-// never left out.
+// product is what a drink is on this appliance. A drink of which it can't do all is
+// refused; nothing is left out.
 func (m *Machine) product(d recipe.Drink) (driver.Product, error) {
 	name := d.Size
 	if d.MilkML > 0 {

@@ -51,9 +51,9 @@ func (p *pulse) turn(m *Machine) time.Duration {
 
 func (p *pulse) abort(m *Machine, _ string) { m.hand = idle{} }
 
-// AwaitCup waits until a cup is confirmed for this order, or ctx ends, which
-// carries the patience (two minutes in a shop). One at a time. With a dispenser
-// it drops one cup. A *NotAble says that the machine can't go on waiting.
+// AwaitCup waits until a cup is confirmed for this order, or until ctx ends: two
+// minutes in a shop. One at a time. With a dispenser it drops one cup. A *NotAble
+// says that the machine can't go on waiting.
 func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 	w := await{ctx: ctx, order: order, done: make(chan error, 1)}
 	busy := false
@@ -92,20 +92,16 @@ func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 // CupThere is a customer's word, for exactly this order, that the cup stands
 // under the machine (cup: page). It counts for one attempt.
 func (m *Machine) CupThere(order string) error {
-	var err error
-	if e := m.callNow(func() {
+	return m.callNow(func() error {
 		switch {
 		case m.cfg.Cup != CupPage:
-			err = fmt.Errorf("this machine knows its cups by %q, not by a button", m.cfg.Cup)
+			return fmt.Errorf("this machine knows its cups by %q, not by a button", m.cfg.Cup)
 		case !m.await.waits() || m.await.order != order:
-			err = fmt.Errorf("%s is not waiting for a cup here", order)
-		default:
-			m.pressed = order
+			return fmt.Errorf("%s is not waiting for a cup here", order)
 		}
-	}); e != nil {
-		return e
-	}
-	return err
+		m.pressed = order
+		return nil
+	})
 }
 
 // gate reports whether a cup is confirmed for the order.

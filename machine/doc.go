@@ -15,6 +15,8 @@
 //     leave unknown.
 //   - No drink starts before a cup was confirmed there, and none after a drink
 //     before that cup was taken; over a restart too.
+//   - One thing is in hand at a time (task): a drink, a start that waits for its
+//     fence, a cup that is dropped, a trial of a part.
 //   - A sensor that the drink needs and that can't say is a fault, never a
 //     default. What compares readings with expectation (verifier) is not the
 //     code that pours, and asks the guard, not that code, what is on.

@@ -69,11 +69,10 @@ const mostLaid = 64
 // Able says whether this drink could be begun now; the error is a *NotAble. It
 // looks at everything but the cup. Nothing moves.
 func (m *Machine) Able(d recipe.Drink) error {
-	err := error(&NotAble{Reason: errEnded.Error()})
-	if e := m.callNow(func() { _, err = m.able(d, m.read()) }); e != nil {
-		return &NotAble{Reason: e.Error()}
-	}
-	return err
+	return m.askNow(func() error {
+		_, err := m.able(d, m.read())
+		return err
+	})
 }
 
 // able lays the drink out and looks whether it can be begun. The error is a
@@ -293,8 +292,8 @@ func (m *Machine) complete(d *pour) {
 }
 
 // finish is the end of the drink in hand: everything is off, the end goes to
-// disk, then the report goes out. It tells the truth even if the disk doesn't
-// take it.
+// disk, then the report goes out. The report tells the truth even if the disk
+// could not take the end.
 func (m *Machine) finish(d *drink, out journal.Outcome, reason string) {
 	m.hand, m.pressed = idle{}, ""
 	if out == journal.Made {
@@ -312,17 +311,14 @@ func (m *Machine) finish(d *drink, out journal.Outcome, reason string) {
 // Abandon ends a start that came back Late: the journal says untouched.
 func (m *Machine) Abandon(order string, epoch int, reason string) error {
 	k := journal.Key{Order: order, Epoch: epoch}
-	var err error
-	if e := m.callNow(func() {
+	return m.callNow(func() error {
 		switch {
 		case m.isLate(k):
 			m.hand = idle{}
-			err = m.record(k, journal.Untouched, reason)
+			return m.record(k, journal.Untouched, reason)
 		case m.j.State(k).Outcome != journal.Untouched:
-			err = fmt.Errorf("can't abandon %s: it is not a start that came too late", k)
+			return fmt.Errorf("can't abandon %s: it is not a start that came too late", k)
 		}
-	}); e != nil {
-		return e
-	}
-	return err
+		return nil
+	})
 }

@@ -17,17 +17,17 @@ const (
 	busyTick = 20 * time.Millisecond
 	// cupTick is how often it looks for a cup. Nobody swaps cups faster.
 	cupTick = 200 * time.Millisecond
-	// idleTick is the pulse of a machine at rest.
+	// idleTick is how often it looks at rest.
 	idleTick = time.Second
-	// contactTick is that of a machine whose relays have contacts: one that
-	// closes by itself is seen and believed within a second.
+	// contactTick is the same where relays have contacts: a relay that closes by
+	// itself is a fault within a second.
 	contactTick = 500 * time.Millisecond
 )
 
 // Run is the owner loop. It returns when ctx has ended and every output is off;
 // a drink in hand is cut: spoiled, or untouched if nothing was used. The error
-// says what could not be switched off or recorded. Once in the life of a
-// Machine, inside the guard's Run.
+// says what could not be switched off or recorded. It is called once in the life
+// of a Machine, while the guard's Run goes on.
 func (m *Machine) Run(ctx context.Context) error {
 	if !m.started.CompareAndSwap(false, true) {
 		return errors.New("the machine ran already")
@@ -94,8 +94,8 @@ func (m *Machine) turn() time.Duration {
 	return next
 }
 
-// turned counts a turn that has come to its end. What hangs in the middle of one
-// is not alive.
+// turned counts a turn that has come to its end. A loop that hangs in the middle
+// of one is not alive.
 func (m *Machine) turned() {
 	m.beat.Add(1)
 	if m.cfg.Alive != nil {

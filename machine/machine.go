@@ -193,9 +193,9 @@ type Machine struct {
 	await   await // who waits for a cup
 	laid    map[recipe.Drink]recipe.Timeline
 	pressed string    // the order whose cup a person confirmed
-	strikes int       // faults in a row that may pass
-	hold    *failure  // the last of them, while the machine steps back
-	until   time.Time // so long
+	strikes int       // faults in a row of those that pass by themselves
+	hold    *failure  // the last of them: the machine steps back
+	until   time.Time // when that is over
 	broken  *failure  // the journal: only a restart helps
 	cooked  chan cooked
 	fit     readiness // of an appliance
@@ -306,18 +306,32 @@ func (m *Machine) Journal() *journal.Journal { return m.j }
 func (m *Machine) Name() string { return m.cfg.Name }
 
 // Beat counts the turns of the owner loop: at least one in 250 ms while it is
-// busy, one per second at rest. Whoever reports "alive" reports that it moved.
+// busy, one per second at rest. A loop whose count stands still is not alive.
 func (m *Machine) Beat() uint64 { return m.beat.Load() }
 
 // errEnded: Run is over, or was never begun.
 var errEnded = errors.New("the machine is not running")
 
-// callNow is call for those who can't wait for a machine that has yet to run.
-func (m *Machine) callNow(f func()) error {
+// callNow is call with an answer. It does not wait for a machine that has yet to
+// run.
+func (m *Machine) callNow(f func() error) error {
 	if !m.started.Load() {
 		return errEnded
 	}
-	return m.call(context.Background(), f)
+	var err error
+	if ended := m.call(context.Background(), func() { err = f() }); ended != nil {
+		return ended
+	}
+	return err
+}
+
+// askNow is callNow for questions whose every answer is a *NotAble or nil.
+func (m *Machine) askNow(f func() error) error {
+	err := m.callNow(f)
+	if err == errEnded {
+		return &NotAble{Reason: err.Error()}
+	}
+	return err
 }
 
 // call runs f in the owner loop and waits for it.
@@ -334,7 +348,8 @@ func (m *Machine) call(ctx context.Context, f func()) error {
 	}
 }
 
-// scaled is a time of real metal on this machine, never below the floor.
+// scaled is what a time of real metal is on this machine: a simulated one is
+// faster. Never below the floor.
 func (m *Machine) scaled(d, floor time.Duration) time.Duration {
 	return max(time.Duration(float64(d)/m.cfg.Calibration.Factor()), floor)
 }
@@ -342,9 +357,10 @@ func (m *Machine) scaled(d, floor time.Duration) time.Duration {
 // Stop switches everything off now; a drink in hand is spoiled, or untouched if
 // nothing was used. It returns when that is done.
 func (m *Machine) Stop(why string) {
-	err := m.callNow(func() {
+	err := m.callNow(func() error {
 		m.log.Warn("stopped", "why", why)
 		m.abort("stopped: " + why)
+		return nil
 	})
 	if err != nil {
 		_ = m.rig.AllOff() // no loop, so nothing of ours is on; the guard latches what it can't reach
@@ -355,11 +371,7 @@ func (m *Machine) Stop(why string) {
 // accepts a damaged journal, and ends a step back. Who and why are both needed.
 // If there is nothing to clear the error is guard.ErrNotLatched.
 func (m *Machine) ClearFault(by, why string) error {
-	var err error
-	if e := m.callNow(func() { err = m.clear(by, why) }); e != nil {
-		return e
-	}
-	return err
+	return m.callNow(func() error { return m.clear(by, why) })
 }
 
 func (m *Machine) clear(by, why string) error {

@@ -31,7 +31,7 @@ func (r *readiness) forget() {
 	r.leave()
 }
 
-// leave gives a question up that is under way: the port is wanted.
+// leave gives up a question under way: the port is needed for something else.
 func (r *readiness) leave() {
 	if r.asking != nil {
 		r.asking()

@@ -41,8 +41,8 @@ const (
 	heatGain  = 0.3 // °C
 )
 
-// shows lists what proves a part's work: how much is seen at least, and whether
-// not seeing it is a fault. A second of heat may be too little to see.
+// shows lists what proves a part's work: which sensor, how much it must rise, and
+// the fault if it does not. A second of heat may be too little to see.
 var shows = map[driver.Part]struct {
 	signal driver.Signal
 	least  float64
@@ -114,11 +114,7 @@ func (m *Machine) Proof(p driver.Part) driver.Signal {
 // MayTry says why the part can't be tried now; the error is a *NotAble. "" asks
 // for what stands in the way of every part. Nothing moves.
 func (m *Machine) MayTry(p driver.Part) error {
-	err := error(&NotAble{Reason: errEnded.Error()})
-	if e := m.callNow(func() { err = m.mayTry(p, m.read()) }); e != nil {
-		return &NotAble{Reason: e.Error()}
-	}
-	return err
+	return m.askNow(func() error { return m.mayTry(p, m.read()) })
 }
 
 func (m *Machine) mayTry(p driver.Part, r readings) error {
@@ -200,8 +196,8 @@ func (m *Machine) beginTrial(x *trial) {
 		x.done <- &guard.RestError{Part: x.Part, Left: left}
 		return
 	}
-	// A delivery of beans or water that an earlier part still owes is not this
-	// part's work; a rest or a conflict that the guard finds now is waited for.
+	// What the sensor shows already is not this part's work. A rest or a conflict
+	// that only the guard finds, when the part goes on, is waited for.
 	if x.tried.Proof = m.Proof(x.Part); x.tried.Proof != "" {
 		x.before = r[x.tried.Proof].Value
 	}
@@ -264,7 +260,7 @@ func (m *Machine) judgeTrial(x *trial) *failure {
 	}
 	x.tried.Shown = x.tried.Gain >= want.least
 	if !x.tried.Shown && want.cause != "" {
-		return &failure{want.cause, fmt.Sprintf("%s rose by %.1f %s in %v", want.signal, x.tried.Gain, units[want.signal], x.For)}
+		return &failure{want.cause, fmt.Sprintf("%s rose by %.1f %s in %v", want.signal, x.tried.Gain, want.signal.Unit(), x.For)}
 	}
 	return nil
 }
@@ -292,8 +288,6 @@ type Sense struct {
 	Bad    bool    // no drink could begin with it
 	Text   string  // what it says, for people
 }
-
-var units = map[driver.Signal]string{driver.Temperature: "°C", driver.Flow: "ml", driver.Weight: "g"}
 
 // says is what a yes and a no mean, and whether the no keeps a drink from
 // beginning.
@@ -330,7 +324,7 @@ func (m *Machine) Senses() []Sense {
 		case yesOrNo:
 			sense.Bad, sense.Text = words.bad, words.no
 		default:
-			sense.Text = fmt.Sprintf("%.1f %s", x.Value, units[s])
+			sense.Text = fmt.Sprintf("%.1f %s", x.Value, s.Unit())
 			sense.Bad = s == driver.Temperature && !(x.Value >= lowestC && x.Value < min(highestC, m.cfg.MaxTempC))
 			if sense.Bad {
 				sense.Text += ", which is not possible or too hot"

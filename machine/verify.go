@@ -48,11 +48,11 @@ const (
 	weldHeatSettle = 30 * time.Second
 	weldHeatRise   = 5.0
 	badReadings    = 3
-	// contactLate is what a contact may be behind its relay (150 ms), and some
-	// more, as the guard's word that a part is off comes when that is done.
+	// contactLate: a contact may follow its relay by 150 ms. Some more, because the
+	// guard says that a part is off only when it has been switched.
 	contactLate = 180 * time.Millisecond
-	// weakFor is a supply that is weak for longer than by a motor's start: the
-	// kernel looks at the flag, and forgets it, every 2 s.
+	// weakFor is longer than the start of a motor shows in the supply's flag, which
+	// the kernel sets anew every 2 s.
 	weakFor      = 5 * time.Second
 	lowestC      = -10
 	highestC     = 200
@@ -116,8 +116,7 @@ func (v *verifier) scaled(d time.Duration) time.Duration {
 	return max(time.Duration(float64(d)/v.speed), min(d, 50*time.Millisecond))
 }
 
-// touch says that a part was switched: a time on may be shorter than the pause
-// between two looks.
+// touch notes that a part was switched: it may go on and off between two looks.
 func (v *verifier) touch(p driver.Part) { v.touched[p] = true }
 
 // look compares once. drink: something is being made; cup: it needs the cup that
@@ -189,7 +188,7 @@ func (v *verifier) switches(r readings, busy, cup bool) *failure {
 }
 
 // feedback compares each contact with what the guard says of its part, also
-// with everything off. One that can't be read is blind, and no better.
+// with everything off. A contact that can't be read counts as one that disagrees.
 func (v *verifier) feedback(now time.Time, contacts map[driver.Part]reading) *failure {
 	for _, p := range driver.Parts {
 		x, there := contacts[p]
@@ -223,8 +222,8 @@ func (v *verifier) doubts(now time.Time) bool {
 	return false
 }
 
-// supply watches the computer's own power while something is made; at rest it
-// only keeps a drink from starting.
+// supply watches the computer's own power while something is made. At rest a weak
+// one is no fault: it only keeps a drink from starting.
 func (v *verifier) supply(now time.Time, r readings, busy bool) *failure {
 	if !busy || !r.no(driver.Power) {
 		v.weak = mark{}
@@ -239,8 +238,8 @@ func (v *verifier) supply(now time.Time, r readings, busy bool) *failure {
 	return nil
 }
 
-// valid counts readings that say nothing. At rest only the probe of a heater is
-// a fault; the others keep a drink from starting.
+// valid counts readings that are missing or impossible. At rest only the probe of
+// a heater is a fault; the others keep a drink from starting.
 func (v *verifier) valid(r readings, busy bool) *failure {
 	for _, s := range driver.Signals {
 		x, there := r[s]

@@ -9,9 +9,9 @@ import (
 	"barista/machine/recipe"
 )
 
-// walk is a timeline on its way. There is one rule: an event fires at its time,
-// or, with a condition, as soon as that holds and at the latest Late after its
-// time; by what it came early or late, all that follow shift.
+// walk is a timeline on its way. There is one rule: an event fires at its time;
+// one with a condition fires as soon as that holds, and at the latest Late after
+// its time. If it came early or late, all later ones shift by as much.
 type walk struct {
 	tl    recipe.Timeline
 	i     int // the next event

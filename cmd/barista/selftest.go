@@ -213,7 +213,7 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 		h.person.Say("  confirmed: the sensor sees the cup")
 	case got.Shown:
 		x.Result = "confirmed"
-		h.person.Say("  confirmed: %s rose by %.1f %s", got.Proof, got.Gain, unitOf(got.Proof))
+		h.person.Say("  confirmed: %s rose by %.1f %s", got.Proof, got.Gain, got.Proof.Unit())
 	case x.Feedback != "":
 		x.Result = "confirmed"
 		h.person.Say("  confirmed: its contact %s followed", term.Safe(x.Feedback))
@@ -233,10 +233,6 @@ func (h *hands) afterFault() string {
 		return fmt.Sprintf("the machine is locked until somebody looked at it: start its service, then barista machine clear-fault %s --reason \"…\"", h.name)
 	}
 	return "look at it, then test again"
-}
-
-func unitOf(s driver.Signal) string {
-	return map[driver.Signal]string{driver.Flow: "ml", driver.Weight: "g", driver.Temperature: "°C"}[s]
 }
 
 func listWords(parts []driver.Part) string {
