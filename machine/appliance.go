@@ -161,7 +161,8 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 				break
 			}
 		}
-		s.err = startOnce(ctx, a, p.Key)
+		// A stop counts up to the key itself.
+		s.err = within(ctx, askWithin, func(ctx context.Context) error { return a.Start(ctx, driver.Product{Key: p.Key, Cycles: 1}) })
 		if n == 1 && s.err != nil && !errors.Is(s.err, driver.ErrUncertain) {
 			return notBegun(ctx, a, s.err)
 		}
@@ -188,13 +189,6 @@ func (m *Machine) inTime(began time.Time) error {
 		return fmt.Errorf("it took %v so far, and another cycle might last longer than anybody waits", took.Round(time.Second))
 	}
 	return nil
-}
-
-// startOnce asks for one cycle, once. A stop counts up to the key itself.
-func startOnce(ctx context.Context, a driver.Appliance, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	return a.Start(ctx, driver.Product{Key: key, Cycles: 1})
 }
 
 // notBegun is the end of a drink whose first start was surely not taken, so
@@ -237,10 +231,7 @@ func (m *Machine) readyAgain(ctx context.Context, a driver.Appliance, atMost tim
 	every := time.NewTicker(askEvery)
 	defer every.Stop()
 	for time.Since(began) < atMost {
-		within, cancel := context.WithTimeout(ctx, min(askWithin, atMost-time.Since(began)))
-		err := a.Ready(within)
-		cancel()
-		if !errors.Is(err, driver.ErrNotYet) {
+		if err := within(ctx, min(askWithin, atMost-time.Since(began)), a.Ready); !errors.Is(err, driver.ErrNotYet) {
 			return time.Since(began)
 		}
 		select {
@@ -285,7 +276,11 @@ func (m *Machine) watch(ctx context.Context, a driver.Appliance) (seen, idle boo
 // ask bounds one question. It is asked even when the drink is cancelled: the
 // answer is needed to know what became of it.
 func ask(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+	return within(context.WithoutCancel(ctx), askWithin, f)
+}
+
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return f(ctx)
 }

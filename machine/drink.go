@@ -247,15 +247,10 @@ func (m *Machine) tooLate(d *drink) {
 // progress tells how far the drink is, when that has changed.
 func (m *Machine) progress(d *pour) {
 	w := d.walk
-	p := Progress{N: w.step, Of: len(w.tl.Steps())}
-	n := 0
-	for _, e := range w.tl {
-		if e.Kind == recipe.Step {
-			if n++; n == w.step {
-				p.Step = e.Step
-				break
-			}
-		}
+	steps := w.tl.Steps()
+	p := Progress{N: w.step, Of: len(steps)}
+	if w.step > 0 {
+		p.Step = steps[w.step-1]
 	}
 	if long := w.tl.Length(); long > 0 && w.i > 0 && w.i < len(w.tl) {
 		at := time.Since(w.start) - w.slip

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -101,12 +102,8 @@ func (m *Machine) trouble() string {
 		return (&failure{Damaged, why}).reason()
 	}
 	broken := m.broken
-	if broken == nil {
-		if err := m.j.Broken(); err != nil {
-			broken = &failure{Record, err.Error()}
-		} else if err := m.rig.Stored(); err != nil {
-			broken = &failure{Record, err.Error()}
-		}
+	if err := cmp.Or(m.j.Broken(), m.rig.Stored()); err != nil && broken == nil {
+		broken = &failure{Record, err.Error()}
 	}
 	if broken != nil {
 		return broken.reason()
