@@ -203,6 +203,22 @@ func TestCutAtEveryByte(t *testing.T) {
 	}
 }
 
+// A record of which only the frame was written is torn, also if its check sum ends
+// like a record does: one in 256 does.
+func TestCutBehindALineFeed(t *testing.T) {
+	for epoch := range 10_000 {
+		b, err := encode("id", 1, payload{Do: doStart, Order: "o", Epoch: epoch})
+		ok(t, err)
+		if b[frame-1] == '\n' {
+			if !torn("id", b[:frame]) {
+				t.Errorf("%x is taken for damage", b[:frame])
+			}
+			return
+		}
+	}
+	t.Error("no check sum ends in a line feed: the test is blind")
+}
+
 // fast is a disk that counts its fsyncs and does none, for tests of what is read.
 type fast struct {
 	disk

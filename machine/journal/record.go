@@ -204,8 +204,8 @@ func whole(id string, b []byte) ([]byte, bool) {
 // front and zeros where the disk had room but no data yet. Anything else is
 // damage: it was whole once.
 func torn(id string, rest []byte) bool {
-	if len(rest) < frame {
-		return true
+	if len(rest) <= frame {
+		return true // nothing of the payload, and the check sum may end in a line feed
 	}
 	if len(bytes.TrimRight(rest, "\x00")) == 0 {
 		return true
