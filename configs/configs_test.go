@@ -156,7 +156,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(&NATS{Servers: []string{"nats://a:4222", "nats://b:4222"}, FromEnv: true}, f.NATS); diff != "" {
+	if diff := cmp.Diff(&NATS{Servers: []string{"nats://a:4222", "nats://b:4222"}}, f.NATS); diff != "" {
 		t.Error(diff)
 	}
 	if f.Web.Listen != "127.0.0.1:8081" {

@@ -14,7 +14,6 @@ import (
 type NATS struct {
 	Pos     Pos
 	Servers []string // URLs, without a password
-	FromEnv bool     // of NATS_URL, not of the file
 }
 
 // Broker is an embedded server.
@@ -76,7 +75,7 @@ func decodeNATS(m *Map) *NATS {
 
 // fromEnv takes the servers of the environment.
 func fromEnv(r *report, env string) *NATS {
-	c := &NATS{FromEnv: true}
+	c := &NATS{}
 	for s := range strings.SplitSeq(env, ",") {
 		s = strings.TrimSpace(s)
 		if reason, fix := badServer(s); reason != "" {

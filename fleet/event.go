@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -83,16 +82,6 @@ func (c Claim) EndEvent() (Event, bool) {
 // PoisonID stands for the order in the event of a message that can't be one.
 func PoisonID(stream string, seq uint64) string {
 	return "poison-" + stream + "-" + strconv.FormatUint(seq, 10)
-}
-
-// OrderOfEventSubject reads order and slot out of an event's or a live copy's
-// subject.
-func OrderOfEventSubject(subject string) (order, slot string, ok bool) {
-	t := strings.Split(subject, ".")
-	if len(t) != 4 || t[0] != "coffee" || t[1] != "events" && t[1] != "live" {
-		return "", "", false
-	}
-	return t[2], t[3], true
 }
 
 // StoredEvent is an event as the stream holds it.

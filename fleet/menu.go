@@ -179,21 +179,3 @@ type Settings interface {
 	// there is over.
 	Watch(ctx context.Context, each func(key string, value []byte), ready func()) error
 }
-
-// UntilReady runs a watch until it has handed over all that was there.
-func UntilReady(ctx context.Context, watch func(ctx context.Context, ready func()) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	whole := false
-	err := watch(ctx, func() {
-		whole = true
-		cancel()
-	})
-	switch {
-	case whole:
-		return nil
-	case err == nil:
-		return ErrNoAnswer
-	}
-	return err
-}

@@ -51,9 +51,6 @@ func IsToken(s string) bool {
 	return true
 }
 
-// IntakeSubject is where foreign programs drop orders for a bean.
-func IntakeSubject(bean string) string { return Subject("coffee", "orders", bean) }
-
 // OrderSubject is where accepted orders of a class are stored.
 func OrderSubject(c Class) string { return Subject("coffee", "orders", c.Bean, c.Milk) }
 

@@ -264,9 +264,7 @@ func (r *runner) connect(ctx context.Context) {
 		r.t.Fatal(err)
 	}
 	if _, err := nc.Subscribe("coffee.live.*.served", func(m *nats.Msg) {
-		if id, _, ok := fleet.OrderOfEventSubject(m.Subject); ok {
-			r.w.served(id)
-		}
+		r.w.served(strings.Split(m.Subject, ".")[2])
 	}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -551,8 +549,7 @@ func (r *runner) weigh(ctx context.Context, res *result) {
 	}
 	res.events = map[string]int{}
 	r.each(ctx, fleet.StreamEvents, func(m jetstream.Msg) {
-		_, slot, _ := fleet.OrderOfEventSubject(m.Subject())
-		res.events[slot]++
+		res.events[m.Subject()[strings.LastIndex(m.Subject(), ".")+1:]]++
 		res.bytes[fleet.StreamEvents] = uint64(len(m.Data()))
 	})
 }

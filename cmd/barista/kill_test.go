@@ -741,7 +741,7 @@ func TestKillController(t *testing.T) {
 
 			if point == "pass" {
 				body := `{"size":"small","bean_type":"Arabica","name":"Quentin","milk":"free","sugar_count":"0"}`
-				s.drop(fleet.IntakeSubject("arabica"), body)
+				s.drop("coffee.orders.arabica", body)
 			} else {
 				// It is asked until it dies of it; the answer never comes.
 				s.within(time.Minute, "the death at "+point, func() bool {

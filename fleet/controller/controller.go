@@ -128,10 +128,10 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer stop()
 	var behind, door sync.WaitGroup
 	if c.loadTold(ctx) {
-		behind.Go(func() { c.keep(inner, "claims", func() error { return c.watchClaims(inner) }) })
-		behind.Go(func() { c.keep(inner, "settings", func() error { return c.watchSettings(inner) }) })
+		behind.Go(func() { fleet.Keep(inner, c.log, "claims", func() error { return c.watchClaims(inner) }) })
+		behind.Go(func() { fleet.Keep(inner, c.log, "settings", func() error { return c.watchSettings(inner) }) })
 		behind.Go(func() {
-			c.keep(inner, "live events", func() error { return c.p.Events.FollowLive(inner, c.live) })
+			fleet.Keep(inner, c.log, "live events", func() error { return c.p.Events.FollowLive(inner, c.live) })
 		})
 		behind.Go(func() { c.runMenu(inner) })
 		behind.Go(func() { c.runHerald(inner) })
@@ -156,7 +156,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 // ready waits until all was read that stood on the broker, or ctx ends.
 func (c *Controller) ready(ctx context.Context) bool {
-	return wait(ctx, c.running) && wait(ctx, c.gotBook) && wait(ctx, c.gotMenu) && wait(ctx, c.p.Board.Ready())
+	return fleet.Await(ctx, c.running) && fleet.Await(ctx, c.gotBook) && fleet.Await(ctx, c.gotMenu) && fleet.Await(ctx, c.p.Board.Ready())
 }
 
 // watchClaims fills the book. Where the store was made anew, its revisions begin
@@ -173,18 +173,6 @@ func (c *Controller) watchClaims(ctx context.Context) error {
 		}
 		once(c.gotBook)()
 	})
-}
-
-// keep repeats what broke off.
-func (c *Controller) keep(ctx context.Context, what string, run func() error) {
-	for ctx.Err() == nil {
-		err := run()
-		if ctx.Err() != nil {
-			return
-		}
-		c.log.Warn("it broke off and begins anew", "what", what, "err", err)
-		pause(ctx, time.Second)
-	}
 }
 
 // signal wakes one waiting goroutine; raised twice it wakes once.
@@ -204,25 +192,5 @@ func once(ch chan struct{}) func() {
 		default:
 			close(ch)
 		}
-	}
-}
-
-func wait(ctx context.Context, ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -26,7 +26,7 @@ func (c *Controller) runHerald(ctx context.Context) {
 	for {
 		if err := c.publishOwed(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("an event could not be published; trying again", "err", err)
-			if !pause(ctx, time.Second) {
+			if !fleet.Pause(ctx, time.Second) {
 				return
 			}
 			c.book.lookAgain()
@@ -102,7 +102,7 @@ func (c *Controller) loadTold(ctx context.Context) bool {
 			return true
 		}
 		c.log.Warn("the settings can't be read; trying again", "err", err)
-		if !pause(ctx, time.Second) {
+		if !fleet.Pause(ctx, time.Second) {
 			return false
 		}
 	}

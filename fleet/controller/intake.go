@@ -31,7 +31,7 @@ func (c *Controller) runIntake(ctx context.Context) {
 		}
 		if err != nil {
 			c.log.Warn("no drop could be taken; trying again", "err", err)
-			if !pause(ctx, time.Second) {
+			if !fleet.Pause(ctx, time.Second) {
 				return
 			}
 			continue

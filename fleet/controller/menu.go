@@ -95,7 +95,7 @@ func (c *Controller) runMenu(ctx context.Context) {
 				return
 			}
 			c.log.Warn("the queue did not take the menu; trying again", "err", err)
-			if pause(ctx, time.Second) {
+			if fleet.Pause(ctx, time.Second) {
 				c.menu.kick.raise()
 			}
 			continue

@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"time"
+
+	"barista/fleet"
 )
 
 const (
@@ -32,7 +34,7 @@ func (c *Controller) runPending(ctx context.Context) {
 		} else {
 			last = n
 		}
-		if !pause(ctx, pendingRest) {
+		if !fleet.Pause(ctx, pendingRest) {
 			return
 		}
 		select {

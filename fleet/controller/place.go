@@ -60,7 +60,7 @@ func (c *Controller) place(ctx context.Context, o fleet.Order, via string) fleet
 	}
 	var last error
 	for try := range tries {
-		if try > 0 && !pause(ctx, time.Duration(try)*100*time.Millisecond) {
+		if try > 0 && !fleet.Pause(ctx, time.Duration(try)*100*time.Millisecond) {
 			break
 		}
 		a, err := c.answer(ctx, o, via)

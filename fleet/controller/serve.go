@@ -79,7 +79,7 @@ type waitReply struct {
 func (c *Controller) serve(ctx context.Context, wg *sync.WaitGroup) {
 	answer := func(subject string, f func(context.Context, []byte) []byte) {
 		wg.Go(func() {
-			c.keep(ctx, subject, func() error {
+			fleet.Keep(ctx, c.log, subject, func() error {
 				return c.p.Server.Serve(ctx, subject, true, func(ctx context.Context, _ string, body []byte) []byte {
 					// An order in hand is finished when the shop closes; it has
 					// its own limit of time.

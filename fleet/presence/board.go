@@ -80,54 +80,22 @@ func (b *Board) Run(ctx context.Context) error {
 		gotSetting = make(chan struct{})
 	)
 	wg.Go(func() {
-		b.keep(ctx, "settings", func() error { return b.parts.Settings.Watch(ctx, b.setting, once(gotSetting)) })
+		fleet.Keep(ctx, b.log, "settings", func() error {
+			return b.parts.Settings.Watch(ctx, b.setting, sync.OnceFunc(func() { close(gotSetting) }))
+		})
 	})
 	wg.Go(func() {
 		// The records first: else each start would write all of them anew.
-		if wait(ctx, gotSetting) {
-			b.keep(ctx, "machines", func() error { return b.parts.Fleet.Watch(ctx, b.word, once(gotWords)) })
+		if fleet.Await(ctx, gotSetting) {
+			fleet.Keep(ctx, b.log, "machines", func() error { return b.parts.Fleet.Watch(ctx, b.word, sync.OnceFunc(func() { close(gotWords) })) })
 		}
 	})
 	wg.Go(func() { b.remember(ctx) })
-	if wait(ctx, gotSetting) && wait(ctx, gotWords) {
+	if fleet.Await(ctx, gotSetting) && fleet.Await(ctx, gotWords) {
 		close(b.ready)
 	}
 	wg.Wait()
 	return nil
-}
-
-// keep repeats a watch that broke off.
-func (b *Board) keep(ctx context.Context, what string, watch func() error) {
-	for ctx.Err() == nil {
-		err := watch()
-		if ctx.Err() != nil {
-			return
-		}
-		b.log.Warn("watch begins anew", "of", what, "err", err)
-		pause(ctx, again)
-	}
-}
-
-func once(ch chan struct{}) func() { return sync.OnceFunc(func() { close(ch) }) }
-
-func wait(ctx context.Context, ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // setting folds one key of the settings.
@@ -188,7 +156,7 @@ func (b *Board) remember(ctx context.Context) {
 		}
 		if err != nil {
 			b.log.Warn("who is here could not be written down; trying again", "err", err)
-			if !pause(ctx, again) {
+			if !fleet.Pause(ctx, again) {
 				return
 			}
 			continue

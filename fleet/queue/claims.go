@@ -109,21 +109,14 @@ func (s claims) Purge(ctx context.Context, order string) error {
 // is there then is handed over again.
 func (c *Conn) watch(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry), ready func()) error {
 	said := false
-	for ctx.Err() == nil {
-		err := c.watchOnce(ctx, bucket, each, func() {
+	fleet.Keep(ctx, c.log, bucket, func() error {
+		return c.watchOnce(ctx, bucket, each, func() {
 			if !said && ready != nil {
 				said = true
 				ready()
 			}
 		})
-		if ctx.Err() != nil {
-			break
-		}
-		c.log.Warn("watch begins anew", "bucket", bucket, "err", err)
-		if !pause(ctx, time.Second) {
-			break
-		}
-	}
+	})
 	return ctx.Err()
 }
 
@@ -151,17 +144,5 @@ func (c *Conn) watchOnce(ctx context.Context, bucket string, each func(jetstream
 				each(e)
 			}
 		}
-	}
-}
-
-// pause waits, or returns false when ctx ends.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -38,7 +38,6 @@ type Config struct {
 	Name         string   // of the connection and its inbox prefix, a token
 	Servers      []string // URLs; empty with InProcess
 	InProcess    interface{ InProcessConn() (net.Conn, error) }
-	Replicas     int // of streams: min(3, servers); 0 is 1
 	OrdersPerDay int // sizes the streams; 0 is 500
 	Log          *slog.Logger
 }

@@ -95,16 +95,9 @@ func (c *Conn) follow(ctx context.Context, stream string, from uint64, each func
 	if ready == nil {
 		ready = func() {}
 	}
-	for ctx.Err() == nil {
-		err := c.followOnce(ctx, stream, &from, each, func() { once.Do(ready) })
-		if ctx.Err() != nil {
-			break
-		}
-		c.log.Warn("reading begins anew", "stream", stream, "err", err)
-		if !pause(ctx, time.Second) {
-			break
-		}
-	}
+	fleet.Keep(ctx, c.log, stream, func() error {
+		return c.followOnce(ctx, stream, &from, each, func() { once.Do(ready) })
+	})
 	return ctx.Err()
 }
 

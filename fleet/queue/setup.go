@@ -84,7 +84,6 @@ func StoreNeeded(ordersPerDay int) int64 {
 // as such because claims need direct reads off, which the client's own bucket
 // call always turns on.
 func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
-	replicas := max(1, c.cfg.Replicas)
 	var subjects []string
 	for _, class := range classes {
 		subjects = append(subjects, fleet.OrderSubject(class))
@@ -94,7 +93,7 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Subjects: subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage,
 			Discard: jetstream.DiscardNew, MaxMsgs: fleet.QueueMax, MaxBytes: 8 << 20, MaxMsgSize: 8 << 10,
-			Duplicates: 15 * time.Minute, Replicas: replicas, MaxConsumers: -1, MaxMsgsPerSubject: -1,
+			Duplicates: 15 * time.Minute, Replicas: 1, MaxConsumers: -1, MaxMsgsPerSubject: -1,
 		}
 	}
 	intake := work(fleet.StreamIntake, []string{"coffee.orders.*"})
@@ -104,7 +103,7 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 	limits := func(name, subject string, maxBytes int64) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Subjects: []string{subject}, Storage: jetstream.FileStorage, MaxBytes: maxBytes, MaxMsgSize: 16 << 10,
-			Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute, Replicas: replicas, AllowDirect: true,
+			Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute, Replicas: 1, AllowDirect: true,
 			MaxConsumers: -1, MaxMsgsPerSubject: -1, MaxMsgs: -1,
 		}
 	}
@@ -118,7 +117,7 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Storage: jetstream.FileStorage,
 			MaxBytes: maxBytes, MaxMsgsPerSubject: 1, MaxMsgSize: -1, Discard: jetstream.DiscardNew,
-			Duplicates: 2 * time.Minute, Replicas: replicas, AllowRollup: true, DenyDelete: true, AllowDirect: true,
+			Duplicates: 2 * time.Minute, Replicas: 1, AllowRollup: true, DenyDelete: true, AllowDirect: true,
 			MaxConsumers: -1, MaxMsgs: -1,
 		}
 	}

@@ -161,7 +161,7 @@ func (s *settlement) insist(ctx context.Context, what string, always bool) error
 		if err == nil || err == fleet.ErrStale {
 			return err
 		}
-		if !pause(ctx, wait) {
+		if !fleet.Pause(ctx, wait) {
 			return unsure("ticket", err)
 		}
 		wait = min(2*wait, 5*time.Second)

@@ -87,9 +87,7 @@ func (s *Stock) demand(c fleet.ClaimEntry) {
 // keepBooks books what claims demand. It begins when all claims that were there
 // have been seen: after a start most of it is in the ledger already.
 func (s *Stock) keepBooks(ctx context.Context, listed <-chan struct{}) error {
-	select {
-	case <-listed:
-	case <-ctx.Done():
+	if !fleet.Await(ctx, listed) {
 		return ctx.Err()
 	}
 	for {
@@ -98,8 +96,8 @@ func (s *Stock) keepBooks(ctx context.Context, listed <-chan struct{}) error {
 				return ctx.Err()
 			}
 			s.log.Warn("what the claims demand can't be booked now; tried again", "err", err)
-			if err := pause(ctx, again); err != nil {
-				return err
+			if !fleet.Pause(ctx, again) {
+				return ctx.Err()
 			}
 			continue
 		}
@@ -209,8 +207,8 @@ func (s *Stock) keepSnapshot(ctx context.Context) error {
 			s.log.Warn("the snapshot of the stock can't be written; tried again", "err", err)
 			poke(s.news)
 		}
-		if err := pause(ctx, snapshotEvery); err != nil {
-			return err
+		if !fleet.Pause(ctx, snapshotEvery) {
+			return ctx.Err()
 		}
 	}
 }

@@ -66,8 +66,8 @@ func (s *Stock) append(ctx context.Context, decide func(*fold) (*fleet.Entry, er
 		if stalled++; stalled == stalls {
 			return unsure(failed)
 		}
-		if err := pause(ctx, 10*time.Millisecond<<stalled); err != nil {
-			return errors.Join(err, unsure(failed))
+		if !fleet.Pause(ctx, 10*time.Millisecond<<stalled) {
+			return errors.Join(ctx.Err(), unsure(failed))
 		}
 	}
 }
@@ -148,18 +148,6 @@ func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// pause waits, or returns the context's error when it ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

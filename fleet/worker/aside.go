@@ -65,7 +65,7 @@ func (g *gazette) publish(ctx context.Context, e fleet.Event) {
 			g.log.Warn("an event was not stored", "order", e.Order, "kind", e.Kind, "err", err)
 			return
 		}
-		if !wait(ctx, 100*time.Millisecond) {
+		if !fleet.Pause(ctx, 100*time.Millisecond) {
 			return
 		}
 	}

@@ -45,7 +45,7 @@ func (w *Worker) handle(ctx context.Context, t *fleet.Ticket) {
 			return
 		case err != nil:
 			// The link. The queue gives the order to whoever can be reached.
-			if !wait(ctx, pushPause) || t.Beat() != nil || tries > 10 {
+			if !fleet.Pause(ctx, pushPause) || t.Beat() != nil || tries > 10 {
 				w.giveBack(t, 0)
 				return
 			}
@@ -245,7 +245,7 @@ func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (fleet.Claim
 				return again, sent, true
 			}
 		}
-		if !wait(ctx, pushPause) {
+		if !fleet.Pause(ctx, pushPause) {
 			return was, time.Time{}, false
 		}
 	}
@@ -315,7 +315,7 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 			continue
 		}
 		w.Log.Warn("the outcome is not settled yet", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
-		if !wait(ctx, pushPause) {
+		if !fleet.Pause(ctx, pushPause) {
 			return c, false
 		}
 	}
@@ -428,18 +428,6 @@ func noOrder(t *fleet.Ticket, why string) string {
 		return err.Error()
 	}
 	return why
-}
-
-// wait pauses; false when ctx ends.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // afterStop outlives ctx by the grace, and no longer.

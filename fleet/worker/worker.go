@@ -296,7 +296,7 @@ func (w *Worker) rested(ctx context.Context) bool {
 		if err := w.Machine.Able(probe); !errors.As(err, &not) || not.Person || time.Since(begun) > time.Minute {
 			return true // what is amiss is said when an order comes
 		}
-		if ok, _, _ := w.free(); !ok || !wait(ctx, pause) {
+		if ok, _, _ := w.free(); !ok || !fleet.Pause(ctx, pause) {
 			return false
 		}
 	}
