@@ -66,7 +66,7 @@ type Past struct {
 	Use     int     `json:"use"` // which reservation of stock it used
 	Machine string  `json:"machine,omitempty"`
 	Outcome Outcome `json:"outcome"`
-	Reason  string  `json:"reason,omitempty"`
+	Reason
 }
 
 // Avoid asks the queue's machines to let another one try first.
@@ -109,10 +109,10 @@ type Claim struct {
 	Owner     *Owner  `json:"owner,omitempty"`
 	Avoid     *Avoid  `json:"avoid,omitempty"`
 	Outcome   Outcome `json:"outcome,omitempty"` // of the last start; set with unknown, served and failed
-	Reason    string  `json:"reason,omitempty"`
-	By        string  `json:"by,omitempty"` // person or role that ended or settled it
-	Past      []Past  `json:"past,omitempty"`
-	Via       string  `json:"via,omitempty"` // entrance: "request", "web", "intake"
+	Reason
+	By   string `json:"by,omitempty"` // person or role that ended or settled it
+	Past []Past `json:"past,omitempty"`
+	Via  string `json:"via,omitempty"` // entrance: "request", "web", "intake"
 }
 
 // MessageID is the message id under which the present epoch must be in the
@@ -169,7 +169,7 @@ func (c Claim) Refuse(a Answer) (Claim, error) {
 	if c.Phase != Accepted || c.Published != "" || c.Epoch != 1 {
 		return c, ErrNotAllowed
 	}
-	c.Phase, c.Answer, c.Reason = Refused, a, a.Code
+	c.Phase, c.Answer, c.Reason = Refused, a, Reason{Code: a.Code, Text: a.Code}
 	return c, nil
 }
 
@@ -191,8 +191,10 @@ func (c Claim) GiveUp(o Owner) (Claim, error) {
 		return c, ErrNotAllowed
 	}
 	c.Phase, c.Outcome = Failed, Untouched
-	if c.Reason = "given up after " + fmt.Sprint(MaxAttempts) + " tries"; len(c.Past) > 0 {
-		c.Reason += ": " + c.Past[len(c.Past)-1].Reason
+	c.Reason = Reason{Code: CodeGivenUp, Detail: fmt.Sprint(MaxAttempts), Text: fmt.Sprintf("given up after %d tries", MaxAttempts)}
+	if n := len(c.Past); n > 0 {
+		c.Quote = c.Past[n-1].Text
+		c.Text += ": " + c.Quote
 	}
 	return c, nil
 }
@@ -210,7 +212,7 @@ func (c Claim) Fence(o Owner) (Claim, error) {
 // or by another holder when the lease is over and the owner absent, or present and
 // by its own word not at this order: started again since, it will not come back to
 // it by itself.
-func (c Claim) Release(reason string, avoid *Avoid) (Claim, error) {
+func (c Claim) Release(reason Reason, avoid *Avoid) (Claim, error) {
 	if c.Phase != Claimed {
 		return c, ErrNotAllowed
 	}
@@ -220,7 +222,7 @@ func (c Claim) Release(reason string, avoid *Avoid) (Claim, error) {
 // End records what the owner knows of its start in the present epoch. Made
 // serves; spoiled and untouched go back for another machine unless attempts are
 // used up or a second drink was spoiled; unknown parks.
-func (c Claim) End(o Owner, out Outcome, reason string, avoid *Avoid) (Claim, error) {
+func (c Claim) End(o Owner, out Outcome, reason Reason, avoid *Avoid) (Claim, error) {
 	if c.Owner == nil || c.Owner.Machine != o.Machine || c.Owner.Journal != o.Journal {
 		return c, ErrNotAllowed // a later boot may still report what its journal says
 	}
@@ -236,7 +238,7 @@ func (c Claim) End(o Owner, out Outcome, reason string, avoid *Avoid) (Claim, er
 	}
 	switch {
 	case out == Made:
-		c.Phase, c.Outcome, c.Reason = Served, Made, ""
+		c.Phase, c.Outcome, c.Reason = Served, Made, Reason{}
 	case out == OutcomeUnknown:
 		c.Phase, c.Outcome, c.Reason = Unknown, OutcomeUnknown, reason
 	case c.Phase == Unknown, c.Attempts >= MaxAttempts, out == Spoiled && c.Use > 0:
@@ -250,7 +252,7 @@ func (c Claim) End(o Owner, out Outcome, reason string, avoid *Avoid) (Claim, er
 // Park records that nobody can say what came of a brew: by any holder after the
 // longest brew + 60 s, or at once by a machine that finds its own name without
 // proof that it is itself.
-func (c Claim) Park(by, reason string) (Claim, error) {
+func (c Claim) Park(by string, reason Reason) (Claim, error) {
 	if c.Phase != Brewing {
 		return c, ErrNotAllowed
 	}
@@ -259,7 +261,7 @@ func (c Claim) Park(by, reason string) (Claim, error) {
 }
 
 // Stop cancels or expires an order before its fence.
-func (c Claim) Stop(end Phase, by, reason string) (Claim, error) {
+func (c Claim) Stop(end Phase, by string, reason Reason) (Claim, error) {
 	if c.Phase != Accepted && c.Phase != Claimed || end != Cancelled && end != Expired {
 		return c, ErrNotAllowed
 	}
@@ -268,7 +270,7 @@ func (c Claim) Stop(end Phase, by, reason string) (Claim, error) {
 }
 
 // FailStock ends a remake whose beans are no longer there.
-func (c Claim) FailStock(reason string) (Claim, error) {
+func (c Claim) FailStock(reason Reason) (Claim, error) {
 	if c.Phase != Accepted || c.Epoch == 1 {
 		return c, ErrNotAllowed
 	}
@@ -278,7 +280,7 @@ func (c Claim) FailStock(reason string) (Claim, error) {
 
 // Settle is a person's word on an unknown: made or not made. Not made gives the
 // stock of this use back; what was used all the same, a person counts.
-func (c Claim) Settle(made bool, by, reason string) (Claim, error) {
+func (c Claim) Settle(made bool, by string, reason Reason) (Claim, error) {
 	if c.Phase != Unknown {
 		return c, ErrNotAllowed
 	}
@@ -301,14 +303,14 @@ func (c Claim) MakeAgain(by string) (Claim, error) {
 }
 
 // next opens the following epoch.
-func (c Claim) next(out Outcome, reason string, avoid *Avoid) Claim {
+func (c Claim) next(out Outcome, reason Reason, avoid *Avoid) Claim {
 	p := Past{Epoch: c.Epoch, Use: c.Use, Outcome: out, Reason: reason}
 	if c.Owner != nil {
 		p.Machine = c.Owner.Machine
 	}
 	c.Past = append(append([]Past(nil), c.Past...), p)
 	c.Phase, c.Owner, c.Avoid, c.Epoch = Accepted, nil, avoid, c.Epoch+1
-	c.Outcome, c.Reason = "", ""
+	c.Outcome, c.Reason = "", Reason{}
 	if out != Untouched {
 		c.Use++
 	}

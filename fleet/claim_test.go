@@ -30,7 +30,7 @@ type move struct {
 }
 
 func end(o fleet.Owner, out fleet.Outcome) func(fleet.Claim) (fleet.Claim, error) {
-	return func(c fleet.Claim) (fleet.Claim, error) { return c.End(o, out, "reason", avoidZoe) }
+	return func(c fleet.Claim) (fleet.Claim, error) { return c.End(o, out, fleet.Reason{Text: "reason"}, avoidZoe) }
 }
 
 // moves are all arrows, made by zoe where a machine makes them.
@@ -42,17 +42,17 @@ var moves = []move{
 	{"take", func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) }},
 	{"give up", func(c fleet.Claim) (fleet.Claim, error) { return c.GiveUp(zoe) }},
 	{"fence", func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe) }},
-	{"release", func(c fleet.Claim) (fleet.Claim, error) { return c.Release("no cup", avoidZoe) }},
+	{"release", func(c fleet.Claim) (fleet.Claim, error) { return c.Release(fleet.Reason{Text: "no cup"}, avoidZoe) }},
 	{"made", end(zoe, fleet.Made)},
 	{"spoiled", end(zoe, fleet.Spoiled)},
 	{"untouched", end(zoe, fleet.Untouched)},
 	{"end unknown", end(zoe, fleet.OutcomeUnknown)},
-	{"park", func(c fleet.Claim) (fleet.Claim, error) { return c.Park("leo", "too long") }},
-	{"cancel", func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "customer", "") }},
-	{"expire", func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Expired, "controller", "") }},
-	{"no stock", func(c fleet.Claim) (fleet.Claim, error) { return c.FailStock(fleet.CodeOutOfStock) }},
-	{"settle made", func(c fleet.Claim) (fleet.Claim, error) { return c.Settle(true, "lea", "") }},
-	{"settle not made", func(c fleet.Claim) (fleet.Claim, error) { return c.Settle(false, "lea", "dry cup") }},
+	{"park", func(c fleet.Claim) (fleet.Claim, error) { return c.Park("leo", fleet.Reason{Text: "too long"}) }},
+	{"cancel", func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "customer", fleet.Reason{}) }},
+	{"expire", func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Expired, "controller", fleet.Reason{}) }},
+	{"no stock", func(c fleet.Claim) (fleet.Claim, error) { return c.FailStock(fleet.Reason{Code: fleet.CodeOutOfStock}) }},
+	{"settle made", func(c fleet.Claim) (fleet.Claim, error) { return c.Settle(true, "lea", fleet.Reason{}) }},
+	{"settle not made", func(c fleet.Claim) (fleet.Claim, error) { return c.Settle(false, "lea", fleet.Reason{Text: "dry cup"}) }},
 	{"make again", func(c fleet.Claim) (fleet.Claim, error) { return c.MakeAgain("lea") }},
 }
 
@@ -178,22 +178,22 @@ func TestArrowsLookAtTheirArguments(t *testing.T) {
 		}
 	}
 	for _, c := range []fleet.Claim{brewing, unknown} { // after a reboot zoe says what her journal says
-		if c, err := c.End(zoeLater, fleet.Made, "", nil); err != nil || c.Phase != fleet.Served {
+		if c, err := c.End(zoeLater, fleet.Made, fleet.Reason{}, nil); err != nil || c.Phase != fleet.Served {
 			t.Errorf("%v, %v", c.Phase, err)
 		}
 	}
 	if !refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Mark(anID + "#e2") }) {
 		t.Error("marked with an id that the claim does not want")
 	}
-	if !refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Served, "x", "") }) ||
-		!refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Failed, "x", "") }) {
+	if !refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Served, "x", fleet.Reason{}) }) ||
+		!refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Failed, "x", fleet.Reason{}) }) {
 		t.Error("stop came to an end that is not its own")
 	}
 	if c := claimed; c.Attempts != 1 || c.Machine() != "zoe" || !c.Owns(zoe) || c.Owns(zoeLater) {
 		t.Errorf("taken: %+v", c)
 	}
 	again := step(brewing, "spoiled")
-	want := []fleet.Past{{Epoch: 1, Use: 0, Machine: "zoe", Outcome: fleet.Spoiled, Reason: "reason"}}
+	want := []fleet.Past{{Epoch: 1, Use: 0, Machine: "zoe", Outcome: fleet.Spoiled, Reason: fleet.Reason{Text: "reason"}}}
 	if d := cmp.Diff(want, again.Past); d != "" || again.Epoch != 2 || again.Use != 1 || again.Owner != nil || again.Avoid != avoidZoe || again.Outcome != "" {
 		t.Errorf("after a spoiled drink: %+v %s", again, d)
 	}

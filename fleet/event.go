@@ -43,15 +43,15 @@ type Event struct {
 	Step    string    `json:"step,omitempty"`    // "grind", "heat", "pour", "milk", "sugar", "rest"
 	Percent int       `json:"percent,omitempty"` // 0–100 of the whole drink
 	Outcome Outcome   `json:"outcome,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-	By      string    `json:"by,omitempty"`
-	Name    string    `json:"name,omitempty"` // with accepted: who is called
-	What    *Order    `json:"what,omitempty"` // with accepted
-	ETA     []int     `json:"eta_seconds,omitempty"`
-	Seconds float64   `json:"seconds,omitempty"` // with end: how long the machine was busy
-	Doses   Items     `json:"doses,omitempty"`   // with accepted
-	Payload []byte    `json:"payload,omitempty"` // with poison: at most 4 KiB of what came
-	Subject string    `json:"subject,omitempty"` // with poison: where it came from
+	Reason
+	By      string  `json:"by,omitempty"`
+	Name    string  `json:"name,omitempty"` // with accepted: who is called
+	What    *Order  `json:"what,omitempty"` // with accepted
+	ETA     []int   `json:"eta_seconds,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"` // with end: how long the machine was busy
+	Doses   Items   `json:"doses,omitempty"`   // with accepted
+	Payload []byte  `json:"payload,omitempty"` // with poison: at most 4 KiB of what came
+	Subject string  `json:"subject,omitempty"` // with poison: where it came from
 }
 
 // Slot is the last token of the event's subject. Kinds that can come more than

@@ -39,7 +39,10 @@ type Presence struct {
 	Classes    []Class  `json:"classes"`
 	Sizes      []Size   `json:"sizes"`
 	State      State    `json:"state"`
-	Note       string   `json:"note,omitempty"`  // for people: why it is not ready
+	Code       string   `json:"code,omitempty"` // why it is not ready: see Reason
+	Detail     string   `json:"detail,omitempty"`
+	Quote      string   `json:"quote,omitempty"`
+	Note       string   `json:"note,omitempty"`  // the whole in English
 	Order      string   `json:"order,omitempty"` // in hand
 	Cup        string   `json:"cup"`             // sensor, dispenser, page, attended
 	Driver     string   `json:"driver"`

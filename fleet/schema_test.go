@@ -224,7 +224,10 @@ func TestEventsAreByTheSchema(t *testing.T) {
 			At:      time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "at"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC(),
 			Machine: rapid.StringMatching("([a-z0-9-]{1,32})?").Draw(t, "machine"),
 			Outcome: rapid.SampledFrom([]fleet.Outcome{"", fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown}).Draw(t, "outcome"),
-			Reason:  rapid.String().Draw(t, "reason"),
+			Reason: fleet.Reason{
+				Code: rapid.StringMatching("([a-z_-]{1,32})?").Draw(t, "code"), Detail: rapid.String().Draw(t, "detail"),
+				Quote: rapid.String().Draw(t, "quote"), Text: rapid.String().Draw(t, "reason"),
+			},
 			By:      rapid.String().Draw(t, "by"),
 			Percent: rapid.IntRange(0, 100).Draw(t, "percent"),
 		}

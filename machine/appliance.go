@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"barista/driver"
@@ -36,9 +37,9 @@ func (r *request) moves() bool { return !r.cancelled }
 // turn lets the loop show that it lives: the appliance works by itself.
 func (r *request) turn(*Machine) time.Duration { return cupTick }
 
-func (r *request) abort(_ *Machine, reason string) {
+func (r *request) abort(_ *Machine, reason Reason) {
 	r.cancelled = true
-	r.cancel(errors.New(reason)) // its end comes by itself
+	r.cancel(reason) // its end comes by itself
 }
 
 // cooked is what came of an appliance's drink.
@@ -49,7 +50,7 @@ type cooked struct {
 	failed  bool  // the appliance did not do what it was asked
 	not     error // it was not ready any more
 	out     journal.Outcome
-	reason  string
+	reason  Reason
 }
 
 // product is what a drink is on this appliance. A drink of which it can't do all is
@@ -62,9 +63,9 @@ func (m *Machine) product(d recipe.Drink) (driver.Product, error) {
 	p, there := m.cfg.Products[name]
 	switch {
 	case !there:
-		return p, fmt.Errorf("this machine has no product for %q", name)
+		return p, why(NoProduct, name)
 	case d.Sugar > 0:
-		return p, errors.New("this machine gives no sugar")
+		return p, why(NoSugar, "")
 	}
 	p.Cycles = max(p.Cycles, 1)
 	return p, nil
@@ -97,7 +98,7 @@ func (m *Machine) served(c cooked) {
 		m.fit.is(c.not)
 	}
 	if c.failed {
-		m.fail(&failure{Appliance, c.reason})
+		m.fail(&failure{Appliance, c.reason.Detail, c.reason.Quote})
 	}
 }
 
@@ -105,27 +106,27 @@ func (m *Machine) served(c cooked) {
 // owner loop and touches nothing of it.
 func (m *Machine) cook(ctx context.Context, j Job, p driver.Product, started bool) cooked {
 	a := m.rig.Appliance()
-	untouched := func(failed bool, format string, args ...any) cooked {
-		return cooked{started: started, failed: failed, out: journal.Untouched, reason: fmt.Sprintf(format, args...)}
+	untouched := func(failed bool, r Reason) cooked {
+		return cooked{started: started, failed: failed, out: journal.Untouched, reason: r}
 	}
 	if err := ask(ctx, a.Ready); err != nil {
-		c := untouched(false, "the appliance is not ready: %v", err)
+		c := untouched(false, quoting(NotReady, err.Error()))
 		c.not = err
 		return c
 	}
 	before, err := counter(ctx, a)
 	if err != nil && !errors.Is(err, driver.ErrNoCounter) {
-		return untouched(true, "its counter can't be read: %v", err)
+		return untouched(true, said("its counter can't be read: %v", err))
 	}
 	if !started {
 		note := journal.Note{Counter: before, Cycles: p.Cycles, What: what(j.Drink)}
 		if err := m.start(j.key(), note); err != nil {
-			return untouched(false, "%s", (&failure{Record, err.Error()}).reason())
+			return untouched(false, quoting(Record, err.Error()))
 		}
 		started = true
 	}
 	if ctx.Err() != nil {
-		return untouched(false, "%v", context.Cause(ctx))
+		return untouched(false, ReasonOf(context.Cause(ctx)))
 	}
 	if !j.Deadline.IsZero() && !time.Now().Before(j.Deadline) {
 		return cooked{started: true, late: true}
@@ -171,7 +172,7 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 		if s.counted {
 			after, lost := counter(ctx, a)
 			if lost != nil {
-				return cooked{failed: true, out: journal.Unknown, reason: fmt.Sprintf("its counter can't be read any more: %v", lost)}
+				return cooked{failed: true, out: journal.Unknown, reason: said("its counter can't be read any more: %v", lost)}
 			}
 			s.rose = after - before
 		}
@@ -179,8 +180,7 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 			break
 		}
 	}
-	s.err = errors.Join(context.Cause(ctx), s.err)
-	return s.verdict(p.Cycles)
+	return s.verdict(p.Cycles, whyNot(ctx, s.err))
 }
 
 // inTime says why no other cycle may begin: the drink would outlast its bound.
@@ -199,29 +199,47 @@ func notBegun(ctx context.Context, a driver.Appliance, err error) cooked {
 	if !errors.Is(err, driver.ErrNotYet) && ctx.Err() == nil {
 		not = ask(ctx, a.Ready)
 	}
-	return cooked{failed: not == nil, out: journal.Untouched, not: not, reason: errors.Join(context.Cause(ctx), err).Error()}
+	return cooked{failed: not == nil, out: journal.Untouched, not: not, reason: whyNot(ctx, err)}
 }
 
-// verdict is what became of a drink of so many cycles. What nobody saw and no
-// counter shows is unknown.
-func (s seen) verdict(cycles int) cooked {
-	why := "it did nothing"
-	if s.err != nil {
-		why = s.err.Error()
-	}
+// verdict is what became of a drink of so many cycles, and why it is none. What
+// nobody saw and no counter shows is unknown.
+func (s seen) verdict(cycles int, why Reason) cooked {
 	switch {
 	case !s.idle:
-		return cooked{failed: true, out: journal.Unknown, reason: "it does not come to rest: " + why}
+		why.Quote = "it does not come to rest: " + why.Quote
+		return cooked{failed: true, out: journal.Unknown, reason: why}
 	case s.counted && s.rose >= cycles:
 		return cooked{out: journal.Made}
 	case s.counted && (s.rose > 0 || s.moved):
-		return cooked{failed: true, out: journal.Spoiled, reason: fmt.Sprintf("its counter rose by %d instead of %d: %s", s.rose, cycles, why)}
+		why.Detail = fmt.Sprintf("%d/%d", s.rose, cycles) // what its counter rose by
+		return cooked{failed: true, out: journal.Spoiled, reason: why}
 	case s.counted && errors.Is(s.err, driver.ErrUncertain):
 		return cooked{failed: true, out: journal.Unknown, reason: why}
 	case !s.counted:
-		return cooked{out: journal.Unknown, reason: "the appliance has no counter to prove the drink: " + why}
+		why.Quote = "it has no counter to prove the drink: " + why.Quote
+		return cooked{out: journal.Unknown, reason: why}
 	}
 	return cooked{failed: true, out: journal.Untouched, reason: why}
+}
+
+// said is the appliance's fault in the words of whoever saw it.
+func said(format string, args ...any) Reason {
+	return quoting(Appliance, fmt.Sprintf(format, args...))
+}
+
+// whyNot is why there is no drink: it was stopped, or the appliance failed.
+func whyNot(ctx context.Context, err error) Reason {
+	r := said("it did nothing")
+	if ctx.Err() != nil {
+		r = ReasonOf(context.Cause(ctx))
+		if err != nil {
+			r.Quote = strings.TrimPrefix(r.Quote+"; "+err.Error(), "; ")
+		}
+	} else if err != nil {
+		r.Quote = err.Error()
+	}
+	return r
 }
 
 // readyAgain waits, between the cycles of one drink, until the appliance could
@@ -317,7 +335,7 @@ func (m *Machine) Recover(ctx context.Context) ([]journal.Record, error) {
 			errs = append(errs, fmt.Errorf("settling %s: %w", rec.Key, err))
 			continue
 		}
-		m.log.Warn("an earlier drink was cut off", "order", rec.Order, "epoch", rec.Epoch, "outcome", out, "reason", reason)
+		m.log.Warn("an earlier drink was cut off", "order", rec.Order, "epoch", rec.Epoch, "outcome", out, "reason", reason.Error())
 	}
 	if m.started.Load() {
 		_ = m.call(ctx, func() {}) // shows it in the status at once
@@ -326,38 +344,40 @@ func (m *Machine) Recover(ctx context.Context) ([]journal.Record, error) {
 }
 
 // settle says what can be known of a start without end.
-func (m *Machine) settle(ctx context.Context, rec journal.Record) (journal.Outcome, string, error) {
-	const cut = "the machine lost its power or its program after the start"
+func (m *Machine) settle(ctx context.Context, rec journal.Record) (journal.Outcome, Reason, error) {
+	uncounted := quoting(CutOff, "nothing counts what it poured")
 	a := m.rig.Appliance()
 	if a == nil || rec.Counter < 0 {
-		return journal.Unknown, cut + ", and nothing counts what it poured", nil
+		return journal.Unknown, uncounted, nil
 	}
 	for {
 		var busy bool
 		if err := ask(ctx, func(ctx context.Context) (err error) { busy, err = a.Busy(ctx); return err }); err != nil {
-			return "", "", err
+			return "", Reason{}, err
 		}
 		if !busy {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			return "", "", fmt.Errorf("it is still busy: %w", context.Cause(ctx))
+			return "", Reason{}, fmt.Errorf("it is still busy: %w", context.Cause(ctx))
 		case <-time.After(askEvery):
 		}
 	}
 	now, err := counter(ctx, a)
-	switch rose := now - rec.Counter; {
+	rose, whole := now-rec.Counter, max(rec.Cycles, 1)
+	counted := why(CutOff, fmt.Sprintf("%d/%d", rose, whole))
+	switch {
 	case errors.Is(err, driver.ErrNoCounter):
-		return journal.Unknown, cut + ", and nothing counts what it poured", nil
+		return journal.Unknown, uncounted, nil
 	case err != nil:
-		return "", "", err
-	case rose >= max(rec.Cycles, 1):
-		return journal.Made, cut + "; the counter rose", nil
+		return "", Reason{}, err
+	case rose >= whole:
+		return journal.Made, counted, nil
 	case rose > 0:
-		return journal.Spoiled, fmt.Sprintf("%s; the counter rose by %d of %d", cut, rose, rec.Cycles), nil
+		return journal.Spoiled, counted, nil
 	case rose < 0:
-		return journal.Unknown, cut + ", and the counter fell", nil
+		return journal.Unknown, counted, nil
 	}
-	return journal.Untouched, cut + "; the counter did not rise", nil
+	return journal.Untouched, counted, nil
 }

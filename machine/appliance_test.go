@@ -181,15 +181,15 @@ func TestAppliance(t *testing.T) {
 		{"does nothing", &bar{deaf: true}, plain, 0, journal.Untouched, "did nothing", 1, journal.Ended, true},
 		{"an answer lost, it began", &bar{startErr: driver.ErrUncertain, taken: true}, plain, 0, journal.Made, "", 1, journal.Ended, false},
 		{"an answer lost, it didn't", &bar{startErr: driver.ErrUncertain}, plain, 0, journal.Unknown, "not known whether", 1, journal.Ended, true},
-		{"worked, not counted", &bar{dud: true}, plain, 0, journal.Spoiled, "rose by 0 instead of 1", 1, journal.Ended, true},
-		{"worked, not counted, no second cycle", &bar{dud: true}, double, 0, journal.Spoiled, "rose by 0 instead of 2", 1, journal.Ended, true},
+		{"worked, not counted", &bar{dud: true}, plain, 0, journal.Spoiled, "0/1", 1, journal.Ended, true},
+		{"worked, not counted, no second cycle", &bar{dud: true}, double, 0, journal.Spoiled, "0/2", 1, journal.Ended, true},
 		{"no counter", &bar{noCounter: true}, plain, 0, journal.Unknown, "no counter", 1, journal.Ended, false},
 		{"no counter, refused", &bar{noCounter: true, startErr: errors.New("locked")}, plain, 0, journal.Untouched, "locked", 1, journal.Ended, true},
 		{"never at rest", &bar{hangs: true}, plain, 0, journal.Unknown, "does not come to rest", 1, journal.Ended, true},
 		{"stopped", &bar{}, plain, 10 * s, journal.Spoiled, "by Zoe", 1, journal.Ended, false},
-		{"stopped in the second cycle", &bar{}, double, 45 * s, journal.Spoiled, "rose by 1 instead of 2", 2, journal.Ended, false},
-		{"no such product", &bar{}, recipe.Drink{Size: "medium"}, 0, journal.Untouched, `no product for "medium"`, 0, journal.None, false},
-		{"no sugar", &bar{}, recipe.Drink{Size: "small", Sugar: 1}, 0, journal.Untouched, "no sugar", 0, journal.None, false},
+		{"stopped in the second cycle", &bar{}, double, 45 * s, journal.Spoiled, "1/2", 2, journal.Ended, false},
+		{"no such product", &bar{}, recipe.Drink{Size: "medium"}, 0, journal.Untouched, "no-product: medium", 0, journal.None, false},
+		{"no sugar", &bar{}, recipe.Drink{Size: "small", Sugar: 1}, 0, journal.Untouched, "no-sugar", 0, journal.None, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestAppliance(t *testing.T) {
 				n := b.m.Beat()
 				began := time.Now()
 				r := b.m.Make(t.Context(), Job{Order: "o1", Epoch: 1, Drink: c.drink, Deadline: time.Now().Add(2 * s)})
-				if r.Outcome != c.out || !strings.Contains(r.Reason, c.reason) || c.reason == "" && r.Reason != "" {
+				if r.Outcome != c.out || !strings.Contains(r.Reason.Error(), c.reason) || c.reason == "" && r.Reason != (Reason{}) {
 					t.Errorf("%+v, want %s %q", r, c.out, c.reason)
 				}
 				if c.bar.starts != c.starts {
@@ -213,7 +213,7 @@ func TestAppliance(t *testing.T) {
 					t.Errorf("%d turns in %v", b.m.Beat()-n, took)
 				}
 				after(2 * s)
-				if want := map[bool]string{true: "blocked", false: "ready"}[c.again]; b.m.Status().State != want {
+				if want := map[bool]State{true: StateBlocked, false: StateReady}[c.again]; b.m.Status().State != want {
 					t.Errorf("%+v, want %s", b.m.Status(), want)
 				}
 				if c.bar.starts != c.starts {
@@ -226,7 +226,7 @@ func TestAppliance(t *testing.T) {
 
 // What only the counter shows was poured all the same.
 func TestCountedUnseen(t *testing.T) {
-	if c := (seen{counted: true, idle: true, rose: 1}).verdict(2); c.out != journal.Spoiled || !c.failed {
+	if c := (seen{counted: true, idle: true, rose: 1}).verdict(2, Reason{}); c.out != journal.Spoiled || !c.failed {
 		t.Errorf("%+v", c)
 	}
 }
@@ -240,13 +240,13 @@ func TestApplianceIsAskedAtRest(t *testing.T) {
 		set := func(notReady bool) { _ = a.do(func() error { a.notReady = notReady; return nil }) }
 		asked := func() (n int) { _ = a.do(func() error { n = a.asked; return nil }); return n }
 		n := 0
-		state := func(want, note string) {
+		state := func(want State, note string) {
 			t.Helper()
 			after(6 * s)
 			st := b.m.Status()
 			var not *NotAble
 			err := b.m.Able(recipe.Drink{Size: "small"})
-			if st.State != want || !strings.Contains(st.Note, note) || errors.As(err, &not) != (want != "ready") {
+			if st.State != want || !strings.Contains(st.Reason.Error(), note) || errors.As(err, &not) != (want != "ready") {
 				t.Errorf("%+v, %v, want %s %q", st, err, want, note)
 			}
 			if not != nil && not.Person != (want == "blocked") {
@@ -258,8 +258,8 @@ func TestApplianceIsAskedAtRest(t *testing.T) {
 			return b.m.Make(t.Context(), Job{Order: fmt.Sprint(n), Epoch: 1, Drink: recipe.Drink{Size: "small"}})
 		}
 		for range 5 {
-			state("blocked", "not ready: it wants to be rinsed")
-			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "rinsed") || a.starts != 0 {
+			state("blocked", "not-ready: it wants to be rinsed")
+			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason.Error(), "rinsed") || a.starts != 0 {
 				t.Errorf("%+v, %d keys", r, a.starts)
 			}
 		}
@@ -273,7 +273,7 @@ func TestApplianceIsAskedAtRest(t *testing.T) {
 		// It is not ready any more, and nobody has seen it yet.
 		for range 5 {
 			set(true)
-			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "rinsed") || a.starts != 0 {
+			if r := make(); r.Outcome != journal.Untouched || !strings.Contains(r.Reason.Error(), "rinsed") || a.starts != 0 {
 				t.Errorf("%+v, %d keys", r, a.starts)
 			}
 			after(s / 10)
@@ -326,7 +326,7 @@ func TestApplianceStoppedBetweenCycles(t *testing.T) {
 				}()
 				after(36 * s)
 				stop(b)
-				if r := <-out; r.Outcome != journal.Spoiled || !strings.Contains(r.Reason, "rose by 1 instead of 2") || b.bar.starts != 1 {
+				if r := <-out; r.Outcome != journal.Spoiled || !strings.Contains(r.Reason.Error(), "1/2") || b.bar.starts != 1 {
 					t.Errorf("%+v, %d keys", r, b.bar.starts)
 				}
 			})
@@ -346,7 +346,7 @@ func TestApplianceTooLate(t *testing.T) {
 			if took := time.Since(began); a.starts != starts || (r.Outcome == journal.Made) != (starts == 3) || took > b.m.Longest() {
 				t.Errorf("answers after %v: %+v, %d keys in %v of at most %v", slow, r, a.starts, took, b.m.Longest())
 			}
-			if starts < 3 && !strings.Contains(r.Reason, "longer than anybody waits") {
+			if starts < 3 && !strings.Contains(r.Reason.Error(), "longer than anybody waits") {
 				t.Error(r.Reason)
 			}
 		})
@@ -368,23 +368,23 @@ func TestApplianceRefuses(t *testing.T) {
 			set(func() { a.onStart = func() { a.notReady = true } })
 			began := time.Now()
 			r := make(n)
-			if r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "nothing was pressed") || time.Since(began) > s {
+			if r.Outcome != journal.Untouched || !strings.Contains(r.Reason.Error(), "nothing was pressed") || time.Since(began) > s {
 				t.Errorf("%+v after %v", r, time.Since(began))
 			}
 			after(s / 10)
-			if st := b.m.Status(); st.State != "blocked" || !strings.Contains(st.Note, "rinsed") {
+			if st := b.m.Status(); st.State != "blocked" || !strings.Contains(st.Reason.Error(), "rinsed") {
 				t.Errorf("%+v", st)
 			}
 			set(func() { a.notReady, a.onStart = false, nil })
 		}
 		for n := range 3 {
 			after(time.Minute)
-			if r := make(10 + n); r.Outcome != journal.Untouched || !strings.Contains(r.Reason, "nothing was pressed") {
+			if r := make(10 + n); r.Outcome != journal.Untouched || !strings.Contains(r.Reason.Error(), "nothing was pressed") {
 				t.Errorf("%+v", r)
 			}
 		}
 		after(s / 10)
-		if st := b.m.Status(); st.State != "fault" || !strings.Contains(st.Note, "Three times in a row") {
+		if st := b.m.Status(); st.State != "fault" || !strings.Contains(st.Reason.Error(), "3 ×") {
 			t.Errorf("%+v", st)
 		}
 	})

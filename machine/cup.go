@@ -49,7 +49,7 @@ func (p *pulse) turn(m *Machine) time.Duration {
 	return 0
 }
 
-func (p *pulse) abort(m *Machine, _ string) { m.hand = idle{} }
+func (p *pulse) abort(m *Machine, _ Reason) { m.hand = idle{} }
 
 // AwaitCup waits until a cup is confirmed for this order, or until ctx ends: two
 // minutes in a shop. One at a time. With a dispenser it drops one cup. A *NotAble
@@ -65,7 +65,7 @@ func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 			m.pressed = ""
 		}
 	}); err != nil {
-		return fmt.Errorf("no cup for %s: %w", order, err)
+		return fmt.Errorf("%w for %s: %w", why(NoCup, ""), order, err)
 	}
 	if busy {
 		return errors.New("somebody else waits for a cup here")
@@ -85,7 +85,7 @@ func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 			return err
 		default:
 		}
-		return fmt.Errorf("no cup for %s: %w", order, context.Cause(ctx))
+		return fmt.Errorf("%w for %s: %w", why(NoCup, ""), order, context.Cause(ctx))
 	}
 }
 
@@ -124,16 +124,16 @@ func (m *Machine) usedCup() bool {
 }
 
 // cupNote says what the machine wants of a person.
-func (m *Machine) cupNote(r readings) string {
+func (m *Machine) cupNote(r readings) Reason {
 	switch {
 	case m.cfg.Cup == CupPage:
-		return "waits for the customer to say that the cup is there"
+		return why(CupAsked, "")
 	case m.usedCup() && !r.no(driver.Cup):
-		return "the cup of an earlier drink still stands there: take it away"
+		return why(CupStands, "")
 	case m.cfg.Cup == CupDispenser && m.await.pulsed:
-		return "the dispenser gave no cup: put one there"
+		return why(CupNotGiven, "")
 	}
-	return "no cup stands there: put one there"
+	return why(NoCup, "")
 }
 
 // cups follows the cups with every look. A cup under which a drink was begun
@@ -142,20 +142,20 @@ func (m *Machine) cupNote(r readings) string {
 func (m *Machine) cups(r readings) {
 	if m.usedCup() && m.sees() && !m.hand.makes() && r.no(driver.Cup) {
 		if err := m.j.CupTaken(); err != nil {
-			m.fail(&failure{Record, err.Error()})
+			m.fail(&failure{Record, "", err.Error()})
 		}
 	}
 	if !m.await.waits() {
 		return
 	}
-	why := m.trouble()
-	if f := m.holding(time.Now()); f != nil {
-		why = f.reason()
+	f := m.trouble()
+	if held := m.holding(time.Now()); held != nil {
+		f = held
 	}
 	_, dropping := m.hand.(*pulse)
 	switch {
-	case why != "":
-		m.await.end(&NotAble{why, true})
+	case f != nil:
+		m.await.end(&NotAble{f.reason(), true})
 	case !dropping && m.gate(m.await.order, r):
 		m.await.end(nil)
 	case m.cfg.Cup == CupDispenser && !m.await.pulsed && m.free() && r.no(driver.Cup) && !r.no(driver.Door):

@@ -52,7 +52,7 @@ func TestOneCupOnePour(t *testing.T) {
 				if _, err = b.serve("o2"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != 2*time.Minute {
 					t.Errorf("%s: the second order: %v after %v", kind, err, time.Since(begun))
 				}
-				b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "the cup of an earlier drink")
+				b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "cup-stands")
 				b.journalled("o2", 1, journal.None, "")
 				if b.pours() != 1 || b.fake.Rises(driver.Cups) != 0 {
 					t.Errorf("%s: %d pours into one cup:\n%s", kind, b.pours(), b.edges())
@@ -147,7 +147,7 @@ func TestDispenser(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- b.patient("o2") }()
 		after(10 * s)
-		if st := b.m.Status(); st.State != "waiting" || !strings.Contains(st.Note, "gave no cup") {
+		if st := b.m.Status(); st.State != "waiting" || !strings.Contains(st.Reason.Error(), "cup-not-given") {
 			t.Errorf("%+v", st)
 		}
 		if err := <-done; !errors.Is(err, context.DeadlineExceeded) || b.fake.Rises(driver.Cups) != 2 {
@@ -179,7 +179,7 @@ func TestPage(t *testing.T) {
 		if b.m.CupThere("o1") == nil {
 			t.Error("a button for an order that doesn't wait")
 		}
-		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, "waits for the customer")
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, "cup-asked")
 		done := make(chan error, 1)
 		go func() { done <- b.patient("o1") }()
 		after(s)
@@ -193,7 +193,7 @@ func TestPage(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "waits for the customer")
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "cup-asked")
 		// A late start keeps the word, the end of the attempt uses it up.
 		if r := b.make(Job{Order: "o1", Epoch: 1, Drink: small, Deadline: time.Now()}); !r.Late {
 			t.Errorf("%+v", r)
@@ -202,7 +202,7 @@ func TestPage(t *testing.T) {
 		after(s)
 		b.m.Stop("wrong milk")
 		b.expect(<-r, journal.Spoiled, "wrong milk")
-		b.expect(b.make(Job{Order: "o1", Epoch: 2, Drink: small}), journal.Untouched, "waits for the customer")
+		b.expect(b.make(Job{Order: "o1", Epoch: 2, Drink: small}), journal.Untouched, "cup-asked")
 	})
 }
 
@@ -217,7 +217,7 @@ func TestPageForgets(t *testing.T) {
 		if err := b.patient("o2"); err == nil {
 			t.Error("o1's cup for o2")
 		}
-		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, "waits for the customer")
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, "cup-asked")
 	})
 }
 

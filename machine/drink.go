@@ -2,8 +2,8 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"barista/driver"
@@ -21,14 +21,10 @@ type drink struct {
 }
 
 func (d *drink) makes() bool  { return true }
-func (d *drink) busy() string { return "busy with " + d.job.Order }
+func (d *drink) busy() Reason { return why(Busy, d.job.Order) }
 
 func (d *drink) status() Status {
-	s := Status{State: "busy", Note: d.job.Order, Percent: d.said.Percent}
-	if d.said.Step != "" {
-		s.Note += ": " + d.said.Step
-	}
-	return s
+	return Status{State: StateBusy, Reason: why(Making, d.said.Step), Order: d.job.Order, Percent: d.said.Percent}
 }
 
 // pour is the task of a drink whose parts we switch ourselves, by its timeline.
@@ -55,7 +51,7 @@ func (d *pour) turn(m *Machine) time.Duration {
 	return 0
 }
 
-func (d *pour) abort(m *Machine, reason string) {
+func (d *pour) abort(m *Machine, reason Reason) {
 	out := journal.Untouched
 	if d.walk.used {
 		out = journal.Spoiled
@@ -78,32 +74,30 @@ func (m *Machine) Able(d recipe.Drink) error {
 // able lays the drink out and looks whether it can be begun. The error is a
 // *NotAble or nil.
 func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
-	not := func(person bool, format string, args ...any) (recipe.Timeline, error) {
-		return nil, &NotAble{fmt.Sprintf(format, args...), person}
-	}
+	not := func(person bool, r Reason) (recipe.Timeline, error) { return nil, &NotAble{r, person} }
 	if m.rig.Appliance() != nil {
 		if _, err := m.product(d); err != nil {
-			return not(true, "%v", err)
+			return not(true, ReasonOf(err))
 		}
 	}
-	if why := m.trouble(); why != "" {
-		return not(true, "%s", why)
+	if f := m.trouble(); f != nil {
+		return not(true, f.reason())
 	}
 	if m.unsettled() {
-		return not(false, "an earlier drink is not settled yet")
+		return not(false, why(Unsettled, ""))
 	}
-	if why := m.hand.busy(); why != "" {
-		return not(false, "%s", why)
+	if busy := m.hand.busy(); busy != (Reason{}) {
+		return not(false, busy)
 	}
-	if rows, why := m.lacks(r); len(rows) > 0 {
-		return not(true, "%s", why)
+	if rows, r := m.lacks(r); len(rows) > 0 {
+		return not(true, r)
 	}
 	if f := m.holding(time.Now()); f != nil {
-		return not(false, "stepping back after a fault: %s", f.reason())
+		return not(false, f.reason())
 	}
 	if m.rig.Appliance() != nil {
-		if why := m.fit.why(); why != "" {
-			return not(!m.fit.passes(), "%s", why)
+		if !m.fit.ready() {
+			return not(!m.fit.passes(), m.fit.reason())
 		}
 		return nil, nil
 	}
@@ -112,20 +106,20 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	}
 	tl, err := m.layOut(d)
 	if err != nil {
-		return not(true, "%v", err)
+		return not(true, quoting(NoRecipe, err.Error()))
 	}
 	if long := tl.Longest() + maxPostponed + slowDisk; long > m.longest {
-		return not(true, "this drink can take %v, and the machine's book promises at most %v: put its size into the book", long.Round(time.Second), m.longest.Round(time.Second))
+		return not(true, why(TooLong, fmt.Sprintf("%v > %v", long.Round(time.Second), m.longest.Round(time.Second))))
 	}
 	first := map[driver.Part]bool{}
 	for _, e := range tl {
 		switch {
 		case e.Kind == recipe.Wait && !m.holds(&walk{}, *e.Until):
-			return not(false, "warming up")
+			return not(false, why(Warming, ""))
 		case e.Kind == recipe.On && !first[e.Part]:
 			first[e.Part] = true
 			if left := m.rig.RestLeftFor(e.Part, e.AtMost) - e.At; left > 0 {
-				return not(false, "the %s rests for another %v", e.Part, left.Round(100*time.Millisecond))
+				return not(false, why(Resting, fmt.Sprintf("%s, %v", e.Part, left.Round(100*time.Millisecond))))
 			}
 		}
 	}
@@ -161,7 +155,7 @@ func (m *Machine) layOut(d recipe.Drink) (recipe.Timeline, error) {
 func (m *Machine) Make(ctx context.Context, j Job) Report {
 	d := &drink{job: j, began: time.Now(), reply: make(chan Report, 1)}
 	if err := m.call(ctx, func() { m.begin(d) }); err != nil {
-		return Report{Outcome: journal.Untouched, Reason: err.Error()}
+		return Report{Outcome: journal.Untouched, Reason: ReasonOf(err)}
 	}
 	select {
 	case r := <-d.reply:
@@ -174,7 +168,7 @@ func (m *Machine) Make(ctx context.Context, j Job) Report {
 // begin is Make inside the owner loop.
 func (m *Machine) begin(d *drink) {
 	k := d.job.key()
-	say := func(out journal.Outcome, reason string) { d.reply <- Report{Outcome: out, Reason: reason} }
+	say := func(out journal.Outcome, reason Reason) { d.reply <- Report{Outcome: out, Reason: reason} }
 	waiting, isLate := m.hand.(late)
 	_, dropping := m.hand.(*pulse)
 	mine := isLate && waiting.key == k
@@ -183,29 +177,28 @@ func (m *Machine) begin(d *drink) {
 		say(s.Outcome, s.Reason)
 		return
 	case s.Phase == journal.Started && !mine:
-		say(journal.Unknown, "it was started before, and nobody knows how that ended")
+		say(journal.Unknown, why(BegunBefore, ""))
 		return
 	case isLate && !mine:
-		say(journal.Untouched, fmt.Sprintf("%s is started and waits for its fence: go on with it or abandon it first", waiting.key))
+		say(journal.Untouched, why(OtherStart, waiting.key.String()))
 		return
 	case dropping:
-		say(journal.Untouched, "a cup is just coming")
+		say(journal.Untouched, why(CupComing, ""))
 		return
 	}
 	d.started = mine
 	r := m.read()
 	tl, err := m.able(d.job.Drink, r)
 	if err == nil && !m.gate(d.job.Order, r) {
-		err = errors.New(m.cupNote(r))
+		err = m.cupNote(r)
 	}
 	if err != nil {
+		reason := ReasonOf(err)
 		if mine {
 			m.hand = idle{}
-			if e := m.record(k, journal.Untouched, err.Error()); e != nil {
-				err = fmt.Errorf("%w (not recorded: %w)", err, e)
-			}
+			reason = m.recorded(k, journal.Untouched, reason)
 		}
-		say(journal.Untouched, err.Error())
+		say(journal.Untouched, reason)
 		return
 	}
 	if m.rig.Appliance() != nil {
@@ -214,8 +207,9 @@ func (m *Machine) begin(d *drink) {
 	}
 	if !mine {
 		if err := m.start(k, journal.Note{Counter: -1, What: what(d.job.Drink)}); err != nil {
-			m.fail(&failure{Record, err.Error()})
-			say(journal.Untouched, (&failure{Record, err.Error()}).reason())
+			f := &failure{Record, "", err.Error()}
+			m.fail(f)
+			say(journal.Untouched, f.reason())
 			return
 		}
 		d.started = true
@@ -241,7 +235,7 @@ func what(d recipe.Drink) string {
 func (m *Machine) tooLate(d *drink) {
 	m.hand = late{key: d.job.key()}
 	d.reply <- Report{Outcome: journal.Untouched, Late: true, Took: time.Since(d.began),
-		Reason: "the start took longer than the fence lasts; nothing moved"}
+		Reason: why(LateStart, "")}
 }
 
 // progress tells how far the drink is, when that has changed.
@@ -283,28 +277,34 @@ func (m *Machine) complete(d *pour) {
 	}
 	steps := d.walk.tl.Steps()
 	d.tell(Progress{Step: steps[len(steps)-1], N: len(steps), Of: len(steps), Percent: 100})
-	m.finish(d.drink, journal.Made, "")
+	m.finish(d.drink, journal.Made, Reason{})
 }
 
 // finish is the end of the drink in hand: everything is off, the end goes to
 // disk, then the report goes out. The report tells the truth even if the disk
 // could not take the end.
-func (m *Machine) finish(d *drink, out journal.Outcome, reason string) {
+func (m *Machine) finish(d *drink, out journal.Outcome, reason Reason) {
 	m.hand, m.pressed = idle{}, ""
 	if out == journal.Made {
 		m.strikes = 0
 	}
 	if d.started {
-		if err := m.record(d.job.key(), out, reason); err != nil {
-			reason = fmt.Sprintf("%s (not recorded: %v)", reason, err)
-		}
+		reason = m.recorded(d.job.key(), out, reason)
 	}
-	m.log.Info("drink", "order", d.job.Order, "epoch", d.job.Epoch, "outcome", out, "reason", reason)
+	m.log.Info("drink", "order", d.job.Order, "epoch", d.job.Epoch, "outcome", out, "reason", reason.Error())
 	d.reply <- Report{Outcome: out, Reason: reason, Took: time.Since(d.began)}
 }
 
+// recorded writes an end and adds to its reason when the disk did not take it.
+func (m *Machine) recorded(k journal.Key, out journal.Outcome, reason Reason) Reason {
+	if err := m.record(k, out, reason); err != nil {
+		reason.Quote = strings.TrimPrefix(reason.Quote+"; not recorded: "+err.Error(), "; ")
+	}
+	return reason
+}
+
 // Abandon ends a start that came back Late: the journal says untouched.
-func (m *Machine) Abandon(order string, epoch int, reason string) error {
+func (m *Machine) Abandon(order string, epoch int, reason Reason) error {
 	k := journal.Key{Order: order, Epoch: epoch}
 	return m.callNow(func() error {
 		switch {

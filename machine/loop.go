@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"barista/driver"
@@ -122,21 +123,23 @@ func (m *Machine) fail(f *failure) {
 func (m *Machine) lock(f *failure) {
 	switch f.row().Mend {
 	case Clear:
-		m.rig.Trip(f.reason())
+		m.rig.Trip(f.latch())
 	case Restart:
 		m.broken = f
 	case Again:
 		_ = m.rig.AllOff()
 		if m.strikes++; m.strikes >= 3 {
-			m.rig.Trip(f.reason() + " Three times in a row.")
+			again := *f
+			again.detail = strings.TrimPrefix(f.detail+", 3 ×", ", ") // in a row
+			m.rig.Trip(again.latch())
 		}
 		m.hold, m.until = f, time.Now().Add(m.scaled(m.cfg.StepBack, 0))
 	}
-	m.log.Warn("fault", "cause", f.cause, "reason", f.reason())
+	m.log.Warn("fault", "cause", f.cause, "detail", f.detail, "said", f.said)
 }
 
 // abort switches everything off and ends what is in hand.
-func (m *Machine) abort(reason string) {
+func (m *Machine) abort(reason Reason) {
 	if err := m.rig.AllOff(); err != nil {
 		m.log.Error("not everything could be switched off", "err", err)
 	}
@@ -145,9 +148,9 @@ func (m *Machine) abort(reason string) {
 
 // end is Run's way out.
 func (m *Machine) end() error {
-	const why = "the service stopped"
+	ends := why(ServiceEnds, "")
 	m.fit.leave()
-	m.abort(why)
+	m.abort(ends)
 	if m.hand.makes() { // by an appliance, which takes its time
 		m.served(<-m.cooked)
 	}
@@ -155,7 +158,7 @@ func (m *Machine) end() error {
 	var errs []error
 	if l, is := m.hand.(late); is {
 		m.hand = idle{}
-		errs = append(errs, m.record(l.key, journal.Untouched, why))
+		errs = append(errs, m.record(l.key, journal.Untouched, ends))
 	}
 	m.await.end(errEnded)
 	errs = append(errs, m.rig.AllOff())
@@ -167,10 +170,10 @@ func (m *Machine) end() error {
 
 // record writes the end of what was put down. If that fails the machine is
 // locked: it must not begin what it could not end on paper.
-func (m *Machine) record(k journal.Key, out journal.Outcome, reason string) error {
+func (m *Machine) record(k journal.Key, out journal.Outcome, reason Reason) error {
 	err := m.j.End(k, out, reason)
 	if err != nil {
-		m.lock(&failure{Record, err.Error()})
+		m.lock(&failure{Record, "", err.Error()})
 	}
 	return err
 }

@@ -150,7 +150,7 @@ type Progress struct {
 // Report is what became of a job.
 type Report struct {
 	Outcome journal.Outcome
-	Reason  string
+	Reason  Reason
 	// Late: the start is in the journal, the deadline has passed, and nothing
 	// moved. Fence again and call Make again with the same key, or Abandon.
 	Late bool
@@ -159,11 +159,11 @@ type Report struct {
 
 // NotAble says why a drink can't be begun now. Nothing moved.
 type NotAble struct {
-	Reason string
+	Reason
 	Person bool // it takes a person to change that
 }
 
-func (e *NotAble) Error() string { return e.Reason }
+func (e *NotAble) Unwrap() error { return e.Reason }
 
 // Machine is one coffee machine. All methods may be called by any goroutine.
 type Machine struct {
@@ -219,7 +219,7 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 		changed:  make(chan struct{}),
 		cooked:   make(chan cooked),
 		answered: make(chan error, 1),
-		status:   Status{State: "starting"},
+		status:   Status{State: StateStarting},
 		limits: recipe.Limits{
 			Parts:    map[driver.Part]recipe.Limit{},
 			Signals:  map[driver.Signal]bool{},
@@ -310,7 +310,7 @@ func (m *Machine) Name() string { return m.cfg.Name }
 func (m *Machine) Beat() uint64 { return m.beat.Load() }
 
 // errEnded: Run is over, or was never begun.
-var errEnded = errors.New("the machine is not running")
+var errEnded = why(NotRunning, "")
 
 // callNow is call with an answer. It does not wait for a machine that has yet to
 // run.
@@ -329,7 +329,7 @@ func (m *Machine) callNow(f func() error) error {
 func (m *Machine) askNow(f func() error) error {
 	err := m.callNow(f)
 	if err == errEnded {
-		return &NotAble{Reason: err.Error()}
+		return &NotAble{Reason: ReasonOf(err)}
 	}
 	return err
 }
@@ -359,7 +359,7 @@ func (m *Machine) scaled(d, floor time.Duration) time.Duration {
 func (m *Machine) Stop(why string) {
 	err := m.callNow(func() error {
 		m.log.Warn("stopped", "why", why)
-		m.abort("stopped: " + why)
+		m.abort(quoting(Stopped, why))
 		return nil
 	})
 	if err != nil {
@@ -378,14 +378,14 @@ func (m *Machine) clear(by, why string) error {
 	switch {
 	case m.hand.makes():
 		return errors.New("a drink is being made: stop it first")
-	case m.hand.busy() != "":
+	case m.hand.busy() != (Reason{}):
 		return errors.New("a person tries a part: stop that first")
 	}
 	if by == "" || why == "" {
 		return errors.New("clearing a fault needs a name and a reason")
 	}
 	if m.broken != nil {
-		return errors.New(m.broken.reason())
+		return m.broken.reason()
 	}
 	r := m.read()
 	if r.no(driver.Stop) {

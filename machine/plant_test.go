@@ -262,7 +262,7 @@ func TestPlantAnyFault(t *testing.T) {
 			}
 			if f.Kind == plant.Stuck && c.On[driver.Pump] {
 				time.Sleep(5 * time.Second)
-				if st := s.m.Status(); st.State != "fault" || !strings.Contains(st.Note, string(WeldedPump)) {
+				if st := s.m.Status(); st.State != "fault" || !strings.Contains(st.Reason.Error(), string(WeldedPump)) {
 					r.Errorf("a welded pump: %+v", st)
 				}
 				s.plant.Clear()

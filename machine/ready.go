@@ -63,15 +63,14 @@ func (r *readiness) due(now time.Time) bool {
 // passes reports that whatever is in the way passes without anybody's help.
 func (r *readiness) passes() bool { return !r.known || errors.Is(r.not, driver.ErrNotYet) }
 
-// why is what is in the way of a drink; "" is nothing.
-func (r *readiness) why() string {
-	switch {
-	case !r.known:
-		return "the appliance is asked whether it is ready"
-	case r.not != nil:
-		return "the appliance is not ready: " + r.not.Error()
+func (r *readiness) ready() bool { return r.known && r.not == nil }
+
+// reason is what is in the way of a drink, when it is not ready.
+func (r *readiness) reason() Reason {
+	if !r.known {
+		return why(Asking, "")
 	}
-	return ""
+	return quoting(NotReady, r.not.Error())
 }
 
 // askReadiness asks an appliance at rest. Its answer may take seconds, so a

@@ -2,19 +2,31 @@ package machine
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"barista/driver"
 )
 
+// State is what a machine is doing.
+type State string
+
+// The states.
+const (
+	StateStarting State = "starting"
+	StateReady    State = "ready"
+	StateBusy     State = "busy"
+	StateWaiting  State = "waiting" // for a cup
+	StateBlocked  State = "blocked" // a person can mend it, or it passes
+	StateFault    State = "fault"   // until a person clears it
+)
+
 // Status is what the machine says of itself.
 type Status struct {
-	// State is "starting", "ready", "busy", "waiting" (for a cup), "blocked" (a
-	// person can mend it, or it passes) or "fault" (until a person clears it).
-	State   string
-	Note    string // why, for people
+	State   State
+	Reason  Reason // why
+	Order   string // in hand
 	Percent int    // of the drink in hand
 	Lacks   []string
 	// CupStands: ready, but the cup of an earlier drink still stands there. The
@@ -23,7 +35,7 @@ type Status struct {
 }
 
 func (s Status) equal(o Status) bool {
-	return s.State == o.State && s.Note == o.Note && s.Percent == o.Percent && s.CupStands == o.CupStands && slices.Equal(s.Lacks, o.Lacks)
+	return s.State == o.State && s.Reason == o.Reason && s.Order == o.Order && s.Percent == o.Percent && s.CupStands == o.CupStands && slices.Equal(s.Lacks, o.Lacks)
 }
 
 // Status is what the machine is doing.
@@ -49,7 +61,7 @@ func (m *Machine) publish(r readings) {
 		return
 	}
 	if s.State != m.status.State {
-		m.log.Info("machine", "state", s.State, "note", s.Note)
+		m.log.Info("machine", "state", s.State, "reason", s.Reason.Error())
 	}
 	m.status = s
 	close(m.changed)
@@ -60,14 +72,14 @@ func (m *Machine) judge(r readings) Status {
 	if s := m.hand.status(); s.State != "" {
 		return s
 	}
-	switch {
-	case m.trouble() != "":
-		return Status{State: "fault", Note: m.trouble()}
-	case m.unsettled():
-		return Status{State: "starting", Note: "an earlier drink is not settled yet"}
+	if f := m.trouble(); f != nil {
+		return Status{State: StateFault, Reason: f.reason()}
 	}
-	if rows, why := m.lacks(r); len(rows) > 0 {
-		s := Status{State: "blocked", Note: why}
+	if m.unsettled() {
+		return Status{State: StateStarting, Reason: why(Unsettled, "")}
+	}
+	if rows, r := m.lacks(r); len(rows) > 0 {
+		s := Status{State: StateBlocked, Reason: r}
 		for _, f := range rows {
 			if f.Lacks != "" {
 				s.Lacks = append(s.Lacks, f.Lacks)
@@ -76,39 +88,38 @@ func (m *Machine) judge(r readings) Status {
 		return s
 	}
 	if f := m.holding(time.Now()); f != nil {
-		return Status{State: "blocked", Note: f.reason()}
+		return Status{State: StateBlocked, Reason: f.reason()}
 	}
-	if m.rig.Appliance() != nil && m.fit.why() != "" {
+	if m.rig.Appliance() != nil && !m.fit.ready() {
 		if m.fit.passes() {
-			return Status{State: "starting", Note: m.fit.why()}
+			return Status{State: StateStarting, Reason: m.fit.reason()}
 		}
-		return Status{State: "blocked", Note: m.fit.why()}
+		return Status{State: StateBlocked, Reason: m.fit.reason()}
 	}
 	if m.await.waits() {
-		return Status{State: "waiting", Note: m.cupNote(r)}
+		return Status{State: StateWaiting, Reason: m.cupNote(r)}
 	}
 	if m.warming(r) {
-		return Status{State: "starting", Note: "warming up"}
+		return Status{State: StateStarting, Reason: why(Warming, "")}
 	}
-	return Status{State: "ready", CupStands: m.sees() && m.usedCup() && !r.no(driver.Cup)}
+	return Status{State: StateReady, CupStands: m.sees() && m.usedCup() && !r.no(driver.Cup)}
 }
 
 // trouble is what only a person ends: a latch, or the journal.
-func (m *Machine) trouble() string {
+func (m *Machine) trouble() *failure {
 	if l, latched := m.rig.Latched(); latched {
-		return locked(l)
+		return ofGuard(l)
 	}
-	if why, damaged := m.j.Damaged(); damaged {
-		return (&failure{Damaged, why}).reason()
+	if what, damaged := m.j.Damaged(); damaged {
+		return &failure{Damaged, "", what}
 	}
-	broken := m.broken
-	if err := cmp.Or(m.j.Broken(), m.rig.Stored()); err != nil && broken == nil {
-		broken = &failure{Record, err.Error()}
+	if m.broken != nil {
+		return m.broken
 	}
-	if broken != nil {
-		return broken.reason()
+	if err := cmp.Or(m.j.Broken(), m.rig.Stored()); err != nil {
+		return &failure{Record, "", err.Error()}
 	}
-	return ""
+	return nil
 }
 
 // unsettled reports starts of an earlier run that Recover has not settled.
@@ -132,32 +143,32 @@ func (m *Machine) holding(now time.Time) *failure {
 }
 
 // lacks lists what a person must fill, empty, close or mend before a drink can
-// begin.
-func (m *Machine) lacks(r readings) ([]Fault, string) {
+// begin. The reason is that of the first; its detail names the others.
+func (m *Machine) lacks(r readings) ([]Fault, Reason) {
 	var rows []Fault
-	why := ""
-	add := func(c Cause, detail string) {
-		f := &failure{c, detail}
-		rows = append(rows, f.row())
-		if why != "" {
-			why += " "
+	var all Reason
+	add := func(f failure) {
+		if rows = append(rows, f.row()); len(rows) == 1 {
+			all = f.reason()
+			return
 		}
-		why += f.reason()
+		all.Detail = strings.TrimSpace(all.Detail + " + " + cmp.Or(f.detail, string(f.cause)))
+		all.Quote = strings.TrimPrefix(all.Quote+"; "+f.said, "; ")
 	}
 	for _, x := range []struct {
 		s driver.Signal
 		c Cause
 	}{{driver.Stop, StopPressed}, {driver.Door, DoorOpen}, {driver.Tank, TankEmpty}, {driver.Beans, BeansEmpty}, {driver.Tray, TrayFull}, {driver.Power, PowerLow}} {
 		if r.no(x.s) {
-			add(x.c, "")
+			add(failure{cause: x.c})
 		}
 	}
 	for _, s := range driver.Signals {
 		if x, there := r[s]; there && !x.good() {
-			add(SensorBad, fmt.Sprintf("%s: %v", s, x.err))
+			add(failure{SensorBad, string(s), x.err.Error()})
 		}
 	}
-	return rows, why
+	return rows, all
 }
 
 // warming reports a boiler that heats itself and is not there yet.

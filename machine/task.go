@@ -15,13 +15,14 @@ type task interface {
 	turn(m *Machine) time.Duration
 	// abort ends it before its time; everything is off by then. A request leaves
 	// the hand later, when its appliance is at rest; a late start stays.
-	abort(m *Machine, reason string)
+	abort(m *Machine, reason Reason)
 	// makes reports that this is a drink.
 	makes() bool
 	// moves reports that something may be on because of it, so a fault ends it.
 	moves() bool
-	// busy says why no drink can begin meanwhile; "" if the task does not know.
-	busy() string
+	// busy says why no drink can begin meanwhile; its zero value if the task does
+	// not know.
+	busy() Reason
 	// status is what the machine says of itself meanwhile; its zero value is the
 	// same as with nothing in hand.
 	status() Status
@@ -31,10 +32,10 @@ type task interface {
 type idle struct{}
 
 func (idle) turn(*Machine) time.Duration { return idleTick }
-func (idle) abort(*Machine, string)      {}
+func (idle) abort(*Machine, Reason)      {}
 func (idle) makes() bool                 { return false }
 func (idle) moves() bool                 { return false }
-func (idle) busy() string                { return "" }
+func (idle) busy() Reason                { return Reason{} }
 func (idle) status() Status              { return Status{} }
 
 // late is a start that the journal has and that came after its deadline: nothing

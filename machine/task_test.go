@@ -32,10 +32,10 @@ func TestLateStartStaysInHand(t *testing.T) {
 		if err := b.m.ClearFault("zoe", "looked"); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "the machine is busy" {
+		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "busy" {
 			t.Error(err)
 		}
-		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "abandon it first")
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "other-start: o1#1")
 		// No cup is dropped for another order.
 		b.fake.Set(driver.Cup, 0)
 		done := make(chan error, 1)
@@ -62,9 +62,9 @@ func TestFaultThatIsNotRecorded(t *testing.T) {
 		b.fake.Set(driver.Door, 0)
 		report := <-r
 		synctest.Wait() // the answer goes before the status
-		b.expect(report, journal.Spoiled, "door: ")
-		b.expect(report, journal.Spoiled, "(not recorded")
-		if b.fake.AnyOn() || !strings.HasPrefix(b.m.Status().Note, "door: ") {
+		b.expect(report, journal.Spoiled, "door")
+		b.expect(report, journal.Spoiled, "not recorded")
+		if b.fake.AnyOn() || b.m.Status().Reason.Code != string(DoorOpen) {
 			t.Errorf("%v, %+v", b.fake.Levels(), b.m.Status())
 		}
 		b.fake.Set(driver.Door, 1)

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,8 +67,8 @@ type trial struct {
 
 func (*trial) makes() bool      { return false }
 func (*trial) moves() bool      { return true }
-func (x *trial) busy() string   { return fmt.Sprintf("a person tries the %s", x.Part) }
-func (x *trial) status() Status { return Status{State: "busy", Note: x.busy()} }
+func (x *trial) busy() Reason   { return why(Trying, string(x.Part)) }
+func (x *trial) status() Status { return Status{State: StateBusy, Reason: x.busy()} }
 
 // ShortTry is the trial of a part that is long enough to be heard and harms
 // nothing: a second, a dispenser's pulse, never above the ceiling.
@@ -118,14 +117,14 @@ func (m *Machine) MayTry(p driver.Part) error {
 }
 
 func (m *Machine) mayTry(p driver.Part, r readings) error {
-	not := func(format string, args ...any) error { return &NotAble{fmt.Sprintf(format, args...), true} }
-	switch why := m.trouble(); {
-	case why != "":
-		return not("%s", why)
+	not := func(r Reason) error { return &NotAble{r, true} }
+	switch f := m.trouble(); {
+	case f != nil:
+		return not(f.reason())
 	case m.unsettled():
-		return not("a drink of an earlier run is not settled yet")
+		return not(why(Unsettled, ""))
 	case !m.free() || m.await.waits():
-		return not("the machine is busy")
+		return not(why(Busy, ""))
 	}
 	// Water and beans matter to the parts that need them.
 	r = maps.Clone(r)
@@ -135,17 +134,17 @@ func (m *Machine) mayTry(p driver.Part, r readings) error {
 	if p != driver.Grinder {
 		delete(r, driver.Beans)
 	}
-	if rows, why := m.lacks(r); len(rows) > 0 {
-		return not("%s", why)
+	if rows, r := m.lacks(r); len(rows) > 0 {
+		return not(r)
 	}
 	if f := m.holding(time.Now()); f != nil {
-		return not("stepping back after a fault: %s", f.reason())
+		return not(f.reason())
 	}
 	switch _, there := m.limits.Parts[p]; {
 	case m.rig.Appliance() != nil:
-		return not("this machine switches its parts itself: there is none to try")
+		return not(why(OwnParts, ""))
 	case p != "" && !there:
-		return not("this machine has no %s", p)
+		return not(why(NoPart, string(p)))
 	}
 	return nil
 }
@@ -157,13 +156,13 @@ func (m *Machine) mayTry(p driver.Part, r readings) error {
 func (m *Machine) Try(ctx context.Context, t Trial) (Tried, error) {
 	x := &trial{Trial: t, done: make(chan error, 1)}
 	if !m.started.Load() {
-		return Tried{}, &NotAble{Reason: errEnded.Error()}
+		return Tried{}, &NotAble{Reason: errEnded}
 	}
 	if ctx.Err() != nil {
-		return Tried{}, &NotAble{Reason: context.Cause(ctx).Error()}
+		return Tried{}, &NotAble{Reason: ReasonOf(context.Cause(ctx))}
 	}
 	if err := m.call(ctx, func() { m.beginTrial(x) }); err != nil {
-		return Tried{}, &NotAble{Reason: err.Error()}
+		return Tried{}, &NotAble{Reason: ReasonOf(err)}
 	}
 	select {
 	case err := <-x.done:
@@ -172,7 +171,7 @@ func (m *Machine) Try(ctx context.Context, t Trial) (Tried, error) {
 	case <-ctx.Done():
 		_ = m.call(context.Background(), func() {
 			if m.hand == task(x) {
-				m.abort(context.Cause(ctx).Error())
+				m.abort(ReasonOf(context.Cause(ctx)))
 			}
 		})
 	}
@@ -189,7 +188,7 @@ func (m *Machine) beginTrial(x *trial) {
 		return
 	}
 	if x.For <= 0 || x.For > most {
-		x.done <- &NotAble{fmt.Sprintf("the %s can't be tried for %v: give a time above 0 and at most %v", x.Part, x.For, most), true}
+		x.done <- &NotAble{why(WrongTime, fmt.Sprintf("%s: 0 < %v ≤ %v", x.Part, x.For, most)), true}
 		return
 	}
 	if left := m.rig.RestLeftFor(x.Part, x.For); left > 0 {
@@ -251,7 +250,7 @@ func (m *Machine) judgeTrial(x *trial) *failure {
 	}
 	r, err := m.sense(x.tried.Proof)
 	if err != nil {
-		return &failure{SensorBad, err.Error()}
+		return &failure{SensorBad, string(x.tried.Proof), err.Error()}
 	}
 	want := shows[x.Part]
 	x.tried.Gain = r.Value - x.before
@@ -260,12 +259,12 @@ func (m *Machine) judgeTrial(x *trial) *failure {
 	}
 	x.tried.Shown = x.tried.Gain >= want.least
 	if !x.tried.Shown && want.cause != "" {
-		return &failure{want.cause, fmt.Sprintf("%s rose by %.1f %s in %v", want.signal, x.tried.Gain, want.signal.Unit(), x.For)}
+		return &failure{want.cause, fmt.Sprintf("%.1f %s, %v", x.tried.Gain, want.signal.Unit(), x.For), ""}
 	}
 	return nil
 }
 
-func (x *trial) abort(m *Machine, reason string) { x.end(m, errors.New(reason)) }
+func (x *trial) abort(m *Machine, reason Reason) { x.end(m, reason) }
 
 // end gives the trial back; everything is off.
 func (x *trial) end(m *Machine, err error) {

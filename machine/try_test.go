@@ -105,7 +105,7 @@ func TestTryShowsNothing(t *testing.T) {
 			after(31 * s) // it steps back for 30 s
 		}
 		b.status("fault")
-		if err := b.m.MayTry(""); err == nil || !strings.Contains(err.Error(), "Three times in a row") {
+		if err := b.m.MayTry(""); err == nil || !strings.Contains(err.Error(), "3 ×") {
 			t.Errorf("latched: %v", err)
 		}
 	})
@@ -157,7 +157,7 @@ func TestTryEndsWithRun(t *testing.T) {
 		end := b.tryLater(t.Context(), Trial{Part: driver.Pump, For: 20 * s})
 		after(s)
 		b.stop()
-		if err := <-end; err == nil || err.Error() != "the service stopped" {
+		if err := <-end; err == nil || err.Error() != "service-ends" {
 			t.Error(err)
 		}
 		if _, err := b.m.Try(t.Context(), Trial{Part: driver.Pump, For: s}); err == nil {
@@ -172,8 +172,8 @@ func TestTryAlone(t *testing.T) {
 		b := setUp(t)
 		before := b.journal()
 		end := b.tryLater(t.Context(), Trial{Part: driver.Sugar, For: 2 * s})
-		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, "a person tries the sugar")
-		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "the machine is busy" {
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, "trial: sugar")
+		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "busy" {
 			t.Error(err)
 		}
 		if err := b.m.ClearFault("zoe", "looked"); err == nil {
@@ -183,7 +183,7 @@ func TestTryAlone(t *testing.T) {
 			t.Errorf("%v, or the journal changed", err)
 		}
 		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
-		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "the machine is busy" {
+		if err := b.m.MayTry(driver.Milk); err == nil || err.Error() != "busy" {
 			t.Error(err)
 		}
 		b.expect(<-r, journal.Made, "")
@@ -198,22 +198,22 @@ func TestTryRefused(t *testing.T) {
 		t    Trial
 		want string
 	}{
-		{"no such part", nil, nil, Trial{Part: driver.Cups, For: s}, "this machine has no cups"},
-		{"too long", nil, nil, Trial{Part: driver.Pump, For: 61 * s}, "can't be tried for 1m1s"},
-		{"no time", nil, nil, Trial{Part: driver.Pump}, "give a time above 0"},
-		{"stop pressed", nil, func(b *bench) { b.fake.Set(driver.Stop, 0) }, Trial{Part: driver.Milk, For: s}, "The emergency stop is pressed"},
-		{"door open", nil, func(b *bench) { b.fake.Set(driver.Door, 0) }, Trial{Part: driver.Milk, For: s}, "The door is open"},
-		{"no water", nil, func(b *bench) { b.fake.Set(driver.Tank, 0) }, Trial{Part: driver.Pump, For: s}, "The water tank is empty"},
-		{"no beans", nil, func(b *bench) { b.fake.Set(driver.Beans, 0) }, Trial{Part: driver.Grinder, For: s}, "The bean hopper is empty"},
-		{"a sensor that can't say", nil, func(b *bench) { b.fake.Break(driver.Cup) }, Trial{Part: driver.Milk, For: s}, "A sensor can't say"},
-		{"latched", nil, func(b *bench) { b.rig.Trip("boom") }, Trial{Part: driver.Milk, For: s}, "boom"},
+		{"no such part", nil, nil, Trial{Part: driver.Cups, For: s}, "no-part: cups"},
+		{"too long", nil, nil, Trial{Part: driver.Pump, For: 61 * s}, "wrong-time: pump: 0 < 1m1s"},
+		{"no time", nil, nil, Trial{Part: driver.Pump}, "wrong-time: pump: 0 < 0s"},
+		{"stop pressed", nil, func(b *bench) { b.fake.Set(driver.Stop, 0) }, Trial{Part: driver.Milk, For: s}, "stop"},
+		{"door open", nil, func(b *bench) { b.fake.Set(driver.Door, 0) }, Trial{Part: driver.Milk, For: s}, "door"},
+		{"no water", nil, func(b *bench) { b.fake.Set(driver.Tank, 0) }, Trial{Part: driver.Pump, For: s}, "tank"},
+		{"no beans", nil, func(b *bench) { b.fake.Set(driver.Beans, 0) }, Trial{Part: driver.Grinder, For: s}, "beans"},
+		{"a sensor that can't say", nil, func(b *bench) { b.fake.Break(driver.Cup) }, Trial{Part: driver.Milk, For: s}, "sensor: cup"},
+		{"latched", nil, func(b *bench) { b.rig.Trip(guard.Latch{Cause: "boom"}) }, Trial{Part: driver.Milk, For: s}, "boom"},
 		{"an open drink", nil, func(b *bench) {
 			b.stop()
 			b.run()
 			if err := b.j.Start(journal.Key{Order: "old", Epoch: 1}, journal.Note{Counter: -1}); err != nil {
 				b.Fatal(err)
 			}
-		}, Trial{Part: driver.Milk, For: s}, "not settled"},
+		}, Trial{Part: driver.Milk, For: s}, "unsettled"},
 		{"at rest still", []option{with(func(b *bench) { b.limits = map[driver.Part]guard.Limits{driver.Sugar: {Rest: 10 * s}} })}, func(b *bench) {
 			if _, err := b.m.Try(context.Background(), Trial{Part: driver.Sugar, For: s}); err != nil {
 				b.Fatal(err)

@@ -202,11 +202,11 @@ func (v *verifier) feedback(now time.Time, contacts map[driver.Part]reading) *fa
 			v.other[p] = now
 		case now.Sub(since) < contactLate:
 		case !x.good():
-			return &failure{Feedback, fmt.Sprintf("%s: %v", p, x.err)}
+			return &failure{Feedback, string(p), x.err.Error()}
 		case v.on[p]:
-			return &failure{Feedback, fmt.Sprintf("%s: told to be on, and its contact says off", p)}
+			return &failure{Feedback, string(p), "told to be on, and its contact says off"}
 		default:
-			return &failure{Feedback, fmt.Sprintf("%s: told to be off, and its contact says on", p)}
+			return &failure{Feedback, string(p), "told to be off, and its contact says on"}
 		}
 	}
 	return nil
@@ -253,15 +253,15 @@ func (v *verifier) valid(r readings, busy bool) *failure {
 		if v.bad[s]++; v.bad[s] < badReadings {
 			continue
 		}
-		detail := string(s)
+		said := ""
 		if x.err != nil {
-			detail = x.err.Error()
+			said = x.err.Error()
 		}
 		switch {
 		case s == driver.Temperature && (v.heater || busy):
-			return &failure{HeatSensor, detail}
+			return &failure{HeatSensor, string(s), said}
 		case busy:
-			return &failure{SensorBad, detail}
+			return &failure{SensorBad, string(s), said}
 		}
 	}
 	return nil
@@ -279,7 +279,7 @@ func (v *verifier) water(now time.Time, r readings, began bool) *failure {
 		case !v.idle.set && now.Sub(v.idle.at) >= v.scaled(weldSettle):
 			v.idle.put(now, x.Value)
 		case v.idle.set && x.Value-v.idle.v > weldML:
-			return &failure{WeldedPump, fmt.Sprintf("%.1f ml", x.Value-v.idle.v)}
+			return &failure{WeldedPump, fmt.Sprintf("%.1f ml", x.Value-v.idle.v), ""}
 		}
 		return nil
 	}
@@ -289,11 +289,11 @@ func (v *verifier) water(now time.Time, r readings, began bool) *failure {
 		return nil
 	}
 	if x.Value < v.rate.v {
-		return &failure{OverFlow, fmt.Sprintf("the count fell from %.1f to %.1f ml", v.rate.v, x.Value)}
+		return &failure{OverFlow, fmt.Sprintf("the count fell from %.1f to %.1f ml", v.rate.v, x.Value), ""}
 	}
 	if past := x.At.Sub(v.rate.at); past >= v.scaled(overWindow) {
 		if rate := (x.Value - v.rate.v) / past.Seconds(); rate > v.maxFlow {
-			return &failure{OverFlow, fmt.Sprintf("%.0f ml/s", rate)}
+			return &failure{OverFlow, fmt.Sprintf("%.0f ml/s", rate), ""}
 		}
 		v.rate.put(x.At, x.Value)
 	}
@@ -333,7 +333,7 @@ func (v *verifier) boiler(now time.Time, r readings, began bool) *failure {
 	}
 	t := x.Value
 	if t >= v.maxTempC && t <= highestC {
-		return &failure{TooHot, fmt.Sprintf("%.0f °C", t)}
+		return &failure{TooHot, fmt.Sprintf("%.0f °C", t), ""}
 	}
 	if !v.heater {
 		return nil
@@ -342,7 +342,7 @@ func (v *verifier) boiler(now time.Time, r readings, began bool) *failure {
 		v.fast.put(x.At, t)
 	} else if past := x.At.Sub(v.fast.at); past >= v.scaled(fastWindow) {
 		if rate := (t - v.fast.v) / past.Seconds(); rate > heatFast*v.speed {
-			return &failure{HeatFast, fmt.Sprintf("%.0f °C/s", rate)}
+			return &failure{HeatFast, fmt.Sprintf("%.0f °C/s", rate), ""}
 		}
 		v.fast.put(x.At, t)
 	}
@@ -354,7 +354,7 @@ func (v *verifier) boiler(now time.Time, r readings, began bool) *failure {
 				v.heat.put(now, t)
 			}
 		case t-v.heat.v > weldHeatRise:
-			return &failure{WeldedHeat, fmt.Sprintf("%.0f °C", t-v.heat.v)}
+			return &failure{WeldedHeat, fmt.Sprintf("%.0f °C", t-v.heat.v), ""}
 		case now.Sub(v.heat.at) >= v.scaled(heatWindow):
 			v.heat.put(now, t)
 		}
@@ -368,11 +368,11 @@ func (v *verifier) boiler(now time.Time, r readings, began bool) *failure {
 	if t != v.same.v {
 		v.same.put(now, t)
 	} else if now.Sub(v.same.at) >= v.scaled(frozenAfter) {
-		return &failure{HeatFrozen, fmt.Sprintf("%.1f °C", t)}
+		return &failure{HeatFrozen, fmt.Sprintf("%.1f °C", t), ""}
 	}
 	if now.Sub(v.heat.at) >= v.scaled(heatWindow) {
 		if t-v.heat.v < heatRise {
-			return &failure{HeatSlow, fmt.Sprintf("%.1f °C", t-v.heat.v)}
+			return &failure{HeatSlow, fmt.Sprintf("%.1f °C", t-v.heat.v), ""}
 		}
 		v.heat.put(now, t)
 	}
@@ -387,7 +387,7 @@ func (v *verifier) ground(gained, wanted float64, beans bool) *failure {
 	if !beans {
 		return &failure{cause: BeansEmpty}
 	}
-	return &failure{NoGrind, fmt.Sprintf("%.1f g of %.1f g", gained, wanted)}
+	return &failure{NoGrind, fmt.Sprintf("%.1f g of %.1f g", gained, wanted), ""}
 }
 
 // flowed judges a pour that came to its limit in time.
@@ -395,5 +395,5 @@ func (v *verifier) flowed(ml, wanted float64) *failure {
 	if ml >= wanted*enoughFlow {
 		return nil
 	}
-	return &failure{ShortFlow, fmt.Sprintf("%.0f ml of %.0f ml", ml, wanted)}
+	return &failure{ShortFlow, fmt.Sprintf("%.0f ml of %.0f ml", ml, wanted), ""}
 }

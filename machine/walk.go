@@ -108,7 +108,7 @@ func (m *Machine) fire(w *walk, e recipe.Event) (postponed bool, f *failure) {
 			if l, latched := m.rig.Latched(); latched {
 				return false, ofGuard(l)
 			}
-			return false, &failure{Refused, err.Error()}
+			return false, &failure{Refused, string(e.Part), err.Error()}
 		}
 	case recipe.Off:
 		if err := m.rig.Off(e.Part); err != nil {
@@ -187,13 +187,13 @@ func (m *Machine) over(w *walk, e recipe.Event) *failure {
 	case e.Until.Signal == driver.Flow:
 		r, err := m.sense(driver.Flow)
 		if err != nil {
-			return &failure{SensorBad, err.Error()}
+			return &failure{SensorBad, string(driver.Flow), err.Error()}
 		}
 		return m.ver.flowed(r.Value-w.base.Value, e.Until.Value)
 	case e.Part == driver.Heater:
-		return &failure{HeatSlow, "not there after " + e.Until.Late.String()}
+		return &failure{HeatSlow, e.Until.Late.String(), ""}
 	}
-	return &failure{Cold, "after " + e.Until.Late.String()}
+	return &failure{Cold, e.Until.Late.String(), ""}
 }
 
 func (m *Machine) sense(s driver.Signal) (driver.Reading, error) {

@@ -186,16 +186,13 @@ func (s *shop) away() string {
 }
 
 func machineWords(st machine.Status) string {
-	switch st.State {
-	case "busy":
-		return "making order " + st.Note
-	case "fault":
-		return "fault: " + st.Note
-	case "waiting":
+	switch {
+	case st.Order != "":
+		return strings.TrimSuffix("making order "+st.Order+": "+st.Reason.Detail, ": ")
+	case st.State == machine.StateWaiting:
 		return "waiting for a cup"
+	case st.Reason == machine.Reason{}:
+		return string(st.State)
 	}
-	if st.Note == "" {
-		return st.State
-	}
-	return fmt.Sprintf("%s: %s", st.State, st.Note)
+	return fmt.Sprintf("%s: %s", st.State, sentence(st.Reason))
 }

@@ -101,12 +101,12 @@ func (h *hands) mayTry(p driver.Part) error {
 	hint := "mend that first"
 	if l, latched := h.guard.Latched(); latched {
 		return term.Fail(term.ExitRefused, fmt.Sprintf("look at the machine; then start its service and clear it: barista machine clear-fault %s --reason \"…\"", h.name),
-			"%s is locked since %s: %s", h.name, l.At.Local().Format("2006-01-02 15:04"), term.Safe(l.Cause))
+			"%s is locked since %s: %s", h.name, l.At.Local().Format("2006-01-02 15:04"), term.Safe(sentence(err)))
 	}
 	if len(h.machine.Journal().Open()) > 0 {
 		hint = "start the service: it finds out what came of it; see barista orders"
 	}
-	return term.Fail(term.ExitRefused, hint, "%s", err)
+	return term.Fail(term.ExitRefused, hint, "%s", term.Safe(sentence(err)))
 }
 
 // rests waits until the part may go on again, and counts down.

@@ -154,7 +154,7 @@ func TestSelftestRefused(t *testing.T) {
 			if err != nil {
 				s.Fatal(err)
 			}
-			g.Trip("the pump was hot")
+			g.Trip(guard.Latch{Cause: "the pump was hot"})
 			if err := g.Close(); err != nil {
 				s.Fatal(err)
 			}

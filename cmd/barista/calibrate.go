@@ -299,7 +299,7 @@ func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error)
 			case inner.Err() != nil && x.err != nil:
 				return x.Tried, term.ErrStopped
 			case x.err != nil:
-				return x.Tried, term.Fail(term.ExitFailed, "everything is off, nothing is kept; "+h.afterFault(), "%s: %s", t.Part, x.err)
+				return x.Tried, term.Fail(term.ExitFailed, "everything is off, nothing is kept; "+h.afterFault(), "%s: %s", t.Part, term.Safe(sentence(x.err)))
 			}
 			return x.Tried, nil
 		}

@@ -446,7 +446,7 @@ func (d *chaosDay) state(open []fleet.ClaimEntry) string {
 	for _, e := range open {
 		fmt.Fprintf(&b, "  %s %s e%d attempts %d %s for %v, avoid %+v, past", e.Order.ID[20:], e.Phase, e.Epoch, e.Attempts, e.Machine(), now.Sub(e.Created).Round(time.Millisecond), e.Avoid)
 		for _, p := range e.Past {
-			fmt.Fprintf(&b, " [%s %s %s]", p.Machine, p.Outcome, p.Reason)
+			fmt.Fprintf(&b, " [%s %s %s]", p.Machine, p.Outcome, p.Reason.Text)
 		}
 		b.WriteByte('\n')
 	}
@@ -598,7 +598,7 @@ func (d *chaosDay) judge(seed uint64, took, drained time.Duration) {
 		}
 		count[e.Phase]++
 		if e.Phase == fleet.Failed {
-			t.Logf("%s failed: %s; %+v", id, e.Reason, e.Past)
+			t.Logf("%s failed: %s; %+v", id, e.Reason.Text, e.Past)
 		}
 		outs := map[int]fleet.Outcome{e.Epoch: e.Outcome}
 		for _, p := range e.Past {

@@ -177,8 +177,8 @@ func (p *printer) print(e fleet.StoredEvent) {
 		line = fmt.Sprintf("%s (step %d of %d)", e.Step, e.N, e.Of)
 	default:
 		line = string(e.Kind)
-		if e.Reason != "" {
-			line += ": " + term.Safe(e.Reason)
+		if why := reasonText(e.Reason); why != "" {
+			line += ": " + term.Safe(why)
 		}
 	}
 	machine := e.Machine

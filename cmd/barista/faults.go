@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/fleet"
+	"barista/fleet/words"
 	"barista/machine"
 )
 
@@ -30,7 +34,7 @@ func newFaults(c *cli) *cobra.Command {
 		Use:   "faults [FAULT]",
 		Short: "print what can go wrong with a machine, and who ends it",
 		Long: `faults prints the table of faults, or one of them whole. FAULT is the word that
-the reason of a status, of machine ls or of why begins with, before the colon.
+the reason of a status, of machine ls or of why begins with.
 It asks nobody and works without a shop.`,
 		Example: `  barista faults
   barista faults no-flow --lang fr
@@ -42,28 +46,23 @@ It asks nobody and works without a shop.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			pick := func(t machine.Text) string { return t.EN }
-			switch lang {
-			case "en":
-			case "fr":
-				pick = func(t machine.Text) string { return t.FR }
-			default:
+			if !slices.Contains(words.Languages, lang) {
 				return term.Usage("--lang is en or fr, not %s", term.Quote(lang))
 			}
-			lines, words := []faultLine{}, []string{}
+			lines, known := []faultLine{}, []string{}
 			for _, f := range machine.Faults {
-				words = append(words, string(f.Cause))
-				// The whole reason, as it is read off a screen, does as well.
-				if len(args) == 1 && string(f.Cause) != strings.ToLower(strings.TrimSpace(before(args[0], ":"))) {
+				code, mend := string(f.Cause), string(f.Mend)
+				known = append(known, code)
+				if len(args) == 1 && code != strings.ToLower(args[0]) {
 					continue
 				}
 				lines = append(lines, faultLine{
-					string(f.Cause), f.Detect, string(f.Outcome), string(f.Mend), pick(f.Mend.Reaction()), pick(f.Mend.Who()),
-					pick(f.Operator), pick(f.Customer), f.Lacks,
+					code, f.Detect, string(f.Outcome), mend, words.Reaction(lang, mend), words.Who(lang, mend),
+					words.Operator(lang, code), words.Customer(lang, code), f.Lacks,
 				})
 			}
 			if len(lines) == 0 {
-				return term.Fail(term.ExitNotFound, "there are "+strings.Join(words, ", "), "there is no fault %s", term.Quote(args[0]))
+				return term.Fail(term.ExitNotFound, "there are "+strings.Join(known, ", "), "there is no fault %s", term.Quote(args[0]))
 			}
 			return c.show(cmd, map[string]any{"faults": lines}, func(w io.Writer) {
 				if len(args) == 1 {
@@ -91,8 +90,15 @@ func (l faultLine) text(w io.Writer) {
 	}
 }
 
-// before is the text before a mark, or all of it.
-func before(s, mark string) string {
-	s, _, _ = strings.Cut(s, mark)
-	return s
+// sentence is a machine's reason, or that of an error, for the person who looks
+// after it.
+func sentence(err error) string {
+	r := machine.ReasonOf(err)
+	return words.Line("en", r.Code, r.Detail, r.Quote)
+}
+
+// reasonText is a reason of a claim or an event for the same reader. Its English
+// text is whole, and all that a record from before there were codes has.
+func reasonText(r fleet.Reason) string {
+	return cmp.Or(r.Text, words.Line("en", r.Code, r.Detail, r.Quote))
 }

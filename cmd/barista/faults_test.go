@@ -11,6 +11,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/driver/plant"
 	"barista/fleet"
+	"barista/fleet/words"
 	"barista/machine"
 )
 
@@ -44,11 +45,11 @@ func TestClearFault(t *testing.T) {
 	h.eventually("a fault", func() bool { return shows(fleet.StateFault) })
 	t.Logf("shown to the fleet after %v", time.Since(began).Round(time.Millisecond))
 	list := say(term.ExitOK, "machine", "ls")
-	if !strings.Contains(list, "stop: "+machine.FaultOf(machine.StopPressed).Operator.EN) {
+	if !strings.Contains(list, "stop: "+words.Operator("en", string(machine.StopPressed))) {
 		t.Errorf("the list does not say it in the words of the table:\n%s", list)
 	}
-	if known := say(term.ExitOK, "faults", list[strings.Index(list, "stop: "):]); !strings.HasPrefix(known, "stop: ") {
-		t.Errorf("what the list says is not found: %s", known)
+	if known := say(term.ExitOK, "faults", "Stop"); !strings.HasPrefix(known, "stop: ") {
+		t.Errorf("the word of the list is not found: %s", known)
 	}
 	say(term.ExitUsage, "machine", "clear-fault", name)
 	say(term.ExitUsage, "machine", "clear-fault", name, "--reason", "  ")
@@ -71,7 +72,7 @@ func TestClearFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(log, "\n") != 1 || !strings.Contains(log, `"by":"ann","why":"hand is out; \"all\"\nwell","cause":"stop: The emergency stop is pressed."`) {
+	if strings.Count(log, "\n") != 1 || !strings.Contains(log, `"by":"ann","why":"hand is out; \"all\"\nwell","cause":"stop","since":`) {
 		t.Errorf("the record says %q", log)
 	}
 }

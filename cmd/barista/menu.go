@@ -157,9 +157,9 @@ func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
 		isSize := slices.Contains(fleet.Sizes, fleet.Size(size))
 		switch {
 		case key == "beans":
-			m.Beans = words(value)
+			m.Beans = listed(value)
 		case key == "milks":
-			m.Milks = words(value)
+			m.Milks = listed(value)
 		case isSize && !dotted && value == "off":
 			delete(m.Sizes, fleet.Size(size))
 		case isSize && dotted:
@@ -188,7 +188,7 @@ func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
 	return m, errors.Join(errs...)
 }
 
-func words(list string) []string {
+func listed(list string) []string {
 	out := []string{}
 	for w := range strings.SplitSeq(list, ",") {
 		if w = strings.TrimSpace(w); w != "" {

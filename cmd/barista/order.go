@@ -140,9 +140,9 @@ func (c *cli) follow(ctx context.Context, cmd *cobra.Command, s client.Shop, id 
 	case last.Kind == fleet.EvUnknown:
 		return term.Fail(term.ExitFailed, "barista settle "+id+" made|not-made, or barista again "+id, "nobody can say whether it was made")
 	case last.Kind == fleet.EvFailed:
-		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(last.Reason))
+		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(reasonText(last.Reason)))
 	}
-	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(last.Reason))
+	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(reasonText(last.Reason)))
 }
 
 // tell prints one event.
@@ -182,8 +182,8 @@ func story(e fleet.Event) string {
 	case fleet.EvAgain:
 		s = "to be made again"
 	}
-	if e.Reason != "" {
-		s += ": " + term.Safe(e.Reason)
+	if why := reasonText(e.Reason); why != "" {
+		s += ": " + term.Safe(why)
 	}
 	if e.By != "" {
 		s += " (" + term.Safe(e.By) + ")"

@@ -20,7 +20,7 @@ func orderRow(l client.Order) []string {
 	if l.Attempts > 0 {
 		tries = strconv.Itoa(l.Attempts)
 	}
-	return []string{l.ID, string(l.Phase), l.Name, what(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, term.Time(l.Changed), l.Reason}
+	return []string{l.ID, string(l.Phase), l.Name, what(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, term.Time(l.Changed), reasonText(l.Reason)}
 }
 
 // what says what was ordered, in a few words.
@@ -95,8 +95,8 @@ func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, store fleet.C
 			if l.Machine != "" {
 				fmt.Fprintf(w, "  %s", l.Machine)
 			}
-			if l.Reason != "" {
-				fmt.Fprintf(w, "  (%s)", term.Safe(l.Reason))
+			if why := reasonText(l.Reason); why != "" {
+				fmt.Fprintf(w, "  (%s)", term.Safe(why))
 			}
 			fmt.Fprintln(w)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/driver"
+	"barista/fleet/words"
 )
 
 // selftested is the result in JSON.
@@ -187,7 +188,7 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 	t := h.machine.ShortTry(part)
 	x := testedOutput{Part: part, Wire: wireOf(h.file.Machine, part, true)}
 	if err := h.machine.MayTry(part); err != nil {
-		x.Result, x.Reason = "skipped", term.OneLine(err.Error())
+		x.Result, x.Reason = "skipped", term.OneLine(sentence(err))
 		h.person.Say("  %s: skipped: %s", part, term.Safe(x.Reason))
 		return x, nil
 	}
@@ -199,7 +200,7 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 	got, err := h.machine.Try(ctx, t)
 	x.OnMS, x.Proof, x.Gain = got.On.Milliseconds(), got.Proof, got.Gain
 	if err != nil {
-		x.Result, x.Reason = "failed", term.OneLine(err.Error())
+		x.Result, x.Reason = "failed", term.OneLine(sentence(err))
 		if ctx.Err() != nil {
 			x.Reason = "stopped by hand"
 			return x, term.ErrStopped
@@ -257,7 +258,7 @@ const (
 // testAppliance only asks: nothing that moves can be sent from here.
 func (h *hands) testAppliance(ctx context.Context, a driver.Appliance, out *selftested) error {
 	if l, latched := h.guard.Latched(); latched {
-		h.person.Say("it is locked: %s", term.Safe(l.Cause))
+		h.person.Say("it is locked: %s", term.Safe(words.Line("en", l.Code, l.Detail, l.Cause)))
 	}
 	within := func(f func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, askWithin)

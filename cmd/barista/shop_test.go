@@ -313,7 +313,7 @@ func TestHundredOrders(t *testing.T) {
 		case e.Phase == fleet.Failed && e.Outcome == fleet.Spoiled && e.Use == 1:
 			failed++
 		default:
-			t.Errorf("order %d: %s %s %q %+v", i, e.Phase, e.Outcome, e.Reason, e.Past)
+			t.Errorf("order %d: %s %s %q %+v", i, e.Phase, e.Outcome, e.Reason.Text, e.Past)
 		}
 		for _, p := range e.Past {
 			if e.Phase == fleet.Served && p.Outcome == fleet.Spoiled && p.Machine == e.Machine() {
@@ -498,7 +498,7 @@ func TestBadInput(t *testing.T) {
 	_ = h.conn.Events().Follow(follow, 1, func(e fleet.StoredEvent) {
 		if strings.HasPrefix(e.Order, "poison-") {
 			poison++
-			if e.Kind != fleet.EvRefused || e.Reason == "" || len(e.Payload) > fleet.MaxOrder {
+			if e.Kind != fleet.EvRefused || e.Reason.Text == "" || len(e.Payload) > fleet.MaxOrder {
 				t.Errorf("poison: %+v", e.Event)
 			}
 		}

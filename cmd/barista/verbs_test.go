@@ -142,7 +142,9 @@ func (o *office) doubt(id string) {
 	for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
 		func(c fleet.Claim) (fleet.Claim, error) { return c.Take(o.zoe.Owner) },
 		func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(o.zoe.Owner) },
-		func(c fleet.Claim) (fleet.Claim, error) { return c.Park("max", "zoe was silent for too long") },
+		func(c fleet.Claim) (fleet.Claim, error) {
+			return c.Park("max", fleet.Reason{Text: "zoe was silent for too long"})
+		},
 	} {
 		c, err := arrow(e.Claim)
 		if err != nil {

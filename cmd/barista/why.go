@@ -18,8 +18,8 @@ import (
 // cause says in one sentence why the order stands where it stands.
 func cause(c fleet.Claim) string {
 	because := func(s string) string {
-		if c.Reason != "" {
-			s += ": " + c.Reason
+		if why := reasonText(c.Reason); why != "" {
+			s += ": " + why
 		}
 		if c.By != "" {
 			s += " (" + c.By + ")"
@@ -38,8 +38,8 @@ func cause(c fleet.Claim) string {
 			if p.Machine != "" {
 				s += " by " + p.Machine
 			}
-			if p.Reason != "" {
-				s += " (" + p.Reason + ")"
+			if why := reasonText(p.Reason); why != "" {
+				s += " (" + why + ")"
 			}
 		}
 		return s
@@ -127,7 +127,7 @@ func accountText(w io.Writer, a client.Account, events []fleet.StoredEvent) {
 		fmt.Fprintln(w)
 		rows := [][]string{{"TRY", "MACHINE", "OUTCOME", "REASON"}}
 		for i, t := range a.Tries {
-			rows = append(rows, []string{fmt.Sprint(i + 1), t.Machine, string(t.Outcome), t.Reason})
+			rows = append(rows, []string{fmt.Sprint(i + 1), t.Machine, string(t.Outcome), reasonText(t.Reason)})
 		}
 		term.Table(w, rows)
 	}

@@ -320,7 +320,7 @@ func (b Bench) guarded(t tester, f func(g *guard.Rig, cancel func())) {
 func untripped(t tester, g *guard.Rig) {
 	t.Helper()
 	if l, latched := g.Latched(); latched {
-		t.Errorf("the guard tripped: %s", l.Cause)
+		t.Errorf("the guard tripped: %s", l)
 	}
 }
 

@@ -117,13 +117,13 @@ func TestContactSeenByMachine(t *testing.T) {
 					}
 				}
 				if c.at >= 0 {
-					if r := <-report; r.Outcome != journal.Spoiled || !strings.HasPrefix(r.Reason, "feedback: A relay does not obey") {
+					if r := <-report; r.Outcome != journal.Spoiled || r.Reason.Code != string(machine.Feedback) {
 						t.Errorf("%+v", r)
 					}
 				}
 				time.Sleep(time.Second) // an Off waits for the contact
 				synctest.Wait()
-				if st := m.Status(); st.State != "fault" || !strings.HasPrefix(st.Note, "feedback: ") {
+				if st := m.Status(); st.State != "fault" || st.Reason.Code != string(machine.Feedback) {
 					t.Errorf("%+v", st)
 				}
 				// Nobody clears it while the contact still says so.
@@ -152,7 +152,7 @@ func TestWeldedInMidDrink(t *testing.T) {
 		f.mu.Lock()
 		f.line(24).follows, f.line(24).wire = nil, false // says on, whatever is commanded
 		f.mu.Unlock()
-		if r := <-report; r.Outcome != journal.Spoiled || !strings.HasPrefix(r.Reason, "feedback: ") || !strings.Contains(r.Reason, "a welded relay?") {
+		if r := <-report; r.Outcome != journal.Spoiled || r.Reason.Code != string(machine.Feedback) || !strings.Contains(r.Reason.Quote, "a welded relay?") {
 			t.Errorf("%+v", r)
 		}
 		f.mu.Lock()
@@ -168,7 +168,7 @@ func TestSupplySeenByMachine(t *testing.T) {
 		m, _, weak := contacted(t, f)
 		weak("1")
 		time.Sleep(2 * time.Second)
-		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}); r.Outcome != journal.Untouched || !strings.HasPrefix(r.Reason, "power: ") {
+		if r := m.Make(t.Context(), machine.Job{Order: "o1", Epoch: 1, Drink: espresso}); r.Outcome != journal.Untouched || !strings.HasPrefix(r.Reason.Error(), "power") {
 			t.Errorf("%+v", r)
 		}
 		weak("0")

@@ -20,7 +20,7 @@ type LatchedError struct{ Latch Latch }
 
 func (e *LatchedError) Error() string {
 	return fmt.Sprintf("locked since %s after a fault: %s; a person must look at the machine and clear it",
-		e.Latch.At.Local().Format(time.DateTime), e.Latch.Cause)
+		e.Latch.At.Local().Format(time.DateTime), e.Latch)
 }
 
 // RestError refuses an On of a part that must rest; ask again after Left.

@@ -244,7 +244,7 @@ func TestStuckWhileLatched(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.Trip("no flow")
+		g.Trip(guard.Latch{Cause: "no flow"})
 		f.Force(pump, true)
 		release := make(chan struct{})
 		f.Fault(pump, drivertest.Off, drivertest.Fault{Block: release, Err: errRelay, Times: 1})
@@ -270,7 +270,7 @@ func TestTripTriesAgainAtOnce(t *testing.T) {
 		h := run(t, f, guard.Config{})
 		h.on(pump, time.Minute)
 		f.Fault(pump, drivertest.Off, drivertest.Fault{Err: errRelay, Times: 1})
-		h.Trip("no flow")
+		h.Trip(guard.Latch{Cause: "no flow"})
 		synctest.Wait()
 		h.edges("0s pump on", "0s pump off")
 	})
@@ -305,12 +305,12 @@ func TestTripAndClear(t *testing.T) {
 		}
 		before := h.Tripped()
 		h.on(pump, 10*time.Second)
-		h.Trip("no flow")
+		h.Trip(guard.Latch{Cause: "no flow"})
 		if f.AnyOn() {
 			t.Error("Trip came back and something is on")
 		}
 		<-before
-		h.Trip("something else")
+		h.Trip(guard.Latch{Cause: "something else"})
 		h.latched("no flow")
 		for _, who := range [][2]string{{"", "why"}, {"ann", " "}} {
 			if err := h.Clear(who[0], who[1]); err == nil || !strings.Contains(err.Error(), "say who clears it and why") {
@@ -326,11 +326,11 @@ func TestTripAndClear(t *testing.T) {
 			t.Error("Clear switched something on")
 		}
 		h.on(pump, time.Second)
-		h.Trip(" \n")
+		h.Trip(guard.Latch{Cause: " \n"})
 		h.latched("tripped without a cause")
 		h.edges("0s pump on", "0s pump off", "0s pump on", "0s pump off")
 		_ = h.stop()
-		h.Trip("after the end") // does not hang
+		h.Trip(guard.Latch{Cause: "after the end"}) // does not hang
 	})
 }
 
@@ -345,7 +345,7 @@ func TestClearLooksAgain(t *testing.T) {
 		synctest.Wait() // the pump is off, milk is on its way
 		h.on(pump, time.Second)
 		f.Fault(pump, drivertest.Off, drivertest.Fault{Err: errRelay, Times: 2})
-		h.Trip("no flow")
+		h.Trip(guard.Latch{Cause: "no flow"})
 		if err := <-cleared; err == nil || !strings.Contains(err.Error(), "not everything is off yet") {
 			t.Errorf("%v", err)
 		}
@@ -359,7 +359,7 @@ func TestCauseIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Trip("a\xff" + strings.Repeat("é", 5000))
+	g.Trip(guard.Latch{Cause: "a\xff" + strings.Repeat("é", 5000)})
 	l, _ := g.Latched()
 	if len(l.Cause) > 510 || !strings.HasPrefix(l.Cause, "a?éé") || !strings.HasSuffix(l.Cause, "é…") {
 		t.Errorf("%d bytes: %q", len(l.Cause), l.Cause)
@@ -420,7 +420,7 @@ func TestLifeOfARig(t *testing.T) {
 		if err := g.AllOff(); err == nil || !strings.Contains(err.Error(), "the rig was closed") {
 			t.Errorf("%v", err)
 		}
-		g.Trip("too late")
+		g.Trip(guard.Latch{Cause: "too late"})
 		h.latched("too late")
 		if err := g.Clear("ann", "too late"); err == nil {
 			t.Error("cleared a closed rig")

@@ -140,9 +140,7 @@ func (g *Rig) firstOff() (welded []*call, err error) {
 func (g *Rig) latchWelded(welded []*call) {
 	for _, c := range welded {
 		c.part.on, c.part.lit = true, time.Now()
-		l := newLatch(c.err.Error())
-		l.Feedback = true
-		g.hold(l)
+		g.hold(newLatch(Latch{Cause: c.err.Error(), Feedback: true}))
 	}
 }
 

@@ -611,7 +611,7 @@ func TestAppliance(t *testing.T) {
 		if err := g.On(pump, time.Second); err == nil {
 			t.Error("a pump")
 		}
-		g.Trip("error 8")
+		g.Trip(guard.Latch{Cause: "error 8"})
 		h.latched("error 8")
 		if err := g.Clear("ann", "brew group looked at"); err != nil {
 			t.Error(err)

@@ -12,8 +12,13 @@ import (
 
 // Latch is a fault that holds the rig until a person clears it.
 type Latch struct {
-	Cause string    `json:"cause"`
-	At    time.Time `json:"at"` // wall clock, for display only
+	// Code and Detail are those of whoever tripped it: a stable word, and figures
+	// that go with it. Without a code it is the guard's own fault, or one of a
+	// version that wrote the whole sentence into Cause.
+	Code   string    `json:"code,omitempty"`
+	Detail string    `json:"detail,omitempty"`
+	Cause  string    `json:"cause,omitempty"` // what was said of it, a driver's error for example
+	At     time.Time `json:"at"`              // wall clock, for display only
 	// Feedback: a contact showed that a part did not do what it was told
 	// (driver.ErrFeedback), so that whoever shows the fault can name it.
 	Feedback bool `json:"feedback,omitempty"`
@@ -26,24 +31,39 @@ const maxCause = 500
 // off already. The write goes on behind its back.
 const diskPatience = time.Second
 
-func newLatch(cause string) *Latch {
-	cause = strings.TrimSpace(strings.ToValidUTF8(cause, "?"))
-	if cause == "" {
-		cause = "tripped without a cause"
+// newLatch is a latch of now, its texts within bounds.
+func newLatch(l Latch) *Latch {
+	for _, s := range []*string{&l.Code, &l.Detail, &l.Cause} {
+		if *s = strings.TrimSpace(strings.ToValidUTF8(*s, "?")); len(*s) > maxCause {
+			*s = strings.ToValidUTF8((*s)[:maxCause], "") + "…"
+		}
 	}
-	if len(cause) > maxCause {
-		cause = strings.ToValidUTF8(cause[:maxCause], "") + "…"
+	if l.Code == "" && l.Cause == "" {
+		l.Cause = "tripped without a cause"
 	}
-	return &Latch{Cause: cause, At: time.Now().UTC().Round(0)}
+	l.At = time.Now().UTC().Round(0)
+	return &l
+}
+
+// String is the fault in the words of a log: its code, figures, and what was
+// said.
+func (l Latch) String() string {
+	var parts []string
+	for _, s := range []string{l.Code, l.Detail, l.Cause} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, ": ")
 }
 
 // Trip latches the rig: everything is switched off, then the cause goes to
 // disk, then Trip returns (bounded by the ports, and one second for the disk).
 // Nothing goes on until Clear, also after a restart. The first cause stays; a
 // second Trip switches everything off again. At any time, from any goroutine.
-func (g *Rig) Trip(cause string) {
+func (g *Rig) Trip(l Latch) {
 	g.mu.Lock()
-	g.hold(newLatch(cause))
+	g.hold(newLatch(l))
 	calls := g.allOff()
 	g.file()
 	g.mu.Unlock()
@@ -65,8 +85,7 @@ func (g *Rig) saved(patience time.Duration) error {
 
 // fault is a trip by the guard's own eyes. It waits for nothing. Rig.mu is held.
 func (g *Rig) fault(err error) {
-	l := newLatch(err.Error())
-	l.Feedback = errors.Is(err, driver.ErrFeedback)
+	l := newLatch(Latch{Cause: err.Error(), Feedback: errors.Is(err, driver.ErrFeedback)})
 	if g.phase != opening && g.hold(l) {
 		g.allOff()
 		g.file()
@@ -147,12 +166,12 @@ func (g *Rig) Clear(by, why string) error {
 	if err != nil {
 		return err
 	}
-	g.store.note(cleared{time.Now().UTC().Round(0), by, why, latch.Cause, latch.At})
+	g.store.note(cleared{time.Now().UTC().Round(0), by, why, latch.String(), latch.At})
 	err = g.saved(diskPatience)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.clearing {
-		return g.named(fmt.Errorf("a new fault came while the old one was cleared: %s", g.latch.Cause))
+		return g.named(fmt.Errorf("a new fault came while the old one was cleared: %s", g.latch))
 	}
 	g.clearing = false
 	if err != nil {

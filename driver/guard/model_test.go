@@ -380,7 +380,7 @@ func randomCommands(t *rapid.T, dir string) {
 		"a long pause": func(t *rapid.T) { seldom(t); pass(15 * time.Second) },
 		"trip": func(t *rapid.T) {
 			seldom(t)
-			h.Trip("the test says so")
+			h.Trip(guard.Latch{Cause: "the test says so"})
 			m.latched = true
 			m.allOff(time.Now())
 		},
@@ -561,7 +561,7 @@ func TestEverybodyAtOnce(t *testing.T) {
 						_ = h.AllOff()
 					case 8:
 						if n%20 == 0 {
-							h.Trip("somebody")
+							h.Trip(guard.Latch{Cause: "somebody"})
 						}
 					case 9:
 						_ = h.Clear("somebody", "because")

@@ -218,7 +218,7 @@ func TestLatchSurvivesARestart(t *testing.T) {
 		c := newComputer()
 		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
 		h.on(pump, time.Second)
-		h.Trip("no flow")
+		h.Trip(guard.Latch{Cause: "no flow"})
 		l, _ := h.Latched()
 		killed := copyState(t, dir) // Trip came back: it is on disk
 		_ = h.stop()
@@ -335,7 +335,7 @@ func TestDiskFails(t *testing.T) {
 		}
 		h.on(grinder, time.Second)
 		h.off(grinder)
-		h.Trip("no flow")
+		h.Trip(guard.Latch{Cause: "no flow"})
 		if err := h.Stored(); err == nil || !strings.HasPrefix(err.Error(), "zoe: can't remember") {
 			t.Errorf("%v", err)
 		}
@@ -397,7 +397,7 @@ func TestDiskHangs(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g.Trip("no flow") // comes back
+	g.Trip(guard.Latch{Cause: "no flow"}) // comes back
 	if err := g.Clear("ann", "why not"); err == nil || !strings.Contains(err.Error(), "the disk did not take the guard's state") {
 		t.Errorf("%v", err)
 	}
@@ -427,7 +427,7 @@ func TestTripDuringClear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.Trip("no flow")
+	g.Trip(guard.Latch{Cause: "no flow"})
 	pipe := filepath.Join(dir, "guard.state.new")
 	err = syscall.EEXIST
 	for errors.Is(err, syscall.EEXIST) { // the trip's own file may be on its way still
@@ -445,7 +445,7 @@ func TestTripDuringClear(t *testing.T) {
 	if err := g.Clear("bob", "me too"); err == nil || !strings.Contains(err.Error(), "by somebody else") {
 		t.Errorf("%v", err)
 	}
-	g.Trip("too hot")
+	g.Trip(guard.Latch{Cause: "too hot"})
 	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)

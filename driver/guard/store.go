@@ -151,7 +151,7 @@ func (s *store) load() (state, error) {
 	st, bad := decode(data)
 	if err = errors.Join(err, bad); err != nil {
 		cause := fmt.Sprintf("what the guard remembered can't be read (%v); whether there was a fault is not known", err)
-		return state{Latch: newLatch(cause)}, nil // no boot has no name: the full rest
+		return state{Latch: newLatch(Latch{Cause: cause})}, nil // no boot has no name: the full rest
 	}
 	return st, nil
 }
@@ -224,7 +224,7 @@ func decode(data []byte) (state, error) {
 	if d.InputOffset() != int64(len(body)) {
 		return state{}, errors.New("something stands behind its end")
 	}
-	if s.Latch != nil && s.Latch.Cause == "" {
+	if s.Latch != nil && s.Latch.Cause == "" && s.Latch.Code == "" {
 		return state{}, errors.New("a fault without a cause")
 	}
 	for name, m := range s.Parts {

@@ -60,15 +60,15 @@ func TestDrinks(t *testing.T) {
 		{"small", "small", "", 0, journal.Made, "", 1},
 		{"medium is two", "medium", "", 0, journal.Made, "", 2},
 		{"large is three", "large", "", 0, journal.Made, "", 3},
-		{"no product", "huge", "", 0, journal.Untouched, `no product for "huge"`, 0},
+		{"no product", "huge", "", 0, journal.Untouched, "no-product: huge", 0},
 		{"off", "small", sim.Off, -1, journal.Untouched, "is it switched on", 0},
 		{"no tray", "small", sim.NoTray, -1, journal.Untouched, "put the drip tray in", 0},
 		{"tank", "small", "tank-empty", -1, journal.Untouched, "fill the water tank", 0},
-		{"tank empties in the second", "medium", "tank-empty", 27 * time.Second, journal.Spoiled, "rose by 1 instead of 2", 1},
+		{"tank empties in the second", "medium", "tank-empty", 27 * time.Second, journal.Spoiled, "1/2", 1},
 		{"answer lost", "small", sim.LostOK, -1, journal.Made, "", 1},
 		{"key lost", "small", sim.LostKey, -1, journal.Unknown, "not known whether", 0},
-		{"not counted", "small", sim.NoCount, -1, journal.Spoiled, "rose by 0 instead of 1", 1},
-		{"second page", "small", sim.Page2, -1, journal.Spoiled, "rose by 0 instead of 1", 1},
+		{"not counted", "small", sim.NoCount, -1, journal.Spoiled, "0/1", 1},
+		{"second page", "small", sim.Page2, -1, journal.Spoiled, "0/1", 1},
 		{"late", "small", sim.Doubled, -1, journal.Made, "", 1},
 		{"switched off in the middle", "small", sim.Off, 10 * time.Second, journal.Unknown, "counter can't be read any more", 0},
 	} {
@@ -84,7 +84,7 @@ func TestDrinks(t *testing.T) {
 					b.all.Go(func() { sleep(b.ctx, c.at); b.sim.Fault(c.fault) })
 				}
 				r := s.make("o1", c.size)
-				if r.Outcome != c.out || !strings.Contains(r.Reason, c.reason) || r.Late {
+				if r.Outcome != c.out || !strings.Contains(r.Reason.Error(), c.reason) || r.Late {
 					t.Errorf("%+v, want %s %q", r, c.out, c.reason)
 				}
 				time.Sleep(3 * time.Minute)
@@ -174,7 +174,7 @@ func TestSwitchedOffAndOn(t *testing.T) {
 		defer s.Stop()
 		b.sim.Fault(sim.Off)
 		time.Sleep(10 * time.Minute)
-		if st := s.Status(); st.State != "blocked" || !strings.Contains(st.Note, "is it switched on") {
+		if st := s.Status(); st.State != "blocked" || !strings.Contains(st.Reason.Error(), "is it switched on") {
 			t.Errorf("%+v", st)
 		}
 		asked := strings.Count(strings.Join(b.lines(), " "), "TY:")
@@ -183,7 +183,7 @@ func TestSwitchedOffAndOn(t *testing.T) {
 		for {
 			changed := s.Changed()
 			st := s.Status()
-			if strings.Contains(st.Note, "noisy") {
+			if strings.Contains(st.Reason.Error(), "noisy") {
 				t.Fatalf("switched on: %+v", st)
 			}
 			if st.State == "ready" {
@@ -298,7 +298,7 @@ func TestOrdersOnABadWire(t *testing.T) {
 					t.Errorf("%v: key %02X arrived", bent, p.Code)
 				}
 			}
-			if st := s.Status(); late > 0 || !strings.Contains(st.Note, "noisy") {
+			if st := s.Status(); late > 0 || !strings.Contains(st.Reason.Error(), "noisy") {
 				t.Errorf("%v: %d orders after the first half hour, and now %+v", bent, late, st)
 			}
 			t.Logf("%v: %d orders were begun, %d keys arrived", bent, n, len(b.sim.Presses()))

@@ -26,7 +26,7 @@ type Try struct {
 	Epoch   int           `json:"epoch"`
 	Machine string        `json:"machine,omitempty"`
 	Outcome fleet.Outcome `json:"outcome,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
+	fleet.Reason
 }
 
 // Why tells what became of an order; events are those of the account, with the

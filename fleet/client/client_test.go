@@ -124,7 +124,9 @@ func TestFind(t *testing.T) {
 func TestWhy(t *testing.T) {
 	s, _, _ := open(t)
 	e := create(t, s, a, take, fence,
-		func(c fleet.Claim) (fleet.Claim, error) { return c.Park("max", "zoe was silent") },
+		func(c fleet.Claim) (fleet.Claim, error) {
+			return c.Park("max", fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"})
+		},
 		func(c fleet.Claim) (fleet.Claim, error) { return c.MakeAgain("boss") },
 		take)
 	if err := s.Events.Publish(t.Context(), fleet.Event{Order: a, Kind: fleet.EvAccepted, Epoch: 1, At: time.Now()}); err != nil {
@@ -137,7 +139,7 @@ func TestWhy(t *testing.T) {
 	got.Events = nil
 	want := Account{
 		Order: order(a), Phase: fleet.Claimed, Told: fleet.Success(a), By: e.By,
-		Tries:    []Try{{Epoch: 1, Machine: "zoe", Outcome: fleet.OutcomeUnknown, Reason: "zoe was silent"}, {Epoch: 2, Machine: "zoe"}},
+		Tries:    []Try{{Epoch: 1, Machine: "zoe", Outcome: fleet.OutcomeUnknown, Reason: fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"}}, {Epoch: 2, Machine: "zoe"}},
 		Consumed: fleet.Items{"arabica": 9}, Reserved: fleet.Items{"arabica": 9},
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -318,7 +320,9 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e := create(t, s, a, take, fence, func(c fleet.Claim) (fleet.Claim, error) { return c.Park("max", "zoe was silent") })
+	e := create(t, s, a, take, fence, func(c fleet.Claim) (fleet.Claim, error) {
+		return c.Park("max", fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"})
+	})
 	if _, err := s.Orders.Publish(ctx, e.Order, e.MessageID()); err != nil {
 		t.Fatal(err)
 	}

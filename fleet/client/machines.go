@@ -16,9 +16,10 @@ import (
 // Machine is one machine in a list.
 type Machine struct {
 	Machine    string        `json:"machine"`
-	State      fleet.State   `json:"state"`  // StateAway: known, but not here
-	Here       bool          `json:"here"`   //
-	Able       bool          `json:"able"`   // takes orders without a person's help
+	State      fleet.State   `json:"state"` // StateAway: known, but not here
+	Here       bool          `json:"here"`  //
+	Able       bool          `json:"able"`  // takes orders without a person's help
+	Code       string        `json:"code,omitempty"`
 	Reason     string        `json:"reason"` // why it is not able, for people
 	By         string        `json:"by,omitempty"`
 	Order      string        `json:"order,omitempty"`
@@ -56,7 +57,7 @@ func machineOf(m fleet.Machine) Machine {
 	l := Machine{Machine: m.Machine, State: StateAway}
 	if m.Here {
 		l = Machine{
-			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Reason: m.Note, Order: m.Order, Percent: m.Percent,
+			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Code: m.Code, Reason: m.Note, Order: m.Order, Percent: m.Percent,
 			Classes: m.Classes, Sizes: m.Sizes, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
 			Seconds: m.Seconds, Lacks: m.Lacks, Version: m.Version,
 		}
@@ -64,7 +65,7 @@ func machineOf(m fleet.Machine) Machine {
 		l.Reason, l.Seen = "last seen "+m.Seen.Local().Format(time.DateTime), &m.Seen
 	}
 	if m.Cordon != nil {
-		l.By, l.Reason = m.Cordon.By, m.Cordon.Reason
+		l.By, l.Code, l.Reason = m.Cordon.By, fleet.CodeCordoned, m.Cordon.Reason
 		// It is cordoned from the moment that a person said so; what it still has
 		// in hand is told by order.
 		if l.Here && l.Order == "" {

@@ -26,9 +26,9 @@ type Order struct {
 	Machine  string      `json:"machine,omitempty"`
 	Attempts int         `json:"attempts"`
 	Epoch    int         `json:"epoch"`
-	Reason   string      `json:"reason,omitempty"`
-	By       string      `json:"by,omitempty"`
-	Changed  time.Time   `json:"changed"` // the broker's clock
+	fleet.Reason
+	By      string    `json:"by,omitempty"`
+	Changed time.Time `json:"changed"` // the broker's clock
 }
 
 // OrderOf is the line of a claim.

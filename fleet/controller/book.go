@@ -192,7 +192,7 @@ func owed(c fleet.Claim) []debt {
 		case fleet.Served, fleet.Failed:
 			d.machines = c.Owner != nil && c.By == "" // else a person, or we
 		case fleet.Refused:
-			d.Name, d.What, d.Reason = o.Name, &o, c.Answer.Code+": "+c.Answer.Message
+			d.Name, d.What, d.Reason = o.Name, &o, answered(c.Answer)
 		}
 		out = append(out, d)
 	}

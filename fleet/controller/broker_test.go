@@ -173,7 +173,7 @@ func TestRealBroker(t *testing.T) {
 		defer stop()
 		move(t, conn, id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) })
 		move(t, conn, id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe) })
-		move(t, conn, id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", "nobody knows") })
+		move(t, conn, id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", fleet.Reason{Text: "nobody knows"}) })
 		brokertest.Eventually(t, "the new controller", func() bool { return len(c.Menu().Beans) > 0 })
 		if err := c.MakeAgain(ctx, id1, "boss"); err != nil {
 			t.Fatal(err)

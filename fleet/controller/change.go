@@ -30,7 +30,7 @@ func (c *Controller) Cancel(ctx context.Context, order, by string) error {
 		if e.Phase == fleet.Cancelled {
 			return e, errAlready
 		}
-		return e.Stop(fleet.Cancelled, by, "cancelled by "+by)
+		return e.Stop(fleet.Cancelled, by, fleet.Reason{Code: fleet.CodeCancelled, Text: "cancelled by " + by})
 	}, func(e fleet.Claim) string {
 		switch e.Phase {
 		case fleet.Brewing:
@@ -58,10 +58,10 @@ func (c *Controller) Settle(ctx context.Context, order string, made bool, by, re
 		want = fleet.Served
 	}
 	_, err = c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
-		if e.Phase == want && e.By == by && e.Reason == reason {
+		if e.Phase == want && e.By == by && e.Text == reason {
 			return e, errAlready
 		}
-		return e.Settle(made, by, reason)
+		return e.Settle(made, by, fleet.Reason{Code: fleet.CodeSettled, Quote: reason, Text: reason})
 	}, notInDoubt)
 	return err
 }
@@ -94,7 +94,7 @@ func (c *Controller) MakeAgain(ctx context.Context, order, by string) error {
 		return nil
 	}
 	if e.Phase == fleet.Failed && e.Owner == nil {
-		return &StateError{e.Phase, "it can't be made again: " + e.Reason}
+		return &StateError{e.Phase, "it can't be made again: " + e.Text}
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func standing(e fleet.Claim) string {
 	case fleet.Served:
 		return "it is served"
 	case fleet.Failed:
-		return "it has failed: " + e.Reason
+		return "it has failed: " + e.Text
 	}
 	return "it is " + string(e.Phase)
 }

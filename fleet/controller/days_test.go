@@ -50,7 +50,7 @@ func TestKeepDays(t *testing.T) {
 		for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
 			func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) },
 			func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe) },
-			func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", "nobody knows") },
+			func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", fleet.Reason{Text: "nobody knows"}) },
 		} {
 			if err := s.change(ids[3], arrow); err != nil {
 				t.Fatal(err)

@@ -76,7 +76,7 @@ func (c *Controller) takeDrop(ctx context.Context, d *fleet.Drop) error {
 func (c *Controller) poison(ctx context.Context, d *fleet.Drop, reason string) error {
 	err := c.p.Events.Publish(ctx, fleet.Event{
 		Order: fleet.PoisonID(fleet.StreamIntake, d.Seq), Kind: fleet.EvRefused, At: c.p.Wall(),
-		Reason: fleet.CodeInvalid + ": " + reason, Subject: clip(d.Subject, 256), Payload: d.Body[:min(len(d.Body), maxPayload)],
+		Reason: fleet.Reason{Code: fleet.CodeInvalid, Quote: reason, Text: fleet.CodeInvalid + ": " + reason}, Subject: clip(d.Subject, 256), Payload: d.Body[:min(len(d.Body), maxPayload)],
 	})
 	if err != nil {
 		return d.Return(ctx, dropAgain)

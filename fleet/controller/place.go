@@ -193,7 +193,7 @@ func (c *Controller) carry(ctx context.Context, e fleet.ClaimEntry, mayRefuse bo
 			case e.Epoch == 1:
 				n, err = e.Refuse(*sorry)
 			default:
-				n, err = e.FailStock(sorry.Code + ": " + sorry.Message)
+				n, err = e.FailStock(answered(*sorry))
 			}
 			if err != nil {
 				return e, fmt.Errorf("order %s: %w", e.Order.ID, err)
@@ -252,6 +252,11 @@ func (c *Controller) store(ctx context.Context, e fleet.ClaimEntry) (sorry *flee
 		return &a, nil
 	}
 	return nil, err
+}
+
+// answered is the reason that an answer gave.
+func answered(a fleet.Answer) fleet.Reason {
+	return fleet.Reason{Code: a.Code, Quote: a.Message, Text: a.Code + ": " + a.Message}
 }
 
 // notOnMenu says what of the order the shop does not sell. Size, bean and milk

@@ -143,7 +143,7 @@ func (c *Controller) since(ctx context.Context, l line) (time.Time, error) {
 // expire ends an order that waited too long. Its stock is released by the
 // stock, which follows the claims.
 func (c *Controller) expire(ctx context.Context, e fleet.ClaimEntry) error {
-	n, err := e.Stop(fleet.Expired, self, "waited longer than "+c.cfg.ExpireAfter.String())
+	n, err := e.Stop(fleet.Expired, self, fleet.Reason{Code: fleet.CodeExpired, Detail: c.cfg.ExpireAfter.String(), Text: "waited longer than " + c.cfg.ExpireAfter.String()})
 	if err != nil {
 		return nil // it has moved on
 	}
@@ -158,7 +158,7 @@ func (c *Controller) reserveRemake(ctx context.Context, e fleet.ClaimEntry) erro
 	var short *fleet.ErrOutOfStock
 	switch {
 	case errors.As(err, &short):
-		n, err := e.FailStock(fleet.CodeOutOfStock + ": " + insufficient(e.Order, short.Item))
+		n, err := e.FailStock(answered(fleet.Sorry("", fleet.CodeOutOfStock, "%s", insufficient(e.Order, short.Item))))
 		if err != nil {
 			return nil
 		}

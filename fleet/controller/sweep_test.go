@@ -52,7 +52,7 @@ func TestExpire(t *testing.T) {
 		// A machine has it in hand for a moment: the claim is young again.
 		for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
 			func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) },
-			func(c fleet.Claim) (fleet.Claim, error) { return c.Release("no water", nil) },
+			func(c fleet.Claim) (fleet.Claim, error) { return c.Release(fleet.Reason{Text: "no water"}, nil) },
 		} {
 			if err := s.change(id1, arrow); err != nil {
 				t.Fatal(err)
@@ -69,7 +69,7 @@ func TestExpire(t *testing.T) {
 		time.Sleep(70 * time.Second)
 		is(t, s, id1, fleet.Expired)
 		is(t, s, id2, fleet.Claimed)
-		if e := s.claim(id1); e.By != "controller" || e.Reason != "waited longer than 15m0s" {
+		if e := s.claim(id1); e.By != "controller" || e.Reason.Text != "waited longer than 15m0s" {
 			t.Errorf("%+v", e.Claim)
 		}
 		time.Sleep(3 * time.Minute) // the machine is gone with it
@@ -137,7 +137,7 @@ func TestLostMessage(t *testing.T) {
 		s.remove(id1)
 		s.remove(id2)
 		time.Sleep(45 * time.Second) // between the two looks, id2 is served
-		if err := s.change(id2, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, "", nil) }); err != nil {
+		if err := s.change(id2, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, nil) }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -159,9 +159,11 @@ func TestEventsAreMadeUp(t *testing.T) {
 		s.machine("zoe")
 		defer s.bookkeeping()()
 		brewing(t, s, id1)
-		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, "", nil) })
+		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, nil) })
 		left(s, id2)
-		_ = s.change(id2, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "Ada", "changed her mind") })
+		_ = s.change(id2, func(c fleet.Claim) (fleet.Claim, error) {
+			return c.Stop(fleet.Cancelled, "Ada", fleet.Reason{Text: "changed her mind"})
+		})
 
 		_, stop := s.wire(nil).open(t)
 		synctest.Wait()
@@ -200,7 +202,9 @@ func TestMarkOfAnotherStore(t *testing.T) {
 		defer s.bookkeeping()()
 		s.set(keyTold, []byte("1000"))
 		left(s, id1)
-		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "Ada", "changed her mind") })
+		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) {
+			return c.Stop(fleet.Cancelled, "Ada", fleet.Reason{Text: "changed her mind"})
+		})
 		c, stop := s.wire(nil).open(t)
 		defer stop()
 		time.Sleep(2 * time.Second)
@@ -258,7 +262,7 @@ func TestSettle(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if ev, ok := s.event(id1, "served"); !ok || ev.By != "boss" || ev.Reason != "the cup was full" {
+		if ev, ok := s.event(id1, "served"); !ok || ev.By != "boss" || ev.Reason.Text != "the cup was full" {
 			t.Errorf("event %+v", ev)
 		}
 		want := &StateError{fleet.Served, "its outcome is not in doubt: it is served"}

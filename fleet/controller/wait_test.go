@@ -119,7 +119,7 @@ func TestMeasured(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "x", "x") })
+		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "x", fleet.Reason{Text: "x"}) })
 		synctest.Wait()
 		if w := c.Wait(ctx, plain1, fleet.Small); !w.Known || w.Low != 15*time.Second || w.High != 25*time.Second {
 			t.Errorf("%+v", w)

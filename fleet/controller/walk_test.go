@@ -257,7 +257,7 @@ var scenes = []scene{
 			_ = c.MakeAgain(ctx, id1, "boss")
 		},
 		check: func(t *testing.T, s *shop) {
-			if e := s.claim(id1); e.Epoch > 1 && (e.Phase != fleet.Failed || e.Reason != "out_of_stock: Insufficient coffee for type arabica") {
+			if e := s.claim(id1); e.Epoch > 1 && (e.Phase != fleet.Failed || e.Reason.Text != "out_of_stock: Insufficient coffee for type arabica") {
 				t.Errorf("%+v", e.Claim)
 			}
 		},
@@ -323,7 +323,7 @@ func brewing(t *testing.T, s *shop, id string) {
 func unknown(t *testing.T, s *shop, id string) {
 	t.Helper()
 	brewing(t, s, id)
-	if err := s.change(id, func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", "nobody knows") }); err != nil {
+	if err := s.change(id, func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", fleet.Reason{Text: "nobody knows"}) }); err != nil {
 		t.Fatal(err)
 	}
 	s.remove(id)
@@ -332,7 +332,9 @@ func unknown(t *testing.T, s *shop, id string) {
 func spoiled(t *testing.T, s *shop, id string) {
 	t.Helper()
 	brewing(t, s, id)
-	if err := s.change(id, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Spoiled, "jam", nil) }); err != nil {
+	if err := s.change(id, func(c fleet.Claim) (fleet.Claim, error) {
+		return c.End(zoe, fleet.Spoiled, fleet.Reason{Text: "jam"}, nil)
+	}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -580,7 +582,7 @@ func work(s *shop, roll func(int) int) {
 		_ = s.change(m.Order, func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) })
 	case fleet.Claimed:
 		if roll(3) == 0 {
-			_ = s.change(m.Order, func(c fleet.Claim) (fleet.Claim, error) { return c.Release("no water", nil) })
+			_ = s.change(m.Order, func(c fleet.Claim) (fleet.Claim, error) { return c.Release(fleet.Reason{Text: "no water"}, nil) })
 			return
 		}
 		_ = s.change(m.Order, func(c fleet.Claim) (fleet.Claim, error) {
@@ -591,7 +593,7 @@ func work(s *shop, roll func(int) int) {
 		})
 	case fleet.Brewing:
 		_ = s.change(m.Order, func(c fleet.Claim) (fleet.Claim, error) {
-			return c.End(zoe, []fleet.Outcome{fleet.Made, fleet.Spoiled, fleet.Untouched}[roll(3)], "so it went", nil)
+			return c.End(zoe, []fleet.Outcome{fleet.Made, fleet.Spoiled, fleet.Untouched}[roll(3)], fleet.Reason{Text: "so it went"}, nil)
 		})
 	default:
 		s.remove(m.Order)

@@ -166,14 +166,14 @@ func TestTwoServicesOverTheBroker(t *testing.T) {
 	for i := range 20 { // all twenty end: odd ones served, even ones cancelled
 		e, err := claims.Create(ctx, claimN(i))
 		must(t, err)
-		c, err := e.Stop(fleet.Cancelled, "test", "")
+		c, err := e.Stop(fleet.Cancelled, "test", fleet.Reason{})
 		if i%2 == 1 {
 			o := fleet.Owner{Machine: "zoe"}
 			c, err = e.Take(o)
 			must(t, err)
 			c, err = c.Fence(o)
 			must(t, err)
-			c, err = c.End(o, fleet.Made, "", nil)
+			c, err = c.End(o, fleet.Made, fleet.Reason{}, nil)
 		}
 		must(t, err)
 		_, err = claims.Update(ctx, e, c)

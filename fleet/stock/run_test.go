@@ -109,9 +109,9 @@ func evening(t *rapid.T) {
 		}
 	}
 	for _, e := range claims.all() { // the shop closes
-		c, err := e.Stop(fleet.Expired, "test", "")
+		c, err := e.Stop(fleet.Expired, "test", fleet.Reason{})
 		if err != nil {
-			c, err = e.Park("test", "")
+			c, err = e.Park("test", fleet.Reason{})
 		}
 		if err == nil {
 			if _, err := claims.Update(ctx, e, c); err != nil {
@@ -162,17 +162,17 @@ func arrow(c fleet.Claim, o fleet.Owner, n int) (fleet.Claim, error) {
 	case 3, 4:
 		return c.Fence(o)
 	case 5:
-		return c.Release("no cup", nil)
+		return c.Release(fleet.Reason{Text: "no cup"}, nil)
 	case 6:
-		return c.End(o, fleet.Made, "", nil)
+		return c.End(o, fleet.Made, fleet.Reason{}, nil)
 	case 7:
-		return c.End(o, fleet.Spoiled, "no flow", nil)
+		return c.End(o, fleet.Spoiled, fleet.Reason{Text: "no flow"}, nil)
 	case 8:
-		return c.End(o, fleet.Untouched, "", nil)
+		return c.End(o, fleet.Untouched, fleet.Reason{}, nil)
 	case 9:
-		return c.Park("test", "gone")
+		return c.Park("test", fleet.Reason{Text: "gone"})
 	case 10:
-		return c.Settle(true, "lea", "")
+		return c.Settle(true, "lea", fleet.Reason{})
 	}
 	return c.MakeAgain("lea")
 }

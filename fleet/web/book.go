@@ -31,7 +31,7 @@ type order struct {
 	Steps    []string // of this epoch, in order
 	Percent  int
 	Outcome  fleet.Outcome
-	Reason   string
+	Reason   fleet.Reason
 	Again    bool  // an earlier try came to nothing
 	ETA      []int // seconds, as told when it was accepted
 	Accepted time.Time
@@ -128,7 +128,7 @@ func (o *order) apply(e fleet.StoredEvent) {
 		case fleet.Made:
 			o.Phase, o.Percent = fleet.Brewing, 100 // "served" follows when the claim says so
 		case fleet.Spoiled, fleet.Untouched:
-			o.Phase, o.Again, o.Machine = fleet.Accepted, true, ""
+			o.Phase, o.Again, o.Machine, o.Reason = fleet.Accepted, true, "", e.Reason
 		}
 	case fleet.EvReleased:
 		o.Phase, o.Machine = fleet.Accepted, ""
@@ -141,7 +141,7 @@ func (o *order) apply(e fleet.StoredEvent) {
 func (o *order) open(epoch int) {
 	o.Epoch, o.rank, o.Machine, o.Cup = epoch, 0, "", false
 	o.Step, o.N, o.Of, o.Steps, o.Percent = "", 0, 0, nil, 0
-	o.Outcome, o.Reason = "", ""
+	o.Outcome, o.Reason = "", fleet.Reason{}
 }
 
 // book is the fold of the stream: every order that has not ended, or ended

@@ -284,7 +284,7 @@ func TestScreens(t *testing.T) {
 		fleet.Event{Kind: fleet.EvStep, N: 2, Of: 4, Step: "heat", Percent: 30, Machine: "zoe"},
 		fleet.Event{Kind: fleet.EvStep, N: 3, Of: 4, Step: "pour", Percent: 60, Machine: "zoe"})
 	put("unknown", "Alan", fleet.Event{Kind: fleet.EvUnknown, Machine: "leo"})
-	put("failed", "Ken", fleet.Event{Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Reason: "given up after 3 tries: the flow meter saw 3 ml of 110", Machine: "leo"})
+	put("failed", "Ken", fleet.Event{Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Reason: fleet.Reason{Text: "given up after 3 tries: the flow meter saw 3 ml of 110"}, Machine: "leo"})
 	put("x", "עדה", fleet.Event{Kind: fleet.EvServed, Machine: "mia"})
 	put("x", "Bob", fleet.Event{Kind: fleet.EvServed, Machine: "mia"})
 	put("served", "Marie-Antoinette de Habsbourg", fleet.Event{Kind: fleet.EvServed, Machine: "zoe"})

@@ -281,7 +281,7 @@ func TestNamesStayText(t *testing.T) {
 			id, path := h.order(name)
 			h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
 			making := text(t, h.ask("GET", "/board", ""))
-			h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Machine: "zoe", Reason: `<img src=x onerror=alert(1)>`})
+			h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Machine: "zoe", Reason: fleet.Reason{Text: `<img src=x onerror=alert(1)>`}})
 			for _, page := range []string{making, text(t, h.ask("GET", "/board", "")), text(t, h.ask("GET", path, ""))} {
 				lacks(t, page, "<script>", "<b>", "<img src=x", ` onmouseover="`, ` onfocus='`)
 				if strings.ContainsAny(name, `"'`) {

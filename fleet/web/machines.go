@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"barista/fleet"
+	"barista/fleet/words"
 )
 
 // machine is one line of the operators' list.
@@ -15,7 +16,8 @@ type machine struct {
 	Name    string
 	Word    string // the state in the page's language
 	Mark    string // its picture: "ok", "busy", "wait", "stop"
-	Note    string // the machine's own words, in English
+	Note    string // why it is not ready: the operator's sentence
+	Quote   string // an earlier version's own words, in English, where there is no sentence
 	Percent int
 	Makes   string
 	Sizes   string
@@ -65,14 +67,31 @@ func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
 		if !m.Here {
 			continue
 		}
-		b.Machines = append(b.Machines, machine{
+		line := machine{
 			Name: capital(m.Machine), Word: p.name("state", string(m.State)), Mark: mark(m.State),
-			Note: m.Note, Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: sizes(p, m.Sizes),
-			Lacks: strings.Join(m.Lacks, ", "), Drinks: m.Drinks, Cup: p.name("cupkind", m.Cup),
+			Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: sizes(p, m.Sizes),
+			Lacks: missing(p, m.Lacks), Drinks: m.Drinks, Cup: p.name("cupkind", m.Cup),
 			Spare: m.MinWaiting, Driver: m.Driver, Version: m.Version,
-		})
+		}
+		switch {
+		case m.State == fleet.StateBusy: // the bar says it
+		case words.Operator(p.Lang, m.Code) != "":
+			line.Note = words.Line(p.Lang, m.Code, m.Detail, "")
+		default:
+			line.Quote = m.Note
+		}
+		b.Machines = append(b.Machines, line)
 	}
 	return b
+}
+
+// missing lists what a machine has run out of.
+func missing(p *pages, what []string) string {
+	out := make([]string, len(what))
+	for i, w := range what {
+		out[i] = p.name("out", w)
+	}
+	return strings.Join(out, ", ")
 }
 
 func mark(s fleet.State) string {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"barista/fleet"
+	"barista/fleet/words"
 )
 
 // askTime bounds a question to a machine, the controller or the stream.
@@ -26,8 +26,7 @@ type orderBody struct {
 	Name     string
 	Head     string // what is, in a few words
 	Text     string // the same in a sentence
-	Reason   string // in the page's language
-	Detail   string // the machine's or the shop's own words, in English
+	Reason   string // the customer's sentence
 	Used     string // whether something was used, for an order that failed
 	Queue    int
 	Span     string // how long it may still take; empty where nobody can say
@@ -195,13 +194,8 @@ func (w *Web) orderBody(p *pages, s sight) orderBody {
 		b.Mood = "sorry"
 		said("refused")
 	}
-	if b.Mood == "sorry" || b.Mood == "unknown" {
-		code, _, _ := strings.Cut(s.Reason, ":") // the shop's own begin with a stable word
-		if text, ok := p.known("reason", code); ok {
-			b.Reason = text
-		} else if s.Phase != fleet.Cancelled && s.Phase != fleet.Expired {
-			b.Detail = s.Reason
-		}
+	if s.Phase != fleet.Cancelled && s.Phase != fleet.Expired { // else the text says it
+		b.Reason = words.Customer(p.Lang, s.Reason.Code)
 	}
 	b.Say = b.Head
 	if b.Step != "" {

@@ -20,7 +20,7 @@ var assetFiles embed.FS
 // pages are the templates of one language. html/template escapes everything by
 // its place in the page; nothing here is ever marked as safe.
 type pages struct {
-	words
+	catalogue
 	t *template.Template
 }
 
@@ -34,7 +34,7 @@ func parsePages() map[string]*pages {
 			"cap":   capital,
 			"asset": assetPath,
 		})
-		out[l] = &pages{words: w, t: template.Must(t.ParseFS(viewFiles, "view/*.html"))}
+		out[l] = &pages{catalogue: w, t: template.Must(t.ParseFS(viewFiles, "view/*.html"))}
 	}
 	return out
 }

@@ -22,20 +22,20 @@ var (
 	matcher   = language.NewMatcher([]language.Tag{language.English, language.French})
 )
 
-// words is a catalogue: key to text, some with places for arguments (%[1]s).
-type words struct {
+// catalogue is the texts of the pages: key to text, some with places for arguments (%[1]s).
+type catalogue struct {
 	Lang string
 	text map[string]string
 }
 
 // readWords reads the catalogue of a language. The files are part of the
 // program, so a broken one is a mistake of ours.
-func readWords(lang string) words {
+func readWords(lang string) catalogue {
 	b, err := wordFiles.ReadFile("words/" + lang + ".json")
 	if err != nil {
 		panic(err)
 	}
-	w := words{Lang: lang}
+	w := catalogue{Lang: lang}
 	if err := json.Unmarshal(b, &w.text); err != nil {
 		panic("web: words/" + lang + ".json: " + err.Error())
 	}
@@ -43,7 +43,7 @@ func readWords(lang string) words {
 }
 
 // say is the text of a key. A missing key shows itself, which a test prevents.
-func (w words) say(key string, args ...any) string {
+func (w catalogue) say(key string, args ...any) string {
 	text, ok := w.text[key]
 	if !ok {
 		return key
@@ -56,21 +56,21 @@ func (w words) say(key string, args ...any) string {
 
 // name is the text of a word that comes from the menu or a machine: a
 // catalogue's where there is one, else the word itself with a capital letter.
-func (w words) name(kind, word string) string {
+func (w catalogue) name(kind, word string) string {
 	if text, ok := w.text[kind+"."+word]; ok {
 		return text
 	}
 	return capital(word)
 }
 
-// known is the text of a machine's reason, where the catalogue has it.
-func (w words) known(kind, word string) (string, bool) {
+// known is the text of a word, where the catalogue has it.
+func (w catalogue) known(kind, word string) (string, bool) {
 	text, ok := w.text[kind+"."+word]
 	return text, ok
 }
 
 // span is a range of time in words that are easy to take in at a glance.
-func (w words) span(low, high time.Duration) string {
+func (w catalogue) span(low, high time.Duration) string {
 	l, h := int(low/time.Minute), int((high+time.Minute-1)/time.Minute)
 	switch {
 	case h <= 1:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"barista/fleet"
+	metal "barista/machine"
 )
 
 var verb = regexp.MustCompile(`%(\[\d+\])?[a-z%]`)
@@ -66,7 +67,11 @@ func composed() map[string]bool {
 	add("cupkind", "sensor", "dispenser", "page", "attended")
 	add("wrong", "name", "size", "bean_type", "milk", "sugar_count", "id")
 	add("error", fleet.CodeInvalid, fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable)
-	add("reason", fleet.CodeInvalid, fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull)
+	for _, f := range metal.Faults {
+		if f.Lacks != "" {
+			add("out", f.Lacks)
+		}
+	}
 	for _, said := range []string{"taken", "again", "claimed", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired", "refused"} {
 		add("head", said)
 		add("text", said)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"barista/fleet"
+	"barista/machine"
 )
 
 // gazette publishes events in order, off the path of the drink. What a crash
@@ -162,28 +163,31 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := fleet.Presence{
-		Machine: w.cfg.Name, Owner: w.owner, Classes: w.cfg.Classes, Sizes: w.cfg.Sizes, State: fleet.State(st.State), Note: st.Note,
+		Machine: w.cfg.Name, Owner: w.owner, Classes: w.cfg.Classes, Sizes: w.cfg.Sizes, State: fleet.State(st.State),
 		Order: w.hand, Cup: w.cfg.Cup, Driver: w.cfg.Driver, MinWaiting: w.cfg.MinWaiting, Drinks: w.drinks,
 		Percent: st.Percent, Version: w.cfg.Version, Lacks: st.Lacks,
 	}
 	if w.drinks > 0 {
 		p.Seconds = (w.busy / time.Duration(w.drinks)).Seconds()
 	}
+	why := reasonOf(st.Reason)
 	switch {
-	case st.State == "fault":
+	case st.State == machine.StateFault:
 	case w.leaving:
-		p.State, p.Note = fleet.StateDraining, "the service stops after this drink"
-	case w.cordon != nil && w.hand != "":
-		p.State, p.Note = fleet.StateDraining, fmt.Sprintf("cordoned by %s: %s", w.cordon.By, w.cordon.Reason)
+		p.State, why = fleet.StateDraining, because(fleet.CodeLeaving, "")
 	case w.cordon != nil:
-		p.State, p.Note = fleet.StateCordoned, fmt.Sprintf("cordoned by %s: %s", w.cordon.By, w.cordon.Reason)
+		p.State, why = fleet.StateCordoned, because(fleet.CodeCordoned, w.cordon.By+": "+w.cordon.Reason)
+		if w.hand != "" {
+			p.State = fleet.StateDraining
+		}
 	case w.owes && w.hand == "":
-		p.State, p.Note = fleet.StateUnsynced, "an outcome is not confirmed yet"
-	case w.hand != "" && st.State == "ready":
+		p.State, why = fleet.StateUnsynced, because(fleet.CodeUnsynced, "")
+	case w.hand != "" && st.State == machine.StateReady:
 		p.State = fleet.StateBusy
 	case st.CupStands:
-		p.State, p.Note = fleet.StateWaiting, "the cup of an earlier drink still stands there: take it away"
+		p.State, why = fleet.StateWaiting, because(string(machine.CupStands), "")
 	}
+	p.Code, p.Detail, p.Quote, p.Note = why.Code, why.Detail, why.Quote, why.Text
 	return p, w.changed
 }
 
@@ -213,7 +217,7 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 			err = fmt.Errorf("who stops it is missing")
 			break
 		}
-		w.Machine.Stop("stopped by " + c.By + ": " + c.Why)
+		w.Machine.Stop("by " + c.By + ": " + c.Why)
 	case "clear-fault":
 		err = w.Machine.ClearFault(c.By, c.Why)
 	default:

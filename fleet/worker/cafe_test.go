@@ -103,7 +103,7 @@ func (c *cafe) note(who, format string, args ...any) {
 
 // see takes every revision of a claim and checks that an end is final.
 func (c *cafe) see(e fleet.ClaimEntry) {
-	c.note("claim", "%s %s e%d %s %s %s", e.Order.ID[20:], e.Phase, e.Epoch, e.Machine(), e.Outcome, e.Reason)
+	c.note("claim", "%s %s e%d %s %s %s", e.Order.ID[20:], e.Phase, e.Epoch, e.Machine(), e.Outcome, e.Reason.Text)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	past := c.seen[e.Order.ID]

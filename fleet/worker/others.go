@@ -74,12 +74,13 @@ func (w *Worker) claimedByOther(ctx context.Context, t *fleet.Ticket, e fleet.Cl
 		w.giveBack(t, jitter(notNow))
 		return letGo
 	}
-	c, err := e.Release(e.Machine()+" does not have it in hand any more", nil)
+	why := because(fleet.CodeNotInHand, e.Machine())
+	c, err := e.Release(why, nil)
 	if err != nil {
 		return shortOut
 	}
 	if _, err := w.Claims.Update(ctx, e, c); err == nil {
-		w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: e.Machine(), Reason: "not in its hands any more", By: w.cfg.Name})
+		w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: e.Machine(), Reason: why, By: w.cfg.Name})
 	}
 	return goOn
 }
@@ -93,25 +94,25 @@ func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e flee
 	st := w.Machine.Journal().State(k)
 	if e.Owns(w.owner) && st.Phase == journal.None {
 		if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
-			return w.untouched(ctx, t, e, err.Error())
+			return w.untouched(ctx, t, e, refusal(err))
 		}
 		if err := w.awaitCup(ctx, e); err != nil {
-			return w.untouched(ctx, t, e, err.Error())
+			return w.untouched(ctx, t, e, refusal(err))
 		}
 		return w.fence(ctx, t, e)
 	}
 	if e.Owner.Journal == w.owner.Journal && (st.Phase == journal.Ended || st.Phase == journal.Confirmed) {
-		if c, ok := w.push(ctx, k, st.Outcome, st.Reason, 0, nil); ok {
+		if c, ok := w.push(ctx, k, st.Outcome, reasonOf(st.Reason), 0, nil); ok {
 			w.putDown(t, c)
 		}
 		return letGo
 	}
-	return w.park(ctx, t, e, "an earlier run of "+w.cfg.Name+" was making it and left no record")
+	return w.park(ctx, t, e, because(fleet.CodeNoRecord, w.cfg.Name))
 }
 
 // untouched gives back an order that was fenced by me and never commanded: the
 // journal proves it.
-func (w *Worker) untouched(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
+func (w *Worker) untouched(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason fleet.Reason) verdict {
 	c, err := e.End(w.owner, fleet.Untouched, reason, w.avoid(ctx))
 	if err != nil {
 		return shortOut
@@ -143,7 +144,7 @@ func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, e fleet.
 		w.giveBack(t, min(lookAgain, limit-age+time.Second))
 		return letGo
 	}
-	return w.park(ctx, t, e, e.Machine()+" has not been heard of since it began")
+	return w.park(ctx, t, e, because(fleet.CodeNotHeard, e.Machine()))
 }
 
 // leaveToOwner hands a brew to its owner where that one is here and has nothing in
@@ -162,7 +163,7 @@ func (w *Worker) leaveToOwner(ctx context.Context, t *fleet.Ticket, e fleet.Clai
 	return true
 }
 
-func (w *Worker) park(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
+func (w *Worker) park(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason fleet.Reason) verdict {
 	c, err := e.Park(w.cfg.Name, reason)
 	if err != nil {
 		return shortOut

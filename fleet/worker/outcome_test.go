@@ -31,7 +31,7 @@ func TestSpoiledElsewhere(t *testing.T) {
 				if e.Machine() != "bob" || e.Epoch != 2 || e.Use != 1 || e.Attempts != 2 || len(e.Past) != 1 {
 					c.Fatalf("%+v", e)
 				}
-				if want.Reason = e.Past[0].Reason; e.Past[0] != want || want.Reason == "" {
+				if want.Reason = e.Past[0].Reason; e.Past[0] != want || want.Code == "" || want.Text == "" {
 					c.Errorf("the claim keeps %+v", e.Past[0])
 				}
 				if d := bob.last("updated claimed").Sub(ann.last("push")); d > 3*time.Second {
@@ -72,7 +72,7 @@ func TestSpoiledTwice(t *testing.T) {
 		ann.reached("on grinder", 1)
 		bob := c.start("bob", at("on pump", func(s *station) { s.plant.Fault(faultNoFlow) }))
 		e := c.ended(id, 2*time.Minute, fleet.Failed)
-		if e.Outcome != fleet.Spoiled || e.Machine() != "bob" || e.Epoch != 2 || !strings.HasPrefix(e.Reason, "no-flow") {
+		if e.Outcome != fleet.Spoiled || e.Machine() != "bob" || e.Epoch != 2 || e.Code != "no-flow" {
 			c.Errorf("%+v", e)
 		}
 		c.pause(2 * time.Minute)
@@ -99,7 +99,7 @@ func TestStopVerb(t *testing.T) {
 			c.Errorf("%+v", a)
 		}
 		e := c.ended(id, 2*time.Minute, fleet.Served)
-		if e.Epoch != 2 || e.Past[0].Outcome != fleet.Spoiled || !strings.Contains(e.Past[0].Reason, "eve") {
+		if e.Epoch != 2 || e.Past[0].Outcome != fleet.Spoiled || !strings.Contains(e.Past[0].Reason.Text, "eve") {
 			c.Errorf("%+v", e)
 		}
 		c.poured(1)
@@ -152,7 +152,7 @@ func TestUntouchedAtOnce(t *testing.T) {
 					bob = c.start("bob")
 				}
 				e := c.ended(id, 2*time.Minute, fleet.Served)
-				if e.Epoch != 2 || e.Use != 0 || len(e.Past) != 1 || e.Past[0].Outcome != fleet.Untouched || !strings.Contains(e.Past[0].Reason, "door") {
+				if e.Epoch != 2 || e.Use != 0 || len(e.Past) != 1 || e.Past[0].Outcome != fleet.Untouched || !strings.Contains(e.Past[0].Reason.Text, "door") {
 					c.Fatalf("%+v", e)
 				}
 				returned := ann.last("publish end-1")
@@ -178,7 +178,7 @@ func TestAttemptsUsedUp(t *testing.T) {
 		ann := c.start("ann", doorOpensAfterFence(5))
 		id := c.order(orderN(1))
 		e := c.ended(id, 5*time.Minute, fleet.Failed)
-		if e.Attempts != fleet.MaxAttempts || e.Outcome != fleet.Untouched || !strings.Contains(e.Reason, "door") {
+		if e.Attempts != fleet.MaxAttempts || e.Outcome != fleet.Untouched || !strings.Contains(e.Reason.Text, "door") {
 			c.Errorf("%+v", e)
 		}
 		if n := ann.count("updated brewing"); n != fleet.MaxAttempts {
@@ -199,7 +199,7 @@ func TestOneCupTwoOrders(t *testing.T) {
 		first, second := c.order(orderN(1)), c.order(orderN(2))
 		c.phase(first, time.Minute, fleet.Served)
 		e := c.ended(second, 15*time.Minute, fleet.Failed)
-		if e.Outcome != fleet.Untouched || e.Epoch != fleet.MaxAttempts+1 || !strings.Contains(e.Reason, "cup") {
+		if e.Outcome != fleet.Untouched || e.Epoch != fleet.MaxAttempts+1 || !strings.Contains(e.Reason.Text, "cup") {
 			c.Errorf("%+v", e)
 		}
 		for _, p := range e.Past {
@@ -253,7 +253,7 @@ func TestCupTakenAway(t *testing.T) {
 		ann.reached("push", 1)
 		ann.plant.PlaceCup()
 		e := c.ended(id, 3*time.Minute, fleet.Served)
-		if e.Epoch != 2 || e.Use != 1 || e.Past[0].Outcome != fleet.Spoiled || !strings.HasPrefix(e.Past[0].Reason, string(machine.CupGone)) {
+		if e.Epoch != 2 || e.Use != 1 || e.Past[0].Outcome != fleet.Spoiled || e.Past[0].Code != string(machine.CupGone) {
 			c.Errorf("%+v", e)
 		}
 		c.poured(1)

@@ -206,7 +206,7 @@ func TestPoison(t *testing.T) {
 		c.ended(id, 2*time.Minute, fleet.Served)
 		for i, p := range poison {
 			evs := c.events(fleet.PoisonID(fleet.StreamOrders, uint64(i+1)))
-			if len(evs) != 1 || evs[0].Kind != fleet.EvRefused || !strings.Contains(evs[0].Reason, p.why) ||
+			if len(evs) != 1 || evs[0].Kind != fleet.EvRefused || !strings.Contains(evs[0].Reason.Text, p.why) ||
 				evs[0].Subject != fleet.OrderSubject(black) || evs[0].Machine != "ann" {
 				c.Errorf("%.20q: %+v", p.body, evs)
 				continue
@@ -285,7 +285,7 @@ func TestEndedOrCancelled(t *testing.T) {
 			open(t, func(c *cafe) {
 				id := c.order(orderN(1))
 				e := c.get(id)
-				stopped, err := e.Stop(end, "eve", "changed her mind")
+				stopped, err := e.Stop(end, "eve", fleet.Reason{Text: "changed her mind"})
 				if err != nil {
 					c.Fatal(err)
 				}
@@ -307,7 +307,7 @@ func TestCancelBeatsFence(t *testing.T) {
 	open(t, func(c *cafe) {
 		ann := c.start("ann", at("update brewing", func(s *station) {
 			e := c.get(orderN(1).ID)
-			stopped, err := e.Stop(fleet.Cancelled, "eve", "")
+			stopped, err := e.Stop(fleet.Cancelled, "eve", fleet.Reason{})
 			if err != nil {
 				c.Error(err)
 			}

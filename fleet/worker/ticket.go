@@ -97,7 +97,7 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 		return letGo
 	}
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil && e.Attempts < fleet.MaxAttempts {
-		w.Log.Warn("cannot make the order now", "order", e.Order.ID, "err", err)
+		w.Log.Warn("cannot make the order now", "order", e.Order.ID, "reason", refusal(err).Text)
 		w.passOn(ctx, t, e, jitter(notNow))
 		return letGo
 	}
@@ -129,14 +129,14 @@ func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEn
 		return letGo
 	}
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
-		return w.release(ctx, t, e, err.Error())
+		return w.release(ctx, t, e, refusal(err))
 	}
 	return w.cupAndFence(ctx, t, e)
 }
 
 func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
 	if err := w.awaitCup(ctx, e); err != nil {
-		return w.release(ctx, t, e, err.Error())
+		return w.release(ctx, t, e, refusal(err))
 	}
 	return w.fence(ctx, t, e)
 }
@@ -157,13 +157,16 @@ func (w *Worker) awaitCup(ctx context.Context, e fleet.ClaimEntry) error {
 	defer cancel()
 	defer context.AfterFunc(w.stop, cancel)()
 	if err := w.Machine.AwaitCup(long, e.Order.ID); err != nil {
-		return fmt.Errorf("no cup: %w", err)
+		return err
 	}
 	return nil
 }
 
+// refusal is why the machine could not begin.
+func refusal(err error) fleet.Reason { return reasonOf(machine.ReasonOf(err)) }
+
 // release gives a claimed order back; nothing moved.
-func (w *Worker) release(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason string) verdict {
+func (w *Worker) release(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason fleet.Reason) verdict {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	c, err := e.Release(reason, w.avoid(ctx))
@@ -216,7 +219,7 @@ func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) (
 		w.Log.Warn("the start came too late, a new fence is needed", "order", e.Order.ID)
 		again, sent, ok := w.refence(ctx, e)
 		if !ok {
-			reason := "started too late, and the order was no longer ours"
+			reason := machine.Reason{Code: string(machine.LateStart)} // and the order was no longer ours
 			if err := w.Machine.Abandon(e.Order.ID, e.Epoch, reason); err != nil {
 				w.Log.Error("journal", "err", err)
 			}
@@ -276,7 +279,7 @@ func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry
 		w.set(func() { w.drinks++; w.busy += r.Took })
 	}
 	k := journal.Key{Order: e.Order.ID, Epoch: e.Epoch}
-	c, ok := w.push(ctx, k, r.Outcome, r.Reason, r.Took, &e)
+	c, ok := w.push(ctx, k, r.Outcome, reasonOf(r.Reason), r.Took, &e)
 	if ok { // else the journal keeps it; the next start pushes again
 		w.putDown(t, c)
 	}
@@ -295,7 +298,7 @@ func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
 // journal. It goes on until the claim has it or no longer awaits it; false only
 // when ctx ended before that. known is the claim as it was last written, if
 // that is at hand.
-func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, bool) {
+func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, bool) {
 	w.set(func() { w.owes = true })
 	defer w.set(func() { w.owes = false })
 	ctx, cancel := afterStop(ctx, settleTime)
@@ -321,7 +324,7 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 	}
 }
 
-func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason string, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, error) {
+func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, error) {
 	var e fleet.ClaimEntry
 	if known != nil {
 		e = *known
@@ -387,7 +390,7 @@ func (w *Worker) remove(t *fleet.Ticket, c fleet.Claim) {
 	if c.Phase == fleet.Served {
 		err = t.Done(ctx)
 	} else {
-		err = t.Drop(ctx, string(c.Phase)+": "+c.Reason, true)
+		err = t.Drop(ctx, string(c.Phase)+": "+c.Text, true)
 	}
 	if err != nil {
 		w.Log.Warn("the ticket is not settled yet", "order", c.Order.ID, "err", err)
@@ -408,7 +411,7 @@ func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
 	w.Log.Warn("not an order", "subject", t.Subject, "seq", t.Seq, "reason", reason)
 	ev := fleet.Event{
 		Order: fleet.PoisonID(fleet.StreamOrders, t.Seq), Kind: fleet.EvRefused, Machine: w.cfg.Name,
-		Reason: reason, Payload: t.Body[:min(len(t.Body), fleet.MaxOrder)], Subject: t.Subject, At: time.Now(),
+		Reason: fleet.Reason{Code: fleet.CodeInvalid, Quote: reason, Text: reason}, Payload: t.Body[:min(len(t.Body), fleet.MaxOrder)], Subject: t.Subject, At: time.Now(),
 	}
 	if err := w.Events.Publish(ctx, ev); err != nil {
 		w.giveBack(t, jitter(notNow)) // kept for inspection first

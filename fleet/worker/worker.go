@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"barista/fleet"
+	"barista/fleet/words"
 	"barista/machine"
 	"barista/machine/recipe"
 )
@@ -192,8 +193,8 @@ func (w *Worker) settleJournal(ctx context.Context) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	for _, r := range open {
-		w.Log.Warn("an earlier drink is not settled yet", "order", r.Key.Order, "epoch", r.Key.Epoch, "outcome", r.Outcome, "reason", r.Reason)
-		w.push(ctx, r.Key, r.Outcome, r.Reason, 0, nil)
+		w.Log.Warn("an earlier drink is not settled yet", "order", r.Key.Order, "epoch", r.Key.Epoch, "outcome", r.Outcome, "reason", r.Reason.Error())
+		w.push(ctx, r.Key, r.Outcome, reasonOf(r.Reason), 0, nil)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -217,7 +218,7 @@ func (w *Worker) free() (bool, <-chan struct{}, <-chan struct{}) {
 	st := w.Machine.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return st.State == "ready" && w.cordon == nil && !w.leaving && !w.owes, w.changed, machineChanged
+	return st.State == machine.StateReady && w.cordon == nil && !w.leaving && !w.owes, w.changed, machineChanged
 }
 
 // waitReady waits until an order may be taken; false when ctx ends.
@@ -353,6 +354,16 @@ func (w *Worker) classes() (now []fleet.Class, soon time.Duration) {
 		now = append(now, c)
 	}
 	return now, soon
+}
+
+// reasonOf is a machine's reason, with its text for foreign readers.
+func reasonOf(r machine.Reason) fleet.Reason {
+	return fleet.Reason{Code: r.Code, Detail: r.Detail, Quote: r.Quote, Text: words.Line("en", r.Code, r.Detail, r.Quote)}
+}
+
+// because is a reason of the worker's own.
+func because(code, detail string) fleet.Reason {
+	return reasonOf(machine.Reason{Code: code, Detail: detail})
 }
 
 // drink is the recipe of an order, by the doses of its claim.

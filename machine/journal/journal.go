@@ -200,7 +200,7 @@ func (j *Journal) Start(k Key, note Note) error {
 
 // End writes how a start came out, and returns when that is on disk. The same
 // end again is no error, another one is ErrNotStarted.
-func (j *Journal) End(k Key, out Outcome, reason string) error {
+func (j *Journal) End(k Key, out Outcome, reason Reason) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.x.state(k)
@@ -210,7 +210,7 @@ func (j *Journal) End(k Key, out Outcome, reason string) error {
 		}
 		return fmt.Errorf("can't end %s as %s: it %w (it is %s %s)", k, out, ErrNotStarted, s.Phase, s.Outcome)
 	}
-	return j.write(payload{Do: doEnd, Order: k.Order, Epoch: k.Epoch, Outcome: out, Reason: clip(reason)}, true)
+	return j.write(ended(doEnd, k, out, reason), true)
 }
 
 // Confirm writes that the end is in the claim. It is not awaited on disk: if a

@@ -56,13 +56,13 @@ func sample(t testing.TB) string {
 	j := mustOpen(t, path)
 	ok(t,
 		j.Start(k1, Note{Counter: -1, What: "small"}),
-		j.End(k1, Made, ""),
+		j.End(k1, Made, Reason{}),
 		j.Confirm(k1),
 		j.CupTaken(),
 		j.Start(k2, Note{Counter: -1, What: "large"}),
-		j.End(k2, Spoiled, "no water came"),
+		j.End(k2, Spoiled, Reason{"no-flow", "0.0 ml", "no water came"}),
 		j.Start(k4, Note{Counter: -1}),
-		j.End(k4, Untouched, "stopped"),
+		j.End(k4, Untouched, Reason{Quote: "stopped"}),
 		j.Start(k3, Note{Counter: 41, Cycles: 2, What: "two cycles"}),
 		j.Close())
 	return path
@@ -91,15 +91,15 @@ func TestLife(t *testing.T) {
 	j := mustOpen(t, path)
 	want := view{
 		States: map[string]State{
-			k1.String(): {Confirmed, Made, ""},
-			k2.String(): {Ended, Spoiled, "no water came"},
-			k3.String(): {Started, "", ""},
-			k4.String(): {Ended, Untouched, "stopped"},
+			k1.String(): {Confirmed, Made, Reason{}},
+			k2.String(): {Ended, Spoiled, Reason{"no-flow", "0.0 ml", "no water came"}},
+			k3.String(): {Started, "", Reason{}},
+			k4.String(): {Ended, Untouched, Reason{Quote: "stopped"}},
 		},
 		Open: []Record{{Key: k3, Note: Note{41, 2, "two cycles"}}},
 		Unconfirmed: []Record{
-			{Key: k2, Note: Note{-1, 0, "large"}, Ended: true, Outcome: Spoiled, Reason: "no water came"},
-			{Key: k4, Note: Note{-1, 0, ""}, Ended: true, Outcome: Untouched, Reason: "stopped"},
+			{Key: k2, Note: Note{-1, 0, "large"}, Ended: true, Outcome: Spoiled, Reason: Reason{"no-flow", "0.0 ml", "no water came"}},
+			{Key: k4, Note: Note{-1, 0, ""}, Ended: true, Outcome: Untouched, Reason: Reason{Quote: "stopped"}},
 		},
 		Cup: k3,
 	}
@@ -115,11 +115,11 @@ func TestLife(t *testing.T) {
 	for name, c := range map[string]struct{ got, want error }{
 		"start again":        {j.Start(k3, Note{}), ErrTwice},
 		"start of an end":    {j.Start(k1, Note{}), ErrTwice},
-		"same end again":     {j.End(k1, Made, ""), nil},
-		"another end":        {j.End(k1, Spoiled, ""), ErrNotStarted},
-		"end of nothing":     {j.End(Key{"x", 1}, Made, ""), ErrNotStarted},
+		"same end again":     {j.End(k1, Made, Reason{}), nil},
+		"another end":        {j.End(k1, Spoiled, Reason{}), ErrNotStarted},
+		"end of nothing":     {j.End(Key{"x", 1}, Made, Reason{}), ErrNotStarted},
 		"confirm again":      {j.Confirm(k1), nil},
-		"untouched, its cup": {j.End(k3, Untouched, ""), nil},
+		"untouched, its cup": {j.End(k3, Untouched, Reason{}), nil},
 	} {
 		if !errors.Is(c.got, c.want) {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
@@ -250,7 +250,7 @@ func TestSyncs(t *testing.T) {
 	for _, f := range []func() error{
 		func() error { return nil },
 		func() error { return j.Start(k1, Note{}) },
-		func() error { return j.End(k1, Made, "") },
+		func() error { return j.End(k1, Made, Reason{}) },
 		func() error { return j.Confirm(k1) },
 		j.CupTaken,
 	} {
@@ -500,7 +500,7 @@ func TestEveryOperationFails(t *testing.T) {
 				asked[k] = true
 				step(k, Started, j.Start(k, Note{Counter: -1}))
 				if !broken {
-					step(k, Ended, j.End(k, Made, ""))
+					step(k, Ended, j.End(k, Made, Reason{}))
 				}
 				if !broken {
 					step(k, Confirmed, j.Confirm(k))
@@ -562,7 +562,7 @@ func TestCompaction(t *testing.T) {
 			t.Fatal("compaction changed the id")
 		}
 		for i, k := range keys {
-			want := State{Confirmed, Made, ""}
+			want := State{Confirmed, Made, Reason{}}
 			// The two open ones came first, so all of the last 10,000 are drinks.
 			if i < 500 {
 				want = State{Phase: None}
@@ -574,7 +574,7 @@ func TestCompaction(t *testing.T) {
 		if d := cmp.Diff([]Record{{Key: Key{"open", 1}, Note: Note{-1, 0, "left open long ago"}}}, j.Open(), noTime); d != "" {
 			t.Error(d)
 		}
-		if u := j.Unconfirmed(); len(u) != 1 || u[0].Reason != "jam" {
+		if u := j.Unconfirmed(); len(u) != 1 || u[0].Reason.Quote != "jam" {
 			t.Errorf("unconfirmed: %v", u)
 		}
 		if cup, _ := j.CupStands(); cup != keys[len(keys)-1] {
@@ -582,7 +582,7 @@ func TestCompaction(t *testing.T) {
 		}
 		if round == 0 { // too little to compact again
 			k := Key{"new", 1}
-			ok(t, j.Start(k, Note{Counter: -1}), j.End(k, Untouched, "no"), j.Confirm(k))
+			ok(t, j.Start(k, Note{Counter: -1}), j.End(k, Untouched, Reason{Quote: "no"}), j.Confirm(k))
 		}
 		ok(t, j.Close())
 	}
@@ -696,9 +696,9 @@ func TestTextIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := mustOpen(t, path)
 	long := strings.Repeat("\x00", 100_000)
-	ok(t, j.Start(k1, Note{What: long}), j.End(k1, Spoiled, long), j.Close())
-	if s := mustOpen(t, path).State(k1); s.Phase != Ended || len(s.Reason) > maxText {
-		t.Errorf("%v, %d bytes", s.Phase, len(s.Reason))
+	ok(t, j.Start(k1, Note{What: long}), j.End(k1, Spoiled, Reason{Quote: long}), j.Close())
+	if s := mustOpen(t, path).State(k1); s.Phase != Ended || len(s.Reason.Quote) > maxText {
+		t.Errorf("%v, %d bytes", s.Phase, len(s.Reason.Quote))
 	}
 	j = mustOpen(t, filepath.Join(t.TempDir(), "journal"))
 	if err := j.Start(Key{strings.Repeat("x", maxPayload), 1}, Note{}); err == nil || j.Broken() != nil {

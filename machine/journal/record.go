@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
 
 	"barista/fleet"
@@ -51,11 +52,29 @@ const (
 	Confirmed Phase = "confirmed" // the end is in the claim
 )
 
+// Reason says why, as data. The sentence is made where somebody reads it, in his
+// language. It is an error too, in the words of a log.
+type Reason struct {
+	Code   string // a stable word; "": an old record, which has only what was said
+	Detail string // figures and names, the same in every language
+	Quote  string // words from elsewhere, as they came: a driver's error, a person's reason
+}
+
+func (r Reason) Error() string {
+	var parts []string
+	for _, s := range []string{r.Code, r.Detail, r.Quote} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
 // State is what the journal says of an attempt.
 type State struct {
 	Phase   Phase
 	Outcome Outcome // from Ended on
-	Reason  string
+	Reason  Reason
 }
 
 // Record is an attempt that is not settled.
@@ -64,7 +83,7 @@ type Record struct {
 	Note
 	Ended   bool
 	Outcome Outcome
-	Reason  string
+	Reason  Reason
 	At      time.Time // wall clock of the start, for display only
 }
 
@@ -77,7 +96,9 @@ type payload struct {
 	Cycles  int     `json:"cycles,omitempty"`
 	What    string  `json:"what,omitempty"`
 	Outcome Outcome `json:"outcome,omitempty"`
-	Reason  string  `json:"reason,omitempty"`
+	Code    string  `json:"code,omitempty"`
+	Detail  string  `json:"detail,omitempty"`
+	Reason  string  `json:"reason,omitempty"` // what was said; before there were codes, the whole sentence
 	By      string  `json:"by,omitempty"`
 	At      string  `json:"at,omitempty"` // RFC 3339, for display
 }
@@ -94,6 +115,13 @@ const (
 )
 
 func (p payload) key() Key { return Key{p.Order, p.Epoch} }
+
+func (p payload) why() Reason { return Reason{p.Code, p.Detail, p.Reason} }
+
+// ended is the record of an end.
+func ended(do string, k Key, out Outcome, r Reason) payload {
+	return payload{Do: do, Order: k.Order, Epoch: k.Epoch, Outcome: out, Code: clip(r.Code), Detail: clip(r.Detail), Reason: clip(r.Quote)}
+}
 
 const (
 	magic      = "barista"

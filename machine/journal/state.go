@@ -38,7 +38,7 @@ func (x *index) apply(p payload) {
 		}
 		x.before, x.dirty = x.dirty, k
 		if p.Do == doDrink {
-			x.attempts[k] = State{Confirmed, p.Outcome, p.Reason}
+			x.attempts[k] = State{Confirmed, p.Outcome, p.why()}
 			return
 		}
 		x.attempts[k] = State{Phase: Started}
@@ -52,9 +52,9 @@ func (x *index) apply(p payload) {
 		if s.Phase != Started {
 			return
 		}
-		x.attempts[k] = State{Ended, p.Outcome, p.Reason}
+		x.attempts[k] = State{Ended, p.Outcome, p.why()}
 		r := &x.open[x.find(k)]
-		r.Ended, r.Outcome, r.Reason = true, p.Outcome, p.Reason
+		r.Ended, r.Outcome, r.Reason = true, p.Outcome, p.why()
 		if p.Outcome == Untouched && x.dirty == k {
 			x.dirty = x.before // nothing came into the cup
 		}
@@ -111,14 +111,14 @@ func (x *index) compact(keep int) []payload {
 		s := x.attempts[k]
 		if s.Phase == Confirmed {
 			if i >= last {
-				out = append(out, payload{Do: doDrink, Order: k.Order, Epoch: k.Epoch, Outcome: s.Outcome, Reason: s.Reason})
+				out = append(out, ended(doDrink, k, s.Outcome, s.Reason))
 			}
 			continue
 		}
 		r := x.open[x.find(k)]
 		out = append(out, started(r))
 		if r.Ended {
-			out = append(out, payload{Do: doEnd, Order: k.Order, Epoch: k.Epoch, Outcome: r.Outcome, Reason: r.Reason})
+			out = append(out, ended(doEnd, k, r.Outcome, r.Reason))
 		}
 	}
 	return append(out, payload{Do: doCup, Order: x.dirty.Order, Epoch: x.dirty.Epoch})

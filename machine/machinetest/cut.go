@@ -3,7 +3,6 @@ package machinetest
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -110,7 +109,7 @@ func (c *cuts) cut(t *testing.T, n int) {
 				t.Errorf("byte %d: %s went on %d times", n, p, k)
 			}
 		}
-		cause, _, _ := strings.Cut(rep.Reason, ":")
+		cause := rep.Reason.Code
 		known := slices.ContainsFunc(machine.Faults, func(f machine.Fault) bool { return string(f.Cause) == cause })
 		switch {
 		case !began:

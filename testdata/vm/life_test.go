@@ -55,7 +55,7 @@ func (v *visit) stopped(t *testing.T, id string, mark int, at time.Duration, pid
 		t.Errorf("the new process does not say what the old one was doing:\n%s", out)
 	}
 	v.quiet(t, after, "the order is unknown", 4*time.Second)
-	t.Logf("the shop says: %s", c.Reason)
+	t.Logf("the shop says: %s", c.Reason.Text)
 	v.g.must(t, "barista settle "+id+` not-made --yes --by tester --reason "the cup is half full"`)
 	v.phase(t, id, fleet.Failed)
 }

@@ -98,7 +98,7 @@ func (v *visit) claimed(t *testing.T, id, what string, is func(fleet.Claim) bool
 			return c
 		}
 		if c.Phase.Ended() || time.Now().After(deadline) {
-			t.Fatalf("%s is %s (%s, %s), epoch %d, and should be %s", id, c.Phase, c.Outcome, c.Reason, c.Epoch, what)
+			t.Fatalf("%s is %s (%s, %s), epoch %d, and should be %s", id, c.Phase, c.Outcome, c.Reason.Text, c.Epoch, what)
 		}
 		<-time.After(250 * time.Millisecond)
 	}
@@ -109,11 +109,11 @@ func (v *visit) spoiled(t *testing.T, id, cause string) {
 	t.Helper()
 	c := v.claimed(t, id, "tried once", func(c fleet.Claim) bool { return c.Epoch == 2 })
 	i := slices.IndexFunc(c.Past, func(p fleet.Past) bool { return p.Epoch == 1 })
-	if i < 0 || c.Past[i].Outcome != fleet.Spoiled || !strings.HasPrefix(c.Past[i].Reason, cause+":") {
+	if i < 0 || c.Past[i].Outcome != fleet.Spoiled || c.Past[i].Code != cause {
 		t.Errorf("the first try: %+v", c.Past)
 		return
 	}
-	t.Logf("the first try is spoiled: %s", c.Past[i].Reason)
+	t.Logf("the first try is spoiled: %s", c.Past[i].Reason.Text)
 }
 
 // planned is one switching of a timeline.

@@ -1,0 +1,26 @@
+package fleet
+
+// Reason says why, as data. Whoever shows it makes the sentence, for its reader
+// and in his language (package words); nobody reads it back out of a text.
+type Reason struct {
+	Code   string `json:"code,omitempty"`   // a stable word: a machine's, or one of those below and of Answer
+	Detail string `json:"detail,omitempty"` // figures and names, the same in every language
+	Quote  string `json:"quote,omitempty"`  // words from elsewhere as they came: a driver's error, a person's reason
+	// Text is the whole in English, for foreign readers. A record from before there
+	// were codes has nothing else.
+	Text string `json:"reason,omitempty"`
+}
+
+// The codes of the shop's own reasons, beside those of an Answer.
+const (
+	CodeGivenUp   = "given_up"    // every try came to nothing
+	CodeExpired   = "expired"     // waited too long
+	CodeCancelled = "cancelled"   // by a customer or a person
+	CodeSettled   = "settled"     // a person said what came of it
+	CodeNotInHand = "not_in_hand" // its machine does not have it any more
+	CodeNoRecord  = "no_record"   // its machine has no record of it
+	CodeNotHeard  = "not_heard"   // its machine was not heard of since it began
+	CodeCordoned  = "cordoned"    // a person took the machine out of service
+	CodeLeaving   = "leaving"     // its service stops
+	CodeUnsynced  = "unsynced"    // an outcome is not confirmed yet
+)
