@@ -130,8 +130,8 @@ func decodeServes(m *Map) Serves {
 		// Orders may use these words; the shop folds them into its own, so a
 		// machine that lists one would wait for ever.
 		word, _ := n.Text()
-		switch real := map[string]string{"none": fleet.NoMilk, "cow": "normal", "soy": "soja"}[word]; {
-		case real != "":
+		switch real := fleet.MilkOf(word); {
+		case real != word:
 			n.Problem(Quote(word)+" is only another word that orders may use", "write "+real)
 		case fleet.IsToken(word) && !fleet.IsToken(fleet.MilkItem(word)):
 			n.Problem(Quote(word)+" is too long for a milk", "use at most 27 characters")

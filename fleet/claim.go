@@ -100,7 +100,7 @@ type Claim struct {
 	Phase     Phase   `json:"phase"`
 	Order     Order   `json:"order"`
 	Hash      string  `json:"hash"`
-	Doses     Items   `json:"doses"`  // what one use takes from the stock
+	Portion   Items   `json:"doses"`  // what one use takes from the stock
 	Answer    Answer  `json:"answer"` // what the customer was told, or will be
 	Epoch     int     `json:"epoch"`  // from 1
 	Use       int     `json:"use"`    // from 0; each is reserved and booked on its own
@@ -356,7 +356,7 @@ type Booking struct {
 func (c Claim) Bookings() []Booking {
 	var out []Booking
 	add := func(use int, act Act) {
-		out = append(out, Booking{c.Order.ID, use, act, c.Doses})
+		out = append(out, Booking{c.Order.ID, use, act, c.Portion})
 	}
 	for _, p := range c.Past {
 		switch p.Outcome {

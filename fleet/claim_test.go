@@ -78,7 +78,7 @@ var states = []struct {
 
 func fresh() fleet.Claim {
 	return fleet.Claim{
-		Phase: fleet.Accepted, Epoch: 1, Doses: fleet.Items{"arabica": 9}, Via: "request", Answer: fleet.Success(anID), Hash: "h",
+		Phase: fleet.Accepted, Epoch: 1, Portion: fleet.Items{"arabica": 9}, Via: "request", Answer: fleet.Success(anID), Hash: "h",
 		Order: fleet.Order{ID: anID, Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: "free"},
 	}
 }
@@ -273,7 +273,7 @@ func TestBookings(t *testing.T) {
 		var got []string
 		for _, b := range test.claim.Bookings() {
 			got = append(got, string('0'+rune(b.Use))+" "+string(b.Act))
-			if b.Order != anID || !cmp.Equal(b.Items, test.claim.Doses) {
+			if b.Order != anID || !cmp.Equal(b.Items, test.claim.Portion) {
 				t.Errorf("%s: %+v", test.name, b)
 			}
 		}

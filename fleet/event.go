@@ -49,7 +49,7 @@ type Event struct {
 	What    *Order  `json:"what,omitempty"` // with accepted
 	ETA     []int   `json:"eta_seconds,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"` // with end: how long the machine was busy
-	Doses   Items   `json:"doses,omitempty"`   // with accepted
+	Portion Items   `json:"doses,omitempty"`   // with accepted
 	Payload []byte  `json:"payload,omitempty"` // with poison: at most 4 KiB of what came
 	Subject string  `json:"subject,omitempty"` // with poison: where it came from
 }

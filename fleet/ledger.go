@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -40,22 +41,18 @@ type Level struct {
 // Available is what an order may still reserve.
 func (l Level) Available() int { return l.OnHand - l.Reserved }
 
-// ErrOutOfStock: there is not enough; nothing was reserved. Item says of what.
-type ErrOutOfStock struct{ Item string }
+// OutOfStockError: there is not enough; nothing was reserved. Item says of what.
+type OutOfStockError struct{ Item string }
 
-func (e *ErrOutOfStock) Error() string { return "not enough " + e.Item }
+func (e *OutOfStockError) Error() string { return "not enough " + e.Item }
 
 // ErrUseClosed: this use of stock has ended and is never reserved again.
-var ErrUseClosed = errUseClosed{}
-
-type errUseClosed struct{}
-
-func (errUseClosed) Error() string { return "this use of stock is closed" }
+var ErrUseClosed = errors.New("this use of stock is closed")
 
 // Stock is what the controller asks of the stock. Each act counts once per
 // order and use, however often it is asked.
 type Stock interface {
-	// Reserve opens a use. Errors: *ErrOutOfStock, ErrUseClosed; any other
+	// Reserve opens a use. Errors: *OutOfStockError, ErrUseClosed; any other
 	// leaves open whether it was reserved.
 	Reserve(ctx context.Context, order string, use int, items Items) error
 	// Book writes a use's end. An end is written even if nothing was reserved.

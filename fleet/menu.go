@@ -11,13 +11,13 @@ import (
 
 // Menu is what the shop sells. It lives in coffee-settings under KeyMenu.
 type Menu struct {
-	Beans []string       `json:"beans"`
-	Milks []string       `json:"milks"`
-	Sizes map[Size]Doses `json:"sizes"`
+	Beans []string         `json:"beans"`
+	Milks []string         `json:"milks"`
+	Sizes map[Size]Amounts `json:"sizes"`
 }
 
-// Doses is what a cup of one size takes.
-type Doses struct {
+// Amounts is what a cup of one size takes.
+type Amounts struct {
 	Grams  int `json:"grams"`    // of beans, 1–60
 	MilkML int `json:"milk_ml"`  // when the order has milk, 0–250
 	Water  int `json:"water_ml"` // through the coffee, 10–400
@@ -32,7 +32,7 @@ func DefaultMenu() Menu {
 	return Menu{
 		Beans: []string{"arabica", "robusta", "mixed"},
 		Milks: []string{NoMilk, "normal", "soja"},
-		Sizes: map[Size]Doses{
+		Sizes: map[Size]Amounts{
 			Small:  {Grams: 9, MilkML: 30, Water: 40},
 			Medium: {Grams: 17, MilkML: 60, Water: 110},
 			Large:  {Grams: 30, MilkML: 90, Water: 180},
@@ -142,9 +142,9 @@ func (m Menu) Items() []string {
 	return append(out, ItemSugar)
 }
 
-// Doses is what one cup of the order takes from the stock; false if it is not
+// Portion is what one cup of the order takes from the stock; false if it is not
 // on the menu.
-func (m Menu) Doses(o Order) (Items, bool) {
+func (m Menu) Portion(o Order) (Items, bool) {
 	d, ok := m.Sizes[o.Size]
 	if !ok || !slices.Contains(m.Beans, o.Bean) || !slices.Contains(m.Milks, o.Milk) {
 		return nil, false

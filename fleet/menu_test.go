@@ -24,7 +24,7 @@ func TestDoses(t *testing.T) {
 		{fleet.Order{Size: fleet.Large, Bean: "mixed", Milk: "oat"}, nil},
 		{fleet.Order{Size: "huge", Bean: "mixed", Milk: "free"}, nil},
 	} {
-		got, ok := m.Doses(test.order)
+		got, ok := m.Portion(test.order)
 		if d := cmp.Diff(test.want, got); d != "" || ok != (test.want != nil) {
 			t.Errorf("%+v: %v %s", test.order, ok, d)
 		}
@@ -105,7 +105,7 @@ func FuzzParseMenu(f *testing.F) {
 			subjects = append(subjects, fleet.OrderSubject(c), fleet.WakeSubject(c))
 			durables = append(durables, fleet.MakerDurable(c))
 			for size := range m.Sizes {
-				doses, ok := m.Doses(fleet.Order{Size: size, Bean: c.Bean, Milk: c.Milk, Sugar: 1})
+				doses, ok := m.Portion(fleet.Order{Size: size, Bean: c.Bean, Milk: c.Milk, Sugar: 1})
 				if !ok || doses[c.Bean] < 1 || doses[fleet.ItemSugar] != 1 {
 					t.Errorf("%s %s takes %v", size, c, doses)
 				}

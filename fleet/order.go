@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,7 +30,7 @@ const maxDepth = 8
 // Size is the size of a cup.
 type Size string
 
-// The sizes. An order may also say "big" for Large.
+// The sizes.
 const (
 	Small  Size = "small"
 	Medium Size = "medium"
@@ -39,8 +40,29 @@ const (
 // Sizes lists every size, smallest first.
 var Sizes = []Size{Small, Medium, Large}
 
+// SizeOf folds what an order may also say: "big" is Large.
+func SizeOf(word string) Size {
+	if word == "big" {
+		return Large
+	}
+	return Size(word)
+}
+
 // NoMilk is the milk of a black coffee.
 const NoMilk = "free"
+
+// MilkOf folds the other words for a milk that an order may use.
+func MilkOf(word string) string {
+	switch word {
+	case "none":
+		return NoMilk
+	case "cow":
+		return "normal"
+	case "soy":
+		return "soja"
+	}
+	return word
+}
 
 // Order is what a customer wants, decoded and in canonical form: the only form
 // that is stored or passed on. Bean and Milk are tokens (see Token); whether
@@ -151,12 +173,7 @@ func DecodeOrder(b []byte, normal func(string) string) (Order, error) {
 	if err != nil {
 		return o, err
 	}
-	switch size {
-	case "small", "medium", "large":
-		o.Size = Size(size)
-	case "big":
-		o.Size = Large
-	default:
+	if o.Size = SizeOf(size); !slices.Contains(Sizes, o.Size) {
 		return o, bad("size", "must be small, medium or large")
 	}
 	bean, err := str("bean_type", true)
@@ -171,15 +188,7 @@ func DecodeOrder(b []byte, normal func(string) string) (Order, error) {
 	if err != nil {
 		return o, err
 	}
-	switch o.Milk = lowerASCII(milk); o.Milk {
-	case "none":
-		o.Milk = NoMilk
-	case "cow":
-		o.Milk = "normal"
-	case "soy":
-		o.Milk = "soja"
-	}
-	if !IsToken(o.Milk) {
+	if o.Milk = MilkOf(lowerASCII(milk)); !IsToken(o.Milk) {
 		return o, bad("milk", "must be the name of a milk: free, normal or soja")
 	}
 	if o.Sugar, err = sugar(fields["sugar_count"], fields); err != nil {

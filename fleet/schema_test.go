@@ -242,7 +242,7 @@ func TestEventsAreByTheSchema(t *testing.T) {
 		case fleet.EvAccepted:
 			o := anyOrder(t)
 			e.What, e.Name, e.ETA = &o, o.Name, anyETA(t)
-			e.Doses, _ = fleet.DefaultMenu().Doses(o)
+			e.Portion, _ = fleet.DefaultMenu().Portion(o)
 		case fleet.EvRefused:
 			if rapid.Bool().Draw(t, "poison") {
 				e.Order = fleet.PoisonID(rapid.SampledFrom([]string{fleet.StreamIntake, fleet.StreamOrders}).Draw(t, "stream"), rapid.Uint64Range(1, maxPoisonSeq).Draw(t, "seq"))

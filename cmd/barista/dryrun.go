@@ -59,15 +59,7 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 	if m == nil {
 		return term.Fail(term.ExitRefused, "name the file of a machine", "%s: %w, so nothing would move", term.Safe(f.Path), errNoMachine)
 	}
-	size := fleet.Size(d.size)
-	if size == "big" {
-		size = fleet.Large
-	}
-	milk := map[string]string{"none": fleet.NoMilk, "cow": "normal", "soy": "soja"}[d.milk]
-	if milk == "" {
-		milk = d.milk
-	}
-	sizes, err := chosen("size", size, m.Serves.Sizes, m.Name)
+	sizes, err := chosen("size", fleet.SizeOf(d.size), m.Serves.Sizes, m.Name)
 	if err != nil {
 		return err
 	}
@@ -75,7 +67,7 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 	if err != nil {
 		return err
 	}
-	milks, err := chosen("milk", milk, m.Serves.Milks, m.Name)
+	milks, err := chosen("milk", fleet.MilkOf(d.milk), m.Serves.Milks, m.Name)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func explain(err error) *term.Error {
 	}
 	exit, hint := term.ExitFailed, ""
 	var state *controller.StateError
-	var stock *fleet.ErrOutOfStock
+	var stock *fleet.OutOfStockError
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
 		exit = term.ExitNotFound

@@ -141,7 +141,7 @@ func readInput(cmd *cobra.Command, path string) ([]byte, error) {
 // changeMenu applies KEY=VALUE; the result is not checked yet. All mistakes come
 // back joined.
 func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
-	sizes := map[fleet.Size]fleet.Doses{}
+	sizes := map[fleet.Size]fleet.Amounts{}
 	for s, d := range m.Sizes {
 		sizes[s] = d
 	}

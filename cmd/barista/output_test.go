@@ -22,7 +22,7 @@ func TestExplain(t *testing.T) {
 		{term.Usage("x"), term.ExitUsage, "usage"},
 		{fmt.Errorf("room: %w", fleet.ErrNotFound), term.ExitNotFound, "not_found"},
 		{&controller.StateError{Phase: fleet.Brewing, Message: "too late"}, term.ExitRefused, "refused"},
-		{fmt.Errorf("x: %w", &fleet.ErrOutOfStock{Item: "mixed"}), term.ExitRefused, "refused"},
+		{fmt.Errorf("x: %w", &fleet.OutOfStockError{Item: "mixed"}), term.ExitRefused, "refused"},
 		{fleet.ErrConflict, term.ExitRefused, "refused"},
 		{fmt.Errorf("x: %w", fleet.ErrNoAnswer), term.ExitTimeout, "timeout"},
 		{context.DeadlineExceeded, term.ExitTimeout, "timeout"},

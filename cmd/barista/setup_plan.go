@@ -148,7 +148,7 @@ func (p *setupPlan) serves(a setupAnswers) {
 			return errors.New("nothing is known that counts a milk drink of such a machine, and what can't be proved is not made: only free, which is black coffee")
 		}
 		for _, w := range setupWords(s) {
-			if real := map[string]string{"none": fleet.NoMilk, "cow": "normal", "soy": "soja"}[w]; real != "" {
+			if real := fleet.MilkOf(w); real != w {
 				return fmt.Errorf("%s is only another word that orders may use for %s", w, real)
 			}
 		}

@@ -47,10 +47,7 @@ with usual figures. The doses are those of the default menu.`,
 		Args: exactly("SIZE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			menu := fleet.DefaultMenu()
-			size := fleet.Size(args[0])
-			if size == "big" {
-				size = fleet.Large
-			}
+			size := fleet.SizeOf(args[0])
 			doses, sold := menu.Sizes[size]
 			if !sold {
 				return term.Usage("%s is no size: say small, medium or large", term.Quote(args[0]))
@@ -63,7 +60,7 @@ with usual figures. The doses are those of the default menu.`,
 			}
 			d := recipe.DefaultBook()[string(size)]
 			d.Grams, d.WaterML, d.MilkML, d.Sugar = float64(doses.Grams), float64(doses.Water), 0, sugar
-			if milk != fleet.NoMilk && milk != "none" {
+			if fleet.MilkOf(milk) != fleet.NoMilk {
 				d.MilkML = float64(doses.MilkML)
 			}
 			cal, lim := recipe.DefaultCalibration(), recipe.DefaultLimits()

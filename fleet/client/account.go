@@ -69,7 +69,7 @@ func accountOf(c fleet.Claim) Account {
 		}
 	}
 	if !booked[c.Use] && !c.Phase.Ended() && c.Said() {
-		add(&a.Reserved, c.Doses)
+		add(&a.Reserved, c.Portion)
 	}
 	return a
 }

@@ -61,9 +61,9 @@ func order(id string) fleet.Order {
 // create writes an accepted order and takes it further by the arrows.
 func create(t *testing.T, s Shop, id string, arrows ...func(fleet.Claim) (fleet.Claim, error)) fleet.ClaimEntry {
 	t.Helper()
-	doses, _ := fleet.DefaultMenu().Doses(order(id))
+	doses, _ := fleet.DefaultMenu().Portion(order(id))
 	e, err := s.Claims.Create(t.Context(), fleet.Claim{
-		Phase: fleet.Accepted, Order: order(id), Hash: order(id).Hash(), Doses: doses, Epoch: 1, Answer: fleet.Success(id),
+		Phase: fleet.Accepted, Order: order(id), Hash: order(id).Hash(), Portion: doses, Epoch: 1, Answer: fleet.Success(id),
 	})
 	mark := func(c fleet.Claim) (fleet.Claim, error) { return c.Mark(c.MessageID()) }
 	for _, arrow := range append([]func(fleet.Claim) (fleet.Claim, error){mark}, arrows...) {

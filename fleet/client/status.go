@@ -155,7 +155,7 @@ func largest(m fleet.Menu) fleet.Items {
 	out := fleet.Items{}
 	for size := range m.Sizes {
 		for _, class := range m.Classes() {
-			doses, _ := m.Doses(fleet.Order{Size: size, Bean: class.Bean, Milk: class.Milk, Sugar: fleet.MaxSugar})
+			doses, _ := m.Portion(fleet.Order{Size: size, Bean: class.Bean, Milk: class.Milk, Sugar: fleet.MaxSugar})
 			for item, n := range doses {
 				out[item] = max(out[item], n)
 			}

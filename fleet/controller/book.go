@@ -176,7 +176,7 @@ func owed(c fleet.Claim) []debt {
 	id, o := c.Order.ID, c.Order
 	if c.Said() {
 		out = append(out, debt{Event: fleet.Event{
-			Order: id, Kind: fleet.EvAccepted, Epoch: 1, Name: o.Name, What: &o, ETA: c.Answer.ETA, Doses: c.Doses,
+			Order: id, Kind: fleet.EvAccepted, Epoch: 1, Name: o.Name, What: &o, ETA: c.Answer.ETA, Portion: c.Portion,
 		}})
 	}
 	for _, p := range c.Past {

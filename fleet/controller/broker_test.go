@@ -158,8 +158,8 @@ func TestRealBroker(t *testing.T) {
 
 		// Half done by a crash: the sweep goes on with it.
 		half := order("01JD0000000000000000000007")
-		doses, _ := fleet.DefaultMenu().Doses(half)
-		if _, err := conn.Claims().Create(ctx, fleet.Claim{Phase: fleet.Accepted, Order: half, Hash: half.Hash(), Doses: doses, Epoch: 1, Answer: fleet.Success(half.ID)}); err != nil {
+		doses, _ := fleet.DefaultMenu().Portion(half)
+		if _, err := conn.Claims().Create(ctx, fleet.Claim{Phase: fleet.Accepted, Order: half, Hash: half.Hash(), Portion: doses, Epoch: 1, Answer: fleet.Success(half.ID)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(70 * time.Second)

@@ -67,7 +67,7 @@ func (c *Controller) takeDrop(ctx context.Context, d *fleet.Drop) error {
 	case a.Code == fleet.CodeConflict: // the stream's numbers began anew
 		return c.poison(ctx, d, a.Message)
 	default: // refused: its claim and its event say so
-		return d.Drop(ctx, a.Code+": "+a.Message, true)
+		return d.Terminate(ctx, a.Code+": "+a.Message, true)
 	}
 }
 
@@ -81,7 +81,7 @@ func (c *Controller) poison(ctx context.Context, d *fleet.Drop, reason string) e
 	if err != nil {
 		return d.Return(ctx, dropAgain)
 	}
-	return d.Drop(ctx, reason, false)
+	return d.Terminate(ctx, reason, false)
 }
 
 // dropID makes the order's id from the drop alone: the time is the stream's

@@ -486,7 +486,7 @@ func (m memStock) Reserve(ctx context.Context, order string, n int, items fleet.
 			return fleet.ErrUseClosed
 		}
 		if item := m.short(items); item != "" {
-			return &fleet.ErrOutOfStock{Item: item}
+			return &fleet.OutOfStockError{Item: item}
 		}
 		m.uses[u], m.taken[u] = fleet.Reserve, items
 		return nil
@@ -682,7 +682,7 @@ func (m memSettle) Beat() error { return nil }
 func (m memSettle) Done(ctx context.Context) error {
 	return m.call(ctx, "done", func() error { m.x.settled = "done"; return nil })
 }
-func (m memSettle) Drop(ctx context.Context, reason string, _ bool) error {
+func (m memSettle) Terminate(ctx context.Context, reason string, _ bool) error {
 	return m.call(ctx, "drop", func() error { m.x.settled = "dropped: " + reason; return nil })
 }
 func (m memSettle) Return(ctx context.Context, after time.Duration) error {

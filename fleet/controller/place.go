@@ -100,7 +100,7 @@ var errNotYet = errors.New("no machine has said yet that it makes this")
 
 // claim writes the order's claim, or reads the one that is there.
 func (c *Controller) claim(ctx context.Context, o fleet.Order, via string) (fleet.ClaimEntry, error) {
-	doses, listed := c.Menu().Doses(o)
+	doses, listed := c.Menu().Portion(o)
 	if listed && !c.awaitMaker(ctx, o) {
 		// Too early to say: no claim, so that nothing is left half done.
 		e, err := c.p.Claims.Get(ctx, o.ID)
@@ -110,7 +110,7 @@ func (c *Controller) claim(ctx context.Context, o fleet.Order, via string) (flee
 		return e, err
 	}
 	n := fleet.Claim{
-		Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Doses: doses, Epoch: 1, Via: via,
+		Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Portion: doses, Epoch: 1, Via: via,
 		Answer: c.success(o),
 	}
 	e, err := c.p.Claims.Create(ctx, n)
@@ -223,7 +223,7 @@ func (c *Controller) carry(ctx context.Context, e fleet.ClaimEntry, mayRefuse bo
 func (c *Controller) store(ctx context.Context, e fleet.ClaimEntry) (sorry *fleet.Answer, err error) {
 	o := e.Order
 	if e.Epoch == 1 {
-		switch listed := len(e.Doses) > 0; {
+		switch listed := len(e.Portion) > 0; {
 		case !listed:
 			a := c.notOnMenu(o)
 			return &a, nil
@@ -234,8 +234,8 @@ func (c *Controller) store(ctx context.Context, e fleet.ClaimEntry) (sorry *flee
 			return &a, nil
 		}
 	}
-	err = c.p.Stock.Reserve(ctx, o.ID, e.Use, e.Doses)
-	var short *fleet.ErrOutOfStock
+	err = c.p.Stock.Reserve(ctx, o.ID, e.Use, e.Portion)
+	var short *fleet.OutOfStockError
 	if errors.As(err, &short) {
 		a := fleet.Sorry(o.ID, fleet.CodeOutOfStock, "%s", insufficient(o, short.Item))
 		return &a, nil

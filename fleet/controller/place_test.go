@@ -48,7 +48,7 @@ func TestAccepted(t *testing.T) {
 			t.Fatal(d)
 		}
 		e := s.claim(id1)
-		if !e.Marked() || e.Via != "web" || e.Epoch != 1 || e.Doses["arabica"] != 9 {
+		if !e.Marked() || e.Via != "web" || e.Epoch != 1 || e.Portion["arabica"] != 9 {
 			t.Errorf("claim: %+v", e.Claim)
 		}
 		if d := cmp.Diff([]string{id1}, s.messages(id1)); d != "" {
@@ -59,7 +59,7 @@ func TestAccepted(t *testing.T) {
 		}
 		synctest.Wait()
 		ev, _ := s.event(id1, "accepted")
-		if ev.Name != "Ada" || ev.What == nil || ev.What.Size != fleet.Small || ev.Doses["arabica"] != 9 || len(ev.ETA) != 2 {
+		if ev.Name != "Ada" || ev.What == nil || ev.What.Size != fleet.Small || ev.Portion["arabica"] != 9 || len(ev.ETA) != 2 {
 			t.Errorf("event: %+v", ev)
 		}
 

@@ -154,8 +154,8 @@ func (c *Controller) expire(ctx context.Context, e fleet.ClaimEntry) error {
 // again. Its message is in the queue already, so a machine may be quicker; then
 // the claim is no longer ours to change, and the beans are booked as used.
 func (c *Controller) reserveRemake(ctx context.Context, e fleet.ClaimEntry) error {
-	err := c.p.Stock.Reserve(ctx, e.Order.ID, e.Use, e.Doses)
-	var short *fleet.ErrOutOfStock
+	err := c.p.Stock.Reserve(ctx, e.Order.ID, e.Use, e.Portion)
+	var short *fleet.OutOfStockError
 	switch {
 	case errors.As(err, &short):
 		n, err := e.FailStock(answered(fleet.Sorry("", fleet.CodeOutOfStock, "%s", insufficient(e.Order, short.Item))))

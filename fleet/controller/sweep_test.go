@@ -14,10 +14,10 @@ import (
 // left puts an unmarked accepted claim there, as a crash leaves it.
 func left(s *shop, id string) {
 	o := order(id)
-	doses, _ := fleet.DefaultMenu().Doses(o)
+	doses, _ := fleet.DefaultMenu().Portion(o)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Doses: doses, Epoch: 1, Answer: fleet.Success(id)})
+	s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Portion: doses, Epoch: 1, Answer: fleet.Success(id)})
 }
 
 func TestSweepHalfDone(t *testing.T) {

@@ -144,7 +144,7 @@ func ailment(p fleet.Presence) string {
 func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	o := fleet.Order{Bean: class.Bean, Milk: class.Milk, Size: size}
 	menu := c.Menu()
-	doses, listed := menu.Doses(o)
+	doses, listed := menu.Portion(o)
 	switch {
 	case len(menu.Beans) == 0:
 		return fleet.Wait{Why: "the shop is just opening"}

@@ -61,7 +61,7 @@ func promises(t *testing.T, s *shop, h *heard) {
 				// A machine was quicker than the reservation of the remake.
 				continue
 			}
-			for item, n := range e.Doses {
+			for item, n := range e.Portion {
 				owned[item] += n
 			}
 			if e.Phase == fleet.Accepted && !e.Marked() {
@@ -304,9 +304,9 @@ var zoe = fleet.Owner{Machine: "zoe", Journal: "j", Boot: "b"}
 func brewing(t *testing.T, s *shop, id string) {
 	t.Helper()
 	o := order(id)
-	doses, _ := fleet.DefaultMenu().Doses(o)
+	doses, _ := fleet.DefaultMenu().Portion(o)
 	s.mu.Lock()
-	s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Doses: doses, Epoch: 1, Published: id, Answer: fleet.Success(id), Via: "web"})
+	s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Portion: doses, Epoch: 1, Published: id, Answer: fleet.Success(id), Via: "web"})
 	s.uses[use{id, 0}], s.taken[use{id, 0}] = fleet.Reserve, doses
 	s.queue = append(s.queue, fleet.StoredOrder{Order: id, MessageID: id, Class: o.Class()})
 	s.mu.Unlock()

@@ -225,7 +225,7 @@ func TestTicketLife(t *testing.T) {
 		if err := bk.Return(ctx, 0); err != fleet.ErrStale {
 			t.Errorf("return after a silence: %v", err)
 		}
-		if err := bk.Drop(ctx, "x", false); err != fleet.ErrStale {
+		if err := bk.Terminate(ctx, "x", false); err != fleet.ErrStale {
 			t.Errorf("drop after a silence: %v", err)
 		}
 		again, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
@@ -238,7 +238,7 @@ func TestTicketLife(t *testing.T) {
 		if w, _ := o.Waiting(ctx); w[arabica] != 0 {
 			t.Errorf("still waiting: %v", w)
 		}
-		if err := again.Drop(ctx, "the message is gone already", true); err != nil {
+		if err := again.Terminate(ctx, "the message is gone already", true); err != nil {
 			t.Errorf("drop of a message that is gone: %v", err)
 		}
 	})

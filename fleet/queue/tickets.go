@@ -138,7 +138,7 @@ func (s *settlement) Beat() error {
 
 func (s *settlement) Done(ctx context.Context) error { return s.insist(ctx, "+ACK", true) }
 
-func (s *settlement) Drop(ctx context.Context, reason string, ended bool) error {
+func (s *settlement) Terminate(ctx context.Context, reason string, ended bool) error {
 	return s.insist(ctx, "+TERM "+strings.ToValidUTF8(strings.Join(strings.Fields(reason), " "), ""), ended)
 }
 

@@ -75,7 +75,7 @@ func TestSubjects(t *testing.T) {
 	}
 
 	menu := fleet.DefaultMenu()
-	menu.Sizes[fleet.Small] = fleet.Doses{Grams: 10, Water: 40}
+	menu.Sizes[fleet.Small] = fleet.Amounts{Grams: 10, Water: 40}
 	body, err := json.Marshal(menu)
 	must(t, err)
 	must(t, b.Connect("owner").Settings().Put(ctx, fleet.KeyMenu, body))
@@ -112,7 +112,7 @@ func TestRemoteIsTheStock(t *testing.T) {
 		ask(t, r.(Client).Requester, subject, "{}")
 	}
 	must(t, r.Reserve(ctx, idN(1), 0, cup))
-	var short *fleet.ErrOutOfStock
+	var short *fleet.OutOfStockError
 	if err := r.Reserve(ctx, idN(2), 0, fleet.Items{"arabica": 12}); !errors.As(err, &short) || short.Item != "arabica" {
 		t.Fatalf("got %v", err)
 	}

@@ -69,7 +69,7 @@ func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, erro
 	case reply.OK:
 		return reply, nil
 	case reply.Code == fleet.CodeOutOfStock:
-		return reply, &fleet.ErrOutOfStock{Item: reply.Item}
+		return reply, &fleet.OutOfStockError{Item: reply.Item}
 	case reply.Code == CodeUseClosed:
 		return reply, fleet.ErrUseClosed
 	case reply.Code == CodeInvalid:

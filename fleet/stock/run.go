@@ -149,7 +149,7 @@ func (s *Stock) bookAll(ctx context.Context, claims map[string][]fleet.Booking) 
 			continue
 		}
 		err := s.Reserve(ctx, b.Order, b.Use, b.Items)
-		var short *fleet.ErrOutOfStock
+		var short *fleet.OutOfStockError
 		switch {
 		case errors.Is(err, fleet.ErrUseClosed): // a claim that went on since
 		case errors.As(err, &short): // the controller ends the claim

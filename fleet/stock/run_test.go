@@ -32,7 +32,7 @@ func running(t interface{ Errorf(string, ...any) }, s *Stock) (stop func()) {
 var cup = fleet.Items{"arabica": 9}
 
 func claimN(n int) fleet.Claim {
-	return fleet.Claim{Phase: fleet.Accepted, Order: fleet.Order{ID: idN(n)}, Doses: cup, Epoch: 1}
+	return fleet.Claim{Phase: fleet.Accepted, Order: fleet.Order{ID: idN(n)}, Portion: cup, Epoch: 1}
 }
 
 // A whole shop's evening: orders are claimed, dropped, spoiled, lost and settled
@@ -83,7 +83,7 @@ func evening(t *rapid.T) {
 				break
 			}
 			err = services[rapid.IntRange(0, 1).Draw(t, "service")].Reserve(ctx, c.Order.ID, 0, cup)
-			var short *fleet.ErrOutOfStock
+			var short *fleet.OutOfStockError
 			if errors.As(err, &short) {
 				refused, err := c.Refuse(fleet.Sorry(c.Order.ID, fleet.CodeOutOfStock, "%v", err))
 				if err == nil {

@@ -151,7 +151,7 @@ func (r Request) amount() (int, error) {
 // replyOf says an error in the words of a Reply.
 func replyOf(err error) Reply {
 	var (
-		short *fleet.ErrOutOfStock
+		short *fleet.OutOfStockError
 		never *invalid
 	)
 	switch {
@@ -191,10 +191,7 @@ func (s *Stock) answerGet(ctx context.Context, subject string, _ []byte) []byte 
 func (s *Stock) answerDec(ctx context.Context, subject string, body []byte) []byte {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	size := fleet.Size(tokenOf(subject, 4))
-	if size == "big" {
-		size = fleet.Large
-	}
+	size := fleet.SizeOf(tokenOf(subject, 4))
 	key := ""
 	if isKey(string(body)) {
 		key = string(body)

@@ -79,7 +79,7 @@ func withMemory(p Parts, cfg Config, uses int) *Stock {
 
 // Reserve opens a use of stock with all of its items or with none; a use that
 // is open is left as it is. It costs one append to the ledger. Errors:
-// *fleet.ErrOutOfStock names the first item that is short, beans before milk
+// *fleet.OutOfStockError names the first item that is short, beans before milk
 // before sugar; fleet.ErrUseClosed; any other leaves open whether it was
 // reserved.
 func (s *Stock) Reserve(ctx context.Context, order string, use int, items fleet.Items) error {
@@ -96,7 +96,7 @@ func (s *Stock) Reserve(ctx context.Context, order string, use int, items fleet.
 			return nil, fleet.ErrUseClosed
 		}
 		if item := f.short(items); item != "" {
-			return nil, &fleet.ErrOutOfStock{Item: item}
+			return nil, &fleet.OutOfStockError{Item: item}
 		}
 		return &e, nil
 	})
@@ -234,7 +234,7 @@ func (s *Stock) Count(ctx context.Context, item string, found int, by, key strin
 
 // Take is a decrement by hand: it consumes one dose of a size, by the menu, of a
 // bean or a milk. It never takes what is promised to an order: then the error is
-// *fleet.ErrOutOfStock. Keys are as with Add.
+// *fleet.OutOfStockError. Keys are as with Add.
 func (s *Stock) Take(ctx context.Context, item string, size fleet.Size, by, key string) error {
 	menu, err := s.menu(ctx)
 	if err != nil {
@@ -260,7 +260,7 @@ func (s *Stock) Take(ctx context.Context, item string, size fleet.Size, by, key 
 			return err
 		}
 		if f.short(items) != "" {
-			return &fleet.ErrOutOfStock{Item: item}
+			return &fleet.OutOfStockError{Item: item}
 		}
 		return nil
 	})

@@ -38,7 +38,7 @@ func TestAnOrderReservesAllOrNothing(t *testing.T) {
 	ctx := t.Context()
 	s, p := opened(t, fleet.Items{"arabica": 20, "milk-soja": 10, "sugar": 5})
 	cup := fleet.Items{"arabica": 9, "milk-soja": 30, "sugar": 9}
-	var short *fleet.ErrOutOfStock
+	var short *fleet.OutOfStockError
 	if err := s.Reserve(ctx, idN(1), 0, cup); !errors.As(err, &short) || short.Item != "milk-soja" {
 		t.Fatalf("got %v, milk is short, and sugar", err)
 	}
@@ -260,7 +260,7 @@ func TestPersonsActsCountOnce(t *testing.T) {
 		t.Fatal(d)
 	}
 	n := len(p.all())
-	var short *fleet.ErrOutOfStock
+	var short *fleet.OutOfStockError
 	if err := s.Take(ctx, "arabica", fleet.Large, "x", ""); !errors.As(err, &short) {
 		t.Fatalf("30 g of 10 g: %v", err)
 	}
@@ -361,7 +361,7 @@ func customers(t *testing.T, one, two fleet.Stock, from int) (reserved, refused 
 			for errors.Is(err, fleet.ErrNoAnswer) { // asked again with the same order and use
 				err = s.Reserve(t.Context(), idN(from+i), 0, fleet.Items{"arabica": 9})
 			}
-			var short *fleet.ErrOutOfStock
+			var short *fleet.OutOfStockError
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -425,7 +425,7 @@ func promiseNine(t *rapid.T) {
 			if strict && bad != nil {
 				t.Fatal(bad)
 			}
-			var short *fleet.ErrOutOfStock
+			var short *fleet.OutOfStockError
 			switch {
 			case !strict && (err == nil || errors.As(err, &short) || errors.Is(err, fleet.ErrUseClosed)):
 			case err == nil:
@@ -474,7 +474,7 @@ func promiseNine(t *rapid.T) {
 			}
 		case "take":
 			err := s.Take(ctx, "arabica", fleet.Small, "x", "")
-			var short *fleet.ErrOutOfStock
+			var short *fleet.OutOfStockError
 			if err != nil && !errors.Is(err, fleet.ErrNoAnswer) && !errors.As(err, &short) {
 				t.Fatalf("take: %v", err)
 			}

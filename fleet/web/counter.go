@@ -99,7 +99,7 @@ func (c *counter) forget() {
 // the stock or the shop did not say is no reason to refuse: the controller
 // decides.
 func (o *offer) can(order fleet.Order) (lack, bool) {
-	doses, ok := o.menu.Doses(order)
+	doses, ok := o.menu.Portion(order)
 	if !ok {
 		return lack{}, false
 	}

@@ -166,8 +166,8 @@ func orderN(n int) fleet.Order {
 
 // claimOf is what the controller writes first.
 func claimOf(o fleet.Order) fleet.Claim {
-	doses, _ := fleet.DefaultMenu().Doses(o)
-	return fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Doses: doses, Answer: fleet.Success(o.ID), Epoch: 1, Via: "request"}
+	doses, _ := fleet.DefaultMenu().Portion(o)
+	return fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Portion: doses, Answer: fleet.Success(o.ID), Epoch: 1, Via: "request"}
 }
 
 // order does what the controller does: the claim, the message, the mark.
@@ -851,8 +851,8 @@ func (x settlement) Done(ctx context.Context) error {
 	return x.say("done", func() error { return x.in.Done(ctx) })
 }
 
-func (x settlement) Drop(ctx context.Context, reason string, ended bool) error {
-	return x.say("drop", func() error { return x.in.Drop(ctx, reason, ended) })
+func (x settlement) Terminate(ctx context.Context, reason string, ended bool) error {
+	return x.say("drop", func() error { return x.in.Terminate(ctx, reason, ended) })
 }
 
 func (x settlement) Return(ctx context.Context, after time.Duration) error {

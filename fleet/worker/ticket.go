@@ -390,7 +390,7 @@ func (w *Worker) remove(t *fleet.Ticket, c fleet.Claim) {
 	if c.Phase == fleet.Served {
 		err = t.Done(ctx)
 	} else {
-		err = t.Drop(ctx, string(c.Phase)+": "+c.Text, true)
+		err = t.Terminate(ctx, string(c.Phase)+": "+c.Text, true)
 	}
 	if err != nil {
 		w.Log.Warn("the ticket is not settled yet", "order", c.Order.ID, "err", err)
@@ -419,7 +419,7 @@ func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	if err := t.Drop(ctx, reason, false); err != nil && !errors.Is(err, fleet.ErrStale) {
+	if err := t.Terminate(ctx, reason, false); err != nil && !errors.Is(err, fleet.ErrStale) {
 		w.Log.Warn("the ticket comes again", "seq", t.Seq, "err", err)
 	}
 }

@@ -373,9 +373,9 @@ func (w *Worker) drink(c fleet.Claim) recipe.Drink {
 	w.mu.Unlock()
 	return recipe.Drink{
 		Size:    string(c.Order.Size),
-		Grams:   float64(c.Doses[c.Order.Bean]),
+		Grams:   float64(c.Portion[c.Order.Bean]),
 		WaterML: float64(water),
-		MilkML:  float64(c.Doses[fleet.MilkItem(c.Order.Milk)]),
+		MilkML:  float64(c.Portion[fleet.MilkItem(c.Order.Milk)]),
 		Sugar:   c.Order.Sugar,
 	}
 }

@@ -1,0 +1,41 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+)
+
+// What a publisher must tell apart.
+var (
+	// ErrFull: the queue takes no more; certain, nothing was stored.
+	ErrFull = errors.New("the queue is full")
+	// ErrUnlisted: no stream takes this class; certain, nothing was stored.
+	ErrUnlisted = errors.New("the class is not on the menu")
+)
+
+// Orders is the writing end of the queue; the controller's alone.
+type Orders interface {
+	// Publish stores an accepted order under the message id. duplicate means
+	// that the stream says it has had this id: stored, or stored and consumed.
+	// Errors: ErrFull, ErrUnlisted; any other leaves open whether it was stored.
+	Publish(ctx context.Context, o Order, messageID string) (duplicate bool, err error)
+	// Stored lists the messages in the queue, by order id, oldest first.
+	Stored(ctx context.Context) ([]StoredOrder, error)
+	// Remove takes a message of an ended order out of the queue; one that is
+	// gone already is no error.
+	Remove(ctx context.Context, seq uint64) error
+	// Waiting is the number of messages in the queue, per class; those in a
+	// machine's hands count.
+	Waiting(ctx context.Context) (map[Class]int, error)
+	// List adds a class to the queue; removing one is refused while orders of
+	// it wait.
+	List(ctx context.Context, classes []Class) error
+}
+
+// StoredOrder is a message in the queue.
+type StoredOrder struct {
+	Order     string // id; empty if the message is none of ours
+	MessageID string
+	Class     Class
+	Seq       uint64
+}

@@ -1,0 +1,24 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+)
+
+// Server answers requests on a subject until it is closed; see Serve.
+type Server interface {
+	// Serve answers requests on the subject, one goroutine per subject, until
+	// ctx ends. Requests whose reply subject is no inbox are dropped. With
+	// shared, several servers share the load; else each hears every request.
+	Serve(ctx context.Context, subject string, shared bool, answer func(ctx context.Context, subject string, body []byte) []byte) error
+}
+
+// Requester asks another role.
+type Requester interface {
+	// Request sends one request and returns the answer; ErrNoAnswer if none
+	// came, ErrNobody if nobody listens.
+	Request(ctx context.Context, subject string, body []byte) ([]byte, error)
+}
+
+// ErrNobody: nobody listens on the subject; nothing happened.
+var ErrNobody = errors.New("nobody answers there")
