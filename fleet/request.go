@@ -22,3 +22,15 @@ type Requester interface {
 
 // ErrNobody: nobody listens on the subject; nothing happened.
 var ErrNobody = errors.New("nobody answers there")
+
+// Saying is an error with words of its own that means another one: what another
+// role answered stays as it was said, and errors.Is knows it.
+func Saying(words string, means error) error { return &saying{words, means} }
+
+type saying struct {
+	words string
+	means error
+}
+
+func (e *saying) Error() string { return e.words }
+func (e *saying) Unwrap() error { return e.means }

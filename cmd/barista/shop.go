@@ -311,8 +311,9 @@ func (s *shop) openWeb(ctx context.Context, levels fleet.Stock) error {
 	if err != nil {
 		return err
 	}
+	asker := shopOf(c)
 	if levels == nil {
-		levels = stock.Remote(c.Requester())
+		levels = asker.Stock
 	}
 	var door web.Shop = controller.Remote(c.Requester())
 	if s.ctl != nil {
@@ -327,7 +328,7 @@ func (s *shop) openWeb(ctx context.Context, levels fleet.Stock) error {
 	}
 	s.add("web address", nil, func() error { s.listener.Close(); return nil })
 	pages := web.New(web.Parts{
-		Shop: door, Events: c.Events(), Machines: seen(c, nil).Read, Stock: levels, Requester: c.Requester(), Key: key, Log: s.log.With("room", "web"),
+		Shop: door, Events: c.Events(), Machines: asker.Machines, Stock: levels, Command: asker.Command, Key: key, Log: s.log.With("room", "web"),
 	})
 	s.add("pages", pages.Run, nil)
 	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)

@@ -86,7 +86,7 @@ func (s Shop) Named(ctx context.Context, machine string) (fleet.Machine, error) 
 	}
 	i := slices.IndexFunc(all, func(m fleet.Machine) bool { return m.Machine == machine })
 	if i < 0 {
-		return fleet.Machine{}, &saying{"there is no machine " + machine, fleet.ErrNotFound}
+		return fleet.Machine{}, fleet.Saying("there is no machine "+machine, fleet.ErrNotFound)
 	}
 	return all[i], nil
 }

@@ -85,7 +85,7 @@ func (s Shop) Find(ctx context.Context, ref string) (fleet.ClaimEntry, error) {
 	if id, err := fleet.ParseID(ref); err == nil {
 		e, err := s.Claims.Get(ctx, id)
 		if errors.Is(err, fleet.ErrNotFound) {
-			return e, &saying{"there is no order " + id, fleet.ErrNotFound}
+			return e, fleet.Saying("there is no order "+id, fleet.ErrNotFound)
 		}
 		return e, err
 	}
@@ -113,23 +113,13 @@ func (s Shop) Find(ctx context.Context, ref string) (fleet.ClaimEntry, error) {
 	}
 	switch len(found) {
 	case 0:
-		return fleet.ClaimEntry{}, &saying{"no order ends with " + tail, fleet.ErrNotFound}
+		return fleet.ClaimEntry{}, fleet.Saying("no order ends with "+tail, fleet.ErrNotFound)
 	case 1:
 		return found[0], nil
 	}
-	return fleet.ClaimEntry{}, &saying{
-		fmt.Sprintf("%d orders end with %s: give more of the id (%s)", len(found), tail, strings.Join(ids[:min(len(ids), 5)], ", ")), ErrSeveral,
-	}
+	return fleet.ClaimEntry{}, fleet.Saying(
+		fmt.Sprintf("%d orders end with %s: give more of the id (%s)", len(found), tail, strings.Join(ids[:min(len(ids), 5)], ", ")), ErrSeveral)
 }
-
-// saying is one of the errors above with a text of its own.
-type saying struct {
-	text string
-	is   error
-}
-
-func (e *saying) Error() string { return e.text }
-func (e *saying) Unwrap() error { return e.is }
 
 // askAgain is the pause before an order is sent again.
 const askAgain = 500 * time.Millisecond
@@ -181,7 +171,8 @@ func (s Shop) Follow(ctx context.Context, id string, tell func(fleet.StoredEvent
 			return
 		}
 		from = e.Seq + 1
-		if broken = tell(e); over(e.Kind) {
+		broken = tell(e)
+		if fleet.Phase(e.Kind).Ended() || e.Kind == fleet.EvUnknown { // nothing follows, or only a person's decision
 			last = &e
 		}
 		if broken != nil || last != nil {
@@ -198,15 +189,6 @@ func (s Shop) Follow(ctx context.Context, id string, tell func(fleet.StoredEvent
 		return last, broken
 	}
 	return nil, err
-}
-
-// over: nothing follows, or only a person's decision.
-func over(k fleet.Kind) bool {
-	switch k {
-	case fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired, fleet.EvRefused, fleet.EvUnknown:
-		return true
-	}
-	return false
 }
 
 // claims lists every claim that is kept, the one that changed last at the end.

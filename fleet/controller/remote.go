@@ -49,23 +49,14 @@ func (c *Client) ask(ctx context.Context, verb string, a ask) (reply, error) {
 		case codeState:
 			return r, &StateError{t.Phase, t.Message}
 		case codeNotFound:
-			return r, &lostError{t.Message, fleet.ErrNotFound}
+			return r, fleet.Saying(t.Message, fleet.ErrNotFound)
 		case fleet.CodeUnavailable:
-			return r, &lostError{t.Message, errUnsure}
+			return r, fleet.Saying(t.Message, errUnsure)
 		}
 		return r, errors.New(t.Message)
 	}
 	return r, nil
 }
-
-// lostError is an error that came over the network, with what it is.
-type lostError struct {
-	message string
-	is      error
-}
-
-func (e *lostError) Error() string { return e.message }
-func (e *lostError) Unwrap() error { return e.is }
 
 // Place is Controller.Place.
 func (c *Client) Place(ctx context.Context, body []byte, via string) fleet.Answer {

@@ -75,18 +75,7 @@ func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, erro
 	case reply.Code == CodeInvalid:
 		return reply, &invalid{errors.New(reply.Message)}
 	case reply.Code == CodeUnknownItem:
-		return reply, &unknownItem{reply.Message}
+		return reply, fleet.Saying(reply.Message, fleet.ErrNotFound)
 	}
-	return reply, &unavailable{reply.Message}
+	return reply, fleet.Saying(reply.Message, fleet.ErrNoAnswer)
 }
-
-// unknownItem and unavailable carry the other side's words as they came.
-type (
-	unknownItem struct{ message string }
-	unavailable struct{ message string }
-)
-
-func (e *unknownItem) Error() string { return e.message }
-func (e *unknownItem) Unwrap() error { return fleet.ErrNotFound }
-func (e *unavailable) Error() string { return e.message }
-func (e *unavailable) Unwrap() error { return fleet.ErrNoAnswer }

@@ -56,65 +56,79 @@ func (o *order) apply(e fleet.StoredEvent) {
 	if o.Phase == "" {
 		o.Phase = fleet.Accepted
 	}
-	switch e.Kind {
-	case fleet.EvAccepted:
-		if o.Place != 0 {
-			return
-		}
-		o.Place, o.Accepted, o.ETA = e.Seq, e.Stored, e.ETA
-		if e.What != nil {
-			o.What = *e.What
-		}
-		if e.Name != "" {
-			o.What.Name = e.Name
-		}
-		return
-	case fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired, fleet.EvRefused:
-		if o.Phase.Ended() {
-			return
-		}
-		o.Phase, o.Outcome, o.Reason, o.Ended, o.Cup = fleet.Phase(e.Kind), e.Outcome, e.Reason, e.Stored, false
-		if e.Machine != "" {
-			o.Machine = e.Machine
-		}
-		if e.Kind == fleet.EvServed {
-			o.Percent = 100
-		}
+	switch {
+	case e.Kind == fleet.EvAccepted:
+		o.accept(e)
+	case o.Phase.Ended():
+	case fleet.Phase(e.Kind).Ended():
+		o.end(e)
+	case e.Kind == fleet.EvAgain:
+		o.again(e)
+	case o.further(e):
+		o.move(e)
+	}
+}
+
+func (o *order) accept(e fleet.StoredEvent) {
+	if o.Place != 0 {
 		return
 	}
-	if o.Phase.Ended() {
+	o.Place, o.Accepted, o.ETA = e.Seq, e.Stored, e.ETA
+	if e.What != nil {
+		o.What = *e.What
+	}
+	if e.Name != "" {
+		o.What.Name = e.Name
+	}
+}
+
+func (o *order) end(e fleet.StoredEvent) {
+	o.Phase, o.Outcome, o.Reason, o.Ended, o.Cup = fleet.Phase(e.Kind), e.Outcome, e.Reason, e.Stored, false
+	if e.Machine != "" {
+		o.Machine = e.Machine
+	}
+	if e.Kind == fleet.EvServed {
+		o.Percent = 100
+	}
+}
+
+// again opens the epoch after the unknown one, whichever of the two it names.
+func (o *order) again(e fleet.StoredEvent) {
+	if e.Epoch < o.Epoch {
 		return
 	}
-	if e.Kind == fleet.EvAgain {
-		// It opens the epoch after the unknown one, whichever of the two it names.
-		if epoch := max(e.Epoch, o.Epoch); e.Epoch >= o.Epoch {
-			if o.Phase == fleet.Unknown && e.Epoch == o.Epoch {
-				epoch++
-			}
-			o.open(epoch)
-			o.Phase, o.Again = fleet.Accepted, true
-		}
-		return
+	epoch := e.Epoch
+	if o.Phase == fleet.Unknown && epoch == o.Epoch {
+		epoch++
 	}
+	o.open(epoch)
+	o.Phase, o.Again = fleet.Accepted, true
+}
+
+// further reports whether the event lies behind all that was seen of the order,
+// and opens its epoch.
+func (o *order) further(e fleet.StoredEvent) bool {
 	rank, known := ranks[e.Kind]
-	if !known || e.Epoch < o.Epoch {
-		return
-	}
-	if e.Epoch == o.Epoch && rank <= o.rank && !(e.Kind == fleet.EvStep && o.rank == rank && e.N > o.N) {
-		return
+	step := e.Kind == fleet.EvStep && rank == o.rank && e.N > o.N
+	if !known || e.Epoch < o.Epoch || e.Epoch == o.Epoch && rank <= o.rank && !step {
+		return false
 	}
 	if e.Epoch > o.Epoch {
 		o.open(e.Epoch)
 	}
-	o.rank, o.Cup = rank, false
+	o.rank = rank
+	return true
+}
+
+// move is a step within an epoch.
+func (o *order) move(e fleet.StoredEvent) {
+	o.Cup = e.Kind == fleet.EvCup
 	if e.Machine != "" {
 		o.Machine = e.Machine
 	}
 	switch e.Kind {
-	case fleet.EvClaimed:
+	case fleet.EvClaimed, fleet.EvCup:
 		o.Phase = fleet.Claimed
-	case fleet.EvCup:
-		o.Phase, o.Cup = fleet.Claimed, true
 	case fleet.EvBrewing:
 		o.Phase = fleet.Brewing
 	case fleet.EvStep:

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -245,18 +244,9 @@ func (w *Web) cup(rw http.ResponseWriter, r *http.Request) {
 		w.toOrder(rw, r, id)
 		return
 	}
-	body, err := json.Marshal(fleet.Command{Verb: "cup", Order: id, By: "customer"})
-	if err != nil {
-		w.broken(rw, err)
-		return
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
-	var a fleet.CommandAnswer
-	answer, err := w.Requester.Request(ctx, fleet.CommandSubject(s.Machine), body)
-	if err == nil {
-		err = json.Unmarshal(answer, &a)
-	}
+	a, err := w.Command(ctx, s.Machine, fleet.Command{Verb: "cup", Order: id, By: "customer"})
 	switch {
 	case err != nil:
 		w.showOrder(rw, r, id, http.StatusServiceUnavailable, "cup.noanswer")

@@ -133,7 +133,7 @@ func TestMyCupIsThere(t *testing.T) {
 	if res.Header.Get("Location") != path {
 		t.Errorf("leads to %s", res.Header.Get("Location"))
 	}
-	want := map[string][]fleet.Command{"coffee.machines.zoe.cmd": {{Verb: "cup", Order: id, By: "customer"}}}
+	want := map[string][]fleet.Command{"zoe": {{Verb: "cup", Order: id, By: "customer"}}}
 	if diff := cmp.Diff(want, h.desk.asked); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

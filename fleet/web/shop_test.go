@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -270,7 +269,7 @@ func (c *crew) machines(context.Context) ([]fleet.Machine, error) {
 	return list, c.err
 }
 
-// desk is a fleet.Requester that keeps what it was asked.
+// desk answers commands and keeps what it was asked, by machine.
 type desk struct {
 	mu    sync.Mutex
 	asked map[string][]fleet.Command
@@ -279,25 +278,18 @@ type desk struct {
 	then  func(fleet.Command) // what the machine does about it
 }
 
-func (d *desk) Request(_ context.Context, subject string, body []byte) ([]byte, error) {
-	var c fleet.Command
-	if err := json.Unmarshal(body, &c); err != nil {
-		return nil, err
-	}
+func (d *desk) command(_ context.Context, machine string, c fleet.Command) (fleet.CommandAnswer, error) {
 	d.mu.Lock()
 	if d.asked == nil {
 		d.asked = map[string][]fleet.Command{}
 	}
-	d.asked[subject] = append(d.asked[subject], c)
+	d.asked[machine] = append(d.asked[machine], c)
 	reply, err, then := d.reply, d.err, d.then
 	d.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	if then != nil {
+	if err == nil && then != nil {
 		then(c)
 	}
-	return json.Marshal(reply)
+	return reply, err
 }
 
 // house is a web with everything around it, in memory.
@@ -318,7 +310,7 @@ func build(t testing.TB) *house {
 		desk: &desk{reply: fleet.CommandAnswer{OK: true}}, log: &bytes.Buffer{}}
 	h.shop = &shop{events: h.events, menu: fleet.DefaultMenu(), waits: map[choice]fleet.Wait{},
 		answers: map[string]fleet.Answer{}, hashes: map[string]string{}}
-	h.web = New(Parts{Shop: h.shop, Events: h.events, Machines: h.crew.machines, Stock: h.stock, Requester: h.desk,
+	h.web = New(Parts{Shop: h.shop, Events: h.events, Machines: h.crew.machines, Stock: h.stock, Command: h.desk.command,
 		Key: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewTextHandler(&guarded{w: h.log}, nil))})
 	return h
 }

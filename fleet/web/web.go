@@ -23,13 +23,13 @@ type Shop interface {
 }
 
 // Parts is what the web is joined to. Shop, Events, Machines, Stock and
-// Requester are needed; the rest has defaults.
+// Command are needed; the rest has defaults.
 type Parts struct {
-	Shop      Shop
-	Events    fleet.Events
-	Machines  func(context.Context) ([]fleet.Machine, error) // by name: who is here
-	Stock     fleet.Stock
-	Requester fleet.Requester
+	Shop     Shop
+	Events   fleet.Events
+	Machines func(context.Context) ([]fleet.Machine, error) // by name: who is here
+	Stock    fleet.Stock
+	Command  func(ctx context.Context, machine string, c fleet.Command) (fleet.CommandAnswer, error)
 
 	// Key makes the secret addresses of orders, at least 32 random bytes that
 	// outlive a restart. Empty: random, and addresses die with the process.
