@@ -160,7 +160,7 @@ func untouched(t *testing.T, p *plant.Plant, what string) {
 // held, one of another trade. Nothing moves.
 func TestDetect(t *testing.T) {
 	c := newStandIn(t)
-	m, err := jurasim.New(jurasim.Config{Lenient: true, Count: 5})
+	m, err := jurasim.New(jurasim.Config{Count: 5})
 	c.must(err)
 	life, die := context.WithCancel(context.Background())
 	lived := make(chan error, 1)
@@ -181,7 +181,7 @@ func TestDetect(t *testing.T) {
 		defer mu.Unlock()
 		asked = append(asked, r)
 	}})
-	cheap := lcussim.New(lcussim.Config{Plant: lp.Handle(), Relays: parts, Lenient: true, Answers: lcus.AnswersText, Executed: func(f lcus.Frame) {
+	cheap := lcussim.New(lcussim.Config{Plant: lp.Handle(), Relays: parts, Answers: lcus.AnswersText, Executed: func(f lcus.Frame) {
 		mu.Lock()
 		defer mu.Unlock()
 		obeyed = append(obeyed, f)

@@ -84,7 +84,7 @@ func TestRecordJura(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := jurasim.New(jurasim.Config{Lenient: true, Count: 7})
+	m, err := jurasim.New(jurasim.Config{Count: 7})
 	if err != nil {
 		t.Fatal(err)
 	}

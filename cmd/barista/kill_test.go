@@ -327,6 +327,8 @@ type site struct {
 	conn *queue.Conn
 	mu   sync.Mutex
 	all  []*service
+
+	prompt bool // services start as prompt has it, from now on
 }
 
 // service is one child process.
@@ -389,7 +391,11 @@ func (p *service) again() {
 		t.Fatal(err)
 	}
 	p.cmd.Stderr, p.cmd.Stdout = log, log
-	if err := p.cmd.Start(); err != nil {
+	start := p.cmd.Start
+	if p.site.prompt {
+		start = func() error { return prompt(p.cmd.Start) }
+	}
+	if err := start(); err != nil {
 		t.Fatal(err)
 	}
 	log.Close()

@@ -104,7 +104,7 @@ func TestJuraKindRefuses(t *testing.T) {
 func TestJuraSample(t *testing.T) {
 	metal := jurasim.Plant()
 	metal.Speed = 20
-	m, err := jurasim.New(jurasim.Config{Plant: &metal, Lenient: true, Count: 100})
+	m, err := jurasim.New(jurasim.Config{Plant: &metal, Count: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

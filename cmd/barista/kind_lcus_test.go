@@ -54,7 +54,7 @@ func TestLCUSProblems(t *testing.T) {
 
 func TestLCUSMakesADrink(t *testing.T) {
 	m, p := onBoard(t, "lcus-relays.yaml", openLCUS, func(h plant.Handle) func(context.Context, *link.Link) error {
-		b := lcussim.New(lcussim.Config{Plant: h, Relays: []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar}, Lenient: true})
+		b := lcussim.New(lcussim.Config{Plant: h, Relays: []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar}})
 		return func(ctx context.Context, l *link.Link) error { return b.Run(ctx, l) }
 	})
 	makeOne(t, m, p)

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if args := os.Getenv(mainEnv); args != "" {
 		beMain(args)
 	}
+	if board := os.Getenv(boardEnv); board != "" {
+		beBoard(board)
+	}
 	testscript.Main(noLeaks{m}, map[string]func(){"barista": main})
 }
 

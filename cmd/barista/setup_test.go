@@ -270,7 +270,7 @@ func TestSetupByHand(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
 	log := fakeSystemctl(t, 0)
 	c := newStandIn(t)
-	m, err := jurasim.New(jurasim.Config{Lenient: true, Count: 5})
+	m, err := jurasim.New(jurasim.Config{Count: 5})
 	c.must(err)
 	life, die := context.WithCancel(context.Background())
 	lived := make(chan error, 1)

@@ -20,7 +20,7 @@ func newSimJura(c *cli) *cobra.Command {
 	var path, cups, offer string
 	var faults []string
 	var count uint16
-	var high, strict bool
+	var high bool
 	var model string
 	metal := jurasim.Plant()
 	cmd := &cobra.Command{
@@ -28,7 +28,8 @@ func newSimJura(c *cli) *cobra.Command {
 		Short: "play a Jura on a serial port of its own",
 		Long: `jura is a coffee machine with a service port on a pseudo-terminal, and its own
 grinder, pump, heater and milk behind it. It answers anyone's program in the real
-encoding, says nothing to what it does not know, stops a product at the second
+encoding, takes no character that comes too early or in pieces, says nothing to
+what it does not know, stops a product at the second
 press of its key, counts only what was poured, goes on when its host dies, and
 ends with an error at a command that would damage a real machine.
 
@@ -46,7 +47,7 @@ and those of the metal: tank-empty, beans-out, no-flow, jam, stuck:pump and so o
 			if metal.Cups == plant.Dispenser {
 				return term.Usage("a Jura drops no cups: give --cups auto or hand")
 			}
-			cfg := jurasim.Config{Model: model, Plant: &metal, Lenient: !strict, Count: count, Filler: jura.LowFiller}
+			cfg := jurasim.Config{Model: model, Plant: &metal, Count: count, Filler: jura.LowFiller}
 			if high {
 				cfg.Filler = jura.HighFiller
 			}
@@ -71,7 +72,6 @@ and those of the metal: tank-empty, beans-out, no-flow, jam, stuck:pump and so o
 	f.StringSliceVar(&faults, "fault", nil, "what is wrong with it")
 	f.Uint16Var(&count, "count", 100, "what its counters begin with")
 	f.BoolVar(&high, "high-filler", false, "answer with the other filler bits")
-	f.BoolVar(&strict, "strict", false, "take no character that comes too early or in pieces; a busy computer may be too slow for this")
 	f.StringVar(&cups, "cups", string(plant.Auto), "who places cups: auto or hand")
 	f.StringVar(&offer, "offer", "", "offer its metal at a `SOCKET`, to look at it and to place cups")
 	f.Float64Var(&metal.Speed, "speed", metal.Speed, "of the machine; the wire keeps its own")

@@ -65,7 +65,6 @@ Faults: deaf, and those of the metal: jam, no-flow, stuck:pump and so on.`,
 	s.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&answers, "answers", string(lcus.AnswersNone), "to the question for its relays: none, text or bytes")
-	f.BoolVar(&cfg.Lenient, "lenient", false, "take frames that stand too near: on a busy computer they arrive together")
 	f.StringSliceVar(&faults, "fault", nil, "what is wrong with it")
 	return cmd
 }

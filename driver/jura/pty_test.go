@@ -28,7 +28,7 @@ func TestOverARealPort(t *testing.T) {
 	t.Parallel()
 	cfg := sim.Plant()
 	cfg.Speed = 20
-	m, err := sim.New(sim.Config{Plant: &cfg, Lenient: true, Count: 5})
+	m, err := sim.New(sim.Config{Plant: &cfg, Count: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestPtyChaos(t *testing.T) {
 	t.Parallel()
 	cfg := sim.Plant()
 	cfg.Speed, cfg.Refill, cfg.Cups = 50, true, "auto"
-	m, err := sim.New(sim.Config{Plant: &cfg, Lenient: true, Burst: true, Count: 5})
+	m, err := sim.New(sim.Config{Plant: &cfg, Burst: true, Count: 5})
 	if err != nil {
 		t.Fatal(err)
 	}

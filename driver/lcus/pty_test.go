@@ -88,7 +88,7 @@ func TestPtyChaos(t *testing.T) {
 	var sent tape // what the board may still carry out
 	var wrong []lcus.Frame
 	done := 0
-	b := sim.New(sim.Config{Plant: p.Handle(), Relays: wired, Lenient: true, Executed: func(f lcus.Frame) {
+	b := sim.New(sim.Config{Plant: p.Handle(), Relays: wired, Executed: func(f lcus.Frame) {
 		mu.Lock()
 		defer mu.Unlock()
 		done++

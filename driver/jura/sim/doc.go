@@ -4,7 +4,7 @@
 //
 // It is honest by being strict. It answers nothing that it does not know, takes
 // no character that comes too early or in pieces (how real machines react is not
-// documented; Lenient is for wires that keep no time), and forgets no half line.
+// documented), and forgets no half line.
 // A second press of the running product's key stops it. Its counters move only
 // if the plant poured a drink. A command that would damage a real machine, and
 // single motors driven as nobody should, are harm: Run ends with an error.

@@ -15,13 +15,12 @@ import (
 
 // Config is a machine to play.
 type Config struct {
-	Model   string        // "" is EF532M
-	Answer  string        // to TY:; "" is the model's
-	Plant   *plant.Config // nil is Plant()
-	Filler  jura.Filler   // of the answers; 0 is the low one
-	Lenient bool          // characters may come early, and in pieces
-	Burst   bool          // an answer goes out at once, in its right time: one frame on a wire with noise
-	Count   uint16        // what every counter begins with
+	Model  string        // "" is EF532M
+	Answer string        // to TY:; "" is the model's
+	Plant  *plant.Config // nil is Plant()
+	Filler jura.Filler   // of the answers; 0 is the low one
+	Burst  bool          // an answer goes out at once, in its right time: one frame on a wire with noise
+	Count  uint16        // what every counter begins with
 }
 
 // Plant is the metal of a household machine: it grinds a portion in 3 to 3.6 s

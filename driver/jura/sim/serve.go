@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
+	"slices"
 	"time"
 
 	"barista/driver/jura"
+	"barista/driver/serial/link"
 )
 
 // Times on the wire: a character takes four bytes of 1.04 ms and a pause of 8 ms.
@@ -16,15 +17,13 @@ const (
 	byteTime = 1042 * time.Microsecond
 	charTime = 4*byteTime + 8*time.Millisecond
 	soonest  = 4*byteTime + 7*time.Millisecond
-	lost     = 50 * time.Millisecond // a character that is not whole by then never will be
 )
 
 // port is the machine's side of one connection.
 type port struct {
 	m     *Machine
 	lines jura.Lines
-	last  time.Time // when the last bytes came
-	part  int       // bytes of a character that is not whole
+	last  time.Time // when the last character came, at the earliest
 	out   []packet
 	n     int // answers
 }
@@ -35,47 +34,20 @@ type packet struct {
 	due   time.Time
 }
 
-type chunk struct {
-	bytes []byte
-	at    time.Time
-}
+var errHostGone = errors.New("the other end of the line is gone")
 
 // Serve plays the machine's port on a connection, until ctx ends or the
 // connection does; then it is closed. One at a time: there is one plug.
 func (m *Machine) Serve(ctx context.Context, conn io.ReadWriteCloser) error {
-	in := make(chan chunk, 16)
-	ended := make(chan error, 1)
-	stop := make(chan struct{})
-	var reader sync.WaitGroup
-	reader.Go(func() {
-		buf := make([]byte, 256)
-		for {
-			n, err := conn.Read(buf)
-			if n > 0 {
-				select {
-				case in <- chunk{append([]byte(nil), buf[:n]...), time.Now()}:
-				case <-stop:
-					return
-				}
-			}
-			if err != nil {
-				ended <- err
-				return
-			}
-		}
-	})
 	p := &port{m: m}
-	err := p.serve(ctx, conn, in, ended)
-	close(stop)
-	err = errors.Join(err, conn.Close())
-	reader.Wait()
+	err := link.Play(conn, func(in <-chan link.Chunk) error { return p.serve(ctx, conn, in) })
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func (p *port) serve(ctx context.Context, conn io.Writer, in <-chan chunk, ended <-chan error) error {
+func (p *port) serve(ctx context.Context, conn io.Writer, in <-chan link.Chunk) error {
 	const look = time.Second // for faults, while nothing is to be sent
 	timer := time.NewTimer(look)
 	defer timer.Stop()
@@ -90,9 +62,10 @@ func (p *port) serve(ctx context.Context, conn io.Writer, in <-chan chunk, ended
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-ended:
-			return err
-		case c := <-in:
+		case c, more := <-in:
+			if !more {
+				return errHostGone
+			}
 			p.took(c)
 		case <-timer.C:
 			if len(p.out) == 0 {
@@ -107,26 +80,27 @@ func (p *port) serve(ctx context.Context, conn io.Writer, in <-chan chunk, ended
 	}
 }
 
-// took reads what came.
-func (p *port) took(c chunk) {
-	since := c.at.Sub(p.last)
-	if !p.m.cfg.Lenient {
-		// A character is what comes at once, and in its time.
-		if since < soonest || len(c.bytes) != 4 {
-			p.last = c.at
-			return
-		}
-	} else if p.part > 0 && since > lost {
-		for ; p.part < 4; p.part++ { // complete it with noise: the line is spoilt
-			p.lines.Feed(0)
-		}
-		p.part = 0
+// took reads what came: a character is four bytes at once, in their time. Those
+// that a busy computer brings together are taken as far as they can have kept
+// their distance: see link.Chunk.
+func (p *port) took(c link.Chunk) {
+	if len(c.Bytes)%4 != 0 {
+		p.last = c.At
+		return
 	}
-	p.last = c.at
-	for _, b := range c.bytes {
-		p.part = (p.part + 1) % 4
-		if line, whole := p.lines.Feed(b); whole {
-			p.heard(line)
+	for char := range slices.Chunk(c.Bytes, 4) {
+		kept := p.last.Add(soonest)
+		if p.last = c.Since; kept.After(c.At) {
+			p.last = c.At
+			continue // too early
+		}
+		if kept.After(c.Since) {
+			p.last = kept
+		}
+		for _, b := range char {
+			if line, whole := p.lines.Feed(b); whole {
+				p.heard(line)
+			}
 		}
 	}
 }

@@ -5,7 +5,9 @@
 // # What it enforces
 //
 //   - A frame with a wrong sum is dropped, and so is one that begins less than
-//     10 ms after the one before it; bytes take their time on the wire.
+//     10 ms after the one before it; bytes take their time on the wire. Two frames
+//     that a busy computer reads at once may have been sent well apart: dropped is
+//     what can't have kept its distance.
 //   - It says nothing, unless it was given a dialect for the question.
 //   - Relays hold when the host is gone, as on boards with their own supply.
 //   - Harm ends Run with an error: whatever the plant notes as harm to its metal.
@@ -35,11 +37,6 @@ type Config struct {
 	Count   int           // relays on the board; 0 is 8
 	Answers lcus.Answers  // "" is none
 	Deaf    bool          // it does nothing at all
-
-	// Lenient takes frames however near they stand together. A simulator that
-	// shares a busy computer with its host sees frames late, and then together,
-	// that were sent well apart.
-	Lenient bool
 
 	// Executed is called with each frame that the board carried out, by Run.
 	Executed func(lcus.Frame)
@@ -94,12 +91,15 @@ func (b *Board) Run(ctx context.Context, line io.ReadWriteCloser) error {
 	})
 }
 
-// ear puts bytes together to frames.
+// ear puts bytes together to frames. A byte that came between two times is taken
+// for an early one where that makes a frame whole and keeps the distance: see
+// link.Chunk.
 type ear struct {
-	buf   []byte
-	began time.Time // of the first byte in buf
-	end   time.Time // of the last byte
-	last  time.Time // end of the last frame
+	buf  []byte
+	near bool      // buf began too soon after the last frame
+	end  time.Time // of the last byte, at the earliest
+	seen time.Time // of the last byte, at the latest
+	last time.Time // end of the last frame, at the earliest
 }
 
 func (b *Board) play(ctx context.Context, line io.Writer, in <-chan link.Chunk) error {
@@ -140,17 +140,17 @@ func (b *Board) play(ctx context.Context, line io.Writer, in <-chan link.Chunk) 
 // hear takes what came, and reports whether the board was asked for its relays.
 func (b *Board) hear(e *ear, c link.Chunk) (asked bool, err error) {
 	for _, x := range c.Bytes {
-		at := c.At // when this byte begins on the wire
-		if e.end.After(at) {
-			at = e.end
-		}
-		if len(e.buf) > 0 && at.Sub(e.end) > within {
+		at := later(c.Since, e.end) // when this byte begins
+		if len(e.buf) > 0 && c.Since.Sub(e.seen) > within {
 			e.buf = nil // the rest of the frame never came
 		}
 		if len(e.buf) == 0 {
-			e.began = at
+			kept := e.last.Add(apart)
+			if e.near = kept.After(c.At); !e.near {
+				at = later(at, kept)
+			}
 		}
-		e.end = at.Add(charTime)
+		e.end, e.seen = at.Add(charTime), later(c.At, e.seen).Add(charTime)
 		switch {
 		case len(e.buf) == 0 && x == lcus.Query:
 			asked = b.cfg.Answers != "" && b.cfg.Answers != lcus.AnswersNone && !b.cfg.Deaf
@@ -162,15 +162,21 @@ func (b *Board) hear(e *ear, c link.Chunk) (asked bool, err error) {
 			continue
 		}
 		f, bad := lcus.DecodeFrame(e.buf)
-		near := !e.last.IsZero() && e.began.Sub(e.last) < apart && !b.cfg.Lenient
 		e.buf, e.last = nil, e.end
-		if bad == nil && !near && !b.cfg.Deaf && f.Channel <= b.cfg.Count {
+		if bad == nil && !e.near && !b.cfg.Deaf && f.Channel <= b.cfg.Count {
 			if err := b.obey(f); err != nil {
 				return false, err
 			}
 		}
 	}
 	return asked, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (b *Board) obey(f lcus.Frame) error {

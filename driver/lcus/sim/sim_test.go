@@ -49,6 +49,44 @@ func TestHoldsAndHarm(t *testing.T) {
 	})
 }
 
+// busy is a line on a computer that has not looked at it for so long.
+type busy struct {
+	*serialtest.End
+	unseen time.Duration
+}
+
+func (b busy) Since() time.Time { return time.Now().Add(-b.unseen) }
+
+// Frames that are read at once are taken as far as they can have kept their
+// distance, each to the one before it.
+func TestReadAtOnce(t *testing.T) {
+	for unseen, want := range map[time.Duration]int{ // a frame takes 4.2 ms, and 10 ms of distance
+		0: 1, 14 * time.Millisecond: 1, 15 * time.Millisecond: 2, 28 * time.Millisecond: 2, 29 * time.Millisecond: 3, time.Minute: 3,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, c := plant.New(plant.Endless()), serialtest.New(1)
+			done := 0
+			b := sim.New(sim.Config{Plant: p.Handle(), Executed: func(lcus.Frame) { done++ }})
+			ended := make(chan error, 1)
+			go func() { ended <- b.Run(t.Context(), busy{c.Device(), unseen}) }()
+			var three []byte
+			for n := range 3 {
+				three = lcus.Frame{Channel: n + 1, On: true}.Append(three)
+			}
+			_, _ = c.Host().Write(three)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if done != want {
+				t.Errorf("not looked for %v: %d frames were taken, want %d", unseen, done, want)
+			}
+			c.Cut()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestDialects(t *testing.T) {
 	for dialect, want := range map[lcus.Answers]string{
 		"": "", lcus.AnswersNone: "", lcus.AnswersBytes: "\x00\x01", lcus.AnswersText: "CH1:OFF\r\nCH2: ON\r\n",

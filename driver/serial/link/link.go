@@ -12,6 +12,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,11 @@ type Link struct {
 	path   string   // of the symbolic link; "" is none
 	once   sync.Once
 	err    error
+
+	// The reader's.
+	freed time.Time
+	empty time.Time // when there was certainly nothing to read
+
 }
 
 // Make makes a port and, if path is not empty, a symbolic link to it there. An
@@ -101,19 +107,51 @@ func (l *Link) Device() string {
 	return l.path
 }
 
+const (
+	// lookEvery is how often Read looks when nothing wakes it. The kernel hands over
+	// what the host wrote by a thread of its own, which comes late on a busy computer;
+	// a read that finds nothing has waited for it, so nothing was written before.
+	lookEvery = 10 * time.Millisecond
+	freeEvery = time.Second
+)
+
 // Read returns what the host sent, at least one byte.
 func (l *Link) Read(p []byte) (int, error) {
+	raw, err := l.master.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
 	for {
-		if err := l.master.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		now := time.Now()
+		if now.Sub(l.freed) >= freeEvery {
+			l.free()
+			l.freed = now
+		}
+		n, failed := 0, error(unix.EAGAIN)
+		// In the thread that looks: the runtime's timers would cost more.
+		if err := raw.Control(func(fd uintptr) {
+			if n, failed = unix.Read(int(fd), p); failed == unix.EAGAIN {
+				l.empty = now
+				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(lookEvery/time.Millisecond))
+			}
+		}); err != nil {
 			return 0, err
 		}
-		n, err := l.master.Read(p)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
+		switch {
+		case failed == unix.EAGAIN || failed == unix.EINTR:
+			continue
+		case failed != nil:
+			return 0, fmt.Errorf("the simulated serial port: %w", failed)
+		case n == 0:
+			return 0, io.EOF
 		}
-		l.free()
+		return n, nil
 	}
 }
+
+// Since is when the line was last seen empty: what the newest Read brought was
+// written later. For whoever reads.
+func (l *Link) Since() time.Time { return l.empty }
 
 // free takes back the exclusive mode that a host which was killed left behind. A
 // real port loses it when nobody has it open any more; this one we hold open

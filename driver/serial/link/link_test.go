@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -54,6 +56,54 @@ func TestPath(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(path); string(b) != "mine" {
 		t.Errorf("the file has %q", b)
+	}
+}
+
+// Nobody looked for a while: two writes come at once, and the line knows no better
+// than that they came since it was last seen empty.
+func TestSince(t *testing.T) {
+	l, err := Make("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	host, err := os.OpenFile(l.Device(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	write := func(text string) time.Time {
+		at := time.Now()
+		if _, err := host.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	read := func(want string) {
+		got := ""
+		for buf := make([]byte, 64); got != want; {
+			n, err := l.Read(buf)
+			if got += string(buf[:n]); err != nil || !strings.HasPrefix(want, got) {
+				t.Fatalf("%q, %v, want %q", got, err, want)
+			}
+		}
+	}
+	first := make(chan time.Time, 1)
+	go func() {
+		<-time.After(3 * lookEvery) // it looks some times and finds nothing
+		first <- write("a")
+	}()
+	began := time.Now()
+	read("a")
+	if at := <-first; l.Since().After(at) || !l.Since().After(began) {
+		t.Errorf("since %v, and it was written at %v", l.Since(), at)
+	}
+	at := write("b")
+	<-time.After(2 * lookEvery)
+	write("c")
+	read("bc")
+	if l.Since().After(at) {
+		t.Errorf("since %v, and the first of two was written at %v", l.Since(), at)
 	}
 }
 

@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
-// Chunk is what one read brought.
+// Chunk is what one read brought. It came between Since and At, which are the
+// same on a line that says nothing of it. On a Link they are further apart when the
+// computer was busy with something else: a simulator that is strict about time gives
+// its host the benefit of that, or it judges the scheduler.
 type Chunk struct {
-	Bytes []byte
-	At    time.Time
+	Bytes     []byte
+	Since, At time.Time
 }
 
 // Play runs a simulator at this end of a line: play gets what comes, until the
@@ -25,8 +28,13 @@ func Play(line io.ReadWriteCloser, play func(in <-chan Chunk) error) error {
 		for {
 			n, err := line.Read(buf)
 			if n > 0 {
+				c := Chunk{Bytes: slices.Clone(buf[:n]), At: time.Now()}
+				c.Since = c.At
+				if l, looks := line.(interface{ Since() time.Time }); looks {
+					c.Since = l.Since()
+				}
 				select {
-				case in <- Chunk{slices.Clone(buf[:n]), time.Now()}:
+				case in <- c:
 				case <-quit:
 					return
 				}

@@ -85,6 +85,14 @@ func (l *Line) Read(p []byte) (int, error) {
 	}
 }
 
+// Since is what the line below says of it: see link.Chunk.
+func (l *Line) Since() time.Time {
+	if below, looks := l.line.(interface{ Since() time.Time }); looks {
+		return below.Since()
+	}
+	return time.Now()
+}
+
 func (l *Line) Write(p []byte) (int, error) {
 	b, late, twice := l.strike(&l.fro, p)
 	if late > 0 {
