@@ -80,12 +80,12 @@ func (c Config) setUp(d *device) error {
 		// A pseudo-terminal and some adapters have no modem lines.
 		err := line.set(line.want == High)
 		if err != nil && !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EINVAL) {
-			return fmt.Errorf("serial port %s: can't set %s %s: %w", c.Device, line.name, line.want, err)
+			return onPort(c.Device, "can't set %s %s: %w", line.name, line.want, err)
 		}
 	}
 	// What came before we were here answers somebody else's question.
 	if err := errors.Join(d.port.ResetInputBuffer(), d.port.ResetOutputBuffer()); err != nil {
-		return fmt.Errorf("serial port %s: can't empty its buffers: %w", c.Device, err)
+		return onPort(c.Device, "can't empty its buffers: %w", err)
 	}
 	return nil
 }
@@ -98,15 +98,15 @@ func (c Config) cannotOpen(err error) error {
 	notTTY := errors.As(err, &lib) && lib.Code() == bugst.InvalidSerialPort
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EIO):
-		return fmt.Errorf("serial port %s: %w: nothing answers under this name: is it plugged in?", c.Device, driver.ErrGone)
+		return onPort(c.Device, "%w: nothing answers under this name: is it plugged in?", driver.ErrGone)
 	case busy, errors.Is(err, unix.EBUSY), errors.Is(err, unix.EWOULDBLOCK):
-		return fmt.Errorf("serial port %s: %w: stop the other program (fuser -v shows it)", c.Device, driver.ErrBusyLine)
+		return onPort(c.Device, "%w: stop the other program (fuser -v shows it)", driver.ErrBusyLine)
 	case denied, errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("serial port %s: this user may not open it: add it to the group of the device, which is dialout on most systems", c.Device)
+		return onPort(c.Device, "this user may not open it: add it to the group of the device, which is dialout on most systems")
 	case notTTY, errors.Is(err, unix.ENOTTY):
-		return fmt.Errorf("serial port %s: can't be set up, is it a serial port at all? %w", c.Device, err)
+		return onPort(c.Device, "can't be set up, is it a serial port at all? %w", err)
 	}
-	return fmt.Errorf("serial port %s: can't open it: %w", c.Device, err)
+	return onPort(c.Device, "can't open it: %w", err)
 }
 
 // Close first throws away what was not sent yet: the kernel would otherwise wait

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"barista/driver"
@@ -32,7 +31,7 @@ func (l *Line) usable() error {
 		return l.g.over
 	}
 	if err := context.Cause(l.ctx); err != nil {
-		return fmt.Errorf("serial port %s: given up: %w", l.g.name, err)
+		return onPort(l.g.name, "given up: %w", err)
 	}
 	return nil
 }
@@ -105,7 +104,7 @@ func (l *Line) Next(until time.Time) ([]byte, error) {
 				late.Reset(starved)
 				continue
 			}
-			return nil, fmt.Errorf("serial port %s: %w", l.g.name, ErrSilence)
+			return nil, onPort(l.g.name, "%w", ErrSilence)
 		case <-l.ctx.Done():
 			return nil, l.usable()
 		}
@@ -158,16 +157,29 @@ func (l *Line) Discard() int {
 	}
 }
 
+// portError is an error of this package; it names the port.
+type portError struct {
+	port string
+	err  error
+}
+
+func (e *portError) Error() string { return "serial port " + e.port + ": " + e.err.Error() }
+func (e *portError) Unwrap() error { return e.err }
+
+func onPort(port, format string, args ...any) error {
+	return &portError{port, fmt.Errorf(format, args...)}
+}
+
 // gone makes an error of a connection that is over: driver.ErrGone, with its
 // reason and the port's name.
 func gone(name string, why error) error {
-	switch {
-	case errors.Is(why, driver.ErrGone):
+	if errors.Is(why, driver.ErrGone) {
 		return why
-	case strings.HasPrefix(why.Error(), "serial port "):
+	}
+	if _, named := errors.AsType[*portError](why); named {
 		return &goneError{why}
 	}
-	return fmt.Errorf("serial port %s: %w: %w", name, driver.ErrGone, why)
+	return onPort(name, "%w: %w", driver.ErrGone, why)
 }
 
 // goneError is driver.ErrGone in the words of its reason.

@@ -99,7 +99,7 @@ func (p *Port) Close() error {
 	case <-p.done:
 		return nil
 	case <-late.C:
-		return fmt.Errorf("serial port %s: the kernel has not come back for %v; its goroutine is left behind", p.cfg.Device, closeWithin)
+		return onPort(p.cfg.Device, "the kernel has not come back for %v; its goroutine is left behind", closeWithin)
 	}
 }
 
@@ -154,7 +154,7 @@ func (p *Port) Do(ctx context.Context, work func(*Line) error) error {
 }
 
 func (p *Port) late(ctx context.Context) error {
-	return fmt.Errorf("serial port %s: not done in time: %w", p.cfg.Device, context.Cause(ctx))
+	return onPort(p.cfg.Device, "not done in time: %w", context.Cause(ctx))
 }
 
 // own is the owner's life.
@@ -264,7 +264,7 @@ func (p *Port) connect() (*generation, error) {
 		p.first = now
 	} else if now != p.first {
 		return nil, errors.Join(
-			fmt.Errorf("serial port %s: another adapter is plugged in there (%v, it was %v): plug the old one in, or restart with the new one", p.cfg.Device, now, p.first),
+			onPort(p.cfg.Device, "another adapter is plugged in there (%v, it was %v): plug the old one in, or restart with the new one", now, p.first),
 			wire.Close())
 	}
 	g := &generation{
@@ -345,7 +345,7 @@ func (g *generation) read() {
 			err = io.ErrNoProgress
 		}
 		if err != nil {
-			g.err = fmt.Errorf("serial port %s: %w: it was unplugged, or the other side hung up (%v)", g.name, driver.ErrGone, err)
+			g.err = onPort(g.name, "%w: it was unplugged, or the other side hung up (%v)", driver.ErrGone, err)
 			return
 		}
 	}
