@@ -369,3 +369,30 @@ func accounts(t *rapid.T, c fleet.Claim) {
 		t.Fatalf("%s books %q", c.Phase, acts[c.Use])
 	}
 }
+
+// A claim from before there were codes is read with its words, and written back
+// as it was.
+func TestClaimWithoutACode(t *testing.T) {
+	const old = `{"phase":"failed","order":{"name":"Ada","size":"small","bean_type":"arabica","milk":"free","sugar_count":0},` +
+		`"hash":"h","doses":{"arabica":9},"answer":{"status":"success","message":"m"},"epoch":2,"use":1,"attempts":3,"outcome":"spoiled",` +
+		`"reason":"no-grind: The grinder turns and nothing comes: jammed, or the hopper is empty.","by":"max",` +
+		`"past":[{"epoch":1,"use":0,"machine":"zoe","outcome":"spoiled","reason":"door: The door is open."}]}`
+	var c fleet.Claim
+	if err := json.Unmarshal([]byte(old), &c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Code != "" || !strings.HasPrefix(c.Text, "no-grind: ") || c.Past[0].Text != "door: The door is open." {
+		t.Errorf("%+v", c)
+	}
+	if e, _ := c.EndEvent(); e.Reason != c.Reason {
+		t.Errorf("its end says %+v", e.Reason)
+	}
+	b, err := json.Marshal(c)
+	if err != nil || string(b) != old {
+		t.Errorf("%s, %v", b, err)
+	}
+	c.Reason = fleet.Reason{Code: "sensor", Detail: "tank", Quote: "timeout", Text: "all of it"}
+	if b, _ := json.Marshal(c); !strings.Contains(string(b), `"code":"sensor","detail":"tank","quote":"timeout","reason":"all of it"`) {
+		t.Errorf("%s", b)
+	}
+}

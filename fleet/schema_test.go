@@ -225,7 +225,7 @@ func TestEventsAreByTheSchema(t *testing.T) {
 			Machine: rapid.StringMatching("([a-z0-9-]{1,32})?").Draw(t, "machine"),
 			Outcome: rapid.SampledFrom([]fleet.Outcome{"", fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown}).Draw(t, "outcome"),
 			Reason: fleet.Reason{
-				Code: rapid.StringMatching("([a-z_-]{1,32})?").Draw(t, "code"), Detail: rapid.String().Draw(t, "detail"),
+				Code: rapid.StringMatching("([a-z0-9_-]{1,32})?").Draw(t, "code"), Detail: rapid.String().Draw(t, "detail"),
 				Quote: rapid.String().Draw(t, "quote"), Text: rapid.String().Draw(t, "reason"),
 			},
 			By:      rapid.String().Draw(t, "by"),

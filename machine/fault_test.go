@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -659,4 +660,23 @@ func TestStopPressedAtRest(t *testing.T) {
 			t.Errorf("waits for a cup with a fault: %v", err)
 		}
 	})
+}
+
+// A latch of a version before there were codes has the whole sentence, or what the
+// guard said: it is told as a trip of the guard, and nothing of it is lost.
+func TestLatchWithoutACode(t *testing.T) {
+	for _, c := range []struct{ old, code, quote string }{
+		{`{"cause":"no-grind: The grinder turns. Three times in a row.","at":"2026-11-01T08:00:00Z"}`, "guard", "no-grind: The grinder turns. Three times in a row."},
+		{`{"cause":"pump: gone","at":"2026-11-01T08:00:00Z"}`, "guard", "pump: gone"},
+		{`{"cause":"milk: it still says on","at":"2026-11-01T08:00:00Z","feedback":true}`, "feedback", "milk: it still says on"},
+		{`{"code":"no-grind","detail":"0.1 g, 3 ×","at":"2026-11-01T08:00:00Z"}`, "no-grind", ""},
+	} {
+		var l guard.Latch
+		if err := json.Unmarshal([]byte(c.old), &l); err != nil {
+			t.Fatal(err)
+		}
+		if r := ofGuard(l).reason(); r.Code != c.code || r.Quote != c.quote || r.Detail != l.Detail {
+			t.Errorf("%s: %+v", c.old, r)
+		}
+	}
 }
