@@ -40,7 +40,6 @@ type option struct {
 	Label, Note   string
 	Checked, Gone bool
 	Why           string // in the page's language, with Gone
-	Detail        string // the shop's own words, in English
 }
 
 // group is a row of tiles of which one is chosen.
@@ -56,7 +55,6 @@ type formBody struct {
 	Groups  []group
 	Wait    waitBody
 	Error   string // what is wrong, or nothing
-	Detail  string // the shop's own words, in English
 	Field   string // the field that is wrong
 	Closed  bool   // nothing can be ordered now
 	Refresh bool   // the menu is not known: ask again
@@ -64,9 +62,8 @@ type formBody struct {
 
 // waitBody is the line that says how long it takes.
 type waitBody struct {
-	Span   string // empty: unknown
-	Why    string // why it can't be made
-	Detail string
+	Span string // empty: unknown
+	Why  string // why it can't be made
 }
 
 // form shows the empty order form. The order's id is made here, so that however
@@ -109,7 +106,7 @@ func (b *formBody) fill(p *pages, o *offer) {
 		t := option{Name: g.Name, Value: value, Label: label, Note: note, Checked: value == chosen}
 		if l, ok := o.any(fits, about); !ok {
 			t.Gone, t.Checked = true, false
-			t.Why, t.Detail = p.lack(l)
+			t.Why = p.lack(l)
 		}
 		g.Options = append(g.Options, t)
 	}
@@ -138,7 +135,7 @@ func (b *formBody) fill(p *pages, o *offer) {
 		t := option{Name: g.Name, Value: strconv.Itoa(n), Label: p.say("sugar." + strconv.Itoa(n)), Checked: strconv.Itoa(n) == b.Sugar}
 		if o.levels != nil && n > 0 && o.levels[fleet.ItemSugar].Available() < n {
 			t.Gone, t.Checked = true, false
-			t.Why, t.Detail = p.lack(lack{Item: fleet.ItemSugar})
+			t.Why = p.lack(lack{Item: fleet.ItemSugar})
 		}
 		g.Options = append(g.Options, t)
 	}
@@ -160,18 +157,18 @@ func start(o *offer) (size, bean, milk, sugar string) {
 	return string(pick.Size), pick.Bean, pick.Milk, "0"
 }
 
-// lack says why something can't be ordered: in the page's language, and the
-// shop's own words where it has some.
-func (p *pages) lack(l lack) (why, detail string) {
+// lack says in the page's language why something can't be ordered. What keeps a
+// machine from it is for its operator to read.
+func (p *pages) lack(l lack) string {
 	switch {
 	case l.Item == fleet.ItemSugar:
-		return p.say("lack.sugar"), ""
+		return p.say("lack.sugar")
 	case strings.HasPrefix(l.Item, "milk-"):
-		return p.say("lack.milk"), ""
+		return p.say("lack.milk")
 	case l.Item != "":
-		return p.say("lack.bean"), ""
+		return p.say("lack.bean")
 	}
-	return p.say("lack.other"), l.Why
+	return p.say("lack.other")
 }
 
 // wait is the line of the form that says how long the chosen coffee takes, or
@@ -184,7 +181,7 @@ func (w *Web) wait(rw http.ResponseWriter, r *http.Request) {
 	var body waitBody
 	order := t.order()
 	if l, ok := o.can(order); !ok {
-		body.Why, body.Detail = p.lack(l)
+		body.Why = p.lack(l)
 	} else if v := o.waits[choice{order.Size, order.Bean, order.Milk}]; v.Known {
 		body.Span = p.span(v.Low, v.High)
 	}
@@ -225,8 +222,7 @@ func (w *Web) submit(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	out := formBody{Field: a.Field}
-	out.Error, out.Detail = p.refusal(a)
+	out := formBody{Field: a.Field, Error: p.refusal(a)}
 	switch a.Code {
 	case fleet.CodeInvalid, fleet.CodeUnavailable:
 		// The id is not used up, or must be asked again.
@@ -247,19 +243,17 @@ func (w *Web) place(ctx context.Context, body []byte) fleet.Answer {
 }
 
 // refusal says in the page's language why an order was not taken.
-func (p *pages) refusal(a fleet.Answer) (text, detail string) {
+func (p *pages) refusal(a fleet.Answer) string {
 	switch a.Code {
 	case fleet.CodeInvalid:
 		if text, ok := p.known("wrong", a.Field); ok {
-			return text, ""
+			return text
 		}
-		return p.say("error.invalid_order"), a.Message
-	case fleet.CodeNotOnMenu, fleet.CodeOutOfStock:
-		return p.say("error." + a.Code), a.Message
-	case fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable:
-		return p.say("error." + a.Code), ""
+		return p.say("error.invalid_order")
+	case fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable:
+		return p.say("error." + a.Code)
 	}
-	return p.say("error.other"), a.Message
+	return p.say("error.other")
 }
 
 // statusOf is the HTTP status of an answer.
