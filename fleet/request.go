@@ -3,6 +3,8 @@ package fleet
 import (
 	"context"
 	"errors"
+	"strings"
+	"unicode"
 )
 
 // Server answers requests on a subject until it is closed; see Serve.
@@ -34,3 +36,16 @@ type saying struct {
 
 func (e *saying) Error() string { return e.words }
 func (e *saying) Unwrap() error { return e.means }
+
+// Plain makes one short line of a text that people typed: at most 200
+// characters, and none that acts.
+func Plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), 800)], ""))
+	r := []rune(strings.Join(strings.Fields(s), " "))
+	return string(r[:min(len(r), 200)])
+}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"barista/fleet"
 )
@@ -118,9 +116,6 @@ func (s Shop) Command(ctx context.Context, machine string, q fleet.Command) (fle
 	return a, nil
 }
 
-// maxText bounds a name or a reason that people read, in characters.
-const maxText = 200
-
 // Cordon takes a machine out of service: it starts no further order, and ends
 // what it has in hand. Both who and why are needed.
 func (s Shop) Cordon(ctx context.Context, machine, by, reason string) error {
@@ -133,7 +128,7 @@ func (s Shop) Drain(ctx context.Context, machine, by, reason string) error {
 }
 
 func (s Shop) cordon(ctx context.Context, machine, by, reason string, drain bool) error {
-	by, reason = plain(by), plain(reason)
+	by, reason = fleet.Plain(by), fleet.Plain(reason)
 	var errs []error
 	if by == "" {
 		errs = append(errs, errors.New("who does it must be said"))
@@ -166,16 +161,4 @@ func (s Shop) Uncordon(ctx context.Context, machine string) error {
 		return fmt.Errorf("uncordon %s: %w", machine, err)
 	}
 	return nil
-}
-
-// plain makes one short line of a text that people typed.
-func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	r := []rune(strings.Join(strings.Fields(s), " "))
-	return string(r[:min(len(r), maxText)])
 }

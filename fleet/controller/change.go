@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
 
 	"barista/fleet"
 )
@@ -50,7 +48,7 @@ func (c *Controller) Settle(ctx context.Context, order string, made bool, by, re
 	if err != nil {
 		return err
 	}
-	if reason = plain(reason); reason == "" {
+	if reason = fleet.Plain(reason); reason == "" {
 		return errors.New("settle: a reason must be given: how is it known?")
 	}
 	want := fleet.Failed
@@ -111,7 +109,7 @@ var errAlready = errors.New("it is so already")
 func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.Claim) (fleet.Claim, error), why func(fleet.Claim) string) (fleet.ClaimEntry, error) {
 	id, err := fleet.ParseID(order)
 	if err != nil {
-		return fleet.ClaimEntry{}, fmt.Errorf("order %q: %w: an order's id is 26 characters long", clip(plain(order), 40), fleet.ErrNotFound)
+		return fleet.ClaimEntry{}, fmt.Errorf("order %q: %w: an order's id is 26 characters long", clip(fleet.Plain(order), 40), fleet.ErrNotFound)
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
@@ -171,20 +169,8 @@ func standing(e fleet.Claim) string {
 }
 
 func who(by string) (string, error) {
-	if by = plain(by); by == "" {
+	if by = fleet.Plain(by); by == "" {
 		return "", errors.New("it must be said who wants this")
 	}
 	return by, nil
-}
-
-// plain makes one short line of a text that people typed.
-func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.C, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, clip(s, 800))
-	r := []rune(strings.Join(strings.Fields(s), " "))
-	return string(r[:min(len(r), 200)])
 }
