@@ -19,6 +19,7 @@ import (
 	"barista/driver/plant"
 	"barista/driver/serial"
 	"barista/driver/serial/link"
+	"barista/driver/serial/serialtest"
 )
 
 // recordedBy runs the command and returns what it said.
@@ -61,11 +62,11 @@ func replayed(t *testing.T, path string, baud int, look func(*serial.Port) error
 		t.Fatal(err)
 	}
 	defer f.Close()
-	events, err := serial.ReadRecording(f)
+	events, err := serialtest.ReadRecording(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tape := serial.NewReplay(events)
+	tape := serialtest.NewReplay(events)
 	port, err := serial.Open(serial.Config{Baud: baud, Dial: tape.Dial})
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ type tape struct {
 const atOnce = 4
 
 func (l *tape) Write(line []byte) (int, error) {
-	events, err := serial.ReadRecording(bytes.NewReader(line))
+	events, err := serialtest.ReadRecording(bytes.NewReader(line))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"barista/driver/serial"
+	"barista/driver/serial/serialtest"
 )
 
 // talk asks for the time twice and returns both answers.
@@ -66,11 +67,11 @@ func TestRecordAndReplay(t *testing.T) {
 		if diff := cmp.Diff(want, string(tape)); diff != "" {
 			t.Error(diff)
 		}
-		events, err := serial.ReadRecording(bytes.NewReader(tape))
+		events, err := serialtest.ReadRecording(bytes.NewReader(tape))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := serial.NewReplay(events)
+		r := serialtest.NewReplay(events)
 		p, err := serial.Open(serial.Config{Dial: r.Dial})
 		if err != nil {
 			t.Fatal(err)
@@ -101,11 +102,11 @@ func TestReplayComplains(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				events, err := serial.ReadRecording(bytes.NewReader(record(t)))
+				events, err := serialtest.ReadRecording(bytes.NewReader(record(t)))
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := serial.NewReplay(events)
+				r := serialtest.NewReplay(events)
 				p, err := serial.Open(serial.Config{Dial: r.Dial})
 				if err != nil {
 					t.Fatal(err)
@@ -125,7 +126,7 @@ func FuzzReadRecording(f *testing.F) {
 	f.Add([]byte(`{"at_us":5,"dir":"in","hex":"zz"}`))
 	f.Add([]byte(`{"at_us":-1}` + "\n\n[]"))
 	f.Fuzz(func(t *testing.T, tape []byte) {
-		events, err := serial.ReadRecording(bytes.NewReader(tape))
+		events, err := serialtest.ReadRecording(bytes.NewReader(tape))
 		if err != nil {
 			return
 		}

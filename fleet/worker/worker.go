@@ -135,9 +135,6 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	}, nil
 }
 
-// Owner is how this run of this machine signs a claim.
-func (w *Worker) Owner() fleet.Owner { return w.owner }
-
 // Run works until ctx ends and the drink in hand is settled.
 func (w *Worker) Run(ctx context.Context) error {
 	// What stands beside the work lasts until the last drink is settled.
