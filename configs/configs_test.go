@@ -1,8 +1,10 @@
 package configs
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,51 +16,62 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"barista/driver"
+	"barista/driver/guard"
 	"barista/fleet"
+	"barista/machine"
+	"barista/machine/recipe"
 )
 
 var update = flag.Bool("update", false, "write the problems that were found into testdata/broken.txtar")
 
-// mock is a kind with keys of its own, as cmd/barista has one.
-type mock struct {
-	Plant string
-	Speed float64
-}
-
+// kinds of a test: one with keys of its own, one that wants a pump, an appliance.
 var kinds = map[string]Kind{
 	"mock": {
 		Simulated: true,
-		Ceilings: map[driver.Part]time.Duration{
-			driver.Grinder: 25 * time.Second, driver.Pump: 60 * time.Second,
-			driver.Milk: 45 * time.Second, driver.Sugar: 10 * time.Second,
-		},
-		Decode: func(m *Map) any {
-			c := mock{Speed: 1}
-			if v, ok := m.Get("speed").Float(0.1, 1000); ok {
-				c.Speed = v
-			}
-			c.Plant, _ = m.Get("plant").Text()
+		Parts:     []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar},
+		Decode: func(m *Map) Settings {
+			m.Get("speed").Float(0.1, 1000)
+			m.Get("plant").Text()
 			for _, key := range []string{"fail_rate", "cups", "seed"} {
 				m.Get(key)
 			}
-			return c
+			return settings{complete: func(c *Machine, _ *Map) { wired(c, driver.Grinder, driver.Pump, driver.Milk, driver.Sugar) }}
 		},
 	},
 	"metal": {
-		Ceilings: map[driver.Part]time.Duration{driver.Pump: 60 * time.Second},
-		Decode: func(m *Map) any {
+		Parts: []driver.Part{driver.Pump},
+		Decode: func(m *Map) Settings {
 			for _, n := range m.Get("outputs").Map().All() {
 				n.Map().Need("line", "name its line: line: GPIO17").Text()
 			}
-			return nil
-		},
-		Check: func(c *Machine, m *Map) {
-			if _, has := c.Outputs[driver.Pump]; !has {
-				m.Node().Problem("a machine without a pump makes no coffee", "wire it under outputs")
-			}
+			return settings{complete: func(c *Machine, m *Map) {
+				if !c.Has(driver.Pump) {
+					m.Node().Problem("a machine without a pump makes no coffee", "wire it under outputs")
+				}
+				wired(c, driver.Grinder, driver.Milk, driver.Sugar)
+			}}
 		},
 	},
-	"box": {}, // an appliance: no outputs of ours
+	"box": { // an appliance: no outputs of ours
+		Decode: func(*Map) Settings {
+			return settings{complete: func(c *Machine, _ *Map) { c.Products = map[string]driver.Product{"small": {Key: "a"}} }}
+		},
+	},
+}
+
+// settings of a kind of a test, which is never opened.
+type settings struct{ complete func(*Machine, *Map) }
+
+func (s settings) Complete(c *Machine, m *Map)           { s.complete(c, m) }
+func (s settings) Open(*slog.Logger) (driver.Rig, error) { return driver.Rig{}, errors.New("never") }
+func (s settings) Rest() error                           { return nil }
+
+// wired gives the machine these parts, and a boiler that says when it is hot.
+func wired(c *Machine, parts ...driver.Part) {
+	for _, p := range parts {
+		c.Guard.Parts[p] = c.Guard.Parts[p]
+	}
+	c.Signals = map[driver.Signal]bool{driver.Hot: true}
 }
 
 // TestSamples loads the samples of simulated services; those of real machines
@@ -111,18 +124,29 @@ stock: {initial: {arabica: 100, sugar: 0}}
 		Controller: &Controller{Pos: Pos{15, 1}, Intake: true, ExpireAfter: time.Hour},
 		Stock:      &Stock{Pos: Pos{16, 1}, Initial: fleet.Items{"arabica": 100}},
 		Machine: &Machine{
-			Pos: Pos{3, 1}, Name: "zoe", Driver: "mock", Cup: "page", MinWaiting: 4,
-			Serves:      Serves{[]string{"arabica", "mixed"}, []string{"free", "normal"}, []fleet.Size{"small", "large"}},
-			Calibration: Calibration{GrinderGPS: 1.2, PumpMLPS: 6},
-			Outputs: map[driver.Part]Output{
-				driver.Grinder: {MaxOn: 20 * time.Second, Rest: 90 * time.Second, Inrush: "a", DutyOn: time.Minute, DutyWithin: 5 * time.Minute},
-				driver.Pump:    {Deadman: driver.DeadmanNone},
+			Plan: machine.Plan{
+				Name: "zoe", Cup: machine.CupPage,
+				Guard: guard.Config{
+					Name: "zoe",
+					Parts: map[driver.Part]guard.Limits{
+						driver.Grinder: {MaxOn: 20 * time.Second, Rest: 90 * time.Second, Inrush: "a", DutyOn: time.Minute, DutyWindow: 5 * time.Minute},
+						driver.Pump:    {Deadman: driver.DeadmanNone, AcceptNoDeadman: true},
+						driver.Milk:    {}, driver.Sugar: {},
+					},
+					Forbidden: [][2]driver.Part{{driver.Grinder, driver.Pump}},
+				},
+				Signals:     map[driver.Signal]bool{driver.Hot: true},
+				Calibration: recipe.Calibration{GrinderGPS: 1.2, PumpMLPS: 6, MilkMLPS: 5, SugarDosePS: 1, Speed: 1},
+				Book:        recipe.Book{"small": recipe.DefaultBook()["small"], "large": recipe.DefaultBook()["large"]},
 			},
-			Forbidden: [][2]driver.Part{{driver.Grinder, driver.Pump}},
-			Settings:  mock{Speed: 2.5},
+			Pos: Pos{3, 1}, Driver: "mock", MinWaiting: 4,
+			Serves:   Serves{[]string{"arabica", "mixed"}, []string{"free", "normal"}, []fleet.Size{"small", "large"}},
+			Rates:    recipe.Calibration{GrinderGPS: 1.2, PumpMLPS: 6},
+			Settings: settings{},
 		},
 	}
-	if diff := cmp.Diff(want, f); diff != "" {
+	speeds := cmp.Comparer(func(a, b settings) bool { return true })
+	if diff := cmp.Diff(want, f, speeds); diff != "" {
 		t.Error(diff)
 	}
 	if got := len(f.Machine.Serves.Classes()); got != 4 {
@@ -333,7 +357,9 @@ machine:
   serves: {beans: [arabica], milk: [free], sizes: [small]}
   cup: attended
 `
-	kinds := map[string]Kind{"sim": {Simulated: true}}
+	kinds := map[string]Kind{"sim": {Simulated: true, Decode: func(*Map) Settings {
+		return settings{complete: func(c *Machine, _ *Map) { wired(c, driver.Grinder, driver.Pump) }}
+	}}}
 	for name, text := range map[string]string{
 		"no shop":        good,
 		"a wrong key":    "web: {lisen: 1}\n" + good,

@@ -2,46 +2,70 @@ package configs
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"barista/driver"
+	"barista/driver/guard"
 	"barista/fleet"
+	"barista/machine"
+	"barista/machine/recipe"
 )
 
-// Kind is what the loader must know of a kind of machine.
+// Kind is what the loader must know of a kind of machine. What else there is to
+// it stands in package kinds.
 type Kind struct {
-	// Simulated: no metal hangs on it, so it may share a process with anything.
+	// Simulated: no metal hangs on it, so it may share a process with anything, and
+	// it has a pace of its own.
 	Simulated bool
-	// Ceilings are the parts that the kind can switch, each with the longest
-	// on-time that is compiled in; outputs can only lower it. Empty for an
-	// appliance, which has no outputs of ours.
-	Ceilings map[driver.Part]time.Duration
+	// Parts are those that the kind can switch, in the order of driver.Parts. None
+	// for an appliance, which has no outputs of ours.
+	Parts []driver.Part
 	// Decode asks the machine section for the keys that only this kind has,
 	// outputs.<part> included, and returns its settings. Problems are reported
 	// through the nodes. It opens nothing.
-	Decode func(m *Map) any
-	// Check, if there is one, sees the whole section after Decode, for what does
-	// not go together. It is asked of a section with problems too, so that a
-	// person hears of all of them at once: what is not Clean there must be taken
-	// for good.
-	Check func(c *Machine, m *Map)
+	Decode func(m *Map) Settings
 }
 
-// Machine is one machine and its wiring.
+// Settings are what a kind has read of its section.
+type Settings interface {
+	// Complete sees the whole section, says what does not go together there, and
+	// completes the plan with what only the kind knows: dead man's switches,
+	// wires, signals, products, and rates that the file leaves open. It is asked of
+	// a section with problems too, so that a person hears of all of them at once:
+	// what is not Clean there must be taken for good.
+	Complete(c *Machine, m *Map)
+	// Open takes the metal, at rest. What it cannot say by its own errors it logs.
+	Open(log *slog.Logger) (driver.Rig, error)
+	// Rest puts every output that the file names at rest, also those that a dead
+	// process has left on. The error names what may still be on. An appliance keeps
+	// itself, and there is nothing to do.
+	Rest() error
+}
+
+// Elsewhere are settings of metal that somebody else describes: a plant in a process
+// of its own. What that is, only the opened rig can say; until then everybody goes
+// by the usual figures, and nobody refuses a drink by them.
+type Elsewhere interface {
+	Settings
+	Opened(plan machine.Plan, rig driver.Rig) (machine.Plan, error)
+}
+
+// Machine is one machine: its plan, and what the fleet must know of it.
 type Machine struct {
-	Pos         Pos
-	Name        string // a token, unique in the fleet
-	Driver      string // name of its kind
-	Serves      Serves
-	Cup         string // "sensor", "dispenser", "page", "attended"
-	MinWaiting  int    // above 0: a spare that works only while at least so many orders wait
-	Calibration Calibration
-	Outputs     map[driver.Part]Output
-	Forbidden   [][2]driver.Part // never on together
-	Settings    any              // what Kind.Decode returned
+	machine.Plan // complete once the file was loaded
+
+	Pos        Pos
+	Driver     string // name of its kind
+	Serves     Serves
+	MinWaiting int // above 0: a spare that works only while at least so many orders wait
+	// Rates are those that a person wrote into the file; 0 where it says nothing.
+	// Those that count are the plan's.
+	Rates    recipe.Calibration
+	Settings Settings
 }
 
 // Serves is what the machine can make.
@@ -56,31 +80,13 @@ func (s Serves) Classes() []fleet.Class {
 	return fleet.Menu{Beans: s.Beans, Milks: s.Milks}.Classes()
 }
 
-// Calibration is what a person measured; 0 where the file says nothing.
-type Calibration struct {
-	GrinderGPS  float64 // g of coffee per second of grinder
-	PumpMLPS    float64 // ml of water per second of pump
-	MilkMLPS    float64 // ml of milk per second
-	SugarDosePS float64 // doses of sugar per second
-}
-
-// Output is what the guard keeps for one part; zero values mean the guard's
-// own.
-type Output struct {
-	MaxOn      time.Duration
-	Rest       time.Duration
-	DutyOn     time.Duration // at most so long …
-	DutyWithin time.Duration // … within this
-	Inrush     string        // parts of one group are never switched on together
-	Deadman    driver.Deadman
-}
-
 // Cups lists what may stand behind cup. There is no default: hot coffee and an
 // empty or full cup place, so somebody has to say how the machine knows.
 var Cups = []string{"sensor", "dispenser", "page", "attended"}
 
 func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 	c := &Machine{Pos: m.Node().Pos()}
+	c.Guard.Parts = map[driver.Part]guard.Limits{}
 	c.Name, _ = m.Need("name", "give the machine a name of 1 to 32 of a-z, 0-9 and -: name: zoe").Token()
 	names := slices.Sorted(maps.Keys(kinds))
 	d := m.Need("driver", "say how it is wired: driver: "+orList(names))
@@ -91,31 +97,93 @@ func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 	if serves != nil {
 		c.Serves = decodeServes(serves.Map())
 	}
-	c.Cup, _ = m.Need("cup", "say how it knows that a cup stands there: "+orList(Cups)).Choice(Cups...)
+	cup, _ := m.Need("cup", "say how it knows that a cup stands there: "+orList(Cups)).Choice(Cups...)
+	c.Cup = machine.Cup(cup)
 	if n := m.Get("spare"); n != nil {
 		s := n.Map()
 		c.MinWaiting, _ = s.Need("min_waiting", "say above how many waiting orders it helps: min_waiting: 4").Int(1, fleet.QueueMax)
 	}
 	if n := m.Get("calibration"); n != nil {
-		c.Calibration = decodeCalibration(n.Map())
+		c.Rates = decodeCalibration(n.Map())
 	}
 	if !known {
 		m.Lenient()
 		return c, kind, false
 	}
-	if len(kind.Ceilings) > 0 {
+	if len(kind.Parts) > 0 {
 		if n := m.Get("outputs"); n != nil {
-			c.Outputs = decodeOutputs(n.Map(), c.Driver, kind)
+			c.Guard.Parts = decodeOutputs(n.Map(), c.Driver, kind)
 		}
-		c.Forbidden = decodeForbidden(m.Get("forbidden"), kind)
+		c.Guard.Forbidden = decodeForbidden(m.Get("forbidden"), kind)
 	}
-	if kind.Decode != nil {
-		c.Settings = kind.Decode(m)
-	}
-	if kind.Check != nil {
-		kind.Check(c, m)
+	c.Settings = kind.Decode(m)
+	c.Complete(m)
+	if m.Node().Clean() {
+		c.fits(kind, m)
 	}
 	return c, kind, true
+}
+
+// Complete makes the plan whole from what the file says for every kind and from
+// what this kind knows. m is nil for a machine that no file describes.
+func (c *Machine) Complete(m *Map) {
+	if m == nil {
+		m = (*Node)(nil).Map()
+	}
+	c.Guard.Name = c.Name
+	c.Calibration = c.Rates.Over(recipe.DefaultCalibration())
+	c.Settings.Complete(c, m)
+	c.Book = c.book()
+}
+
+// book is what the machine is expected to make at most: the sizes that it serves,
+// with milk and sugar where it has them.
+func (c *Machine) book() recipe.Book {
+	milk := slices.ContainsFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk })
+	book := recipe.Book{}
+	for _, size := range c.Serves.Sizes {
+		d, known := recipe.DefaultBook()[string(size)]
+		if !known {
+			continue
+		}
+		if !c.Has(driver.Milk) || !milk {
+			d.MilkML = 0
+		}
+		if !c.Has(driver.Sugar) {
+			d.Sugar = 0
+		}
+		book[string(size)] = d
+	}
+	return book
+}
+
+// fits says which drinks the machine could never make, each at the key that is in
+// the way, and that a drink could take longer than a fleet waits for. The service
+// would refuse the same, but only once customers had been told to wait.
+func (c *Machine) fits(kind Kind, m *Map) {
+	if _, is := c.Settings.(Elsewhere); is {
+		return
+	}
+	unfit := c.Unfit()
+	m.Place(unfit)
+	// What is simulated has a pace of its own, and an appliance's kind looks at the
+	// time of its products.
+	if len(unfit) > 0 || kind.Simulated || c.Appliance() {
+		return
+	}
+	if why := c.TooLong(); why != "" {
+		m.Node().KeyProblem(why, "shorten the rests, raise the rates (barista calibrate), or take the largest size out of serves")
+	}
+}
+
+// TooLong says that a drink could take longer than a fleet waits before it calls
+// an outcome unknown; "" where it can't.
+func (c *Machine) TooLong() string {
+	d := c.Longest()
+	if d <= fleet.LongestBrew {
+		return ""
+	}
+	return fmt.Sprintf("a drink of it could take %v with every wait at its end, and a fleet waits %v", d.Round(time.Second), fleet.LongestBrew)
 }
 
 func decodeServes(m *Map) Serves {
@@ -160,8 +228,8 @@ func decodeServes(m *Map) Serves {
 
 // decodeCalibration reads the rates. The bounds are those of real parts: the
 // slowest hand grinder motor to a shop grinder, a drip pump to a bar machine's.
-func decodeCalibration(m *Map) Calibration {
-	var c Calibration
+func decodeCalibration(m *Map) recipe.Calibration {
+	var c recipe.Calibration
 	c.GrinderGPS, _ = m.Get("grinder_gps").Float(0.1, 20)
 	c.PumpMLPS, _ = m.Get("pump_mlps").Float(0.5, 100)
 	c.MilkMLPS, _ = m.Get("milk_mlps").Float(0.5, 100)
@@ -169,12 +237,11 @@ func decodeCalibration(m *Map) Calibration {
 	return c
 }
 
-func decodeOutputs(m *Map, name string, kind Kind) map[driver.Part]Output {
-	out := map[driver.Part]Output{}
+func decodeOutputs(m *Map, name string, kind Kind) map[driver.Part]guard.Limits {
+	out := map[driver.Part]guard.Limits{}
 	for _, n := range m.All() {
 		part := driver.Part(n.Key())
-		ceiling, has := kind.Ceilings[part]
-		if !has {
+		if !slices.Contains(kind.Parts, part) {
 			words := parts(kind)
 			fix := "it has " + strings.Join(words, ", ")
 			if near := nearest(n.Key(), words); near != "" {
@@ -184,13 +251,13 @@ func decodeOutputs(m *Map, name string, kind Kind) map[driver.Part]Output {
 			n.Map().Lenient()
 			continue
 		}
-		out[part] = decodeOutput(n.Map(), ceiling)
+		out[part] = decodeOutput(n.Map(), guard.Ceiling(part))
 	}
 	return out
 }
 
-func decodeOutput(m *Map, ceiling time.Duration) Output {
-	var o Output
+func decodeOutput(m *Map, ceiling time.Duration) guard.Limits {
+	var o guard.Limits
 	n := m.Get("max_on")
 	if d, ok := n.Duration(time.Millisecond, 24*time.Hour); ok {
 		if d > ceiling {
@@ -206,11 +273,12 @@ func decodeOutput(m *Map, ceiling time.Duration) Output {
 		if okOn && okWithin && on >= within {
 			n.Problem(short(on)+" within "+short(within)+" is no limit", "give on a shorter time than within, or leave duty out")
 		}
-		o.DutyOn, o.DutyWithin = on, within
+		o.DutyOn, o.DutyWindow = on, within
 	}
 	o.Inrush, _ = m.Get("inrush").Token()
 	if s, ok := m.Get("deadman").Choice(string(driver.DeadmanExternal), string(driver.DeadmanBoard), string(driver.DeadmanNone)); ok {
 		o.Deadman = driver.Deadman(s)
+		o.AcceptNoDeadman = o.Deadman == driver.DeadmanNone // the kind wants it signed
 	}
 	return o
 }
@@ -236,13 +304,11 @@ func decodeForbidden(n *Node, kind Kind) [][2]driver.Part {
 	return out
 }
 
-// parts names what the kind can switch, in the order of driver.Parts.
+// parts names what the kind can switch.
 func parts(kind Kind) []string {
 	var out []string
-	for _, p := range driver.Parts {
-		if _, has := kind.Ceilings[p]; has {
-			out = append(out, string(p))
-		}
+	for _, p := range kind.Parts {
+		out = append(out, string(p))
 	}
 	return out
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"barista/driver"
 )
 
 // Pos is a place in a file, both counted from 1; columns count characters. The
@@ -86,4 +88,23 @@ func (r *report) sorted() []Problem {
 		return cmp.Or(none(a)-none(b), a.Pos.Line-b.Pos.Line, a.Pos.Column-b.Pos.Column)
 	})
 	return r.list
+}
+
+// Place reports what a kind or a plan says of this map's settings, each at the key
+// that it is about, or at what holds that if it is not written.
+func (m *Map) Place(list []driver.Problem) {
+	for _, p := range list {
+		at := m.Node()
+		for key := range strings.SplitSeq(p.Section+"."+p.Key, ".") {
+			if key == "" {
+				continue
+			}
+			n := at.Map().Get(key)
+			if n == nil {
+				break
+			}
+			at = n
+		}
+		at.KeyProblem(p.Reason, p.Fix)
+	}
 }

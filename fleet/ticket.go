@@ -17,6 +17,10 @@ const (
 	Lease = 15 * time.Second
 	// FenceTime is how long after sending the fence the first relay may close.
 	FenceTime = 2 * time.Second
+	// LongestBrew bounds what a machine may need for one drink, rests included. It
+	// is the same for the whole fleet, because it decides when others may say
+	// unknown.
+	LongestBrew = 5 * time.Minute
 	// UnknownAfter is added to the longest brew before others may say unknown.
 	UnknownAfter = 60 * time.Second
 	// QueueMax is how many accepted orders may wait.

@@ -9,7 +9,6 @@ import (
 
 	"barista/driver"
 	"barista/machine/journal"
-	"barista/machine/recipe"
 )
 
 const (
@@ -53,30 +52,12 @@ type cooked struct {
 	reason  Reason
 }
 
-// product is what a drink is on this appliance. A drink of which it can't do all is
-// refused; nothing is left out.
-func (m *Machine) product(d recipe.Drink) (driver.Product, error) {
-	name := d.Size
-	if d.MilkML > 0 {
-		name += "+milk"
-	}
-	p, there := m.cfg.Products[name]
-	switch {
-	case !there:
-		return p, why(NoProduct, name)
-	case d.Sugar > 0:
-		return p, why(NoSugar, "")
-	}
-	p.Cycles = max(p.Cycles, 1)
-	return p, nil
-}
-
 // order asks an appliance for a drink.
 func (m *Machine) order(d *drink) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	m.hand = &request{drink: d, cancel: cancel}
 	m.fit.stale = m.fit.asking != nil // it takes its time, and its answer is old then
-	product, _ := m.product(d.job.Drink)
+	product, _ := m.plan.Product(d.job.Drink)
 	m.brewing.Go(func() {
 		defer cancel(nil)
 		c := m.cook(ctx, d.job, product, d.started)
@@ -185,7 +166,7 @@ func (m *Machine) cycles(ctx context.Context, a driver.Appliance, p driver.Produ
 
 // inTime says why no other cycle may begin: the drink would outlast its bound.
 func (m *Machine) inTime(began time.Time) error {
-	if took := time.Since(began); took > m.longest-slowDisk-m.cfg.ProductTime {
+	if took := time.Since(began); took > m.longest-slowDisk-m.plan.ProductTime {
 		return fmt.Errorf("it took %v so far, and another cycle might last longer than anybody waits", took.Round(time.Second))
 	}
 	return nil
@@ -264,7 +245,7 @@ func (m *Machine) readyAgain(ctx context.Context, a driver.Appliance, atMost tim
 // watch waits until the appliance was busy and is idle again, or does nothing
 // for a while. When ctx ends it asks the appliance to stop, and waits less long.
 func (m *Machine) watch(ctx context.Context, a driver.Appliance) (seen, idle bool) {
-	last := time.Now().Add(m.cfg.ProductTime)
+	last := time.Now().Add(m.plan.ProductTime)
 	begins := time.Now().Add(busyWithin)
 	every := time.NewTicker(askEvery)
 	defer every.Stop()

@@ -122,6 +122,9 @@ type counterBench struct {
 
 func setUpBar(t *testing.T, dir string, a *bar) *counterBench {
 	t.Helper()
+	plan := Plan{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{
+		"small": {Key: "04"}, "large": {Key: "04", Cycles: 2}, "huge": {Key: "04", Cycles: 3}, "small+milk": {Key: "07", Cycles: 1},
+	}}
 	rig, err := guard.New(driver.Rig{Identity: driver.Identity{Kind: "bar", Serial: "7"}, Appliance: a}, guard.Config{Name: "otto"})
 	if err != nil {
 		t.Fatal(err)
@@ -130,9 +133,7 @@ func setUpBar(t *testing.T, dir string, a *bar) *counterBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := New(rig, j, Config{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{
-		"small": {Key: "04"}, "large": {Key: "04", Cycles: 2}, "huge": {Key: "04", Cycles: 3}, "small+milk": {Key: "07", Cycles: 1},
-	}})
+	m, err := New(rig, j, plan, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,8 +476,8 @@ func TestApplianceNeedsProducts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rig.Close()
-	_, err = New(rig, nil, Config{Name: "otto", Cup: CupAttended})
-	_, err2 := New(rig, nil, Config{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{"small": {Cycles: 9}}})
+	_, err = New(rig, nil, Plan{Name: "otto", Cup: CupAttended}, Config{})
+	_, err2 := New(rig, nil, Plan{Name: "otto", Cup: CupAttended, Products: map[string]driver.Product{"small": {Cycles: 9}}}, Config{})
 	if err == nil || err2 == nil {
 		t.Errorf("%v, %v", err, err2)
 	}

@@ -94,8 +94,8 @@ func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 func (m *Machine) CupThere(order string) error {
 	return m.callNow(func() error {
 		switch {
-		case m.cfg.Cup != CupPage:
-			return fmt.Errorf("this machine knows its cups by %q, not by a button", m.cfg.Cup)
+		case m.plan.Cup != CupPage:
+			return fmt.Errorf("this machine knows its cups by %q, not by a button", m.plan.Cup)
 		case !m.await.waits() || m.await.order != order:
 			return fmt.Errorf("%s is not waiting for a cup here", order)
 		}
@@ -106,14 +106,14 @@ func (m *Machine) CupThere(order string) error {
 
 // gate reports whether a cup is confirmed for the order.
 func (m *Machine) gate(order string, r readings) bool {
-	switch m.cfg.Cup {
+	switch m.plan.Cup {
 	case CupSensor, CupDispenser:
 		x := r[driver.Cup]
 		return x.good() && x.Yes() && !m.usedCup()
 	case CupPage:
 		return m.pressed == order
 	}
-	return m.cfg.Cup == CupAttended
+	return m.plan.Cup == CupAttended
 }
 
 // usedCup reports that the cup of an earlier drink was not seen taken. A start
@@ -126,11 +126,11 @@ func (m *Machine) usedCup() bool {
 // cupNote says what the machine wants of a person.
 func (m *Machine) cupNote(r readings) Reason {
 	switch {
-	case m.cfg.Cup == CupPage:
+	case m.plan.Cup == CupPage:
 		return why(CupAsked, "")
 	case m.usedCup() && !r.no(driver.Cup):
 		return why(CupStands, "")
-	case m.cfg.Cup == CupDispenser && m.await.pulsed:
+	case m.plan.Cup == CupDispenser && m.await.pulsed:
 		return why(CupNotGiven, "")
 	}
 	return why(NoCup, "")
@@ -158,11 +158,11 @@ func (m *Machine) cups(r readings) {
 		m.await.end(&NotAble{f.reason(), true})
 	case !dropping && m.gate(m.await.order, r):
 		m.await.end(nil)
-	case m.cfg.Cup == CupDispenser && !m.await.pulsed && m.free() && r.no(driver.Cup) && !r.no(driver.Door):
+	case m.plan.Cup == CupDispenser && !m.await.pulsed && m.free() && r.no(driver.Cup) && !r.no(driver.Door):
 		m.await.pulsed = true
-		on := m.scaled(m.cfg.CupPulse, time.Millisecond)
+		on := m.scaled(m.plan.CupPulse, time.Millisecond)
 		m.hand = &pulse{walk: &walk{start: time.Now(), tl: recipe.Timeline{
-			{Kind: recipe.On, Part: driver.Cups, AtMost: min(on+200*time.Millisecond, m.rig.MaxOn(driver.Cups))},
+			{Kind: recipe.On, Part: driver.Cups, AtMost: min(on+200*time.Millisecond, m.MaxOn(driver.Cups))},
 			{Kind: recipe.Off, Part: driver.Cups, At: on},
 		}}}
 	}

@@ -36,7 +36,7 @@ func TestOneCupOnePour(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				b := setUp(t, with(func(b *bench) {
-					b.cfg.Cup = kind
+					b.plan.Cup = kind
 					b.fake = drivertest.NewFake(driver.Grinder, driver.Pump, driver.Sugar, driver.Cups)
 				}))
 				r, err := b.serve("o1")
@@ -125,7 +125,7 @@ func TestWaitsForCup(t *testing.T) {
 func TestDispenser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, with(func(b *bench) {
-			b.cfg.Cup = CupDispenser
+			b.plan.Cup = CupDispenser
 			f := drivertest.NewFake(driver.Grinder, driver.Pump, driver.Sugar, driver.Cups)
 			b.fake = f
 			f.SetFunc(driver.Cup, func() (float64, error) {
@@ -160,7 +160,7 @@ func TestDispenser(t *testing.T) {
 func TestDispenserFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, with(func(b *bench) {
-			b.cfg.Cup = CupDispenser
+			b.plan.Cup = CupDispenser
 			b.fake = drivertest.NewFake(driver.Grinder, driver.Pump, driver.Cups)
 			b.fake.Set(driver.Cup, 0)
 			b.fake.Fault(driver.Cups, drivertest.On, drivertest.Fault{Err: driver.ErrGone})
@@ -175,7 +175,7 @@ func TestDispenserFails(t *testing.T) {
 // The button counts for exactly the order that waits here, and for one attempt.
 func TestPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupPage; b.fake.Remove(driver.Cup) }))
+		b := setUp(t, with(func(b *bench) { b.plan.Cup = CupPage; b.fake.Remove(driver.Cup) }))
 		if b.m.CupThere("o1") == nil {
 			t.Error("a button for an order that doesn't wait")
 		}
@@ -209,7 +209,7 @@ func TestPage(t *testing.T) {
 // A press that came and went with its wait does not serve the next order.
 func TestPageForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupPage }))
+		b := setUp(t, with(func(b *bench) { b.plan.Cup = CupPage }))
 		go func() { after(s); b.m.CupThere("o1") }()
 		if err := b.patient("o1"); err != nil {
 			t.Fatal(err)
@@ -223,7 +223,7 @@ func TestPageForgets(t *testing.T) {
 
 func TestAttended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupAttended; b.fake.Set(driver.Cup, 0) }))
+		b := setUp(t, with(func(b *bench) { b.plan.Cup = CupAttended; b.fake.Set(driver.Cup, 0) }))
 		for _, o := range []string{"o1", "o2"} {
 			if r, err := b.serve(o); err != nil || r.Outcome != journal.Made {
 				t.Errorf("%+v, %v", r, err)

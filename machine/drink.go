@@ -76,7 +76,7 @@ func (m *Machine) Able(d recipe.Drink) error {
 func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	not := func(person bool, r Reason) (recipe.Timeline, error) { return nil, &NotAble{r, person} }
 	if m.rig.Appliance() != nil {
-		if _, err := m.product(d); err != nil {
+		if _, err := m.plan.Product(d); err != nil {
 			return not(true, ReasonOf(err))
 		}
 	}
@@ -100,9 +100,6 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 			return not(!m.fit.passes(), m.fit.reason())
 		}
 		return nil, nil
-	}
-	if d.TempC == 0 {
-		d.TempC = m.cfg.Book[d.Size].TempC
 	}
 	tl, err := m.layOut(d)
 	if err != nil {
@@ -132,7 +129,7 @@ func (m *Machine) layOut(d recipe.Drink) (recipe.Timeline, error) {
 	if tl, known := m.laid[d]; known {
 		return tl, nil
 	}
-	tl, err := recipe.Compile(d, m.cfg.Calibration, m.limits)
+	tl, err := m.plan.Timeline(d)
 	if err != nil {
 		return nil, err
 	}

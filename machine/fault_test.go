@@ -83,9 +83,9 @@ var strikes = []strike{
 	{NoGrind, "from the start", nil, 0, func(b *bench) { b.fake.Set(driver.Weight, 0) }, 2*s + tick, journal.Spoiled, small},
 	{NoGrind, "in the middle", nil, 3 * s, func(b *bench) { b.fake.Set(driver.Weight, 3.6) }, 3*s + 2*s + tick, journal.Spoiled, small},
 	{NoGrind, "at the end of a short one", nil, 0, func(b *bench) { b.fake.Set(driver.Weight, 0) }, time.Second + tick, journal.Spoiled, recipe.Drink{Size: "s", Grams: 1.2, WaterML: 20}},
-	{Cold, "", []option{with(func(b *bench) { b.cfg.HotWait = 20 * s })}, 3 * s, func(b *bench) { b.fake.Set(driver.Hot, 0) }, 27500*time.Millisecond + tick, journal.Spoiled, small},
+	{Cold, "", []option{with(func(b *bench) { b.plan.HotWait = 20 * s })}, 3 * s, func(b *bench) { b.fake.Set(driver.Hot, 0) }, 27500*time.Millisecond + tick, journal.Spoiled, small},
 	{HeatSlow, "", []option{heated(0.05)}, -1, nil, 20*s + tick, journal.Untouched, small},
-	{HeatSlow, "not there in time", []option{heated(0.5), with(func(b *bench) { b.cfg.HotWait = 30 * s })}, -1, nil, 30*s + tick, journal.Untouched, small},
+	{HeatSlow, "not there in time", []option{heated(0.5), with(func(b *bench) { b.plan.HotWait = 30 * s })}, -1, nil, 30*s + tick, journal.Untouched, small},
 	{HeatFast, "", []option{heated(1)}, 10 * s, func(b *bench) {
 		b.fake.SetFunc(driver.Temperature, func() (float64, error) { return 20 + 5*b.fake.OnFor(driver.Heater).Seconds(), nil })
 	}, 10*s + 500*time.Millisecond + tick, journal.Untouched, small},
@@ -215,7 +215,7 @@ func (b *bench) mended(c Cause) {
 	case Again:
 		shown("blocked")
 		b.heal()
-		after(b.cfg.StepBack + 30*s)
+		after(b.plan.StepBack + 30*s)
 	}
 	after(s)
 	b.status("ready")
@@ -228,8 +228,8 @@ func TestFaults(t *testing.T) {
 		t.Run(strings.TrimSpace(string(c.cause)+" "+c.name), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setUp(t, append(c.opts, with(func(b *bench) {
-					if b.cfg.Book = recipe.DefaultBook(); c.drink.TempC == 0 {
-						b.cfg.Book["s"] = recipe.Drink{Size: "s", Grams: 9, WaterML: 100, MilkML: 90, SoakML: 10, SoakRest: 10 * s}
+					if b.plan.Book = recipe.DefaultBook(); c.drink.TempC == 0 {
+						b.plan.Book["s"] = recipe.Drink{Size: "s", Grams: 9, WaterML: 100, MilkML: 90, SoakML: 10, SoakRest: 10 * s}
 					}
 				}))...)
 				if c.do != nil && c.at < 0 {
@@ -307,7 +307,7 @@ func TestEveryRowIsTested(t *testing.T) {
 // remembers, spoils no drink; none begins before the flag is down.
 func TestWeakSupply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupAttended }))
+		b := setUp(t, with(func(b *bench) { b.plan.Cup = CupAttended }))
 		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
 		for range 5 { // again and again, with a good look between
 			b.fake.Set(driver.Power, 0)
@@ -463,7 +463,7 @@ func TestLateContacts(t *testing.T) {
 			}
 		}
 		b := setUp(t, with(func(b *bench) {
-			b.cfg.Cup = CupAttended
+			b.plan.Cup = CupAttended
 			b.limits = map[driver.Part]guard.Limits{driver.Grinder: {Rest: 3 * s}}
 			for _, p := range []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar} {
 				b.fake.SetContact(p, late(b.fake, p))
@@ -508,7 +508,7 @@ func TestWeldedAtRest(t *testing.T) {
 func TestNoFalseAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, with(func(b *bench) {
-			b.cfg.Cup = CupAttended
+			b.plan.Cup = CupAttended
 			b.limits = map[driver.Part]guard.Limits{driver.Grinder: {Rest: 3 * s}}
 			b.fake = drivertest.NewFake(driver.Grinder, driver.Pump, driver.Milk, driver.Sugar, driver.Heater)
 			heat, last := 20.0, time.Now()
@@ -535,7 +535,7 @@ func TestNoFalseAlarm(t *testing.T) {
 // a row is latched, and a drink in between breaks the row.
 func TestThreeInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupAttended }))
+		b := setUp(t, with(func(b *bench) { b.plan.Cup = CupAttended }))
 		n := 0
 		try := func(jam bool) Report {
 			n++
@@ -609,7 +609,7 @@ func TestLatchAndRestart(t *testing.T) {
 // A person who fills up needs no command.
 func TestFilledUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, without(driver.Flow), with(func(b *bench) { b.cfg.Cup = CupAttended }))
+		b := setUp(t, without(driver.Flow), with(func(b *bench) { b.plan.Cup = CupAttended }))
 		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
 		after(9 * s)
 		b.fake.Set(driver.Tank, 0)

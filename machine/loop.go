@@ -99,8 +99,8 @@ func (m *Machine) turn() time.Duration {
 // of one is not alive.
 func (m *Machine) turned() {
 	m.beat.Add(1)
-	if m.cfg.Alive != nil {
-		m.cfg.Alive()
+	if m.alive != nil {
+		m.alive()
 	}
 }
 
@@ -133,7 +133,7 @@ func (m *Machine) lock(f *failure) {
 			again.detail = strings.TrimPrefix(f.detail+", 3 ×", ", ") // in a row
 			m.rig.Trip(again.latch())
 		}
-		m.hold, m.until = f, time.Now().Add(m.scaled(m.cfg.StepBack, 0))
+		m.hold, m.until = f, time.Now().Add(m.scaled(m.plan.StepBack, 0))
 	}
 	m.log.Warn("fault", "cause", f.cause, "detail", f.detail, "said", f.said)
 }
@@ -163,7 +163,7 @@ func (m *Machine) end() error {
 	m.await.end(errEnded)
 	errs = append(errs, m.rig.AllOff())
 	if on := m.rig.OnNow(); len(on) > 0 {
-		errs = append(errs, fmt.Errorf("machine %s: still on: %v", m.cfg.Name, on))
+		errs = append(errs, fmt.Errorf("machine %s: still on: %v", m.plan.Name, on))
 	}
 	return errors.Join(errs...)
 }
@@ -179,7 +179,7 @@ func (m *Machine) record(k journal.Key, out journal.Outcome, reason Reason) erro
 }
 
 // sees reports that this machine's cup is known by a sensor.
-func (m *Machine) sees() bool { return m.cfg.Cup == CupSensor || m.cfg.Cup == CupDispenser }
+func (m *Machine) sees() bool { return m.plan.Cup == CupSensor || m.plan.Cup == CupDispenser }
 
 // off switches everything off and makes sure.
 func (m *Machine) off() error {

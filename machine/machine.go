@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,102 +28,13 @@ const (
 	CupAttended  Cup = "attended"  // a person took the risk, in writing
 )
 
-// Config is one machine. Zero values are the defaults, but for Name and Cup.
+// Config is what a machine's process gives it.
 type Config struct {
-	Name        string
-	Cup         Cup
-	Calibration recipe.Calibration // zero: recipe.DefaultCalibration
-	Book        recipe.Book        // nil: recipe.DefaultBook
-	HotWait     time.Duration      // longest wait for heat; 1 m
-	MaxTempC    float64            // the boiler's limit, at most 160; 125
-	StepBack    time.Duration      // pause after a fault that may pass; 30 s
-	CupPulse    time.Duration      // of a dispenser; 500 ms
-
-	// Products of an appliance by size, and by size + "+milk".
-	Products    map[string]driver.Product
-	ProductTime time.Duration // longest for one product; 5 m
-
 	// Alive is called by the owner loop at each turn, at least once a second, and
 	// by nobody else. It must not block. May be nil.
 	Alive func()
 
 	Log *slog.Logger // nil: none
-}
-
-// hardMaxTempC is what no configuration may exceed.
-const hardMaxTempC = 160
-
-func (c Config) withDefaults() Config {
-	if c.Calibration.GrinderGPS == 0 && c.Calibration.PumpMLPS == 0 && c.Calibration.MilkMLPS == 0 && c.Calibration.SugarDosePS == 0 {
-		c.Calibration = recipe.DefaultCalibration()
-	}
-	if c.Book == nil {
-		c.Book = recipe.DefaultBook()
-	}
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&c.HotWait, time.Minute)
-	def(&c.StepBack, 30*time.Second)
-	def(&c.CupPulse, 500*time.Millisecond)
-	def(&c.ProductTime, 5*time.Minute)
-	if c.MaxTempC == 0 {
-		c.MaxTempC = 125
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return c
-}
-
-// check returns every problem, joined.
-func (c Config) check(rig *guard.Rig, limits recipe.Limits) error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Name == "" {
-		add("a machine needs a name")
-	}
-	_, cups := limits.Parts[driver.Cups]
-	switch c.Cup {
-	case CupSensor, CupDispenser:
-		if !limits.Signals[driver.Cup] {
-			add("cup: %s needs a cup sensor, and this machine has none: wire one, or choose page or attended", c.Cup)
-		}
-		if c.Cup == CupDispenser && !cups {
-			add("cup: dispenser needs the part cups, and this machine has none")
-		}
-	case CupPage, CupAttended:
-	case "":
-		add("cup: say how the machine knows that a cup is there: sensor, dispenser, page or attended")
-	default:
-		add("cup: %q is not one of sensor, dispenser, page, attended", c.Cup)
-	}
-	if _, heater := limits.Parts[driver.Heater]; heater && !limits.Signals[driver.Temperature] {
-		add("heater: it needs a temperature sensor: a heater that is on blind is never right")
-	}
-	if !(c.MaxTempC > 0 && c.MaxTempC <= hardMaxTempC) {
-		add("the boiler's limit of %v °C is not within 0 to %d", c.MaxTempC, hardMaxTempC)
-	}
-	for name, d := range map[string]time.Duration{"hot wait": c.HotWait, "step back": c.StepBack, "cup pulse": c.CupPulse, "product time": c.ProductTime} {
-		if d < 0 || d > 10*time.Minute {
-			add("%s: %v is not within 0 to 10m", name, d)
-		}
-	}
-	if c.CupPulse > guard.MaxCups {
-		add("cup pulse: %v is above the ceiling of %v", c.CupPulse, guard.MaxCups)
-	}
-	if rig.Appliance() != nil && len(c.Products) == 0 {
-		add("an appliance needs its products by size")
-	}
-	for _, size := range slices.Sorted(maps.Keys(c.Products)) {
-		if p := c.Products[size]; p.Key == "" || p.Cycles < 0 || p.Cycles > 8 {
-			add("product %s: a key and 1 to 8 cycles are needed", size)
-		}
-	}
-	errs = append(errs, c.Calibration.Check())
-	return errors.Join(errs...)
 }
 
 // Job is one attempt at one order.
@@ -169,8 +79,9 @@ func (e *NotAble) Unwrap() error { return e.Reason }
 type Machine struct {
 	rig      *guard.Rig
 	j        *journal.Journal
-	cfg      Config
-	limits   recipe.Limits
+	plan     Plan
+	limits   recipe.Limits // the plan's
+	alive    func()
 	sensors  map[driver.Signal]driver.Sensor
 	contacts map[driver.Part]driver.Sensor
 	longest  time.Duration
@@ -204,12 +115,23 @@ type Machine struct {
 	answered chan error // of Ready, one at a time
 }
 
-// New makes a machine of a guarded rig and its open journal, and touches
-// nothing. All problems are joined.
-func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
-	cfg = cfg.withDefaults()
+// New makes a machine of a guarded rig and its open journal, by its plan, and
+// touches nothing. A rig that is not what the plan says is refused. All problems
+// are joined.
+func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, error) {
+	plan = plan.Filled()
+	var errs []error
+	for _, p := range plan.Check() {
+		errs = append(errs, errors.New(strings.TrimPrefix(p.Section+": "+p.Reason, ": ")))
+	}
+	if err := errors.Join(append(errs, plan.fits(rig)...)...); err != nil {
+		return nil, fmt.Errorf("machine %s: %w", plan.Name, err)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	m := &Machine{
-		rig: rig, j: j, cfg: cfg, log: cfg.Log,
+		rig: rig, j: j, plan: plan, limits: plan.Limits(), longest: plan.Longest(), alive: cfg.Alive, log: cfg.Log,
 		sensors:  map[driver.Signal]driver.Sensor{},
 		contacts: map[driver.Part]driver.Sensor{},
 		hand:     idle{},
@@ -220,17 +142,8 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 		cooked:   make(chan cooked),
 		answered: make(chan error, 1),
 		status:   Status{State: StateStarting},
-		limits: recipe.Limits{
-			Parts:    map[driver.Part]recipe.Limit{},
-			Signals:  map[driver.Signal]bool{},
-			HotWait:  cfg.HotWait,
-			MaxTempC: cfg.MaxTempC,
-		},
 	}
 	for _, p := range driver.Parts {
-		if most := rig.MaxOn(p); most > 0 {
-			m.limits.Parts[p] = recipe.Limit{MaxOn: most, Rest: rig.RestOf(p), Inrush: rig.Inrush(p)}
-		}
 		if contact, there := rig.Contact(p); there {
 			m.contacts[p] = contact
 		}
@@ -238,72 +151,31 @@ func New(rig *guard.Rig, j *journal.Journal, cfg Config) (*Machine, error) {
 	for _, s := range driver.Signals {
 		if sensor, there := rig.Sensor(s); there {
 			m.sensors[s] = sensor
-			m.limits.Signals[s] = true
 		}
 	}
-	if err := cfg.check(rig, m.limits); err != nil {
-		return nil, fmt.Errorf("machine %s: %w", cfg.Name, err)
-	}
-	_, heater := m.limits.Parts[driver.Heater]
+	c := plan.Calibration
 	m.ver = verifier{
-		speed: cfg.Calibration.Factor(), maxTempC: cfg.MaxTempC, heater: heater,
-		maxFlow: cfg.Calibration.PumpMLPS * overFactor, delay: cfg.Calibration.StartDelay,
+		speed: c.Factor(), maxTempC: plan.MaxTempC, heater: plan.Has(driver.Heater),
+		maxFlow: c.PumpMLPS * overFactor, delay: c.StartDelay,
 	}
 	if m.ver.maxFlow == 0 {
 		m.ver.maxFlow = overMLPS * m.ver.speed
 	}
 	m.ver.init()
-	m.longest = m.worst()
 	return m, nil
 }
 
-// worst is a bound on how long any drink of this machine takes.
-func (m *Machine) worst() time.Duration {
-	if m.rig.Appliance() == nil {
-		return Longest(m.cfg.Book, m.cfg.Calibration, m.limits)
-	}
-	d := m.cfg.ProductTime
-	for _, p := range m.cfg.Products {
-		most := m.cfg.ProductTime * time.Duration(max(p.Cycles, 1))
-		if p.Cycles > 1 {
-			most += BetweenCycles
-		}
-		d = max(d, most)
-	}
-	return d + slowDisk
-}
-
-// slowDisk is what a drink may wait for its records, start and end together.
-const slowDisk = 30 * time.Second
-
-// Longest is a bound on how long any drink of a book takes on a machine: the
-// longest of them with every wait at its end, a quarter more for a menu that
-// pours more than the book, and the time that parts may be postponed and a disk
-// may be slow. Whoever checks a file compares it with what a fleet waits for.
-func Longest(book recipe.Book, c recipe.Calibration, l recipe.Limits) time.Duration {
-	var d time.Duration
-	for _, drink := range book {
-		if tl, err := recipe.Compile(drink, c, l); err == nil {
-			d = max(d, tl.Longest())
-		}
-	}
-	if d == 0 { // nothing of the book can be made here: whatever the ceilings let through
-		for _, l := range l.Parts {
-			d += l.MaxOn + l.Rest
-		}
-	}
-	return d + d/4 + maxPostponed + slowDisk
-}
-
-// Longest is the longest that a drink can take, from its start to its end in
-// the journal. A drink that could take longer is refused.
+// Longest is the plan's: a drink that could take longer is refused.
 func (m *Machine) Longest() time.Duration { return m.longest }
 
 // Journal is the journal that the machine was made with.
 func (m *Machine) Journal() *journal.Journal { return m.j }
 
+// Plan is what the machine is.
+func (m *Machine) Plan() Plan { return m.plan }
+
 // Name is the machine's name.
-func (m *Machine) Name() string { return m.cfg.Name }
+func (m *Machine) Name() string { return m.plan.Name }
 
 // Beat counts the turns of the owner loop: at least one in 250 ms while it is
 // busy, one per second at rest. A loop whose count stands still is not alive.
@@ -351,7 +223,7 @@ func (m *Machine) call(ctx context.Context, f func()) error {
 // scaled is what a time of real metal is on this machine: a simulated one is
 // faster. Never below the floor.
 func (m *Machine) scaled(d, floor time.Duration) time.Duration {
-	return max(time.Duration(float64(d)/m.cfg.Calibration.Factor()), floor)
+	return max(time.Duration(float64(d)/m.plan.Calibration.Factor()), floor)
 }
 
 // Stop switches everything off now; a drink in hand is spoiled, or untouched if

@@ -60,6 +60,7 @@ type bench struct {
 	j      *journal.Journal
 	m      *Machine
 	dir    string
+	plan   Plan
 	cfg    Config
 	limits map[driver.Part]guard.Limits
 	stops  []func()
@@ -75,7 +76,7 @@ var sensorless = with(func(b *bench) { b.fake.Remove(driver.Flow); b.fake.Remove
 // test.
 func setUp(t *testing.T, opts ...option) *bench {
 	t.Helper()
-	b := &bench{T: t, dir: t.TempDir(), cfg: Config{Name: "zoe", Cup: CupSensor},
+	b := &bench{T: t, dir: t.TempDir(), plan: Plan{Name: "zoe", Cup: CupSensor},
 		fake: drivertest.NewFake(driver.Grinder, driver.Pump, driver.Milk, driver.Sugar)}
 	for _, o := range opts {
 		o(b)
@@ -109,11 +110,15 @@ func (b *bench) run() {
 		}
 	}
 	var err error
-	b.rig, err = guard.New(b.fake.Rig(), guard.Config{Name: "zoe", Parts: b.limits, State: filepath.Join(b.dir)})
+	plan := b.plan
+	plan.Guard = guard.Config{Parts: b.limits, State: b.dir}
+	rig := b.fake.Rig()
+	plan = plan.Of(rig)
+	b.rig, err = guard.New(rig, plan.Guard)
 	must(err)
 	b.j, err = journal.Open(filepath.Join(b.dir, "journal"), "fake")
 	must(err)
-	b.m, err = New(b.rig, b.j, b.cfg)
+	b.m, err = New(b.rig, b.j, plan, b.cfg)
 	must(err)
 	gctx, gstop := context.WithCancel(context.Background())
 	mctx, mstop := context.WithCancel(context.Background())
@@ -213,8 +218,8 @@ func TestDrinks(t *testing.T) {
 			f.SetFunc(driver.Temperature, func() (float64, error) { return 60 + 2*f.OnFor(driver.Heater).Seconds(), nil })
 		})}},
 		{"nought-seconds", small, []option{sensorless, with(func(b *bench) {
-			b.cfg.Calibration = recipe.DefaultCalibration()
-			b.cfg.Calibration.GrinderGPS, b.cfg.Calibration.PumpMLPS, b.cfg.Calibration.SugarDosePS = 1e15, 1e15, 1e15
+			b.plan.Calibration = recipe.DefaultCalibration()
+			b.plan.Calibration.GrinderGPS, b.plan.Calibration.PumpMLPS, b.plan.Calibration.SugarDosePS = 1e15, 1e15, 1e15
 		})}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -246,13 +251,14 @@ func TestNew(t *testing.T) {
 		f := drivertest.NewFake(driver.Grinder, driver.Heater)
 		f.Remove(driver.Temperature)
 		f.Remove(driver.Cup)
-		rig, err := guard.New(f.Rig(), guard.Config{})
+		metal := f.Rig()
+		plan := Plan{Cup: CupDispenser, MaxTempC: 170, CupPulse: 6 * s, HotWait: -1, Calibration: recipe.Calibration{GrinderGPS: -1}}.Of(metal)
+		rig, err := guard.New(metal, plan.Guard)
 		if err != nil {
 			t.Fatal(err)
 		}
 		calls := f.Calls()
-		_, err = New(rig, nil, Config{Cup: CupDispenser, MaxTempC: 170, CupPulse: 6 * s, HotWait: -1,
-			Calibration: recipe.Calibration{GrinderGPS: -1}})
+		_, err = New(rig, nil, plan, Config{})
 		for _, want := range []string{"needs a name", "needs a cup sensor", "needs the part cups", "needs a temperature sensor",
 			"170 °C", "cup pulse: 6s", "hot wait: -1ns", "grinder g/s"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
@@ -260,7 +266,7 @@ func TestNew(t *testing.T) {
 			}
 		}
 		for _, cup := range []Cup{"", "mug"} {
-			if _, err := New(rig, nil, Config{Name: "zoe", Cup: cup}); err == nil || !strings.Contains(err.Error(), "sensor, dispenser, page") {
+			if _, err := New(rig, nil, Plan{Name: "zoe", Cup: cup}.Of(metal), Config{}); err == nil || !strings.Contains(err.Error(), "sensor, dispenser, page") {
 				t.Errorf("cup %q: %v", cup, err)
 			}
 		}
@@ -293,7 +299,7 @@ func TestNotAble(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := setUp(t, with(func(b *bench) { b.cfg.Book = recipe.Book{"small": {Size: "small", Grams: 9, WaterML: 40, TempC: 92}} }))
+				b := setUp(t, with(func(b *bench) { b.plan.Book = recipe.Book{"small": {Size: "small", Grams: 9, WaterML: 40, TempC: 92}} }))
 				c.spoil(b)
 				after(2 * s)
 				na, ok := errors.AsType[*NotAble](b.m.Able(c.drink))
@@ -318,7 +324,7 @@ func TestNotAble(t *testing.T) {
 func TestRestBetweenDrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, sensorless, with(func(b *bench) {
-			b.cfg.Cup = CupAttended
+			b.plan.Cup = CupAttended
 			b.limits = map[driver.Part]guard.Limits{driver.Grinder: {MaxOn: 20 * s, Rest: 30 * s}}
 		}))
 		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
@@ -331,7 +337,7 @@ func TestRestBetweenDrinks(t *testing.T) {
 // The same key twice is made once, whatever happened to the first one.
 func TestNeverTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := setUp(t, with(func(b *bench) { b.cfg.Cup = CupAttended }))
+		b := setUp(t, with(func(b *bench) { b.plan.Cup = CupAttended }))
 		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
 		edges := b.edges()
 		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
@@ -600,7 +606,7 @@ func TestLongest(t *testing.T) {
 		if d := b.m.Longest(); d < 2*time.Minute || d > 10*time.Minute {
 			t.Errorf("the default book takes up to %v", d)
 		}
-		b = setUp(t, with(func(b *bench) { b.cfg.Book = recipe.Book{"huge": {Size: "huge", WaterML: 10, SoakRest: -1}} }))
+		b = setUp(t, with(func(b *bench) { b.plan.Book = recipe.Book{"huge": {Size: "huge", WaterML: 10, SoakRest: -1}} }))
 		if d := b.m.Longest(); d < 2*time.Minute {
 			t.Errorf("a book that can't be made: %v", d)
 		}

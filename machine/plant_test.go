@@ -29,16 +29,19 @@ type shop struct {
 	stop  func()
 }
 
-func setUpPlant(t testing.TB, dir string, cfg mock.Config, mc Config) *shop {
+func setUpPlant(t testing.TB, dir string, cfg mock.Config, mc Plan) *shop {
 	t.Helper()
 	rig, ctl, err := mock.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// 30 g take 25 s, which is the ceiling: so they are split by this rest.
-	g, err := guard.New(rig, guard.Config{Name: "zoe", Parts: map[driver.Part]guard.Limits{
+	mc.Name = "zoe"
+	mc.Guard.Parts = map[driver.Part]guard.Limits{
 		driver.Grinder: {Rest: time.Duration(float64(5*time.Second) / max(cfg.Speed, 1))},
-	}})
+	}
+	mc = mc.Of(rig)
+	g, err := guard.New(rig, mc.Guard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +49,6 @@ func setUpPlant(t testing.TB, dir string, cfg mock.Config, mc Config) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mc.Name = "zoe"
 	if mc.Cup == "" {
 		mc.Cup = CupSensor
 	}
@@ -54,7 +56,7 @@ func setUpPlant(t testing.TB, dir string, cfg mock.Config, mc Config) *shop {
 	if cfg.Speed != 0 {
 		mc.Calibration = mc.Calibration.Scale(cfg.Speed)
 	}
-	m, err := New(g, j, mc)
+	m, err := New(g, j, mc, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func (s *shop) judge(t testing.TB, made int) {
 func TestPlantDrinks(t *testing.T) {
 	for _, size := range []string{"small", "medium", "large"} {
 		synctest.Test(t, func(t *testing.T) {
-			s := setUpPlant(t, t.TempDir(), mock.Config{}, Config{})
+			s := setUpPlant(t, t.TempDir(), mock.Config{}, Plan{})
 			synctest.Wait() // the loop runs, or the first try comes a second later
 			s.plant.PlaceCup()
 			d := recipe.DefaultBook()[size]
@@ -177,7 +179,7 @@ func TestPlantManyOrders(t *testing.T) {
 	for speed, n := range map[float64]int{1: 15, 30: 30, 1000: 60} {
 		t.Run(fmt.Sprint(speed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := setUpPlant(t, t.TempDir(), mock.Config{Cups: "auto", Speed: speed, FailRate: 0.2, Seed: 7}, Config{})
+				s := setUpPlant(t, t.TempDir(), mock.Config{Cups: "auto", Speed: speed, FailRate: 0.2, Seed: 7}, Plan{})
 				made, spoiled := 0, 0
 				sizes := []string{"small", "medium", "large"}
 				for i := range n {
@@ -198,7 +200,7 @@ func TestPlantManyOrders(t *testing.T) {
 
 // The same in real time, on a busy computer: what is late must not be a fault.
 func TestPlantRealTime(t *testing.T) {
-	s := setUpPlant(t, t.TempDir(), mock.Config{Cups: "auto", Speed: 500}, Config{})
+	s := setUpPlant(t, t.TempDir(), mock.Config{Cups: "auto", Speed: 500}, Plan{})
 	const n = 12
 	for i := range n {
 		if made, spoiled := s.order(t, fmt.Sprint("o", i), recipe.DefaultBook()["medium"], 1); made != 1 {
@@ -212,7 +214,7 @@ func TestPlantRealTime(t *testing.T) {
 func TestPlantNoughtSeconds(t *testing.T) {
 	figures := plant.Default()
 	figures.GrinderGPS, figures.FlowMLPS, figures.MilkMLPS = 1e6, 1e6, 1e6
-	s := setUpPlant(t, t.TempDir(), mock.Config{Figures: &figures, Without: driver.Signals}, Config{Cup: CupAttended,
+	s := setUpPlant(t, t.TempDir(), mock.Config{Figures: &figures, Without: driver.Signals}, Plan{Cup: CupAttended,
 		Book: recipe.Book{"small": {Size: "small", Grams: 9, WaterML: 40}}})
 	began := time.Now()
 	for i := range 100 {
@@ -237,7 +239,7 @@ func TestPlantAnyFault(t *testing.T) {
 		f := rapid.SampledFrom(faults).Draw(r, "fault")
 		at := time.Duration(rapid.Int64Range(0, int64(30*time.Second)).Draw(r, "at"))
 		synctest.Test(t, func(t *testing.T) {
-			s := setUpPlant(t, t.TempDir(), mock.Config{}, Config{})
+			s := setUpPlant(t, t.TempDir(), mock.Config{}, Plan{})
 			s.plant.PlaceCup()
 			time.Sleep(time.Second)
 			rep := make(chan Report, 1)

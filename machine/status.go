@@ -180,7 +180,7 @@ func (m *Machine) warming(r readings) bool {
 }
 
 func (m *Machine) wantsHeat() bool {
-	for _, d := range m.cfg.Book {
+	for _, d := range m.plan.Book {
 		if d.TempC > 0 {
 			return true
 		}

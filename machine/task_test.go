@@ -17,7 +17,7 @@ import (
 func TestLateStartStaysInHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, with(func(b *bench) {
-			b.cfg.Cup = CupDispenser
+			b.plan.Cup = CupDispenser
 			b.fake = drivertest.NewFake(driver.Grinder, driver.Pump, driver.Milk, driver.Sugar, driver.Cups)
 		}))
 		job := Job{Order: "o1", Epoch: 1, Drink: small, Deadline: time.Now()}

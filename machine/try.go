@@ -75,9 +75,9 @@ func (x *trial) status() Status { return Status{State: StateBusy, Reason: x.busy
 func (m *Machine) ShortTry(p driver.Part) Trial {
 	d := tryFor
 	if p == driver.Cups {
-		d = min(d, m.cfg.CupPulse)
+		d = min(d, m.plan.CupPulse)
 	}
-	return Trial{Part: p, For: min(m.scaled(d, 20*time.Millisecond), m.rig.MaxOn(p))}
+	return Trial{Part: p, For: min(m.scaled(d, 20*time.Millisecond), m.MaxOn(p))}
 }
 
 // Parts lists the parts that can be tried, in the order of driver.Parts.
@@ -92,10 +92,10 @@ func (m *Machine) Parts() []driver.Part {
 }
 
 // Calibration is the one that the machine works with.
-func (m *Machine) Calibration() recipe.Calibration { return m.cfg.Calibration }
+func (m *Machine) Calibration() recipe.Calibration { return m.plan.Calibration }
 
 // MaxOn is the longest that a trial of the part may last; 0: there is none.
-func (m *Machine) MaxOn(p driver.Part) time.Duration { return m.rig.MaxOn(p) }
+func (m *Machine) MaxOn(p driver.Part) time.Duration { return m.limits.Parts[p].MaxOn }
 
 // RestLeft is how long the part rests until it can be tried for the time.
 func (m *Machine) RestLeft(p driver.Part, d time.Duration) time.Duration {
@@ -181,7 +181,7 @@ func (m *Machine) Try(ctx context.Context, t Trial) (Tried, error) {
 
 // beginTrial is Try inside the owner loop.
 func (m *Machine) beginTrial(x *trial) {
-	most := m.rig.MaxOn(x.Part)
+	most := m.MaxOn(x.Part)
 	r := m.read()
 	if err := m.mayTry(x.Part, r); err != nil {
 		x.done <- err
@@ -324,7 +324,7 @@ func (m *Machine) Senses() []Sense {
 			sense.Bad, sense.Text = words.bad, words.no
 		default:
 			sense.Text = fmt.Sprintf("%.1f %s", x.Value, s.Unit())
-			sense.Bad = s == driver.Temperature && !(x.Value >= lowestC && x.Value < min(highestC, m.cfg.MaxTempC))
+			sense.Bad = s == driver.Temperature && !(x.Value >= lowestC && x.Value < min(highestC, m.plan.MaxTempC))
 			if sense.Bad {
 				sense.Text += ", which is not possible or too hot"
 			}

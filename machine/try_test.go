@@ -274,8 +274,8 @@ func TestTryDriverFails(t *testing.T) {
 // Whoever measures a pump is not stopped by the rate that was wrong.
 func TestTryMeasures(t *testing.T) {
 	slow := with(func(b *bench) {
-		b.cfg.Calibration = recipe.DefaultCalibration()
-		b.cfg.Calibration.PumpMLPS = 1
+		b.plan.Calibration = recipe.DefaultCalibration()
+		b.plan.Calibration.PumpMLPS = 1
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t, slow)

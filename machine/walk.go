@@ -175,7 +175,7 @@ func (m *Machine) holds(w *walk, u recipe.Until) bool {
 		return false
 	case u.Signal == driver.Flow:
 		return r.Value-w.base.Value >= u.Value
-	case u.Signal == driver.Temperature && r.Value >= m.cfg.MaxTempC:
+	case u.Signal == driver.Temperature && r.Value >= m.plan.MaxTempC:
 		return false // a short probe is not a hot boiler; the verifier has a word for both
 	}
 	return r.Value >= u.Value

@@ -24,6 +24,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
 	"barista/driver/gpio"
 	"barista/driver/guard"
@@ -53,18 +54,17 @@ func standAt(t *testing.T, more string) *stand {
 	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	drivers["stand"] = kind{mockKind(), func(m *configs.Machine, log *slog.Logger) (opened, error) {
-		o, err := openMock(m, log)
+	addKind(t, handled(kindmock.Kind, "stand", func(inner configs.Settings, log *slog.Logger) (driver.Rig, error) {
+		rig, err := inner.Open(log)
 		if err == nil {
 			s.opens++
-			s.ctl = o.aside.(*mock.Control)
+			s.ctl = inner.(*kindmock.Settings).Control()
 			if s.prepare != nil {
 				s.prepare(s.ctl)
 			}
 		}
-		return o, err
-	}, nil, wireMock}
-	t.Cleanup(func() { delete(drivers, "stand") })
+		return rig, err
+	}))
 	return s
 }
 
@@ -150,7 +150,7 @@ func TestSelftestRefused(t *testing.T) {
 			if err != nil {
 				s.Fatal(err)
 			}
-			g, err := guard.New(rig, guard.Config{Name: "zoe", State: s.folder()})
+			g, err := guard.New(rig, guard.Config{Name: "zoe", State: s.folder()}.Of(rig))
 			if err != nil {
 				s.Fatal(err)
 			}
@@ -366,7 +366,7 @@ func TestServiceIsCalibrated(t *testing.T) {
 	if _, err := here.Keep(driver.Pump, measured.Rate{PerSecond: 7, Delay: 500 * time.Millisecond}, "ada", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	f, err := configs.Load(s.file, kinds())
+	f, err := configs.Load(s.file, loader())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,9 +394,7 @@ func TestServiceIsCalibrated(t *testing.T) {
 func TestMeasuredTooSlow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := standAt(t, "  outputs: {grinder: {max_on: 12s, rest: 60s}}\n")
-		k := drivers["stand"]
-		k.Simulated = false
-		drivers["stand"] = k
+		drivers[len(drivers)-1].Simulated = false // the stand
 		text := s.barista(t.Context(), term.ExitRefused, "\n0.6\n\n1.2\n\n1.8\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
 		s.has(text, "now:    0.20 g/s", "nothing is kept: with this, a drink of it could take", "and a fleet waits 5m0s", "find out why it is so slow")
 		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
@@ -580,21 +578,16 @@ func TestStopKey(t *testing.T) {
 // opened.
 func TestDryRunOpensNothing(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
-	for name, k := range drivers {
-		was := k
-		k.open = func(*configs.Machine, *slog.Logger) (opened, error) {
-			t.Errorf("%s was opened", name)
-			return opened{}, errors.New("opened")
-		}
-		drivers[name] = k
-		defer func() { drivers[name] = was }()
-	}
+	allHandled(t, func(s configs.Settings, _ *slog.Logger) (driver.Rig, error) {
+		t.Errorf("%T was opened", s)
+		return driver.Rig{}, errors.New("opened")
+	})
 	files, err := filepath.Glob("../../configs/*.yaml")
 	if err != nil || len(files) < 4 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		f, err := configs.Load(file, kinds())
+		f, err := configs.Load(file, loader())
 		if err != nil || f.Machine == nil {
 			continue
 		}
@@ -639,9 +632,22 @@ func TestDryRunTouchesNothing(t *testing.T) {
 // A limit of the wiring, not of a complete machine: what no line measures is not
 // waited for.
 func TestDryRunKnowsTheWiring(t *testing.T) {
-	m := &configs.Machine{Driver: "gpio", Outputs: map[driver.Part]configs.Output{driver.Pump: {}},
-		Settings: gpio.Config{Switches: map[driver.Signal]gpio.Switch{driver.Hot: {}}, Temperature: &gpio.Temperature{}}}
-	l := limitsOf(m)
+	t.Setenv(configs.EnvNATS, "")
+	text := `nats: {servers: ["nats://shop"]}
+machine:
+  name: zoe
+  driver: gpio
+  serves: {beans: [arabica], milk: [free], sizes: [small]}
+  cup: attended
+  chip: {label: [x]}
+  outputs: {grinder: {line: "x:1", active: high}, pump: {line: "x:2", active: high, deadman: external}}
+  inputs: {hot: {line: "x:3", active: high}, temperature: {spi: SPI0.0}}
+`
+	f, err := configs.Parse("zoe.yaml", []byte(text), loader())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := f.Machine.Limits()
 	if l.Signals[driver.Flow] || !l.Signals[driver.Hot] || !l.Signals[driver.Temperature] {
 		t.Errorf("%v", l.Signals)
 	}

@@ -29,11 +29,14 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"barista/configs"
+	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
+	"barista/driver/guard"
 	"barista/driver/mock"
 	"barista/driver/plant"
 	"barista/fleet"
 	"barista/fleet/queue"
+	"barista/machine"
 )
 
 var (
@@ -691,21 +694,23 @@ func baristaContender() contender {
 			if url == "" {
 				f = benchFile(dir, configs.ListenNone)
 			}
-			// The table of kinds gets one more: the mock with a witness at its
-			// grinder, which is the first relay of every drink.
+			// Mocks with a witness at the grinder, which is the first relay of every
+			// drink.
 			var s *shop
-			drivers["witnessed"] = kind{Kind: mockKind(), open: func(m *configs.Machine, log *slog.Logger) (opened, error) {
-				o, err := openMock(m, log)
-				if err != nil {
-					return o, err
-				}
-				wire := o.rig.Outputs[driver.Grinder]
-				wire.Output = witness{wire.Output, func(at time.Time) { w.relayAt(at, makingNow(s, m.Name), m.Name) }}
-				o.rig.Outputs[driver.Grinder] = wire
-				return o, nil
-			}}
-			defer delete(drivers, "witnessed")
-			s, err := openShop(ctx, log, f, benchMachines(machines)...)
+			list := benchMachines(machines)
+			for _, m := range list {
+				m.Settings = through{m.Settings, func(inner configs.Settings, log *slog.Logger) (driver.Rig, error) {
+					rig, err := inner.Open(log)
+					if err != nil {
+						return rig, err
+					}
+					wire := rig.Outputs[driver.Grinder]
+					wire.Output = witness{wire.Output, func(at time.Time) { w.relayAt(at, makingNow(s, m.Name), m.Name) }}
+					rig.Outputs[driver.Grinder] = wire
+					return rig, nil
+				}}
+			}
+			s, err := openShop(ctx, log, f, list...)
 			if err != nil {
 				return nil, err
 			}
@@ -770,11 +775,8 @@ func benchMachines(n int) []*configs.Machine {
 	menu := fleet.DefaultMenu()
 	var out []*configs.Machine
 	for _, name := range names[:n] {
-		out = append(out, &configs.Machine{
-			Name: name, Driver: "witnessed", Cup: "attended",
-			Serves:   configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: fleet.Sizes},
-			Settings: mock.Config{Figures: &figures},
-		})
+		serves := configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: fleet.Sizes}
+		out = append(out, kindmock.Machine(name, machine.CupAttended, serves, guard.Limits{}, mock.Config{Figures: &figures}))
 	}
 	return out
 }
@@ -808,7 +810,7 @@ func makingNow(s *shop, machine string) string {
 func plantDrinks(s *shop) (int, error) {
 	n := 0
 	for _, st := range s.machines {
-		c, err := st.aside.(*mock.Control).Handle().Counts()
+		c, err := st.control().Handle().Counts()
 		if err != nil {
 			return 0, err
 		}

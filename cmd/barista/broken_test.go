@@ -18,6 +18,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/driver"
 )
 
 var update = flag.Bool("update", false, "write testdata/broken.txt anew: what is said of each broken file")
@@ -58,7 +59,7 @@ machine:
   timer: flash-on
   spare_relay: 8
   outputs:
-    grinder: {relay: 1, max_on: 20s}
+    grinder: {relay: 1, max_on: 20s, rest: 10s}
     pump: {relay: 2}
     milk: {relay: 3}
   inputs:
@@ -330,15 +331,10 @@ var (
 // of the machine, the shop or the disk is touched.
 func TestBrokenFiles(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
-	for name, k := range drivers {
-		open := k.open
-		k.open = func(*configs.Machine, *slog.Logger) (opened, error) {
-			t.Errorf("a machine with driver: %s was opened", name)
-			return opened{}, os.ErrPermission
-		}
-		drivers[name] = k
-		t.Cleanup(func() { k.open = open; drivers[name] = k })
-	}
+	allHandled(t, func(s configs.Settings, _ *slog.Logger) (driver.Rig, error) {
+		t.Errorf("a machine was opened: %T", s)
+		return driver.Rig{}, os.ErrPermission
+	})
 	dir := t.TempDir()
 	t.Chdir(dir)
 	// What the files name as their port is there, and must stay closed.
@@ -414,7 +410,7 @@ func TestBrokenFiles(t *testing.T) {
 func TestGoodFiles(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
 	for name, text := range map[string]string{"gpio": goodGPIO, "modbus": goodModbus, "lcus": goodLCUS, "jura": goodJura, "demo": goodDemo} {
-		if _, err := configs.Parse("x.yaml", []byte(text), kinds()); err != nil {
+		if _, err := configs.Parse("x.yaml", []byte(text), loader()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -72,18 +72,18 @@ func figures(perSecond float64, unit string, delay time.Duration) string {
 	return s
 }
 
-// calibrations lists what counts for the parts that can be measured. c is as the
-// machine has it.
-func calibrations(m *configs.Machine, here *measured.Store, c recipe.Calibration) []inForce {
+// calibrations lists what counts for the parts that can be measured, by the plan in
+// force; file has the rates that a person wrote.
+func calibrations(file recipe.Calibration, plan machine.Plan, here *measured.Store) []inForce {
 	var out []inForce
-	file := map[driver.Part]float64{driver.Grinder: m.Calibration.GrinderGPS, driver.Pump: m.Calibration.PumpMLPS, driver.Milk: m.Calibration.MilkMLPS}
+	c := plan.Calibration
 	for _, p := range measured.Parts {
-		if wireOf(m, p, true) == "" {
+		if !plan.Has(p) {
 			continue
 		}
 		rate, delay := measured.RateOf(c, p)
 		x := inForce{Part: p, PerSecond: rate / c.Factor(), Unit: measured.Unit(p), DelayMS: time.Duration(float64(delay) * c.Factor()).Milliseconds(), From: "usual"}
-		if file[p] > 0 {
+		if written, _ := measured.RateOf(file, p); written > 0 {
 			x.From = "file"
 		}
 		if v, there := here.InForce(p); there {
@@ -92,6 +92,18 @@ func calibrations(m *configs.Machine, here *measured.Store, c recipe.Calibration
 		out = append(out, x)
 	}
 	return out
+}
+
+// planInForce is the plan of the file's machine with what was measured on it. Of
+// a plant in a process of its own it has the usual figures.
+func planInForce(f *configs.File) (machine.Plan, *measured.Store, error) {
+	here, err := measuredIn(machineDir(f.State, f.Machine.Name))
+	if err != nil {
+		return machine.Plan{}, nil, err
+	}
+	plan := f.Machine.Plan
+	plan.Calibration = here.Over(plan.Calibration)
+	return plan, here, nil
 }
 
 // calibrated is the result in JSON.
@@ -152,7 +164,7 @@ last 20; --rollback puts back what counted before.`,
 			if err != nil {
 				return err
 			}
-			if drivers[f.Machine.Driver].wire == nil {
+			if f.Machine.Appliance() {
 				return term.Fail(term.ExitRefused, "set the amounts at the machine itself", "%s doses by itself: there is nothing to calibrate", f.Machine.Name)
 			}
 			switch {
@@ -199,7 +211,7 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 		return err
 	}
 	speed := h.machine.Calibration().Factor()
-	for _, x := range calibrations(h.file.Machine, here, h.machine.Calibration()) {
+	for _, x := range calibrations(h.file.Machine.Rates, h.machine.Plan(), here) {
 		if x.Part == part {
 			out.Before = &x
 			h.person.Say("%s now: %s", part, x.text())
@@ -253,7 +265,7 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 		h.person.Say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
 	}
 	h.person.Say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
-	if why := tooLong(h.file.Machine, rate.Over(h.machine.Calibration(), part)); why != "" {
+	if why := tooSlow(h.file.Machine, rate.Over(h.machine.Calibration(), part)); why != "" {
 		return term.Fail(term.ExitRefused, "find out why it is so slow; or shorten the rests, or take the largest size out of serves, and calibrate again", "nothing is kept: with this, %s", why)
 	}
 	if err := h.person.Agrees(ctx, "keep it?"); err != nil {
@@ -390,4 +402,22 @@ func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by
 		return c.done(cmd, "%s: version %d no longer counts, the file's figure does, from the next start of the service", part, was.N)
 	}
 	return c.done(cmd, "%s: version %d (%s) counts again instead of version %d, from the next start of the service", part, v.N, figures(v.PerSecond, measured.Unit(part), v.Delay()), was.N)
+}
+
+// tooSlow says what a machine with this calibration could not do, as the check of
+// its file does: a drink that does not fit into its limits, or takes longer than a
+// fleet waits. What is simulated has a pace of its own.
+func tooSlow(m *configs.Machine, c recipe.Calibration) string {
+	if _, is := m.Settings.(configs.Elsewhere); is {
+		return "" // nobody knows its pace yet
+	}
+	was := *m
+	was.Calibration = c
+	if unfit := was.Unfit(); len(unfit) > 0 {
+		return unfit[0].Reason
+	}
+	if k, _ := drivers.Of(m.Driver); k.Simulated {
+		return ""
+	}
+	return was.TooLong()
 }

@@ -11,7 +11,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
-	"barista/driver/gpio"
+	"barista/configs/kinds"
 )
 
 // checked is one file's result in JSON.
@@ -87,8 +87,8 @@ func warnings(f *configs.File) []string {
 	if f.Machine == nil {
 		return nil
 	}
-	if c, ok := f.Machine.Settings.(gpio.Config); ok {
-		return gpio.Warnings(c)
+	if w, is := f.Machine.Settings.(kinds.Warner); is {
+		return w.Warnings()
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func badConfig(exit, count int) *term.Error {
 }
 
 func checkFile(path string) checked {
-	f, err := configs.Load(path, kinds())
+	f, err := configs.Load(path, loader())
 	if err == nil {
 		r := checked{File: path, OK: true, Roles: f.Roles(), State: f.State, Warnings: warnings(f)}
 		return r.measured(f)
@@ -124,23 +124,33 @@ func checkFile(path string) checked {
 // measured adds which calibration counts. A damaged one keeps the service from
 // starting; one that this user may not read is worth a word.
 func (r checked) measured(f *configs.File) checked {
-	m := f.Machine
-	if m == nil || drivers[m.Driver].wire == nil {
+	if f.Machine == nil || f.Machine.Appliance() {
 		return r
 	}
-	here, err := measuredIn(machineDir(f.State, m.Name))
+	plan, here, err := planInForce(f)
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		r.Warnings = append(r.Warnings, fmt.Sprintf("what was measured on this machine can't be read by this user: %v", err))
-		return r
 	case err != nil:
 		return checked{File: r.File, Problems: []checkProblem{{Reason: term.OneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"}}}
-	}
-	cal, err := calibrationOf(f)
-	if err == nil {
-		r.Calibration = calibrations(m, here, cal)
+	default:
+		r.Calibration = calibrations(f.Machine.Rates, plan, here)
 	}
 	return r
+}
+
+var errNoMachine = errors.New("the file has no machine section")
+
+// machineFile loads a file that has a machine.
+func machineFile(path string) (*configs.File, error) {
+	f, err := configs.Load(path, loader())
+	if err != nil {
+		return nil, term.Fail(term.ExitFailed, "barista check "+path+" shows it in full", "%s", term.OneLine(err.Error()))
+	}
+	if f.Machine == nil {
+		return nil, term.Fail(term.ExitFailed, "name the file of a machine", "%s: %w", path, errNoMachine)
+	}
+	return f, nil
 }
 
 func (r checked) text(w io.Writer) {

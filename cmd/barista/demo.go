@@ -10,15 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
 	"barista/configs"
-	"barista/driver"
-	"barista/driver/mock"
 	"barista/fleet"
+	"barista/machine"
 )
 
 // demo is the flags of the command.
@@ -86,15 +84,12 @@ func (d demo) file(state string) (*configs.File, []*configs.Machine, error) {
 	menu := fleet.DefaultMenu()
 	var machines []*configs.Machine
 	for i := range d.machines {
-		m := &configs.Machine{
-			Name: names[i], Driver: "mock", Cup: "sensor",
-			Serves:   configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: fleet.Sizes},
-			Outputs:  map[driver.Part]configs.Output{driver.Grinder: {MaxOn: 20 * time.Second, Rest: time.Duration(10 / d.speed * float64(time.Second))}},
-			Settings: mock.Config{Speed: d.speed, FailRate: d.fail, Cups: d.cups, Seed: rand.Uint64()},
-		}
+		cup := machine.CupSensor
 		if d.cups == "hand" {
-			m.Cup = "page"
+			cup = machine.CupPage
 		}
+		serves := configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: fleet.Sizes}
+		m := demoMachine(names[i], cup, serves, d.speed, d.fail, d.cups, rand.Uint64())
 		if d.machines > 1 && i == d.machines-1 {
 			m.MinWaiting = 4
 		}

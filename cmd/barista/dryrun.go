@@ -11,6 +11,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/fleet"
+	"barista/machine"
 	"barista/machine/recipe"
 )
 
@@ -80,11 +81,10 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 			white = append(white, x)
 		}
 	}
-	cal, err := calibrationOf(f)
+	plan, _, err := planInForce(f)
 	if err != nil {
 		return err
 	}
-	lim := limitsOf(m)
 	drinks := []dryDrink{}
 	refused := 0
 	for _, size := range sizes {
@@ -93,11 +93,7 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 				continue
 			}
 			x := dryDrink{Size: size, Beans: beans, Milks: milks}
-			if s, is := m.Settings.(juraSettings); is {
-				x.juraProduct(s, len(white) > 0 && milks[0] == white[0], d.sugar)
-			} else {
-				x.timeline(m, cal, lim, milks[0] != fleet.NoMilk, d.sugar)
-			}
+			x.make(plan, drinkOf(fleet.Order{Size: size, Bean: beans[0], Milk: milks[0], Sugar: d.sugar}))
 			if x.Refused != "" {
 				refused++
 			}
@@ -145,35 +141,21 @@ func chosen[T ~string](what string, one T, serves []T, name string) ([]T, error)
 	return []T{one}, nil
 }
 
-// timeline lays the drink out as the machine would.
-func (x *dryDrink) timeline(m *configs.Machine, cal recipe.Calibration, lim recipe.Limits, milk bool, sugar int) {
-	doses := fleet.DefaultMenu().Sizes[x.Size]
-	d := recipe.DefaultBook()[string(x.Size)]
-	d.Grams, d.WaterML, d.MilkML, d.Sugar = float64(doses.Grams), float64(doses.Water), 0, sugar
-	if milk {
-		d.MilkML = float64(doses.MilkML)
+// make says what the machine would do, by the plan that it works by.
+func (x *dryDrink) make(plan machine.Plan, d recipe.Drink) {
+	if plan.Appliance() {
+		p, err := plan.Product(d)
+		if err != nil {
+			x.Refused = sentence(err)
+			return
+		}
+		x.Product = fmt.Sprintf("asks the machine for %d × %s", p.Cycles, p.Key)
+		return
 	}
-	t, err := recipe.Compile(d, cal, lim)
+	t, err := plan.Timeline(d)
 	if err != nil {
 		x.Refused = term.OneLine(err.Error())
 		return
 	}
-	x.LengthMS, x.Events = t.Length().Milliseconds(), timelineEvents(t, m)
-}
-
-// juraProduct says what the appliance would be asked for.
-func (x *dryDrink) juraProduct(s juraSettings, milk bool, sugar int) {
-	name := string(x.Size)
-	if milk {
-		name += "+milk"
-	}
-	p, there := s.Products[name]
-	switch {
-	case !there:
-		x.Refused = "no product is named for " + name
-	case sugar > 0:
-		x.Refused = "this machine gives no sugar"
-	default:
-		x.Product = fmt.Sprintf("asks the machine for %d × %s", max(p.Cycles, 1), p.Key)
-	}
+	x.LengthMS, x.Events = t.Length().Milliseconds(), timelineEvents(t, plan)
 }

@@ -11,6 +11,7 @@ import (
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/gpio"
+	"barista/driver/guard"
 )
 
 // FuzzLoad: no text, whatever kind of machine it speaks of, makes the loader
@@ -32,7 +33,7 @@ func FuzzLoad(f *testing.F) {
 	for _, b := range badFiles {
 		f.Add(b.text(f))
 	}
-	all := kinds()
+	all := loader()
 	f.Fuzz(func(t *testing.T, text string) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -58,12 +59,13 @@ func FuzzLoad(f *testing.F) {
 		if file.Machine == nil {
 			return
 		}
-		for part, o := range file.Machine.Outputs {
-			if o.MaxOn < 0 || o.MaxOn > ceilings[part] || o.Rest < 0 || o.DutyOn > o.DutyWithin {
+		for part, o := range file.Machine.Guard.Parts {
+			if o.MaxOn < 0 || o.MaxOn > guard.Ceiling(part) || o.Rest < 0 || o.DutyOn > o.DutyWindow {
 				t.Errorf("taken: %s %+v", part, o)
 			}
 		}
-		if c, is := file.Machine.Settings.(gpio.Config); is {
+		if w, is := file.Machine.Settings.(interface{ Wiring() gpio.Config }); is {
+			c := w.Wiring()
 			if err := driver.Refusal(c.Problems()); err != nil {
 				t.Errorf("taken, and the driver refuses it: %v", err)
 			}

@@ -151,7 +151,10 @@ The times are the kernel's, in seconds since the beginning.`,
 					return err
 				}
 				var is bool
-				if cfg, is = f.Machine.Settings.(gpio.Config); !is {
+				var w interface{ Wiring() gpio.Config }
+				if w, is = f.Machine.Settings.(interface{ Wiring() gpio.Config }); is {
+					cfg = w.Wiring()
+				} else {
 					return term.Fail(term.ExitRefused, "name single lines instead", "%s hangs on no GPIO lines: its driver is %s", f.Machine.Name, f.Machine.Driver)
 				}
 			}

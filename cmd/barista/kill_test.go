@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -82,7 +81,7 @@ func beChild(text string) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	f, err := configs.Load(c.Config, kinds())
+	f, err := configs.Load(c.Config, loader())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(term.ExitConfig)
@@ -90,17 +89,12 @@ func beChild(text string) {
 	s := newShop(newLog(os.Stderr), f)
 	d := &death{child: c}
 	s.seams = seams{worker: d.worker, controller: d.controller}
-	for name, k := range drivers {
-		open := k.open
-		k.open = func(m *configs.Machine, log *slog.Logger) (opened, error) {
-			o, err := open(m, log)
-			for part, w := range o.rig.Outputs {
-				w.Output = &mortalOutput{w.Output, part, d}
-				o.rig.Outputs[part] = w
-			}
-			return o, err
+	throughMetal = func(rig driver.Rig) driver.Rig {
+		for part, w := range rig.Outputs {
+			w.Output = &mortalOutput{w.Output, part, d}
+			rig.Outputs[part] = w
 		}
-		drivers[name] = k
+		return rig
 	}
 	if err = s.open(ctx, nil); err == nil {
 		err = s.run(ctx)

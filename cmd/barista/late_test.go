@@ -21,12 +21,15 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"barista/configs"
+	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
+	"barista/driver/guard"
 	"barista/driver/mock"
 	"barista/driver/plant"
 	"barista/fleet"
 	"barista/fleet/controller"
 	"barista/fleet/queue"
+	"barista/machine"
 )
 
 var (
@@ -217,24 +220,21 @@ func openLate(ctx context.Context, log *slog.Logger, f *configs.File, machines .
 	figures := plant.Default()
 	figures.GrinderGPS, figures.FlowMLPS = 17, 110/latePump.Seconds() // a medium one: 1 s, 10 s
 	figures.HopperG, figures.TankML, figures.TrayML, figures.TrayHighML = 1e9, 1e9, 1e9, 1e9
-	drivers["late"] = kind{Kind: mockKind(), open: func(m *configs.Machine, log *slog.Logger) (opened, error) {
-		o, err := openMock(m, log)
-		if err != nil {
-			return o, err
-		}
-		wire := o.rig.Outputs[driver.Pump]
-		wire.Output = &punctual{Output: wire.Output}
-		o.rig.Outputs[driver.Pump] = wire
-		return o, nil
-	}}
-	defer delete(drivers, "late")
+	serves := configs.Serves{Beans: []string{benchClass.Bean}, Milks: []string{benchClass.Milk}, Sizes: fleet.Sizes}
 	var list []*configs.Machine
 	for _, name := range machines {
-		list = append(list, &configs.Machine{
-			Name: name, Driver: "late", Cup: "attended",
-			Serves:   configs.Serves{Beans: []string{benchClass.Bean}, Milks: []string{benchClass.Milk}, Sizes: fleet.Sizes},
-			Settings: mock.Config{Figures: &figures, Without: []driver.Signal{driver.Flow}}, // so that time ends the pour
-		})
+		m := kindmock.Machine(name, machine.CupAttended, serves, guard.Limits{}, mock.Config{Figures: &figures, Without: []driver.Signal{driver.Flow}}) // so that time ends the pour
+		m.Settings = through{m.Settings, func(inner configs.Settings, log *slog.Logger) (driver.Rig, error) {
+			rig, err := inner.Open(log)
+			if err != nil {
+				return rig, err
+			}
+			wire := rig.Outputs[driver.Pump]
+			wire.Output = &punctual{Output: wire.Output}
+			rig.Outputs[driver.Pump] = wire
+			return rig, nil
+		}}
+		list = append(list, m)
 	}
 	return openShop(ctx, log, f, list...)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"barista/configs"
+	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
 	"barista/fleet"
 )
@@ -243,18 +244,17 @@ func (s stuckSensor) Read() (driver.Reading, error) {
 func TestWatchdogIsFedByTheLoop(t *testing.T) {
 	c := manager(t)
 	g := &gate{inside: make(chan struct{}, 1), open: make(chan struct{})}
-	drivers["hanging"] = kind{mockKind(), func(m *configs.Machine, log *slog.Logger) (opened, error) {
-		o, err := openMock(m, log)
+	addKind(t, handled(kindmock.Kind, "hanging", func(inner configs.Settings, log *slog.Logger) (driver.Rig, error) {
+		rig, err := inner.Open(log)
 		if err == nil {
-			o.rig.Sensors[driver.Tank] = stuckSensor{o.rig.Sensors[driver.Tank], g}
+			rig.Sensors[driver.Tank] = stuckSensor{rig.Sensors[driver.Tank], g}
 		}
-		return o, err
-	}, nil, nil}
-	defer delete(drivers, "hanging")
+		return rig, err
+	}))
 	dir := t.TempDir()
 	text := fmt.Sprintf("state: %s\nnats: {servers: [\"nats://127.0.0.1:%d\"]}\nmachine:\n  name: zoe\n  driver: hanging\n  serves: {beans: [arabica], milk: [free], sizes: [small]}\n  cup: sensor\n", dir, freePort(t))
 	t.Setenv(configs.EnvNATS, "")
-	f, err := configs.Parse("zoe.yaml", []byte(text), kinds())
+	f, err := configs.Parse("zoe.yaml", []byte(text), loader())
 	if err != nil {
 		t.Fatal(err)
 	}

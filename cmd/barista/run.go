@@ -40,7 +40,7 @@ chip, no port, no lock, no network.`,
 			if err := dry.check(); err != nil {
 				return err
 			}
-			f, err := configs.Load(config, kinds())
+			f, err := configs.Load(config, loader())
 			if err != nil {
 				var all *configs.Problems
 				if errors.As(err, &all) {

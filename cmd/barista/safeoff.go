@@ -19,7 +19,6 @@ import (
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
-	"barista/driver/plant"
 )
 
 // offTime bounds safe-off. systemd gives its stop-post 4 s.
@@ -89,7 +88,7 @@ may be on, and names it: then use the machine's own switch.`,
 // of the file.
 func safeOff(path string) ([]rested, error) {
 	text, err := os.ReadFile(path)
-	m, state, wrong := configs.Wiring(path, text, kinds())
+	m, state, wrong := configs.Wiring(path, text, loader())
 	if err != nil {
 		wrong = err
 	}
@@ -99,7 +98,7 @@ func safeOff(path string) ([]rested, error) {
 		if err != nil {
 			continue
 		}
-		if was, _, err := configs.Wiring(copied, text, kinds()); err == nil && was != nil {
+		if was, _, err := configs.Wiring(copied, text, loader()); err == nil && was != nil {
 			todo[filepath.Dir(copied)] = was
 		}
 	}
@@ -130,13 +129,8 @@ func restIn(dir string, m *configs.Machine) rested {
 		return r
 	}
 	defer lock.Close()
-	off := drivers[m.Driver].safeOff
-	if off == nil { // an appliance, which keeps itself
-		r.Off = true
-		return r
-	}
 	done := make(chan error, 1)
-	go func() { done <- off(m) }() // if it hangs, the process ends without it
+	go func() { done <- m.Settings.Rest() }() // if it hangs, the process ends without it
 	timer := time.NewTimer(offTime)
 	defer timer.Stop()
 	select {
@@ -149,7 +143,7 @@ func restIn(dir string, m *configs.Machine) rested {
 		if _, named := errors.AsType[*driver.MayBeOnError](err); !named {
 			var parts []string
 			for _, p := range driver.Parts {
-				if _, has := m.Outputs[p]; has {
+				if m.Has(p) {
 					parts = append(parts, string(p))
 				}
 			}
@@ -192,28 +186,4 @@ func dropRunning(dir string) error {
 		return err
 	}
 	return nil
-}
-
-// restPlant puts a plant in a process of its own at rest. One in memory ended
-// with its process.
-func restPlant(socket string) error {
-	if socket == "" {
-		return nil
-	}
-	p, err := plant.Dial(socket)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	c, err := p.Config()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, part := range c.Parts() {
-		if err := p.Set(part, false); err != nil {
-			errs = append(errs, &driver.MayBeOnError{What: string(part), Err: err})
-		}
-	}
-	return errors.Join(errs...)
 }

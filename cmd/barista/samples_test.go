@@ -17,7 +17,7 @@ func TestEverySampleLoads(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			if _, err := configs.Load(f, kinds()); err != nil {
+			if _, err := configs.Load(f, loader()); err != nil {
 				t.Error(err)
 			}
 		})

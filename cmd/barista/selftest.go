@@ -116,7 +116,7 @@ func (h *hands) selftest(ctx context.Context, out *selftested) error {
 	if err != nil {
 		return err
 	}
-	out.Calibration = calibrations(h.file.Machine, here, h.machine.Calibration())
+	out.Calibration = calibrations(h.file.Machine.Rates, h.machine.Plan(), here)
 	for _, x := range out.Calibration {
 		h.person.Say("  %s: %s", x.Part, x.text())
 	}
@@ -186,7 +186,7 @@ var senses = map[driver.Part]string{
 // now is skipped.
 func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput, error) {
 	t := h.machine.ShortTry(part)
-	x := testedOutput{Part: part, Wire: wireOf(h.file.Machine, part, true)}
+	x := testedOutput{Part: part, Wire: h.machine.Plan().Wires[part].On}
 	if err := h.machine.MayTry(part); err != nil {
 		x.Result, x.Reason = "skipped", term.OneLine(sentence(err))
 		h.person.Say("  %s: skipped: %s", part, term.Safe(x.Reason))
@@ -207,7 +207,7 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 		}
 		return x, term.Fail(term.ExitFailed, "everything is off; "+h.afterFault(), "%s: %s", part, term.Safe(x.Reason))
 	}
-	x.Feedback = feedbackLine(h.file.Machine, part)
+	x.Feedback = h.machine.Plan().Wires[part].Feedback
 	switch {
 	case got.Shown && part == driver.Cups:
 		x.Result = "confirmed"

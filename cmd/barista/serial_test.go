@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"barista/configs"
+	"barista/configs/kinds/kindtest"
 	"barista/driver"
 	"barista/driver/jura"
 	"barista/driver/modbus"
@@ -337,7 +338,11 @@ func (b *relayBoard) counts() plant.Counts {
 // relayFile writes a sample for a board on a port, five times as fast.
 func (s *site) relayFile(sample, name, bean, port string, changes ...string) string {
 	s.t.Helper()
-	text := sampleText(s.t, sample, append(append(slices.Clone(fast),
+	b, err := os.ReadFile(filepath.Join("../../configs", sample))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text := kindtest.Text(s.t, string(b), append(append(slices.Clone(kindtest.Fast),
 		"beans: [arabica", "beans: ["+bean, "milk: [free, normal]", "milk: [free]", "port: ./board", "port: "+port,
 		"nats://127.0.0.1:4222", s.url()), changes...)...)
 	lines := strings.Split(string(text), "\n")

@@ -230,7 +230,7 @@ func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
 		var plan setupPlan
 		err := configs.LoadMap(r.answers, func(m *configs.Map) {
 			plan = setupQuestions(&setupFile{root: m}, &detected{}, nil)
-			if drivers[plan.driver].Decode == nil {
+			if _, known := drivers.Of(plan.driver); !known {
 				m.Lenient() // nobody can tell which keys its kind has
 			}
 		})
@@ -264,7 +264,7 @@ func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
 
 // shopThere is the shop that is set up on this computer already; nil if none is.
 func (r *setupRun) shopThere() *configs.File {
-	f, err := configs.Load(filepath.Join(r.dir, setupShopName+".yaml"), kinds())
+	f, err := configs.Load(filepath.Join(r.dir, setupShopName+".yaml"), loader())
 	if err != nil || f.Broker == nil || f.Broker.Listen == configs.ListenNone {
 		return nil
 	}
@@ -303,7 +303,7 @@ func (r *setupRun) refused(all *configs.Problems, where string) error {
 // check loads what would be written as its service will, before anything is.
 func (r *setupRun) check(files []*setupOut) (warn []string, err error) {
 	for _, f := range files {
-		got, err := configs.Parse(f.path, []byte(f.text), kinds())
+		got, err := configs.Parse(f.path, []byte(f.text), loader())
 		var all *configs.Problems
 		if errors.As(err, &all) {
 			if !r.json {

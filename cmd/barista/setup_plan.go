@@ -11,6 +11,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	kindjura "barista/configs/kinds/jura"
 	"barista/driver"
 	"barista/driver/gpio"
 	"barista/driver/jura"
@@ -105,7 +106,7 @@ func setupQuestions(a setupAnswers, found *detected, keepShop *configs.File) set
 		},
 	})
 	p.driver = a.ask(question{
-		key: "driver", text: "how it is wired", words: slices.Sorted(maps.Keys(drivers)), suggest: found.driver(),
+		key: "driver", text: "how it is wired", words: slices.Sorted(maps.Keys(loader())), suggest: found.driver(),
 		more: `  mock    nothing: a simulated machine, to try things out
   gpio    relays and switches on the pins of a Raspberry Pi
   modbus  a Modbus RTU relay board on a serial port
@@ -568,7 +569,7 @@ func (p *setupPlan) onJura(a setupAnswers, found *detected) {
 	doses := fleet.DefaultMenu().Sizes
 	for _, size := range p.sizes {
 		dose := doses[fleet.Size(size)]
-		least, most, fits := usualGroup.cycles(float64(dose.Grams))
+		least, most, fits := kindjura.Cycles(float64(dose.Grams))
 		if !fits {
 			least, most = 1, 1
 		}
@@ -579,7 +580,7 @@ func (p *setupPlan) onJura(a setupAnswers, found *detected) {
 		})
 		s.cycles = a.ask(question{
 			key: "products." + size + ".cycles", text: fmt.Sprintf("how often it makes that for the %d g of a %s", dose.Grams, size), suggest: strconv.Itoa(least), whole: [2]int{1, 8},
-			more: fmt.Sprintf("It brews 7 to 10 g at a time, so %s. To refuse the size instead, leave it\nout of sizes.", fromTo(least, most)),
+			more: fmt.Sprintf("It brews 7 to 10 g at a time, so %s. To refuse the size instead, leave it\nout of sizes.", kindjura.FromTo(least, most)),
 		})
 		p.products = append(p.products, s)
 	}

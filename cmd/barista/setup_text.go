@@ -152,6 +152,11 @@ func (p setupPlan) mockText(w *setupWriter) {
 	w.remark("  cups: "+cups, "auto: a simulated customer; hand: somebody places cups")
 	w.remark("  speed: 1", "of time in it: 10 goes ten times as fast")
 	w.remark("  fail_rate: 0", "share of drinks that go wrong, 0 to 1")
+	w.line("")
+	w.line("  # max_on is the longest time on; the built-in ones can only be lowered. rest is")
+	w.line("  # the pause after it: without one, 30 g are too much for one turn.")
+	w.line("  outputs:")
+	w.line("    grinder: {%s}", strings.Join(setupUsual[driver.Grinder], ", "))
 }
 
 func (p setupPlan) gpioText(w *setupWriter) {

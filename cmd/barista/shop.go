@@ -32,7 +32,6 @@ import (
 	"barista/fleet/worker"
 	"barista/machine"
 	"barista/machine/journal"
-	"barista/machine/recipe"
 )
 
 // shop is everything that one process runs: by its configuration the shop
@@ -63,14 +62,18 @@ type seams struct {
 // station is one machine of the process.
 type station struct {
 	name    string
+	file    *configs.Machine
 	machine *machine.Machine
 	guard   *guard.Rig
 	worker  *worker.Worker
-	aside   any // what the driver hands out for the demo and tests
 
 	conn    atomic.Pointer[queue.Conn] // nil until the shop was found
 	missing atomic.Bool                // it was looked for, and was not there
 }
+
+// throughMetal stands between driver and guard: the virtual machine's test binary
+// blocks a sensor there. In the program it hands on what it gets.
+var throughMetal = func(rig driver.Rig) driver.Rig { return rig }
 
 // brokerWait is how long a service waits for its broker at start.
 const brokerWait = 30 * time.Second
@@ -105,7 +108,7 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	}
 	var rigs []stage
 	for _, m := range machines {
-		err := s.measuredInTime(m)
+		err := s.measuredFits(m)
 		var st *station
 		var stages []stage
 		if err == nil {
@@ -180,6 +183,20 @@ func (s *shop) openBroker(ctx context.Context) error {
 	}
 	s.broker = b
 	s.add("broker", s.watchBroker, b.Close)
+	return nil
+}
+
+// measuredFits looks at what was measured on the machine as the check of its file
+// did at the file, which does not know it. The machine stays off until a person
+// has decided, and systemd does not try again.
+func (s *shop) measuredFits(m *configs.Machine) error {
+	here, err := measuredIn(machineDir(s.file.State, m.Name))
+	if err != nil {
+		return err
+	}
+	if why := tooSlow(m, here.Over(m.Calibration)); why != "" {
+		return term.Fail(term.ExitConfig, "barista calibrate grinder|pump|milk --rollback, shorten the rests, or take the largest size out of serves", "%s: as it was measured, %s", m.Name, why)
+	}
 	return nil
 }
 
@@ -356,7 +373,6 @@ func webKey(path string) ([]byte, error) {
 // openMachine takes the machine's journal and its metal. Both are locked: a
 // second process ends here, before any line was touched.
 func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, []stage, error) {
-	kind := drivers[m.Driver]
 	dir := machineDir(s.file.State, m.Name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, nil, err
@@ -383,17 +399,25 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		}
 		stages = append(stages, stage{"note of " + m.Name, nil, func() error { return dropRunning(dir) }})
 	}
-	opened, err := kind.open(m, log)
+	plan := m.Plan
+	metal, err := m.Settings.Open(log)
 	if err != nil {
 		return fail(err)
 	}
-	rig, err := guard.New(opened.rig, guardConfig(m, dir))
+	if e, is := m.Settings.(configs.Elsewhere); is {
+		if plan, err = e.Opened(plan, metal); err != nil {
+			return fail(errors.Join(err, metal.Close()))
+		}
+	}
+	metal = throughMetal(metal)
+	plan.Calibration = here.Over(plan.Calibration)
+	plan.Guard.State = dir
+	rig, err := guard.New(metal, plan.Guard)
 	if err != nil {
-		_ = opened.rig.Close()
-		return fail(err)
+		return fail(errors.Join(err, metal.Close()))
 	}
 	stages = append(stages, stage{"rig of " + m.Name, nil, rig.Close})
-	j, err := journal.Open(filepath.Join(dir, "journal"), opened.rig.Identity.Kind+"/"+opened.rig.Identity.Model+"/"+opened.rig.Identity.Serial)
+	j, err := journal.Open(filepath.Join(dir, "journal"), metal.Identity.Kind+"/"+metal.Identity.Model+"/"+metal.Identity.Serial)
 	if err != nil {
 		return fail(err)
 	}
@@ -402,10 +426,7 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
 	}
 	loop := s.notify.loop()
-	mach, err := machine.New(rig, j, machine.Config{
-		Name: m.Name, Cup: machine.Cup(m.Cup), Calibration: here.Over(opened.calibration), Alive: loop.alive, Log: log,
-		Book: bookOf(m), Products: opened.products, ProductTime: opened.productTime,
-	})
+	mach, err := machine.New(rig, j, plan, machine.Config{Alive: loop.alive, Log: log})
 	if err != nil {
 		return fail(err)
 	}
@@ -413,7 +434,7 @@ func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, [
 		stage{"guard of " + m.Name, rig.Run, nil},
 		stage{"machine " + m.Name, loop.until(mach.Run), nil},
 	)
-	return &station{name: m.Name, machine: mach, guard: rig, aside: opened.aside}, stages, nil
+	return &station{name: m.Name, file: m, machine: mach, guard: rig}, stages, nil
 }
 
 // lockPatience is how long a service waits for a safe-off, or a person's short
@@ -435,34 +456,6 @@ func lockMachine(ctx context.Context, path string) (*flock.Flock, error) {
 		return nil, term.Fail(term.ExitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", errDriven, filepath.Dir(path))
 	}
 	return lock, err
-}
-
-func guardConfig(m *configs.Machine, dir string) guard.Config {
-	cfg := guard.Config{Name: m.Name, State: dir, Forbidden: m.Forbidden, Parts: map[driver.Part]guard.Limits{}}
-	for part, o := range m.Outputs {
-		cfg.Parts[part] = guard.Limits{
-			MaxOn: o.MaxOn, Rest: o.Rest, DutyOn: o.DutyOn, DutyWindow: o.DutyWithin, Inrush: o.Inrush,
-			AcceptNoDeadman: o.Deadman == driver.DeadmanNone,
-		}
-	}
-	return cfg
-}
-
-// calibration is what the file says, over what the driver knows of its machine.
-func calibration(m *configs.Machine, known recipe.Calibration) recipe.Calibration {
-	c := known
-	for _, x := range []struct {
-		to   *float64
-		from float64
-	}{
-		{&c.GrinderGPS, m.Calibration.GrinderGPS}, {&c.PumpMLPS, m.Calibration.PumpMLPS},
-		{&c.MilkMLPS, m.Calibration.MilkMLPS}, {&c.SugarDosePS, m.Calibration.SugarDosePS},
-	} {
-		if x.from > 0 {
-			*x.to = x.from
-		}
-	}
-	return c
 }
 
 func (s *shop) openWorker(ctx context.Context, st *station, m *configs.Machine) error {
@@ -492,7 +485,7 @@ func (s *shop) worker(c *queue.Conn, st *station, m *configs.Machine) (*worker.W
 
 func workerConfig(m *configs.Machine) worker.Config {
 	return worker.Config{
-		Name: m.Name, Driver: m.Driver, Cup: m.Cup, Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
+		Name: m.Name, Driver: m.Driver, Cup: string(m.Cup), Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
 		// Where the kernel names no boot, every start counts as one: that only makes
 		// more outcomes unknown.
 		Boot: cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text())), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"barista/configs"
-	"barista/driver/mock"
+	kindmock "barista/configs/kinds/mock"
 	"barista/driver/plant"
 	"barista/fleet"
 	"barista/fleet/queue"
@@ -75,7 +75,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 func (h *house) plants() []*plant.Plant {
 	var out []*plant.Plant
 	for _, st := range h.machines {
-		out = append(out, st.aside.(*mock.Control).Plant())
+		out = append(out, st.control().Plant())
 	}
 	return out
 }
@@ -271,9 +271,7 @@ func listening(t *testing.T) []string {
 func TestHundredOrders(t *testing.T) {
 	h := openHouse(t, demo{http: "none", nats: "none", machines: 5, speed: 200, fail: 0.1, cups: "auto"}, func(f *configs.File, m []*configs.Machine) {
 		for i := range m { // the same failures in each run
-			c := m[i].Settings.(mock.Config)
-			c.Seed = uint64(i + 1)
-			m[i].Settings = c
+			m[i].Settings.(*kindmock.Settings).Seed = uint64(i + 1)
 		}
 	})
 	h.ready()

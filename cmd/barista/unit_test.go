@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"barista/cmd/barista/term"
-	"barista/fleet/worker"
+	"barista/fleet"
 )
 
 // unitKeys reads the service's unit: every key with its values, in order.
@@ -96,7 +96,7 @@ func TestUnit(t *testing.T) {
 	if 2*pingPace+time.Second >= stop || stopStep > stop || stopStep <= pingPace+time.Second {
 		t.Errorf("a stop of %v is extended by %v every %v to %v", stop, stopStep, pingPace, pingPace+time.Second)
 	}
-	if worker.LongestBrew < stop {
+	if fleet.LongestBrew < stop {
 		t.Error("TimeoutStopSec is longer than any drink: then the extension is for nothing")
 	}
 	if 2*(pingPace+time.Second) >= watchdog {

@@ -52,6 +52,18 @@ type Relay struct {
 	Deadman driver.Deadman // "": the board itself if it has a timer, else none
 }
 
+// CutOff is what cuts the part off when this computer is dead, on a board with such
+// a timer or without.
+func (r Relay) CutOff(timer bool) driver.Deadman {
+	switch {
+	case timer && r.Deadman != driver.DeadmanExternal:
+		return driver.DeadmanBoard
+	case r.Deadman == "":
+		return driver.DeadmanNone
+	}
+	return r.Deadman
+}
+
 // Rewire is what can be done about relays that do not go together.
 const Rewire = "change the wiring in this section, or on the board"
 
@@ -140,14 +152,7 @@ func (b *Board) Rig(id driver.Identity, timer bool) driver.Rig {
 		OffWithin: offWithin, Close: b.Port.Close,
 	}
 	for _, o := range b.Outputs {
-		deadman := o.Deadman
-		switch {
-		case timer && deadman != driver.DeadmanExternal:
-			deadman = driver.DeadmanBoard
-		case deadman == "":
-			deadman = driver.DeadmanNone
-		}
-		rig.Outputs[o.Part] = driver.Wire{Output: o, Port: b.Port.Name(), Deadman: deadman}
+		rig.Outputs[o.Part] = driver.Wire{Output: o, Port: b.Port.Name(), Deadman: o.CutOff(timer)}
 	}
 	return rig
 }

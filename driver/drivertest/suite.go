@@ -288,7 +288,7 @@ func (b Bench) guarded(t tester, f func(g *guard.Rig, cancel func())) {
 	// The bench closes the rig, not the guard.
 	rig := b.Rig
 	rig.Close = nil
-	g, err := guard.New(rig, guard.Config{Parts: limits, Name: "bench"})
+	g, err := guard.New(rig, guard.Config{Parts: limits, Name: "bench"}.Of(rig))
 	if err != nil {
 		t.Errorf("the guard refuses the rig: %v", err)
 		panic(errGiveUp)
@@ -440,7 +440,8 @@ func ceilingKept(t tester, b Bench) {
 	b.guarded(t, func(g *guard.Rig, _ func()) {
 		b.eachPart(func(p driver.Part, _ driver.Wire) {
 			rises := b.rises(p)
-			refused(t, fmt.Sprintf("%s on above its ceiling", p), func() error { return g.On(p, g.MaxOn(p)+1) })
+			l, _ := g.Limits(p)
+			refused(t, fmt.Sprintf("%s on above its ceiling", p), func() error { return g.On(p, l.MaxOn+1) })
 			b.still(t, p, rises, "after an on above the ceiling was refused")
 			must(t, fmt.Sprintf("%s on", p), func() error { return g.On(p, 100*time.Millisecond) })
 			if !eventually(func() bool { g.Renew(); return !b.Level(p) }) {

@@ -47,7 +47,8 @@ func contacted(t *testing.T, f *fake) (m *machine.Machine, g *guard.Rig, weak fu
 		w.Output = expected{w.Output, f, lines[p]}
 		rig.Outputs[p] = w
 	}
-	g, err = guard.New(rig, guard.Config{Name: "zoe", Parts: map[driver.Part]guard.Limits{driver.Grinder: {AcceptNoDeadman: true}}})
+	plan := machine.Plan{Name: "zoe", Cup: machine.CupAttended}.Of(rig)
+	g, err = guard.New(rig, plan.Guard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func contacted(t *testing.T, f *fake) (m *machine.Machine, g *guard.Rig, weak fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err = machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended})
+	m, err = machine.New(g, j, plan, machine.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

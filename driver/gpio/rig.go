@@ -62,7 +62,7 @@ func open(h host, cfg Config, log *slog.Logger) (driver.Rig, error) {
 		Close:     m.close,
 	}
 	for p, out := range m.outs {
-		w := driver.Wire{Output: m.relay(p, out, cfg.Outputs[p]), Port: "gpio/" + out.Name(), Deadman: deadman(cfg.Outputs[p].Deadman)}
+		w := driver.Wire{Output: m.relay(p, out, cfg.Outputs[p]), Port: "gpio/" + out.Name(), Deadman: cfg.Outputs[p].CutOff()}
 		if c := m.feedback[p]; c != nil {
 			w.Contact = c
 		}
@@ -71,11 +71,11 @@ func open(h host, cfg Config, log *slog.Logger) (driver.Rig, error) {
 	return rig, nil
 }
 
-// deadman in the words of package driver. A relay board with a timer of its own
-// (board) can't be given a time over one line, so for those above it is a
-// cut-off in the wiring like any other.
-func deadman(d driver.Deadman) driver.Deadman {
-	switch d {
+// CutOff is what cuts the part off, in the words of package driver. A relay board
+// with a timer of its own (board) can't be given a time over one line, so for
+// those above it is a cut-off in the wiring like any other.
+func (o Output) CutOff() driver.Deadman {
+	switch o.Deadman {
 	case driver.DeadmanBoard, driver.DeadmanExternal:
 		return driver.DeadmanExternal
 	}

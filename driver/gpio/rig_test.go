@@ -377,7 +377,7 @@ func TestWeldedRelayLatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.line(24).wire = false // says on
-		g, err := guard.New(rig, guard.Config{Name: "zoe"})
+		g, err := guard.New(rig, guard.Config{Name: "zoe"}.Of(rig))
 		if err != nil {
 			t.Fatal(err)
 		}

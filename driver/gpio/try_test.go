@@ -31,7 +31,8 @@ func TestTryOnLines(t *testing.T) {
 		cfg.Outputs[driver.Milk] = milk
 		f.line(24).follows = f.line(5)
 		rig := mustOpen(t, f, cfg)
-		g, err := guard.New(rig, guard.Config{Name: "zoe", Parts: map[driver.Part]guard.Limits{driver.Pump: {}}})
+		plan := machine.Plan{Name: "zoe", Cup: machine.CupAttended}.Of(rig)
+		g, err := guard.New(rig, plan.Guard)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +40,7 @@ func TestTryOnLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := machine.New(g, j, machine.Config{Name: "zoe", Cup: machine.CupAttended})
+		m, err := machine.New(g, j, plan, machine.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,9 +6,9 @@ import (
 	"barista/driver"
 )
 
-// Open is New with a boot clock of the test.
+// Open is New with a boot clock of the test, for the parts that the rig has.
 func Open(rig driver.Rig, cfg Config, clock func() (string, time.Duration)) (*Rig, error) {
-	return open(rig, cfg, clock)
+	return open(rig, cfg.Of(rig), clock)
 }
 
 // Turns is how often Run woke up.

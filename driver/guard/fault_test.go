@@ -240,7 +240,7 @@ func TestStuckOffOutlivesRun(t *testing.T) {
 func TestStuckWhileLatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := drivertest.NewFake(pump)
-		g, err := guard.New(f.Rig(), guard.Config{})
+		g, err := newRig(f.Rig(), guard.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,7 +355,7 @@ func TestClearLooksAgain(t *testing.T) {
 }
 
 func TestCauseIsBounded(t *testing.T) {
-	g, err := guard.New(drivertest.NewFake().Rig(), guard.Config{})
+	g, err := newRig(drivertest.NewFake().Rig(), guard.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +369,7 @@ func TestCauseIsBounded(t *testing.T) {
 func TestLifeOfARig(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := drivertest.NewFake(pump, milk)
-		g, err := guard.New(f.Rig(), guard.Config{})
+		g, err := newRig(f.Rig(), guard.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,7 +435,7 @@ func TestCloseWithoutRun(t *testing.T) {
 	f := drivertest.NewFake(pump)
 	rig := f.Rig()
 	rig.Close = func() error { return errRelay }
-	g, err := guard.New(rig, guard.Config{Name: "zoe"})
+	g, err := newRig(rig, guard.Config{Name: "zoe"})
 	if err != nil {
 		t.Fatal(err)
 	}

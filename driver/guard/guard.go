@@ -301,20 +301,13 @@ func (g *Rig) RestLeftFor(name driver.Part, atMost time.Duration) time.Duration 
 	return 0
 }
 
-// MaxOn is the part's effective ceiling; 0 = there is no such part.
-func (g *Rig) MaxOn(name driver.Part) time.Duration { return g.limits(name).MaxOn }
-
-// RestOf is the part's minimum rest after each time on.
-func (g *Rig) RestOf(name driver.Part) time.Duration { return g.limits(name).Rest }
-
-// Inrush is the part's inrush group; "" = none.
-func (g *Rig) Inrush(name driver.Part) string { return g.limits(name).Inrush }
-
-func (g *Rig) limits(name driver.Part) Limits {
+// Limits are what the guard keeps for the part, with its ceiling and duty worked
+// in; false if there is no such part.
+func (g *Rig) Limits(name driver.Part) (Limits, bool) {
 	if p := g.by[name]; p != nil {
-		return p.lim
+		return p.lim, true
 	}
-	return Limits{}
+	return Limits{}, false
 }
 
 // Sensor hands over a sensor of the rig; reading needs no guard.

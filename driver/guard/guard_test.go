@@ -27,6 +27,10 @@ const (
 	milk    = driver.Milk
 )
 
+// newRig is guard.New for the parts that the rig has, whatever the test says of
+// some of them.
+func newRig(rig driver.Rig, cfg guard.Config) (*guard.Rig, error) { return guard.New(rig, cfg.Of(rig)) }
+
 // house is a fake rig behind a guard that runs.
 type house struct {
 	*guard.Rig
@@ -39,11 +43,16 @@ type house struct {
 // stops it, or the bubble's end does.
 func run(t *testing.T, f *drivertest.Fake, cfg guard.Config) house {
 	t.Helper()
-	g, err := guard.New(f.Rig(), cfg)
+	g, err := newRig(f.Rig(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return house{g, t, f, start(t, g)}
+}
+
+func (h house) longest(p driver.Part) time.Duration {
+	l, _ := h.Limits(p)
+	return l.MaxOn
 }
 
 func start(t *testing.T, g *guard.Rig) func() error { return begin(t.Context(), g) }
@@ -180,6 +189,9 @@ func TestNewReportsAllProblemsAndTouchesNothing(t *testing.T) {
 		"off takes up to 251ms: it must be above 0 and at most 250ms",
 		"grinder: max_on 26s is above the ceiling of 25s",
 		"grinder: a time is below 0",
+		"steam: the rig has it, and the machine's plan does not",
+		"milk: the rig has it, and the machine's plan does not",
+		"grinder: its dead man's switch is prayer by the driver and none by the machine's plan",
 		`grinder: unknown deadman "prayer"`,
 		"pump: nothing switches it off when this computer is dead",
 		"heater: nothing switches it off when this computer is dead",
@@ -199,7 +211,7 @@ func TestNewReportsAllProblemsAndTouchesNothing(t *testing.T) {
 	if n := f.Calls(); n != 0 {
 		t.Errorf("the metal was touched %d times", n)
 	}
-	if _, err := guard.New(driver.Rig{}, guard.Config{}); err == nil || !strings.Contains(err.Error(), "neither outputs nor an appliance") {
+	if _, err := newRig(driver.Rig{}, guard.Config{}); err == nil || !strings.Contains(err.Error(), "neither outputs nor an appliance") {
 		t.Errorf("an empty rig: %v", err)
 	}
 }
@@ -212,11 +224,11 @@ func TestCeilings(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := drivertest.NewFake(p)
-			if _, err := guard.New(f.Rig(), guard.Config{Parts: map[driver.Part]guard.Limits{p: {MaxOn: want + 1}}}); err == nil {
+			if _, err := newRig(f.Rig(), guard.Config{Parts: map[driver.Part]guard.Limits{p: {MaxOn: want + 1}}}); err == nil {
 				t.Errorf("%s: more than %v is taken", p, want)
 			}
 			h := run(t, f, guard.Config{})
-			if got := h.MaxOn(p); got != want {
+			if got := h.longest(p); got != want {
 				t.Errorf("%s: ceiling %v, want %v", p, got, want)
 			}
 			if e := is[*guard.CeilingError](t, h.On(p, want+1)); e.Max != want || e.Asked != want+1 || e.Used != 0 {
@@ -235,20 +247,20 @@ func TestCeilings(t *testing.T) {
 func TestLimitsAreHandedOut(t *testing.T) {
 	f := drivertest.NewFake(grinder, pump)
 	rig := f.Rig()
-	g, err := guard.New(rig, guard.Config{Parts: map[driver.Part]guard.Limits{
+	g, err := newRig(rig, guard.Config{Parts: map[driver.Part]guard.Limits{
 		grinder: {MaxOn: 20 * time.Second, Rest: 30 * time.Second, Inrush: "a"},
 		pump:    {DutyOn: 40 * time.Second, DutyWindow: time.Minute},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.MaxOn(grinder) != 20*time.Second || g.RestOf(grinder) != 30*time.Second || g.Inrush(grinder) != "a" {
-		t.Error("grinder")
+	if l, there := g.Limits(grinder); !there || l.MaxOn != 20*time.Second || l.Rest != 30*time.Second || l.Inrush != "a" {
+		t.Errorf("grinder: %+v", l)
 	}
-	if g.MaxOn(pump) != 40*time.Second {
-		t.Errorf("pump: %v, its duty lowers the ceiling", g.MaxOn(pump))
+	if l, there := g.Limits(pump); !there || l.MaxOn != 40*time.Second {
+		t.Errorf("pump: %v, its duty lowers the ceiling", l.MaxOn)
 	}
-	if g.MaxOn(milk) != 0 || g.RestOf(milk) != 0 || g.Inrush(milk) != "" || g.RestLeft(milk) != 0 {
+	if l, there := g.Limits(milk); there || l != (guard.Limits{}) || g.RestLeft(milk) != 0 {
 		t.Error("milk isn't there")
 	}
 	if s, there := g.Sensor(driver.Tank); !there || s == nil {
@@ -268,11 +280,11 @@ func TestLimitsAreHandedOut(t *testing.T) {
 func TestNewSwitchesEverythingOff(t *testing.T) {
 	f := drivertest.NewFake(grinder, pump)
 	f.Force(pump, true)
-	if _, err := guard.New(f.Rig(), guard.Config{}); err != nil || f.AnyOn() || f.Calls() != 2 {
+	if _, err := newRig(f.Rig(), guard.Config{}); err != nil || f.AnyOn() || f.Calls() != 2 {
 		t.Errorf("err %v, on %v, calls %d", err, f.AnyOn(), f.Calls())
 	}
 	f.Fault(pump, drivertest.Off, drivertest.Fault{Err: driver.ErrGone})
-	if _, err := guard.New(f.Rig(), guard.Config{Name: "zoe"}); !errors.Is(err, driver.ErrGone) || err.Error() != "zoe: can't switch pump off: the device is gone" {
+	if _, err := newRig(f.Rig(), guard.Config{Name: "zoe"}); !errors.Is(err, driver.ErrGone) || err.Error() != "zoe: can't switch pump off: the device is gone" {
 		t.Errorf("err %v", err)
 	}
 }
@@ -287,7 +299,7 @@ func TestNewGivesUpOnADriverThatHangs(t *testing.T) {
 		f.Fault(grinder, drivertest.Off, drivertest.Fault{Block: release})
 		rig := f.Rig()
 		start := time.Now()
-		_, err := guard.New(rig, guard.Config{})
+		_, err := newRig(rig, guard.Config{})
 		if e := is[*guard.StuckError](t, err); e.Port != "usb" || e.Call != "grinder off" {
 			t.Errorf("%+v", e)
 		}
@@ -600,7 +612,7 @@ type appliance struct{ driver.Appliance }
 
 func TestAppliance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, err := guard.New(driver.Rig{Identity: driver.Identity{Kind: "jura"}, Appliance: appliance{}}, guard.Config{})
+		g, err := newRig(driver.Rig{Identity: driver.Identity{Kind: "jura"}, Appliance: appliance{}}, guard.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -627,7 +639,7 @@ func TestAppliance(t *testing.T) {
 func TestStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := drivertest.NewFake(pump)
-		g, err := guard.New(f.Rig(), guard.Config{})
+		g, err := newRig(f.Rig(), guard.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -657,7 +669,7 @@ func TestStarted(t *testing.T) {
 func TestContact(t *testing.T) {
 	f := drivertest.NewFake(pump, milk)
 	f.SetContact(pump, nil)
-	g, err := guard.New(f.Rig(), guard.Config{})
+	g, err := newRig(f.Rig(), guard.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -718,7 +730,7 @@ func TestFeedbackAtTheStart(t *testing.T) {
 		for _, other := range []error{errRelay, driver.ErrGone} {
 			f.Fault(pump, drivertest.Off, drivertest.Fault{Err: still})
 			f.Fault(milk, drivertest.Off, drivertest.Fault{Err: other})
-			if _, err := guard.New(f.Rig(), guard.Config{State: dir}); !errors.Is(err, other) {
+			if _, err := newRig(f.Rig(), guard.Config{State: dir}); !errors.Is(err, other) {
 				t.Errorf("beside %v: %v", other, err)
 			}
 		}
@@ -740,7 +752,7 @@ func TestFeedbackLatch(t *testing.T) {
 				t.Errorf("%v: latched %v: %+v", op, latched, l)
 			}
 			h.stop()
-			g, err := guard.New(f.Rig(), guard.Config{State: dir})
+			g, err := newRig(f.Rig(), guard.Config{State: dir})
 			if err != nil {
 				t.Fatal(err)
 			}

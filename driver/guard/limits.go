@@ -44,7 +44,11 @@ const (
 	retryOff = time.Second
 )
 
-// ceilings is the compiled-in table; a part that isn't here can't be guarded.
+// Ceiling is the longest that the part may be on, whatever anybody asks for; 0
+// for what is no part and can't be guarded.
+func Ceiling(p driver.Part) time.Duration { return ceilings[p] }
+
+// ceilings is the one table of them.
 var ceilings = map[driver.Part]time.Duration{
 	driver.Pump:    MaxPump,
 	driver.Grinder: MaxGrinder,
@@ -64,16 +68,49 @@ type Limits struct {
 	DutyOn     time.Duration
 	DutyWindow time.Duration
 
-	Inrush          string // parts with the same word are never on together; "" = none
-	AcceptNoDeadman bool   // a heater or pump that nothing cuts off when the computer is dead
+	Inrush string // parts with the same word are never on together; "" = none
+
+	Deadman         driver.Deadman // as the driver says it too; "" = none
+	AcceptNoDeadman bool           // a heater or pump that nothing cuts off when the computer is dead
 }
 
-// Config is what the guard is told about a rig.
+// Config is what a rig must be, and what the guard keeps for it. A rig that is
+// anything else is refused.
 type Config struct {
-	Parts     map[driver.Part]Limits // a part that isn't named has its ceiling alone
+	Parts     map[driver.Part]Limits // every part of the rig, and no other
 	Forbidden [][2]driver.Part       // never on together
 	State     string                 // folder for latch and rests; "" = in memory only
 	Name      string                 // the machine's name, for messages
+}
+
+// Of completes the configuration with the parts that it does not name and with
+// the dead man's switches, as the rig has them. It is for a rig that nobody could
+// describe before it was opened: a test's, and that of a plant in a process of its
+// own.
+func (c Config) Of(rig driver.Rig) Config {
+	parts := map[driver.Part]Limits{}
+	for name, wire := range rig.Outputs {
+		l := c.Parts[name]
+		l.Deadman = wire.Deadman
+		parts[name] = l
+	}
+	for name, l := range c.Parts {
+		if _, there := parts[name]; !there {
+			parts[name] = l // guard.New says that the rig lacks it
+		}
+	}
+	c.Parts = parts
+	return c
+}
+
+// Effective is what each part may do, with the ceilings and the duty worked in.
+// The guard goes by these and no others, and so does whoever lays out a drink.
+func (c Config) Effective() map[driver.Part]Limits {
+	out := make(map[driver.Part]Limits, len(c.Parts))
+	for name, l := range c.Parts {
+		out[name] = l.effective(name)
+	}
+	return out
 }
 
 // check finds every problem of rig and configuration; it touches nothing.
@@ -91,9 +128,15 @@ func check(rig driver.Rig, cfg Config) error {
 		add("the driver declares that off takes up to %v: it must be above 0 and at most %v", rig.OffWithin, slowestOff)
 	}
 	for _, name := range sorted(rig.Outputs) {
-		wire, lim := rig.Outputs[name], cfg.Parts[name]
+		wire := rig.Outputs[name]
+		lim, said := cfg.Parts[name]
 		if ceilings[name] == 0 {
 			add("%s: there is no such part; parts are %v", name, driver.Parts)
+		}
+		if !said {
+			add("%s: the rig has it, and the machine's plan does not", name)
+		} else if orNone(wire.Deadman) != orNone(lim.Deadman) {
+			add("%s: its dead man's switch is %s by the driver and %s by the machine's plan", name, orNone(wire.Deadman), orNone(lim.Deadman))
 		}
 		if wire.Output == nil {
 			add("%s: the driver gives no output for it", name)
@@ -134,6 +177,13 @@ func check(rig driver.Rig, cfg Config) error {
 		}
 	}
 	return errors.Join(bad...)
+}
+
+func orNone(d driver.Deadman) driver.Deadman {
+	if d == "" {
+		return driver.DeadmanNone
+	}
+	return d
 }
 
 // effective fills in what the configuration left open.

@@ -541,7 +541,7 @@ func (v *verdict) Fatalf(format string, a ...any) {
 func TestEverybodyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := modelFake()
-		g, err := guard.New(fake.Rig(), guard.Config{Parts: modelLimits, Forbidden: modelForbidden})
+		g, err := newRig(fake.Rig(), guard.Config{Parts: modelLimits, Forbidden: modelForbidden})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -366,10 +366,10 @@ func TestDiskFails(t *testing.T) {
 		}
 		// And a machine does not start on such a disk.
 		f := drivertest.NewFake(grinder, pump)
-		if _, err := guard.New(f.Rig(), guard.Config{State: dir, Name: "zoe"}); err == nil || !strings.Contains(err.Error(), "zoe: can't remember") {
+		if _, err := newRig(f.Rig(), guard.Config{State: dir, Name: "zoe"}); err == nil || !strings.Contains(err.Error(), "zoe: can't remember") {
 			t.Errorf("%v", err)
 		}
-		if _, err := guard.New(f.Rig(), guard.Config{State: filepath.Join(dir, "guard.state", "x")}); err == nil || !strings.Contains(err.Error(), "no folder to remember") {
+		if _, err := newRig(f.Rig(), guard.Config{State: filepath.Join(dir, "guard.state", "x")}); err == nil || !strings.Contains(err.Error(), "no folder to remember") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -380,7 +380,7 @@ func TestDiskFails(t *testing.T) {
 func TestDiskHangs(t *testing.T) {
 	dir := t.TempDir()
 	f := drivertest.NewFake(grinder, pump)
-	g, err := guard.New(f.Rig(), guard.Config{Parts: restful, State: dir})
+	g, err := newRig(f.Rig(), guard.Config{Parts: restful, State: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestDiskHangs(t *testing.T) {
 func TestTripDuringClear(t *testing.T) {
 	dir := t.TempDir()
 	f := drivertest.NewFake(pump)
-	g, err := guard.New(f.Rig(), guard.Config{State: dir, Name: "zoe"})
+	g, err := newRig(f.Rig(), guard.Config{State: dir, Name: "zoe"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,7 +459,7 @@ func TestTripDuringClear(t *testing.T) {
 		t.Errorf("%v %v", l, latched)
 	}
 	_ = g.Close()
-	g, err = guard.New(f.Rig(), guard.Config{State: dir})
+	g, err = newRig(f.Rig(), guard.Config{State: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type station struct{ *machinetest.Station }
 
 func (b *bench) station(dir string) *station {
 	b.t.Helper()
-	s := machinetest.Over(b.t, b.rig, dir, guard.Config{}, machine.Config{Products: map[string]driver.Product{
+	s := machinetest.Over(b.t, b.rig, dir, guard.Config{}, machine.Plan{Products: map[string]driver.Product{
 		"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "espresso", Cycles: 2}, "large": {Key: "espresso", Cycles: 3},
 	}})
 	synctest.Wait()

@@ -139,11 +139,11 @@ func TestNoDeadman(t *testing.T) {
 		r := newRack(t, nil)
 		rig := r.open()
 		rig.Close = nil
-		_, err := guard.New(rig, guard.Config{})
+		_, err := guard.New(rig, guard.Config{}.Of(rig))
 		if err == nil || !strings.Contains(err.Error(), "pump: nothing switches it off when this computer is dead") {
 			t.Error(err)
 		}
-		if _, err := guard.New(rig, guard.Config{Parts: map[driver.Part]guard.Limits{driver.Pump: {AcceptNoDeadman: true}}}); err != nil {
+		if _, err := guard.New(rig, guard.Config{Parts: map[driver.Part]guard.Limits{driver.Pump: {AcceptNoDeadman: true}}}.Of(rig)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -61,7 +61,7 @@ func (c Config) Check() error {
 			}
 		}
 	} else {
-		errs = append(errs, c.figures().Check())
+		errs = append(errs, c.Metal().Check())
 	}
 	if !slices.Contains([]driver.Deadman{"", driver.DeadmanNone, driver.DeadmanBoard, driver.DeadmanExternal}, c.Deadman) {
 		errs = append(errs, fmt.Errorf("deadman is %q: must be none, board or external", c.Deadman))
@@ -74,8 +74,8 @@ func (c Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// figures are those of a plant in memory.
-func (c Config) figures() plant.Config {
+// Metal is the plant in memory that the machine is made of.
+func (c Config) Metal() plant.Config {
 	f := plant.Default()
 	if c.Figures != nil {
 		f = *c.Figures
@@ -100,6 +100,14 @@ func (c Config) figures() plant.Config {
 	return f
 }
 
+// CutOff is what cuts every part off when this computer is dead.
+func (c Config) CutOff() driver.Deadman {
+	if c.Deadman == "" {
+		return driver.DeadmanExternal
+	}
+	return c.Deadman
+}
+
 // offWithin bounds an Off: a call over the socket gives up in plant.SwitchWithin,
 // and then this process must still get a processor. The guard allows no more. A
 // computer so busy that one of the two processes gets none for that long latches
@@ -115,7 +123,7 @@ func Open(cfg Config) (driver.Rig, *Control, error) {
 	}
 	ctl := &Control{}
 	if cfg.Plant == "" {
-		ctl.memory = plant.New(cfg.figures())
+		ctl.memory = plant.New(cfg.Metal())
 		ctl.handle = ctl.memory.Handle()
 	} else {
 		r, err := plant.Dial(cfg.Plant)
@@ -143,10 +151,7 @@ func (ctl *Control) rig(cfg Config) (driver.Rig, error) {
 		OffWithin: offWithin,
 		Close:     ctl.close,
 	}
-	deadman := cfg.Deadman
-	if deadman == "" {
-		deadman = driver.DeadmanExternal
-	}
+	deadman := cfg.CutOff()
 	for _, part := range figures.Parts() {
 		o := &output{ctl: ctl, part: part, board: deadman == driver.DeadmanBoard}
 		if err := o.Off(); err != nil {
@@ -175,6 +180,30 @@ func (ctl *Control) rig(cfg Config) (driver.Rig, error) {
 		rig.Sensors[s] = x
 	}
 	return rig, nil
+}
+
+// SafeOff puts a plant in a process of its own at rest. One in memory ended with
+// its process. The error names what may be on.
+func SafeOff(cfg Config) error {
+	if cfg.Plant == "" {
+		return nil
+	}
+	p, err := plant.Dial(cfg.Plant)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	c, err := p.Config()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, part := range c.Parts() {
+		if err := p.Set(part, false); err != nil {
+			errs = append(errs, &driver.MayBeOnError{What: string(part), Err: err})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Control is the other side of the machine: its metal, for tests and the demo.

@@ -45,7 +45,7 @@ var (
 )
 
 // limit is the age at which a brew may be called unknown by others.
-const limit = worker.LongestBrew + fleet.UnknownAfter
+const limit = fleet.LongestBrew + fleet.UnknownAfter
 
 // cafe is a shop under fake time: the real broker, and as many machines as the
 // test starts, each with its own link, journal, guard and plant. The plants are
@@ -308,7 +308,7 @@ type station struct {
 
 	// How it is set up; options change it before the start.
 	cfg   worker.Config
-	mc    machine.Config
+	mc    machine.Plan
 	mock  mock.Config
 	drift time.Duration                        // of the broker's clock, as this machine sees it
 	at    map[string]func(*station)            // called once, when that point is reached
@@ -383,7 +383,7 @@ func (c *cafe) station(name string, opts ...option) *station {
 			Name: name, Driver: "mock", Cup: string(machine.CupSensor), Classes: []fleet.Class{black}, Sizes: fleet.Sizes,
 			Boot: "boot-1", Menu: fleet.DefaultMenu(),
 		},
-		mc:   machine.Config{Name: name, Cup: machine.CupSensor, Calibration: recipe.DefaultCalibration()},
+		mc:   machine.Plan{Name: name, Cup: machine.CupSensor, Calibration: recipe.DefaultCalibration()},
 		mock: mock.Config{Cups: "auto"},
 	}
 	for _, o := range opts {
@@ -425,14 +425,17 @@ func (s *station) run() {
 		rig.Outputs[part] = wire
 	}
 	rig.Close = func() error { return nil } // the metal outlives the process
-	g, err := guard.New(rig, guard.Config{Name: s.name, Parts: map[driver.Part]guard.Limits{driver.Grinder: {Rest: 5 * time.Second}}})
+	plan := s.mc
+	plan.Guard.Parts = map[driver.Part]guard.Limits{driver.Grinder: {Rest: 5 * time.Second}}
+	plan = plan.Of(rig)
+	g, err := guard.New(rig, plan.Guard)
 	if err != nil {
 		s.c.Fatal(err)
 	}
 	if s.j, err = journal.Open(filepath.Join(s.dir, "journal"), "mock"); err != nil {
 		s.c.Fatal(err)
 	}
-	if s.m, err = machine.New(g, s.j, s.mc); err != nil {
+	if s.m, err = machine.New(g, s.j, plan, machine.Config{}); err != nil {
 		s.c.Fatal(err)
 	}
 	p := ports{s, s.life}

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"barista/fleet"
@@ -203,6 +204,7 @@ func TestLateTruth(t *testing.T) {
 				if bob.edges() > 0 {
 					c.Error("bob made it as well")
 				}
+				synctest.Wait() // the journal hears of it after the claim
 				k := journal.Key{Order: id, Epoch: 1}
 				if st := ann.j.State(k); st.Phase != journal.Confirmed {
 					c.Errorf("the journal says %s", st.Phase)

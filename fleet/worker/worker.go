@@ -43,11 +43,6 @@ const (
 	pushPause  = time.Second            // between tries to confirm an outcome
 )
 
-// LongestBrew bounds what a machine may need for one drink, rests included. It
-// is the same for the whole fleet, because it decides when others may say
-// unknown.
-const LongestBrew = 5 * time.Minute
-
 // Config is what this machine serves.
 type Config struct {
 	Name       string
@@ -59,7 +54,7 @@ type Config struct {
 	Boot       string // the kernel's boot id
 	Version    string // of the program
 	// UnknownAfter is how old a brew of another machine must be before this one
-	// may say unknown. 0: LongestBrew + 60 s, the only right value in a fleet;
+	// may say unknown. 0: fleet.LongestBrew + 60 s, the only right value in a fleet;
 	// tests make it short.
 	UnknownAfter time.Duration
 	Menu         fleet.Menu // until the settings were read
@@ -108,7 +103,7 @@ type step struct{ n, percent int }
 // New joins the parts. It starts nothing.
 func New(p Parts, cfg Config) (*Worker, error) {
 	if cfg.UnknownAfter == 0 {
-		cfg.UnknownAfter = LongestBrew + fleet.UnknownAfter
+		cfg.UnknownAfter = fleet.LongestBrew + fleet.UnknownAfter
 	}
 	var errs []error
 	if !fleet.IsToken(cfg.Name) {
@@ -117,8 +112,8 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	if len(cfg.Classes) == 0 || len(cfg.Sizes) == 0 {
 		errs = append(errs, errors.New("the machine serves nothing: give it beans, milk and sizes"))
 	}
-	if l := p.Machine.Longest(); l > LongestBrew {
-		errs = append(errs, fmt.Errorf("a drink could take %v, at most %v is allowed: raise the rates or shorten the rests", l.Round(time.Second), LongestBrew))
+	if l := p.Machine.Longest(); l > fleet.LongestBrew {
+		errs = append(errs, fmt.Errorf("a drink could take %v, at most %v is allowed: raise the rates or shorten the rests", l.Round(time.Second), fleet.LongestBrew))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -366,14 +361,20 @@ func because(code, detail string) fleet.Reason {
 // drink is the recipe of an order, by the doses of its claim.
 func (w *Worker) drink(c fleet.Claim) recipe.Drink {
 	w.mu.Lock()
-	water := w.menu.Sizes[c.Order.Size].Water
+	menu := w.menu
 	w.mu.Unlock()
+	return Drink(c.Order, c.Portion, menu)
+}
+
+// Drink is what a machine is asked for: what was taken from the stock for the
+// order, and the menu's water.
+func Drink(o fleet.Order, taken fleet.Items, menu fleet.Menu) recipe.Drink {
 	return recipe.Drink{
-		Size:    string(c.Order.Size),
-		Grams:   float64(c.Portion[c.Order.Bean]),
-		WaterML: float64(water),
-		MilkML:  float64(c.Portion[fleet.MilkItem(c.Order.Milk)]),
-		Sugar:   c.Order.Sugar,
+		Size:    string(o.Size),
+		Grams:   float64(taken[o.Bean]),
+		WaterML: float64(menu.Sizes[o.Size].Water),
+		MilkML:  float64(taken[fleet.MilkItem(o.Milk)]),
+		Sugar:   o.Sugar,
 	}
 }
 

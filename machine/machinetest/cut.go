@@ -71,7 +71,7 @@ var ordered = recipe.Drink{Size: "small", Grams: 9, WaterML: 40, MilkML: 20, Sug
 func (c *cuts) whole(t *testing.T) (bytes int) {
 	synctest.Test(t, func(t *testing.T) {
 		b := c.open(t)
-		s := Over(t, b.Rig, t.TempDir(), b.Limits, machine.Config{})
+		s := Over(t, b.Rig, t.TempDir(), b.Limits, machine.Plan{})
 		defer s.Stop()
 		time.Sleep(time.Second)
 		before := b.Sent()
@@ -86,7 +86,7 @@ func (c *cuts) whole(t *testing.T) (bytes int) {
 func (c *cuts) cut(t *testing.T, n int) {
 	synctest.Test(t, func(t *testing.T) {
 		b := c.open(t)
-		s := Over(t, b.Rig, t.TempDir(), b.Limits, machine.Config{})
+		s := Over(t, b.Rig, t.TempDir(), b.Limits, machine.Plan{})
 		defer s.Stop()
 		time.Sleep(time.Second)
 		b.CutAfter(n)

@@ -30,17 +30,18 @@ type Station struct {
 
 // Over runs a machine over the rig, with its journal in the folder. An empty name
 // is ada's, an empty cup stands under the eyes of a person.
-func Over(t testing.TB, rig driver.Rig, dir string, limits guard.Config, cfg machine.Config) *Station {
+func Over(t testing.TB, rig driver.Rig, dir string, limits guard.Config, plan machine.Plan) *Station {
 	t.Helper()
 	rig.Close = nil
-	if cfg.Name == "" {
-		cfg.Name = "ada"
+	if plan.Name == "" {
+		plan.Name = "ada"
 	}
-	if cfg.Cup == "" {
-		cfg.Cup = machine.CupAttended
+	if plan.Cup == "" {
+		plan.Cup = machine.CupAttended
 	}
-	limits.Name = cfg.Name
-	g, err := guard.New(rig, limits)
+	plan.Guard = limits
+	plan = plan.Of(rig)
+	g, err := guard.New(rig, plan.Guard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func Over(t testing.TB, rig driver.Rig, dir string, limits guard.Config, cfg mac
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := machine.New(g, j, cfg)
+	m, err := machine.New(g, j, plan, machine.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,18 @@ func Compile(d Drink, c Calibration, l Limits) (Timeline, error) {
 	return b.out, nil
 }
 
+// UnfitError says that an amount does not fit into what a part may do.
+type UnfitError struct {
+	Part driver.Part
+	Text string // what, how much, and why
+}
+
+func (e *UnfitError) Error() string { return e.Text }
+
+func (b *builder) unfit(p driver.Part, format string, args ...any) {
+	b.errs = append(b.errs, &UnfitError{p, fmt.Sprintf(format, args...)})
+}
+
 // builder lays events one after the other.
 type builder struct {
 	c       Calibration
@@ -117,10 +129,10 @@ func (b *builder) dispense(step, what string, p driver.Part, amount, rate float6
 	lim, there := b.l.Parts[p]
 	switch {
 	case !there || lim.MaxOn <= 0:
-		b.fail(fmt.Errorf("%s: %s asked for, and this machine has no %s", what, num(amount, unit), p))
+		b.unfit(p, "%s: %s asked for, and this machine has no %s", what, num(amount, unit), p)
 		return
 	case rate == 0:
-		b.fail(fmt.Errorf("%s: the %s is not calibrated: measure it with barista calibrate", what, p))
+		b.unfit(p, "%s: the %s is not calibrated: measure it with barista calibrate", what, p)
 		return
 	}
 	metered := p == driver.Pump && b.l.Signals[driver.Flow]
@@ -137,10 +149,10 @@ func (b *builder) dispense(step, what string, p driver.Part, amount, rate float6
 	whole := onTime(amount, rate, delay)
 	switch {
 	case on > room:
-		b.fail(fmt.Errorf("%s: %s take %s, and the %s may run %s at a stretch: not even %d pieces fit", what, num(amount, unit), clock(whole), p, clock(lim.MaxOn), maxPieces))
+		b.unfit(p, "%s: %s take %s, and the %s may run %s at a stretch: not even %d pieces fit", what, num(amount, unit), clock(whole), p, clock(lim.MaxOn), maxPieces)
 		return
 	case pieces > 1 && lim.Rest <= 0:
-		b.fail(fmt.Errorf("%s: %s take %s, and the %s may run %s at a stretch: give it a rest to split by, or take less", what, num(amount, unit), clock(whole), p, clock(lim.MaxOn)))
+		b.unfit(p, "%s: %s take %s, and the %s may run %s at a stretch: give it a rest to split by, or take less", what, num(amount, unit), clock(whole), p, clock(lim.MaxOn))
 		return
 	}
 	b.apart(p)

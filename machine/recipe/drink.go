@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"barista/driver"
+	"barista/driver/guard"
 )
 
 // Drink is what to do, in physical units. What is 0 is left out.
@@ -85,6 +86,21 @@ type Calibration struct {
 	Speed float64
 }
 
+// Over is c with known's rates where it has none.
+func (c Calibration) Over(known Calibration) Calibration {
+	for _, x := range []struct {
+		to   *float64
+		from float64
+	}{
+		{&known.GrinderGPS, c.GrinderGPS}, {&known.PumpMLPS, c.PumpMLPS}, {&known.MilkMLPS, c.MilkMLPS}, {&known.SugarDosePS, c.SugarDosePS},
+	} {
+		if x.from > 0 {
+			*x.to = x.from
+		}
+	}
+	return known
+}
+
 // DefaultCalibration has typical figures of public sources: 1.2 g/s, 3 to 7 ml/s
 // of a peristaltic milk pump, and a vibratory pump near 9 bar (5.5 ml/s; free
 // flow is 10). Each is to be replaced by `barista calibrate`.
@@ -138,36 +154,12 @@ func (c Calibration) Factor() float64 {
 	return c.Speed
 }
 
-// Limit is what bounds one part.
-type Limit struct {
-	MaxOn  time.Duration // longest at a stretch
-	Rest   time.Duration // between two; 0 = unknown, so nothing is split on it
-	Inrush string        // group whose members never start together; "" = none
-}
-
-// Limits is what one machine has and may. Package machine takes it from the
-// guard.
+// Limits is what one machine has and may.
 type Limits struct {
-	Parts    map[driver.Part]Limit  // the parts that are there
-	Signals  map[driver.Signal]bool // the sensors that are there
-	HotWait  time.Duration          // longest wait for heat
-	MaxTempC float64                // the boiler's limit
-}
-
-// DefaultLimits is a complete machine at the compiled-in ceilings, for printing
-// a recipe where no machine is at hand.
-func DefaultLimits() Limits {
-	return Limits{
-		Parts: map[driver.Part]Limit{
-			driver.Grinder: {MaxOn: 25 * time.Second, Rest: 30 * time.Second, Inrush: "a"},
-			driver.Pump:    {MaxOn: 60 * time.Second, Inrush: "a"},
-			driver.Milk:    {MaxOn: 45 * time.Second},
-			driver.Sugar:   {MaxOn: 10 * time.Second},
-		},
-		Signals:  map[driver.Signal]bool{driver.Hot: true, driver.Flow: true},
-		HotWait:  time.Minute,
-		MaxTempC: 125,
-	}
+	Parts    map[driver.Part]guard.Limits // the parts that are there, with every ceiling worked in
+	Signals  map[driver.Signal]bool       // the sensors that are there
+	HotWait  time.Duration                // longest wait for heat
+	MaxTempC float64                      // the boiler's limit
 }
 
 // num writes an amount with at most one decimal.

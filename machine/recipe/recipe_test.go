@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"barista/driver"
+	"barista/driver/guard"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -41,7 +42,7 @@ const s = time.Second
 // that rests 30 s, a 60 s pump, a 20 s milk pump.
 func bare() Limits {
 	return Limits{
-		Parts: map[driver.Part]Limit{
+		Parts: map[driver.Part]guard.Limits{
 			driver.Grinder: {MaxOn: 20 * s, Rest: 30 * s},
 			driver.Pump:    {MaxOn: 60 * s},
 			driver.Milk:    {MaxOn: 20 * s},
@@ -64,9 +65,9 @@ func TestTimelines(t *testing.T) {
 		lim   Limits
 	}{
 		{"small", small, DefaultCalibration(), bare()},
-		{"medium-milk", Drink{Grams: 17, WaterML: 110, MilkML: 60, Sugar: 2, TempC: 92}, DefaultCalibration(), DefaultLimits()},
+		{"medium-milk", Drink{Grams: 17, WaterML: 110, MilkML: 60, Sugar: 2, TempC: 92}, DefaultCalibration(), whole()},
 		{"large-split", Drink{Grams: 30, WaterML: 180, MilkML: 90}, DefaultCalibration(), bare()},
-		{"large-at-its-ceiling", Drink{Grams: 30, WaterML: 180}, DefaultCalibration(), DefaultLimits()},
+		{"large-at-its-ceiling", Drink{Grams: 30, WaterML: 180}, DefaultCalibration(), whole()},
 		{"soak", Drink{Grams: 17, WaterML: 60, SoakML: 10, SoakRest: 4 * s}, DefaultCalibration(), bare()},
 		{"start-delay", small, func() Calibration {
 			c := DefaultCalibration()
@@ -74,11 +75,11 @@ func TestTimelines(t *testing.T) {
 			return c
 		}(), bare()},
 		{"heater", Drink{Grams: 9, WaterML: 40, TempC: 93}, DefaultCalibration(), with(bare(), func(l *Limits) {
-			l.Parts[driver.Heater] = Limit{MaxOn: 300 * s}
+			l.Parts[driver.Heater] = guard.Limits{MaxOn: 300 * s}
 			l.Signals[driver.Temperature] = true
 		})},
 		{"thermometer", Drink{Grams: 9, WaterML: 40, TempC: 93}, DefaultCalibration(), with(bare(), func(l *Limits) { l.Signals[driver.Temperature] = true })},
-		{"hundred-times", Drink{Grams: 30, WaterML: 180, MilkML: 90, TempC: 92}, DefaultCalibration().Scale(100), DefaultLimits()},
+		{"hundred-times", Drink{Grams: 30, WaterML: 180, MilkML: 90, TempC: 92}, DefaultCalibration().Scale(100), whole()},
 		{"nought-seconds", Drink{Grams: 17, WaterML: 110, MilkML: 60, Sugar: 1}, Calibration{math.Inf(1), math.Inf(1), 1e12, 1e7, nil, 1}, bare()},
 		{"water", Drink{WaterML: 200}, DefaultCalibration(), bare()},
 	} {
@@ -94,7 +95,7 @@ func TestTimelines(t *testing.T) {
 
 func TestBookFits(t *testing.T) {
 	for size, d := range DefaultBook() {
-		if _, err := Compile(d, DefaultCalibration(), DefaultLimits()); err != nil {
+		if _, err := Compile(d, DefaultCalibration(), whole()); err != nil {
 			t.Errorf("%s: %v", size, err)
 		}
 	}
@@ -110,11 +111,11 @@ func TestRefused(t *testing.T) {
 		want  string
 	}{
 		{"no rest to split by", Drink{Grams: 30, WaterML: 180}, DefaultCalibration(),
-			with(bare(), func(l *Limits) { l.Parts[driver.Grinder] = Limit{MaxOn: 20 * s} }),
+			with(bare(), func(l *Limits) { l.Parts[driver.Grinder] = guard.Limits{MaxOn: 20 * s} }),
 			"coffee: 30 g take 25s, and the grinder may run 20s at a stretch: give it a rest to split by, or take less"},
 		{"all reasons at once", Drink{Grams: 30, WaterML: 180, MilkML: 120, Sugar: 3, TempC: 130}, DefaultCalibration(),
 			with(bare(), func(l *Limits) {
-				l.Parts = map[driver.Part]Limit{driver.Grinder: {MaxOn: 20 * s}, driver.Pump: {MaxOn: 2 * s, Rest: s}, driver.Sugar: {MaxOn: s}}
+				l.Parts = map[driver.Part]guard.Limits{driver.Grinder: {MaxOn: 20 * s}, driver.Pump: {MaxOn: 2 * s, Rest: s}, driver.Sugar: {MaxOn: s}}
 			}),
 			"coffee: 30 g take 25s, and the grinder may run 20s at a stretch: give it a rest to split by, or take less\n" +
 				"heat: 130 °C asked for, and the boiler's limit is 125 °C\n" +
@@ -125,7 +126,7 @@ func TestRefused(t *testing.T) {
 		{"not calibrated", Drink{WaterML: 10}, Calibration{GrinderGPS: 1}, bare(), "water: the pump is not calibrated: measure it with barista calibrate"},
 		{"slower than any limit", Drink{WaterML: 10}, Calibration{PumpMLPS: 1e-300}, bare(), "water: 10 ml take 1h0m0s, and the pump may run 1m0s at a stretch: not even 8 pieces fit"},
 		{"heater without thermometer", Drink{WaterML: 10, TempC: 90}, DefaultCalibration(),
-			with(bare(), func(l *Limits) { l.Parts[driver.Heater] = Limit{MaxOn: s}; l.Signals[driver.Hot] = true }),
+			with(bare(), func(l *Limits) { l.Parts[driver.Heater] = guard.Limits{MaxOn: s}; l.Signals[driver.Hot] = true }),
 			"heat: 90 °C asked for, and the heater has no temperature sensor"},
 		{"impossible values", Drink{Grams: nan, WaterML: -1, MilkML: math.Inf(1), Sugar: 11, TempC: 161, SoakML: 61, SoakRest: -1},
 			Calibration{GrinderGPS: nan, PumpMLPS: -1, Speed: math.Inf(1), StartDelay: map[driver.Part]time.Duration{driver.Pump: -1}}, bare(),
@@ -157,9 +158,9 @@ func TestLimitsHold(t *testing.T) {
 			return time.Duration(rapid.Int64Range(int64(lo), int64(hi)).Draw(r, name))
 		}
 		rate := func(name string) float64 { return math.Pow(10, rapid.Float64Range(-2, 13).Draw(r, name)) }
-		lim := Limits{Parts: map[driver.Part]Limit{}, Signals: map[driver.Signal]bool{}, HotWait: 60 * s, MaxTempC: 125}
+		lim := Limits{Parts: map[driver.Part]guard.Limits{}, Signals: map[driver.Signal]bool{}, HotWait: 60 * s, MaxTempC: 125}
 		for _, p := range []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar, driver.Heater} {
-			lim.Parts[p] = Limit{
+			lim.Parts[p] = guard.Limits{
 				MaxOn:  dur("max "+string(p), time.Millisecond, 60*s),
 				Rest:   rapid.SampledFrom([]time.Duration{0, 3 * s, 30 * s}).Draw(r, "rest"),
 				Inrush: rapid.SampledFrom([]string{"", "a", "b"}).Draw(r, "inrush"),
@@ -255,7 +256,7 @@ func TestScale(t *testing.T) {
 }
 
 func ExampleCompile() {
-	tl, err := Compile(Drink{Grams: 9.6, WaterML: 40}, DefaultCalibration(), DefaultLimits())
+	tl, err := Compile(Drink{Grams: 9.6, WaterML: 40}, DefaultCalibration(), whole())
 	fmt.Println(tl, err)
 	// Output:
 	// 0s step grind 9.6 g
@@ -265,4 +266,16 @@ func ExampleCompile() {
 	// 8.1s pump on, at most 12.9s
 	// 14.8s pump off at 40 ml, 5.4s later at most
 	//  <nil>
+}
+
+// whole is a complete machine at the compiled-in ceilings.
+func whole() Limits {
+	return Limits{
+		Parts: guard.Config{Parts: map[driver.Part]guard.Limits{
+			driver.Grinder: {Rest: 30 * s, Inrush: "a"}, driver.Pump: {Inrush: "a"}, driver.Milk: {}, driver.Sugar: {},
+		}}.Effective(),
+		Signals:  map[driver.Signal]bool{driver.Hot: true, driver.Flow: true},
+		HotWait:  time.Minute,
+		MaxTempC: 125,
+	}
 }

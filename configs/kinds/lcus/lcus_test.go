@@ -1,4 +1,4 @@
-package main
+package lcus
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"barista/configs/kinds/kindtest"
 	"barista/driver"
 	"barista/driver/lcus"
 	lcussim "barista/driver/lcus/sim"
@@ -15,15 +16,15 @@ import (
 )
 
 func TestLCUSSample(t *testing.T) {
-	f, err := parseSample(t, "lcus-relays.yaml")
+	f, err := kindtest.Sample(t, Kind, "../../lcus-relays.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := f.Machine.Settings.(lcusSettings)
+	s := f.Machine.Settings.(*settings)
 	want := map[driver.Part]lcus.Relay{
 		driver.Grinder: {Number: 1}, driver.Pump: {Number: 2, Deadman: driver.DeadmanExternal}, driver.Milk: {Number: 3}, driver.Sugar: {Number: 4},
 	}
-	if diff := cmp.Diff(want, s.Outputs); diff != "" || s.Port.Device != "./board" || s.Relays != 8 || !s.assumedHot {
+	if diff := cmp.Diff(want, s.Outputs); diff != "" || s.Port.Device != "./board" || s.Relays != 8 || !s.AssumedHot {
 		t.Errorf("%+v %s", s, diff)
 	}
 }
@@ -44,7 +45,7 @@ func TestLCUSProblems(t *testing.T) {
 		"relay 9":       {[]string{"sugar: {relay: 4", "sugar: {relay: 9"}, "machine.outputs.sugar.relay: 9 is not possible; give a number from 1 to 8"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := parseSample(t, "lcus-relays.yaml", c.changes...)
+			_, err := kindtest.Sample(t, Kind, "../../lcus-relays.yaml", c.changes...)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Error(err)
 			}
@@ -53,9 +54,9 @@ func TestLCUSProblems(t *testing.T) {
 }
 
 func TestLCUSMakesADrink(t *testing.T) {
-	m, p := onBoard(t, "lcus-relays.yaml", openLCUS, func(h plant.Handle) func(context.Context, *link.Link) error {
+	m, p := kindtest.OnBoard(t, Kind, "../../lcus-relays.yaml", func(h plant.Handle) func(context.Context, *link.Link) error {
 		b := lcussim.New(lcussim.Config{Plant: h, Relays: []driver.Part{driver.Grinder, driver.Pump, driver.Milk, driver.Sugar}})
 		return func(ctx context.Context, l *link.Link) error { return b.Run(ctx, l) }
 	})
-	makeOne(t, m, p)
+	kindtest.MakeOne(t, m, p)
 }

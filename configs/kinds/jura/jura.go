@@ -1,4 +1,5 @@
-package main
+// Package jura is a Jura on its service port, as its file describes it.
+package jura
 
 import (
 	"fmt"
@@ -9,16 +10,16 @@ import (
 	"time"
 
 	"barista/configs"
+	"barista/configs/kinds"
+	"barista/configs/kinds/relay"
 	"barista/driver"
 	"barista/driver/jura"
 	"barista/fleet"
-	"barista/fleet/worker"
 	"barista/machine"
-	"barista/machine/recipe"
 )
 
-// juraSettings is the section of a Jura.
-type juraSettings struct {
+// settings are the section of a Jura.
+type settings struct {
 	jura.Config
 	Products    map[string]driver.Product // by size, and by size + "+milk"
 	ProductTime time.Duration             // longest for one product
@@ -45,30 +46,27 @@ func (g brewGroup) cycles(grams float64) (least, most int, ok bool) {
 	return least, most, least <= most
 }
 
-// juraKind reads the section of a Jura on its service port. It has no outputs of
-// ours: the machine owns them.
-func juraKind() configs.Kind {
-	return configs.Kind{
-		Decode: func(m *configs.Map) any { return readJura(m) },
-		Check:  checkJura,
-	}
+// Kind is a Jura. It has no outputs of ours: the machine owns them.
+var Kind = kinds.Kind{
+	Name:  "jura",
+	Title: "a Jura on its service port, ordered by its own products",
+	Kind:  configs.Kind{Decode: func(m *configs.Map) configs.Settings { return read(m) }},
 }
 
-// openJura takes the port.
-func openJura(m *configs.Machine, log *slog.Logger) (opened, error) {
-	s, _ := m.Settings.(juraSettings)
-	s.Log = log
-	rig, err := jura.Open(s.Config)
-	if err != nil {
-		return opened{}, err
-	}
-	return opened{rig: rig, calibration: recipe.DefaultCalibration(), products: s.Products, productTime: s.ProductTime}, nil
+// Open takes the port.
+func (s *settings) Open(log *slog.Logger) (driver.Rig, error) {
+	c := s.Config
+	c.Log = log
+	return jura.Open(c)
 }
 
-func readJura(m *configs.Map) juraSettings {
-	s := juraSettings{Products: map[string]driver.Product{}, group: usualGroup}
-	s.Port = readPort(m)
-	model := readJuraModel(m.Need("model", "write what the machine answers to TY:, model: "+strings.Join(jura.Orderable(), " or ")))
+// Rest has nothing to do: the machine keeps itself.
+func (s *settings) Rest() error { return nil }
+
+func read(m *configs.Map) *settings {
+	s := &settings{Products: map[string]driver.Product{}, group: usualGroup}
+	s.Port = relay.ReadPort(m)
+	model := readModel(m.Need("model", "write what the machine answers to TY:, model: "+strings.Join(jura.Orderable(), " or ")))
 	s.Model = model.Type
 	s.Serial, _ = m.Need("serial", "write the number of its type plate: the counter proves a drink only for the machine that made it").Text()
 	if n := m.Get("group"); n != nil {
@@ -108,8 +106,8 @@ func readJura(m *configs.Map) juraSettings {
 	return s
 }
 
-// readJuraModel takes only a model that can be ordered from.
-func readJuraModel(n *configs.Node) jura.Model {
+// readModel takes only a model that can be ordered from.
+func readModel(n *configs.Node) jura.Model {
 	name, ok := n.Text()
 	if !ok {
 		return jura.Model{}
@@ -127,11 +125,10 @@ func readJuraModel(n *configs.Node) jura.Model {
 	return jura.Model{}
 }
 
-// checkJura looks at what does not go together: every size that is served needs
+// Complete looks at what does not go together: every size that is served needs
 // a product, and a number of brewings that makes its dose. Nothing is rounded in
 // silence: who wants less coffee leaves the size out, or says how often.
-func checkJura(c *configs.Machine, m *configs.Map) {
-	s := c.Settings.(juraSettings)
+func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
 	model, _ := jura.ModelOf(s.Model)
 	products := m.Get("products")
 	able := model.Products()
@@ -164,7 +161,7 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 			case !fits:
 				products.Map().Get(name).Problem(have+" can't be made by any number of them", "take the size out of serves, or write the machine's own group: {min_g: …, max_g: …}")
 			case p.Cycles < least || p.Cycles > most:
-				products.Map().Get(name).Problem(fmt.Sprintf("%s is not %s", have, times(p.Cycles)), "write cycles: "+fromTo(least, most)+", or take the size out of serves: then it is refused here")
+				products.Map().Get(name).Problem(fmt.Sprintf("%s is not %s", have, times(p.Cycles)), "write cycles: "+FromTo(least, most)+", or take the size out of serves: then it is refused here")
 			}
 		}
 	}
@@ -177,26 +174,30 @@ func checkJura(c *configs.Machine, m *configs.Map) {
 	for _, p := range s.Products {
 		most = max(most, p.Cycles)
 	}
-	brewing := worker.LongestBrew - aroundDrink
+	brewing := fleet.LongestBrew - aroundDrink
 	if most > 1 {
 		brewing -= machine.BetweenCycles
 	}
-	s.ProductTime = min(slowestProduct, brewing/time.Duration(most)).Truncate(time.Second)
-	if s.ProductTime < quickestCoffee {
-		products.Problem(fmt.Sprintf("%d brewings of a minute take longer than the %v that a fleet waits for a drink", most, worker.LongestBrew), "take the largest size out of serves")
+	c.ProductTime = min(slowestProduct, brewing/time.Duration(most)).Truncate(time.Second)
+	if c.ProductTime < quickestCoffee {
+		products.Problem(fmt.Sprintf("%d brewings of a minute take longer than the %v that a fleet waits for a drink", most, fleet.LongestBrew), "take the largest size out of serves")
 	}
-	c.Settings = s
-	if c.Cup == "sensor" || c.Cup == "dispenser" {
+	c.Products = s.Products
+	if c.Cup == machine.CupSensor || c.Cup == machine.CupDispenser {
 		m.Get("cup").Problem("nothing sees or drops cups in this machine", "write page (the customer says that the cup is there) or attended (a person answers for it)")
 	}
-	if c.Calibration != (configs.Calibration{}) {
-		m.Get("calibration").KeyProblem("the machine doses by itself", "remove this, and set the amounts at the machine")
+	if n := m.Get("calibration"); n != nil && n.Clean() && len(n.Map().All()) > 0 {
+		n.KeyProblem("the machine doses by itself", "remove this, and set the amounts at the machine")
 	}
 	read := m.Get("port").Clean() && m.Get("model").Clean() && m.Get("serial").Clean()
 	if read && s.Model != "" && s.Serial != "" && s.Port.Device != "" {
-		problems(s.Problems(), m)
+		m.Place(s.Problems())
 	}
 }
+
+// Cycles is how often a usual machine must brew for a dose; false if no number of
+// brewings makes it.
+func Cycles(grams float64) (least, most int, fits bool) { return usualGroup.cycles(grams) }
 
 func times(n int) string {
 	if n == 1 {
@@ -205,7 +206,8 @@ func times(n int) string {
 	return fmt.Sprint(n)
 }
 
-func fromTo(least, most int) string {
+// FromTo writes a range of numbers.
+func FromTo(least, most int) string {
 	if least == most {
 		return fmt.Sprint(least)
 	}

@@ -1,4 +1,6 @@
-package main
+// Package gpio is a machine on the GPIO lines of a Raspberry Pi, as its file
+// describes it.
+package gpio
 
 import (
 	"log/slog"
@@ -8,36 +10,38 @@ import (
 	"time"
 
 	"barista/configs"
+	"barista/configs/kinds"
+	"barista/configs/kinds/relay"
 	"barista/driver"
 	"barista/driver/gpio"
+	"barista/driver/guard"
 	"barista/fleet"
-	"barista/machine/recipe"
+	"barista/machine"
 )
 
-// gpioKind reads the section of a machine on the GPIO lines of a Raspberry Pi.
-func gpioKind() configs.Kind {
-	return configs.Kind{
-		Ceilings: ceilings,
-		Decode:   func(m *configs.Map) any { return readGPIO(m) },
-		Check:    checkGPIO,
-	}
+// Kind is relays and switches on GPIO lines.
+var Kind = kinds.Kind{
+	Name:  "gpio",
+	Title: "relays and switches on the pins of a Raspberry Pi",
+	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
 }
 
-// openGPIO opens the lines, at rest.
-func openGPIO(m *configs.Machine, log *slog.Logger) (opened, error) {
-	c, _ := m.Settings.(gpio.Config)
-	rig, err := gpio.Open(c, log)
-	if err != nil {
-		return opened{}, err
-	}
-	return opened{rig: rig, calibration: calibration(m, recipe.DefaultCalibration())}, nil
-}
+// settings are the section of such a machine.
+type settings struct{ gpio.Config }
 
-// restGPIO puts every line at rest.
-func restGPIO(m *configs.Machine) error {
-	c, _ := m.Settings.(gpio.Config)
-	return gpio.SafeOff(c)
-}
+var _ kinds.Warner = (*settings)(nil)
+
+// Wiring is what gpio watch looks at.
+func (s *settings) Wiring() gpio.Config { return s.Config }
+
+// Open opens the lines, at rest.
+func (s *settings) Open(log *slog.Logger) (driver.Rig, error) { return gpio.Open(s.Config, log) }
+
+// Rest puts every line at rest.
+func (s *settings) Rest() error { return gpio.SafeOff(s.Config) }
+
+// Warnings are what the boot of a Raspberry Pi does to such lines.
+func (s *settings) Warnings() []string { return gpio.Warnings(s.Config) }
 
 const (
 	lineFix   = "name its line: line: GPIO17"
@@ -48,7 +52,7 @@ const (
 // nothing about it.
 const usualDebounce = 20 * time.Millisecond
 
-func readGPIO(m *configs.Map) gpio.Config {
+func read(m *configs.Map) *settings {
 	c := gpio.Config{Outputs: map[driver.Part]gpio.Output{}, Switches: map[driver.Signal]gpio.Switch{}}
 	if n := m.Get("chip"); n != nil {
 		labels, _ := n.Map().Need("label", "write chip: {label: [pinctrl-rp1, pinctrl-bcm2711]}").List(1, 8)
@@ -61,17 +65,17 @@ func readGPIO(m *configs.Map) gpio.Config {
 	c.Serial, _ = m.Get("serial").Token()
 	if n := m.Need("outputs", "wire its relays: outputs: {grinder: {line: GPIO17, active: high}, …}"); n != nil {
 		for _, o := range n.Map().All() {
-			if part := driver.Part(o.Key()); ceilings[part] > 0 {
+			if part := driver.Part(o.Key()); guard.Ceiling(part) > 0 {
 				c.Outputs[part] = readOutput(o.Map())
 			}
 		}
 	}
 	if n := m.Get("inputs"); n != nil {
 		for _, in := range n.Map().All() {
-			readGPIOInput(&c, in)
+			readInput(&c, in)
 		}
 	}
-	return c
+	return &settings{c}
 }
 
 func readOutput(m *configs.Map) gpio.Output {
@@ -81,7 +85,7 @@ func readOutput(m *configs.Map) gpio.Output {
 	if needs := m.Get("needs"); needs != nil {
 		list, _ := needs.List(1, len(gpio.Switches()))
 		for _, n := range list {
-			if s, ok := n.Choice(inputWords(gpio.Switches())...); ok {
+			if s, ok := n.Choice(relay.Words(gpio.Switches())...); ok {
 				o.Needs = append(o.Needs, driver.Signal(s))
 			}
 		}
@@ -125,7 +129,7 @@ func readPull(m *configs.Map) gpio.Pull {
 	return gpio.Pull(p)
 }
 
-func readGPIOInput(c *gpio.Config, n *configs.Node) {
+func readInput(c *gpio.Config, n *configs.Node) {
 	m := n.Map()
 	switch s := driver.Signal(n.Key()); {
 	case s == driver.Flow:
@@ -144,46 +148,64 @@ func readGPIOInput(c *gpio.Config, n *configs.Node) {
 	case slices.Contains(gpio.Switches(), s):
 		c.Switches[s] = readSwitch(m, usualDebounce)
 	default:
-		n.KeyProblem("a machine with driver: gpio has no such input", "it can have "+strings.Join(append(inputWords(gpio.Switches()), string(driver.Flow), string(driver.Temperature)), ", "))
+		n.KeyProblem("a machine with driver: gpio has no such input", "it can have "+strings.Join(append(relay.Words(gpio.Switches()), string(driver.Flow), string(driver.Temperature)), ", "))
 		m.Lenient()
 	}
 }
 
-func inputWords(signals []driver.Signal) []string {
-	var out []string
-	for _, s := range signals {
-		out = append(out, string(s))
-	}
-	return out
-}
-
-// checkGPIO looks at what does not go together: in the wiring, and between the
+// Complete looks at what does not go together: in the wiring, and between the
 // wiring and what the machine is to serve.
-func checkGPIO(c *configs.Machine, m *configs.Map) {
-	s := c.Settings.(gpio.Config)
-	s.Outputs = maps.Clone(s.Outputs)
+func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
 	for p, o := range s.Outputs {
-		o.Deadman = c.Outputs[p].Deadman
+		o.Deadman = c.Guard.Parts[p].Deadman
 		s.Outputs[p] = o
 	}
-	c.Settings = s
-	problems(readable(s, m).Problems(), m)
+	m.Place(readable(s.Config, m).Problems())
+	s.plan(c)
 	has := func(p driver.Part) bool { _, there := s.Outputs[p]; return there }
 	outputs := m.Get("outputs")
 	for _, p := range []driver.Part{driver.Grinder, driver.Pump} {
-		if !has(p) && !stranger(outputs) {
+		if !has(p) && !relay.Stranger(outputs) {
 			outputs.KeyProblem("there is no "+string(p)+", so there is no coffee", "wire one")
 		}
 	}
-	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) && !stranger(outputs) {
+	if milk := slices.IndexFunc(c.Serves.Milks, func(milk string) bool { return milk != fleet.NoMilk }); milk >= 0 && !has(driver.Milk) && !relay.Stranger(outputs) {
 		outputs.KeyProblem("it serves milk "+c.Serves.Milks[milk]+" and has no part milk", "wire one, or write serves: milk: [free]")
 	}
 	cup := m.Get("cup")
-	if _, sensor := s.Switches[driver.Cup]; !sensor && !gpioStranger(m.Get("inputs")) && (c.Cup == "sensor" || c.Cup == "dispenser") {
+	if _, sensor := s.Switches[driver.Cup]; !sensor && !strangeInput(m.Get("inputs")) && (c.Cup == machine.CupSensor || c.Cup == machine.CupDispenser) {
 		cup.Problem("nothing sees a cup in this machine", "wire one: inputs: {cup: {line: GPIO6, active: low}}; or choose page or attended")
 	}
-	if c.Cup == "dispenser" && !has(driver.Cups) && !stranger(outputs) {
+	if c.Cup == machine.CupDispenser && !has(driver.Cups) && !relay.Stranger(outputs) {
 		cup.Problem("nothing drops cups in this machine", "wire the part cups, or choose another cup")
+	}
+}
+
+// plan completes the plan: the line and level that each part hangs on, what cuts
+// it off, and the sensors.
+func (s *settings) plan(c *configs.Machine) {
+	c.Wires, c.Signals = map[driver.Part]machine.Wire{}, map[driver.Signal]bool{}
+	for p, o := range s.Outputs {
+		w := machine.Wire{On: string(o.Line) + " high", Off: string(o.Line) + " low"}
+		if o.Active == gpio.Low {
+			w.On, w.Off = w.Off, w.On
+		}
+		if o.Feedback != nil {
+			w.Feedback = string(o.Feedback.Line)
+		}
+		c.Wires[p] = w
+		l := c.Guard.Parts[p]
+		l.Deadman = o.CutOff()
+		c.Guard.Parts[p] = l
+	}
+	for signal := range s.Switches {
+		c.Signals[signal] = true
+	}
+	if s.Flow != nil {
+		c.Signals[driver.Flow] = true
+	}
+	if s.Temperature != nil {
+		c.Signals[driver.Temperature] = true
 	}
 }
 
@@ -201,7 +223,7 @@ func readable(s gpio.Config, m *configs.Map) gpio.Config {
 		}
 	}
 	outputs, inputs := m.Get("outputs").Map(), m.Get("inputs")
-	strange := gpioStranger(inputs)
+	strange := strangeInput(inputs)
 	s.Outputs, s.Switches = maps.Clone(s.Outputs), maps.Clone(s.Switches)
 	for p, o := range s.Outputs {
 		line(&o.Line, string(p))
@@ -239,17 +261,7 @@ func readable(s gpio.Config, m *configs.Map) gpio.Config {
 	return s
 }
 
-// stranger reports an output that is no part: which one is meant, nobody knows,
-// so none is said to be missing.
-func stranger(outputs *configs.Node) bool {
-	all := outputs.Map().All()
-	if len(all) == 0 && !outputs.Clean() { // it is no map
-		return true
-	}
-	return slices.ContainsFunc(all, func(n *configs.Node) bool { return ceilings[driver.Part(n.Key())] == 0 })
-}
-
-func gpioStranger(inputs *configs.Node) bool {
+func strangeInput(inputs *configs.Node) bool {
 	all := inputs.Map().All()
 	if len(all) == 0 && !inputs.Clean() {
 		return true

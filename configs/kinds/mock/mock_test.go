@@ -1,4 +1,4 @@
-package main
+package mock
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"barista/configs"
+	"barista/configs/kinds"
 	"barista/driver"
 	"barista/driver/mock"
 )
@@ -17,20 +18,20 @@ func machineText(cup, more string) []byte {
 
 func TestMockKind(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
-	kinds := map[string]configs.Kind{"mock": mockKind()}
+	table := kinds.Table{Kind}.Loader()
 	for name, c := range map[string]struct {
 		cup, more string
 		want      mock.Config
 		problems  string
 	}{
-		"nothing": {cup: "sensor"},
+		"nothing": {cup: "sensor", want: mock.Config{Serial: "mock-zoe"}},
 		"all": {
 			cup: "dispenser", more: "  speed: 10\n  fail_rate: 0.1\n  cups: dispenser\n  heater: on\n  seed: 7\n  serial: m-1\n",
 			want: mock.Config{Speed: 10, FailRate: 0.1, Cups: "dispenser", Heater: true, Seed: 7, Serial: "m-1"},
 		},
 		"deadman": {
 			cup: "page", more: "  outputs: {pump: {deadman: board}, milk: {deadman: board}}\n",
-			want: mock.Config{Deadman: driver.DeadmanBoard},
+			want: mock.Config{Deadman: driver.DeadmanBoard, Serial: "mock-zoe"},
 		},
 		"plant": {cup: "dispenser", more: "  plant: ./p.sock\n", want: mock.Config{Plant: "./p.sock"}},
 		"plant and its figures": {
@@ -61,11 +62,11 @@ x.yaml:9:5: machine.outputs.cups: this machine has no cups; give it cups: dispen
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, err := configs.Parse("x.yaml", machineText(c.cup, c.more), kinds)
+			f, err := configs.Parse("x.yaml", machineText(c.cup, c.more), table)
 			got := ""
 			if err != nil {
 				got = err.Error()
-			} else if diff := cmp.Diff(c.want, f.Machine.Settings); diff != "" {
+			} else if diff := cmp.Diff(c.want, wiring(f.Machine.Settings)); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff(c.problems, got); diff != "" {
@@ -73,4 +74,11 @@ x.yaml:9:5: machine.outputs.cups: this machine has no cups; give it cups: dispen
 			}
 		})
 	}
+}
+
+func wiring(s configs.Settings) mock.Config {
+	if r, is := s.(remote); is {
+		return r.Config
+	}
+	return s.(*Settings).Config
 }

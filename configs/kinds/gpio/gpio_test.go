@@ -1,4 +1,4 @@
-package main
+package gpio
 
 import (
 	"log/slog"
@@ -10,11 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"barista/configs"
+	"barista/configs/kinds"
+	"barista/configs/kinds/kindtest"
 	"barista/driver"
 	"barista/driver/gpio"
 )
 
-var gpioKinds = map[string]configs.Kind{"gpio": gpioKind()}
+var gpioKinds = kinds.Table{Kind}.Loader()
 
 // gpioText is a good file; old and new are pairs to change in it.
 func gpioText(t *testing.T, changes ...string) []byte {
@@ -35,13 +37,7 @@ machine:
     cup:  {line: GPIO6, active: low}
     flow: {line: GPIO13, pulses_per_ml: 1.9}
 `
-	for i := 0; i < len(changes); i += 2 {
-		if !strings.Contains(text, changes[i]) {
-			t.Fatalf("%q is not in the file", changes[i])
-		}
-		text = strings.Replace(text, changes[i], changes[i+1], 1)
-	}
-	return []byte(text)
+	return kindtest.Text(t, text, changes...)
 }
 
 func TestGPIOKind(t *testing.T) {
@@ -72,10 +68,10 @@ func TestGPIOKind(t *testing.T) {
 		Temperature: &gpio.Temperature{SPI: "SPI0.1"},
 		Serial:      "unit-7",
 	}
-	if diff := cmp.Diff(want, f.Machine.Settings); diff != "" {
+	if diff := cmp.Diff(want, f.Machine.Settings.(*settings).Config); diff != "" {
 		t.Error(diff)
 	}
-	if o := f.Machine.Outputs[driver.Grinder]; o.MaxOn != 20*time.Second || o.Rest != 30*time.Second || o.Inrush != "a" {
+	if o := f.Machine.Guard.Parts[driver.Grinder]; o.MaxOn != 20*time.Second || o.Rest != 30*time.Second || o.Inrush != "a" {
 		t.Errorf("grinder: %+v", o)
 	}
 }
@@ -87,7 +83,7 @@ func TestGPIODebounce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.Machine.Settings.(gpio.Config).Switches[driver.Cup].Debounce; got != usualDebounce {
+	if got := f.Machine.Settings.(*settings).Switches[driver.Cup].Debounce; got != usualDebounce {
 		t.Errorf("debounce %v, want %v", got, usualDebounce)
 	}
 }
@@ -187,12 +183,12 @@ x.yaml:8:3: machine.outputs: it serves milk normal and has no part milk; wire on
 // The sample is good, and the wiring it shows is one that we recommend.
 func TestGPIOSample(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
-	const path = "../../configs/gpio-relays.yaml"
+	const path = "../../gpio-relays.yaml"
 	f, err := configs.Load(path, gpioKinds)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range gpio.Warnings(f.Machine.Settings.(gpio.Config)) {
+	for _, w := range f.Machine.Settings.(*settings).Warnings() {
 		if !strings.HasPrefix(w, "kernel: ") { // of the computer that runs this test
 			t.Error(w)
 		}
@@ -221,7 +217,7 @@ func TestOpenGPIO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openGPIO(f.Machine, slog.New(slog.DiscardHandler)); err == nil || !strings.HasPrefix(err.Error(), "gpio machine: ") {
+	if _, err := f.Machine.Settings.Open(slog.New(slog.DiscardHandler)); err == nil || !strings.HasPrefix(err.Error(), "gpio machine: ") {
 		t.Errorf("err %v", err)
 	}
 }

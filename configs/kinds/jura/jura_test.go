@@ -1,62 +1,39 @@
-package main
+package jura
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"barista/configs"
+	"barista/configs/kinds/kindtest"
 	"barista/driver"
-	"barista/driver/jura"
 	jurasim "barista/driver/jura/sim"
 	"barista/driver/serial/link"
 )
 
-// juraFile is the sample; old and new are pairs to change in it.
-func juraFile(t *testing.T, changes ...string) (*configs.File, error) {
-	t.Helper()
-	t.Setenv(configs.EnvNATS, "")
-	b, err := os.ReadFile("../../configs/jura-e6.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(b)
-	for i := 0; i < len(changes); i += 2 {
-		if !strings.Contains(text, changes[i]) {
-			t.Fatalf("%q is not in the file", changes[i])
-		}
-		text = strings.Replace(text, changes[i], changes[i+1], 1)
-	}
-	return configs.Parse("x.yaml", []byte(text), map[string]configs.Kind{"jura": juraKind()})
-}
+const sample = "../../jura-e6.yaml"
 
 func TestJuraKind(t *testing.T) {
-	f, err := juraFile(t)
+	f, err := kindtest.Sample(t, Kind, sample)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := f.Machine.Settings.(juraSettings)
-	if s.Port.Device != "./jura" || s.Model != "EF532M" || s.Serial != "15326-0000000" || s.group != usualGroup || s.ProductTime != 83*time.Second { // (300 - 30 - 20) / 3
+	s := f.Machine.Settings.(*settings)
+	if s.Port.Device != "./jura" || s.Model != "EF532M" || s.Serial != "15326-0000000" || s.group != usualGroup || f.Machine.ProductTime != 83*time.Second { // (300 - 30 - 20) / 3
 		t.Errorf("%+v", s)
 	}
 	want := map[string]driver.Product{"small": {Key: "espresso", Cycles: 1}, "medium": {Key: "espresso", Cycles: 2}, "large": {Key: "espresso", Cycles: 3}}
-	if diff := cmp.Diff(want, s.Products); diff != "" {
+	if diff := cmp.Diff(want, f.Machine.Products); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestJuraKindRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		changes []string
-		want    []string
-	}{
+	kindtest.Refused(t, Kind, sample, map[string]kindtest.Row{
 		"four are large too":  {[]string{"espresso, cycles: 3", "espresso, cycles: 4"}, nil},
 		"one is no medium":    {[]string{"make: espresso, cycles: 2", "make: espresso"}, []string{"machine.products.medium: 17 g in brewings of 7 to 10 g is not one; write cycles: 2, or take the size out of serves: then it is refused here"}},
 		"two are no large":    {[]string{"cycles: 3", "cycles: 2"}, []string{"30 g in brewings of 7 to 10 g is not 2; write cycles: 3 or 4"}},
@@ -84,19 +61,7 @@ func TestJuraKindRefuses(t *testing.T) {
 			[]string{"5 brewings of a minute take longer than the 5m0s"},
 		},
 		"too often": {[]string{"cycles: 3", "cycles: 9"}, []string{"9 is not possible; give a number from 1 to 8"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := juraFile(t, c.changes...)
-			if (err == nil) != (len(c.want) == 0) {
-				t.Fatal(err)
-			}
-			for _, w := range c.want {
-				if !strings.Contains(err.Error(), w) {
-					t.Errorf("not said: %s\n%v", w, err)
-				}
-			}
-		})
-	}
+	})
 }
 
 // TestJuraSample opens the sample's machine against the simulator, and makes its
@@ -123,22 +88,22 @@ func TestJuraSample(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	f, err := juraFile(t, "port: ./jura", "port: "+l.Device())
+	f, err := kindtest.Sample(t, Kind, sample, "port: ./jura", "port: "+l.Device())
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := openJura(f.Machine, slog.New(slog.DiscardHandler))
+	rig, err := f.Machine.Settings.Open(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.rig.Close()
-	if id := o.rig.Identity; id.Kind != "jura" || id.Model != "EF532M" || id.Serial != "15326-0000000" || len(o.rig.Outputs) > 0 {
-		t.Errorf("%+v", o.rig)
+	defer rig.Close()
+	if id := rig.Identity; id.Kind != "jura" || id.Model != "EF532M" || id.Serial != "15326-0000000" || len(rig.Outputs) > 0 {
+		t.Errorf("%+v", rig)
 	}
-	a := o.rig.Appliance
+	a := rig.Appliance
 	for a.Ready(ctx) != nil && ctx.Err() == nil {
 	}
-	if err := a.Start(ctx, f.Machine.Settings.(juraSettings).Products["small"]); err != nil {
+	if err := a.Start(ctx, f.Machine.Products["small"]); err != nil {
 		t.Fatal(err)
 	}
 	for m.Counter("espresso") != 101 && ctx.Err() == nil {
@@ -146,68 +111,5 @@ func TestJuraSample(t *testing.T) {
 	}
 	if c := m.Plant().Counts(); c.Drinks != 1 || len(c.Harm) > 0 {
 		t.Errorf("%+v", c)
-	}
-}
-
-func TestSimJuraUsage(t *testing.T) {
-	for _, args := range [][]string{
-		{}, {"--link", "x", "--model", "E6"}, {"--link", "x", "--fault", "sour"}, {"--link", "x", "--cups", "dispenser"}, {"--link", "x", "--speed", "-1"},
-	} {
-		cmd := newSimJura(&cli{})
-		cmd.SetArgs(args)
-		cmd.SilenceUsage, cmd.SilenceErrors = true, true
-		if err := cmd.Execute(); err == nil {
-			t.Errorf("%v is taken", args)
-		}
-	}
-}
-
-// TestSimJura is the subcommand: it makes the port, plays, and fails on harm.
-func TestSimJura(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "jura")
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	cmd := newSimJura(&cli{})
-	var out strings.Builder
-	cmd.SetOut(&out)
-	cmd.SetArgs([]string{"--link", path})
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.ExecuteContext(ctx) }()
-	late := time.NewTimer(20 * time.Second)
-	defer late.Stop()
-	for {
-		if _, err := os.Lstat(path); err == nil {
-			break
-		}
-		select {
-		case err := <-ended:
-			t.Fatal(err)
-		case <-late.C:
-			t.Fatal("no port")
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	port, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer port.Close()
-	if _, err := port.Write(jura.AppendLine(nil, "AN:0A", jura.HighFiller)); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-ended:
-		if err == nil || !strings.Contains(err.Error(), "harm: AN:0A erases the memory") {
-			t.Errorf("%v", err)
-		}
-	case <-late.C:
-		t.Fatal("it survives")
-	}
-	if _, err := os.Lstat(path); err == nil {
-		t.Error("the port is still there")
-	}
-	if !strings.Contains(out.String(), "a Jura at "+path) || !strings.Contains(out.String(), "0 drinks poured") {
-		t.Errorf("said: %s", out.String())
 	}
 }

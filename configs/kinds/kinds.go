@@ -1,0 +1,46 @@
+// Package kinds is what a kind of machine is to everybody above its driver: what
+// its section of a file may say, the plan that comes of it, how its metal is
+// opened and put at rest. Each kind has a folder of its own here, beside the one
+// of its driver: configs/kinds/NAME is the only importer of driver/NAME, and
+// cmd/barista/drivers.go the only importer of the kinds (TestKindIsAFolder).
+// Nobody else knows a kind by name.
+//
+// It starts nothing. It must not open or touch anything before Open or Rest is
+// called, and no network at all.
+package kinds
+
+import (
+	"barista/configs"
+)
+
+// Kind is one kind of machine.
+type Kind struct {
+	configs.Kind
+	Name  string // behind driver: in a file, a token
+	Title string // one line, what it is for whoever chooses
+}
+
+// Table is all kinds, as cmd/barista/drivers.go lists them.
+type Table []Kind
+
+// Loader is the table as the loader of configurations wants it.
+func (t Table) Loader() map[string]configs.Kind {
+	out := map[string]configs.Kind{}
+	for _, k := range t {
+		out[k.Name] = k.Kind
+	}
+	return out
+}
+
+// Of is the kind with this name; false if there is none.
+func (t Table) Of(name string) (Kind, bool) {
+	for _, k := range t {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// Warner says what is good to know of the wiring, and no reason to refuse it.
+type Warner interface{ Warnings() []string }
