@@ -52,11 +52,15 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## what an order costs, beside a bare loop with the same durable writes; how late a pump goes off
 	$(GO) test -run '^TestBench(Late)?$$' -timeout 45m -count 1 -v ./cmd/barista -bench-orders
 
-chaos: ## by hand: a day of drinks with 300 random kills, noise and pulled cables on serial ports; CHAOS='-chaos-seed N' plays a day again
-	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 $(CHAOS)
-	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/modbus -frames 1000000
-	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/lcus -frames 1000000
-	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/jura -frames 1000000
+# make test plays the same chaos each time; by hand it is a new one.
+SEED := $(shell date +%s)
+
+chaos: ## by hand: a day of drinks with 300 random kills, noise and pulled cables on serial ports; SEED=N plays a day again
+	@echo "again with SEED=$(SEED)"
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 -chaos-seed $(SEED) $(CHAOS)
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/modbus -frames 1000000 -chaos-seed $(SEED)
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/lcus -frames 1000000 -chaos-seed $(SEED)
+	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/jura -frames 1000000 -chaos-seed $(SEED)
 	$(GO) test -run '^TestPtyChaos$$' -timeout 60m -count 1 -v ./driver/modbus -ptyframes 10000
 	$(GO) test -run '^TestPtyChaos$$' -timeout 60m -count 1 -v ./driver/lcus -ptyframes 10000
 	$(GO) test -run '^TestPtyChaos$$' -timeout 60m -count 1 -v ./driver/jura -ptyframes 10000

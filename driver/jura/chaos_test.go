@@ -18,6 +18,9 @@ import (
 
 var chaosFrames = flag.Int("frames", 50_000, "lines on the wire in the test of chaos")
 
+// chaosSeed is which noise the chaos test has; make chaos takes a new one each time.
+var chaosSeed = flag.Uint64("chaos-seed", 1, "of the chaos in memory")
+
 // weather is how the noise comes.
 type weather struct {
 	toHost, toSim serialtest.Noise
@@ -70,14 +73,15 @@ func chaos(t *testing.T, w weather, frames int) {
 	began := time.Now()
 	b := set(t, sim.Config{Burst: true, Plant: staffed(), Filler: jura.HighFiller}, true)
 	defer b.close()
-	r := rand.New(rand.NewPCG(uint64(frames), 4))
+	b.now(func() { b.seed = *chaosSeed }).Cut() // it finds another cable
+	r := rand.New(rand.NewPCG(*chaosSeed, 4))
 	loud := func() { b.noise(w.toHost, w.toSim) }
 	still := func() { b.noise(serialtest.Noise{}, serialtest.Noise{}) }
 	switch {
 	case w.atKey:
 		b.atKey = loud
 	case w.gusts:
-		gust := rand.New(rand.NewPCG(uint64(frames), 5))
+		gust := rand.New(rand.NewPCG(*chaosSeed, 5))
 		b.all.Go(func() {
 			for b.ctx.Err() == nil {
 				still()

@@ -19,6 +19,9 @@ import (
 // frames is how many frames pass in the chaos test; 1000000 once by hand.
 var frames = flag.Int("frames", 50_000, "frames of chaos in memory")
 
+// chaosSeed is which noise the chaos test has; make chaos takes a new one each time.
+var chaosSeed = flag.Uint64("chaos-seed", 4, "of the chaos in memory")
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // wired are the parts on relays 1 to 4 in these tests; relay 8 is the spare.

@@ -52,11 +52,13 @@ func TestChaos(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		book := &ledger{}
 		r := newRack(t, func(s *sim.Config, c *modbus.Config) { s.Executed = book.executed })
+		r.Cut()
+		r.Plug(*chaosSeed)
 		r.Cable().Host().Tap(book.sends)
 		rig := r.open()
 		r.Cable().Host().Noise(noise)
 		r.Cable().Device().Noise(noise)
-		rng := rand.New(rand.NewPCG(4, 5))
+		rng := rand.New(rand.NewPCG(*chaosSeed, 5))
 		ons, offs, failedOn, failedOff, tries := 0, 0, 0, 0, 0
 		for passed := func() int { return r.Cable().Host().Frames() + r.Cable().Device().Frames() }; passed() < *frames; {
 			p := wired[rng.IntN(len(wired))]
@@ -93,8 +95,8 @@ func TestChaos(t *testing.T) {
 		if len(book.wrong) > 0 {
 			t.Errorf("%d wrong commands, the first % X", len(book.wrong), book.wrong[0])
 		}
-		t.Logf("%d frames, %d carried out; %d on (%d failed), %d off (%d failed and were repeated)",
-			r.Cable().Host().Frames()+r.Cable().Device().Frames(), book.done, ons, failedOn, offs, failedOff)
+		t.Logf("seed %d: %d frames, %d carried out; %d on (%d failed), %d off (%d failed and were repeated)",
+			*chaosSeed, r.Cable().Host().Frames()+r.Cable().Device().Frames(), book.done, ons, failedOn, offs, failedOff)
 	})
 }
 
