@@ -72,78 +72,68 @@ func newMachine(c *cli) *cobra.Command {
   barista machine uncordon zoe`,
 	})
 	cmd.AddCommand(newMachineLs(c))
-	for _, v := range []struct {
-		use, short, done string
-		reason           bool // must be given
-		do               func(s client.Shop, ctx context.Context, machine, by, reason string) error
-	}{
-		{"cordon", "take a machine out of service: it starts no further order", "%s is cordoned", true, client.Shop.Cordon},
-		{"drain", "the same as cordon, which lets a machine finish what it has", "%s drains", true, client.Shop.Drain},
-		{"uncordon", "put a machine back into service", "%s is back in service", false,
-			func(s client.Shop, ctx context.Context, machine, _, _ string) error { return s.Uncordon(ctx, machine) }},
+	for _, v := range []machineVerb{
+		{use: "cordon", short: "take a machine out of service: it starts no further order", reason: true, done: "%s is cordoned", set: client.Shop.Cordon},
+		{use: "drain", short: "the same as cordon, which lets a machine finish what it has", reason: true, done: "%s drains", set: client.Shop.Drain},
+		{use: "uncordon", short: "put a machine back into service", done: "%s is back in service",
+			set: func(s client.Shop, ctx context.Context, machine, _, _ string) error { return s.Uncordon(ctx, machine) }},
+		{use: "stop", short: "switch everything off now; the drink in hand is spoiled", reason: true, order: true},
+		{use: "cup", short: "say that a cup stands there for the order in hand", order: true},
+		{use: "clear-fault", short: "clear a fault that a person has looked at", reason: true},
 	} {
-		var by, reason string
-		sub := &cobra.Command{
-			Use:     v.use + " NAME",
-			Short:   v.short,
-			Example: fmt.Sprintf("  barista machine %s zoe --reason \"new grinder\"", v.use),
-			Args:    machineArg(&reason, v.reason),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return c.with(cmd, func(ctx context.Context, s client.Shop) error {
-					err := v.do(s, ctx, args[0], by, reason)
-					if errors.Is(err, fleet.ErrNotFound) {
-						return term.Fail(term.ExitNotFound, "see barista machine ls", "%w", err)
-					}
-					if err != nil {
-						return err
-					}
-					return c.done(cmd, v.done, args[0])
-				})
-			},
-		}
-		byFlag(sub, &by)
-		sub.Flags().StringVar(&reason, "reason", "", "why, for those who find it so")
-		cmd.AddCommand(sub)
+		cmd.AddCommand(newMachineVerb(c, v))
 	}
-	for _, v := range []struct {
-		verb, short string
-		reason      bool
-		order       bool // concerns the order in hand
-	}{
-		{"stop", "switch everything off now; the drink in hand is spoiled", true, true},
-		{"cup", "say that a cup stands there for the order in hand", false, true},
-		{"clear-fault", "clear a fault that a person has looked at", true, false},
-	} {
-		var by, reason, order string
-		example := "  barista machine " + v.verb + " zoe"
-		if v.reason {
-			example += ` --reason "looked at it"`
-		}
-		sub := &cobra.Command{
-			Use:     v.verb + " NAME",
-			Short:   v.short,
-			Example: example,
-			Args:    machineArg(&reason, v.reason),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return c.with(cmd, func(ctx context.Context, s client.Shop) error {
-					q := fleet.Command{Verb: v.verb, By: by, Why: reason}
-					if v.order {
-						id, err := inHand(ctx, s, args[0], order)
-						if err != nil {
-							return err
-						}
-						q.Order = id
-					}
+	return cmd
+}
+
+// machineVerb is what a person does with one machine: a setting of the fleet, or
+// a command that the machine itself answers.
+type machineVerb struct {
+	use, short string
+	reason     bool // must be given
+	order      bool // concerns the order in hand
+	done       string
+	set        func(s client.Shop, ctx context.Context, machine, by, reason string) error // nil: a command
+}
+
+func newMachineVerb(c *cli, v machineVerb) *cobra.Command {
+	var by, reason, order string
+	example := "  barista machine " + v.use + " zoe"
+	if v.reason {
+		example += ` --reason "new grinder"`
+	}
+	cmd := &cobra.Command{
+		Use:     v.use + " NAME",
+		Short:   v.short,
+		Example: example,
+		Args:    machineArg(&reason, v.reason),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd, func(ctx context.Context, s client.Shop) (err error) {
+				q := fleet.Command{Verb: v.use, By: by, Why: reason}
+				if v.order {
+					q.Order, err = inHand(ctx, s, args[0], order)
+				}
+				switch {
+				case err != nil:
+					return err
+				case v.set == nil:
 					return c.command(ctx, cmd, s, args[0], q)
-				})
-			},
-		}
-		byFlag(sub, &by)
-		sub.Flags().StringVar(&reason, "reason", "", "why, for the record")
-		if v.order {
-			sub.Flags().StringVar(&order, "order", "", "the order that is meant (default the one in hand)")
-		}
-		cmd.AddCommand(sub)
+				}
+				err = v.set(s, ctx, args[0], by, reason)
+				if errors.Is(err, fleet.ErrNotFound) {
+					return term.Fail(term.ExitNotFound, "see barista machine ls", "%w", err)
+				}
+				if err != nil {
+					return err
+				}
+				return c.done(cmd, v.done, args[0])
+			})
+		},
+	}
+	byFlag(cmd, &by)
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record and for those who find it so")
+	if v.order {
+		cmd.Flags().StringVar(&order, "order", "", "the order that is meant (default the one in hand)")
 	}
 	return cmd
 }
