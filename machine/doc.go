@@ -27,7 +27,8 @@
 //     it lacks is a state of the machine, seen before an order is taken, and no
 //     fault.
 //   - Every fault is a row of Faults: how it is seen, what is done, what becomes
-//     of the drink, who may mend it, what people are told.
+//     of the drink, who may mend it. Why something stopped or can't begin leaves
+//     the machine as a Reason, a code with figures; it makes no sentence of it.
 //
 // # Who starts and stops it
 //

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -709,4 +710,27 @@ func TestTextIsBounded(t *testing.T) {
 func sumOf(b []byte) []byte {
 	c := crc32.Checksum(b, castagnoli)
 	return []byte{byte(c >> 24), byte(c >> 16), byte(c >> 8), byte(c)}
+}
+
+// A record from before there were codes has the whole sentence, and keeps it over a
+// compaction.
+func TestEndWithoutACode(t *testing.T) {
+	const old = `{"do":"end","order":"o1","epoch":1,"outcome":"spoiled","reason":"no-flow: The pump runs and no water comes."}`
+	var p payload
+	if err := json.Unmarshal([]byte(old), &p); err != nil {
+		t.Fatal(err)
+	}
+	want := State{Ended, Spoiled, Reason{Quote: "no-flow: The pump runs and no water comes."}}
+	for range 2 {
+		x := newIndex()
+		x.apply(payload{Do: doStart, Order: "o1", Epoch: 1})
+		x.apply(p)
+		if got := x.state(Key{"o1", 1}); got != want {
+			t.Errorf("%+v", got)
+		}
+		p = x.compact(1)[1]
+	}
+	if b, _ := json.Marshal(p); string(b) != old {
+		t.Errorf("%s", b)
+	}
 }
