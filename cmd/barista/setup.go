@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"barista/cmd/barista/detect"
 	"barista/cmd/barista/term"
 	"barista/configs"
 )
@@ -24,7 +25,7 @@ const setupDir = "/etc/barista"
 
 // setupRun is one run of barista setup.
 type setupRun struct {
-	here            thisSide
+	here            detect.Here
 	dir             string // where the files go
 	answers         string // file; "" asks a person
 	yes, dry, asked bool   // asked: a person is there
@@ -98,7 +99,7 @@ listed.`,
 				return term.Usage("--json needs --answers FILE: nobody could read the questions")
 			}
 			r.json = c.json
-			r.here = hereBelow(root)
+			r.here = detect.Below(root, drivers)
 			r.asked = r.answers == ""
 			if r.dir == "" {
 				r.dir = root + setupDir
@@ -229,7 +230,7 @@ func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
 	if r.answers != "" {
 		var plan setupPlan
 		err := configs.LoadMap(r.answers, func(m *configs.Map) {
-			plan = setupQuestions(&setupFile{root: m}, &detected{}, nil)
+			plan = setupQuestions(&setupFile{root: m}, &detect.Found{}, nil)
 			if _, known := drivers.Of(plan.driver); !known {
 				m.Lenient() // nobody can tell which keys its kind has
 			}
@@ -242,16 +243,16 @@ func (r *setupRun) ask(ctx context.Context) (setupPlan, error) {
 	}
 	t := r.terminal(ctx)
 	t.say("This writes the file of a machine on this computer. ? explains a question, Enter\ntakes the answer in [brackets]. Nothing is written before you agree at the end.\n")
-	found := &detected{}
+	found := &detect.Found{}
 	if t.ask(question{
 		text: "look for machines and boards on this computer first", words: []string{"yes", "no"}, def: "yes",
 		more: "Free serial ports are asked what hangs on them. Nothing is brewed, switched or\nwritten; barista detect --help says how.",
 	}) == "yes" {
 		var err error
-		if found, err = r.here.detect(ctx, nil, probeKnown, t.say); err != nil {
+		if found, err = r.here.Look(ctx, nil, detect.Known, t.say); err != nil {
 			return setupPlan{}, r.interrupted(term.ErrInterrupted)
 		}
-		found.text(r.out)
+		found.Text(r.out)
 		t.say("")
 	}
 	plan := setupQuestions(t, found, r.shopThere())
@@ -534,7 +535,7 @@ func (r *setupRun) start(ctx context.Context, files []*setupOut, result *setupRe
 		result.Next = append(result.Next, "sudo systemctl try-restart "+strings.Join(again, " "))
 	}
 	runs := false
-	if st, err := os.Stat(r.here.systemd); err == nil && st.IsDir() {
+	if st, err := os.Stat(r.here.Systemd); err == nil && st.IsDir() {
 		runs = true
 	}
 	if runs && r.asked && !r.yes {

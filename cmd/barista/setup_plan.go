@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"barista/cmd/barista/detect"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	kindjura "barista/configs/kinds/jura"
@@ -90,7 +90,7 @@ thermostat keeps it so, and a person answers for that, say assumed.`
 )
 
 // setupQuestions asks everything. What was found is offered; it decides nothing.
-func setupQuestions(a setupAnswers, found *detected, keepShop *configs.File) setupPlan {
+func setupQuestions(a setupAnswers, found *detect.Found, keepShop *configs.File) setupPlan {
 	var p setupPlan
 	p.name = a.ask(question{
 		key: "name", text: "name of this machine, unique in the fleet: a-z, 0-9 and -",
@@ -106,7 +106,7 @@ func setupQuestions(a setupAnswers, found *detected, keepShop *configs.File) set
 		},
 	})
 	p.driver = a.ask(question{
-		key: "driver", text: "how it is wired", words: slices.Sorted(maps.Keys(loader())), suggest: found.driver(),
+		key: "driver", text: "how it is wired", words: slices.Sorted(maps.Keys(loader())), suggest: found.Driver(),
 		more: `  mock    nothing: a simulated machine, to try things out
   gpio    relays and switches on the pins of a Raspberry Pi
   modbus  a Modbus RTU relay board on a serial port
@@ -366,9 +366,9 @@ func (p *setupPlan) signals(a setupAnswers, can []driver.Signal) []driver.Signal
 	return out
 }
 
-func (p *setupPlan) onGPIO(a setupAnswers, found *detected) {
+func (p *setupPlan) onGPIO(a setupAnswers, found *detect.Found) {
 	labels := strings.Join(gpio.PiChips(), " ")
-	if s := found.chip(); s != "" {
+	if s := found.Chip(); s != "" {
 		labels = s
 	}
 	p.chip = setupWords(a.ask(question{
@@ -425,8 +425,8 @@ func (p *setupPlan) onGPIO(a setupAnswers, found *detected) {
 }
 
 // serialPort asks for the port and offers those that were found.
-func (p *setupPlan) serialPort(a setupAnswers, found *detected) {
-	options, suggest := found.ports(p.driver)
+func (p *setupPlan) serialPort(a setupAnswers, found *detect.Found) {
+	options, suggest := found.Named(p.driver)
 	p.port = a.ask(question{
 		key: "port", text: "serial port, by a name that stays the same", options: options, suggest: suggest,
 		more: "ls -l /dev/serial/by-id shows the names. An adapter without a serial number is\nnamed by the socket that it is plugged into, /dev/serial/by-path.\n/dev/ttyUSB0 is another device whenever the order of plugging changes.",
@@ -472,7 +472,7 @@ func (p *setupPlan) hot(a setupAnswers) {
 	}) == "assumed"
 }
 
-func (p *setupPlan) onModbus(a setupAnswers, found *detected) {
+func (p *setupPlan) onModbus(a setupAnswers, found *detect.Found) {
 	p.serialPort(a, found)
 	var bauds []string
 	for _, b := range modbus.Bauds {
@@ -486,10 +486,10 @@ func (p *setupPlan) onModbus(a setupAnswers, found *detected) {
 	}})
 	p.parity = a.ask(question{key: "parity", text: "its parity", words: []string{string(serial.None), string(serial.Even), string(serial.Odd)}, def: string(serial.None)})
 	p.address = a.ask(question{key: "address", text: "its address on the line", whole: [2]int{1, 247}, def: "1"})
-	board := found.at(p.port)
+	board := found.At(p.port)
 	relays, first := "", "0"
-	if board != nil && board.Kind == "modbus" && board.Relays > 0 {
-		relays, first = strconv.Itoa(board.Relays), strconv.Itoa(board.First)
+	if board != nil && board.Hints["relays"] != "" {
+		relays, first = board.Hints["relays"], board.Hints["first"]
 	}
 	p.relays = a.ask(question{
 		key: "relays", text: "how many relays the board has", whole: [2]int{1, modbus.MaxRelays}, suggest: relays,
@@ -525,7 +525,7 @@ func (p *setupPlan) onModbus(a setupAnswers, found *detected) {
 	}
 }
 
-func (p *setupPlan) onLCUS(a setupAnswers, found *detected) {
+func (p *setupPlan) onLCUS(a setupAnswers, found *detect.Found) {
 	p.serialPort(a, found)
 	p.relays = a.ask(question{key: "relays", text: "how many relays the board has", whole: [2]int{1, lcus.MaxRelays}, check: func(s string) error {
 		if !slices.Contains([]string{"1", "2", "4", "8"}, s) {
@@ -542,11 +542,11 @@ func (p *setupPlan) onLCUS(a setupAnswers, found *detected) {
 	p.hot(a)
 }
 
-func (p *setupPlan) onJura(a setupAnswers, found *detected) {
+func (p *setupPlan) onJura(a setupAnswers, found *detect.Found) {
 	p.serialPort(a, found)
 	suggest := ""
-	if f := found.at(p.port); f != nil {
-		suggest = f.Model
+	if f := found.At(p.port); f != nil {
+		suggest = f.Hints["model"]
 	}
 	p.model = a.ask(question{
 		key: "model", text: "its model, as it answers TY:", words: jura.Orderable(), suggest: suggest,
@@ -584,64 +584,4 @@ func (p *setupPlan) onJura(a setupAnswers, found *detected) {
 		})
 		p.products = append(p.products, s)
 	}
-}
-
-// driver is the kind of machine that was found, if it was one only.
-func (d *detected) driver() string {
-	kinds := map[string]bool{}
-	for _, p := range d.Ports {
-		if p.Answer != nil && p.Answer.Driver != "" {
-			kinds[p.Answer.Driver] = true
-		}
-	}
-	if len(kinds) != 1 {
-		return ""
-	}
-	return slices.Collect(maps.Keys(kinds))[0]
-}
-
-// chip is the label of the header's chip, if there is one.
-func (d *detected) chip() string {
-	for _, c := range d.Chips {
-		if c.Header != "" {
-			return c.Label
-		}
-	}
-	if len(d.Chips) == 1 {
-		return d.Chips[0].Label
-	}
-	return ""
-}
-
-// ports are those that can be named, with the one that answered as this kind.
-func (d *detected) ports(kind string) (list []term.Option, suggest string) {
-	right := 0
-	for _, p := range d.Ports {
-		if p.Port == "" {
-			continue
-		}
-		text := p.adapter() + ": " + p.result()
-		if p.Answer == nil && p.Guess != "" {
-			text += "; " + p.Guess
-		}
-		list = append(list, term.Option{Value: p.Port, Text: text})
-		if p.Answer != nil && p.Answer.Driver == kind {
-			suggest = p.Port
-			right++
-		}
-	}
-	if right != 1 {
-		suggest = ""
-	}
-	return list, suggest
-}
-
-// at is what answered on a port; nil if nothing did.
-func (d *detected) at(port string) *detectedAnswer {
-	for _, p := range d.Ports {
-		if port != "" && filepath.Clean(p.Port) == filepath.Clean(port) {
-			return p.Answer
-		}
-	}
-	return nil
 }

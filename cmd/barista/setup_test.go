@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"barista/cmd/barista/detect/detecttest"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	jurasim "barista/driver/jura/sim"
@@ -269,9 +270,9 @@ func fakeSystemctl(t *testing.T, exit int) (log string) {
 func TestSetupByHand(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
 	log := fakeSystemctl(t, 0)
-	c := newStandIn(t)
+	c := detecttest.New(t)
 	m, err := jurasim.New(jurasim.Config{Count: 5})
-	c.must(err)
+	c.Must(err)
 	life, die := context.WithCancel(context.Background())
 	lived := make(chan error, 1)
 	go func() { lived <- m.Run(life) }()
@@ -281,11 +282,11 @@ func TestSetupByHand(t *testing.T) {
 			t.Errorf("harm: %v", err)
 		}
 	})
-	port := c.plug("ttyUSB0", "0403", "6001", "A1", "FT232R USB UART", playing(t, m.Serve))
-	c.must(os.MkdirAll(filepath.Join(c.root, "run/systemd/system"), 0o700))
-	etc := filepath.Join(c.root, "etc/barista")
+	port := c.Plug("ttyUSB0", "0403", "6001", "A1", "FT232R USB UART", detecttest.Play(t, m.Serve))
+	c.Must(os.MkdirAll(filepath.Join(c.Root, "run/systemd/system"), 0o700))
+	etc := filepath.Join(c.Root, "etc/barista")
 
-	p := newSession(t, "setup", "--root", c.root)
+	p := newSession(t, "setup", "--root", c.Root)
 	p.answer("look for machines and boards on this computer first (yes, no) [yes]: ", "")
 	p.expect("a Jura E6 (2019) (EF532M); it can be ordered from")
 	p.answer("name of this machine, unique in the fleet: a-z, 0-9 and -: ", "shop")
@@ -340,12 +341,12 @@ func TestSetupByHand(t *testing.T) {
 	if p := f.Machine.Products["large"]; p.Cycles != 3 || !strings.Contains(string(f.Text), "port: "+port+"\n") || !strings.Contains(string(f.Text), "model: EF532M\n") {
 		t.Errorf("%s", f.Text)
 	}
-	untouched(t, m.Plant(), "jura")
+	detecttest.Untouched(t, m.Plant(), "jura")
 
 	// A second machine beside it: the shop stays as it is.
 	before, err := os.ReadFile(filepath.Join(etc, "shop.yaml"))
-	c.must(err)
-	p = newSession(t, "setup", "--root", c.root)
+	c.Must(err)
+	p = newSession(t, "setup", "--root", c.Root)
 	p.answer("first (yes, no) [yes]: ", "no")
 	p.answer("and -: ", "maya")
 	p.answer("how it is wired (gpio, jura, lcus, mock, modbus): ", "mock")

@@ -18,6 +18,8 @@ type Kind struct {
 	configs.Kind
 	Name  string // behind driver: in a file, a token
 	Title string // one line, what it is for whoever chooses
+	Sight *Sight // nil: it hangs on no serial port
+	Pins  *Pins  // nil: it hangs on none of the computer's own lines
 }
 
 // Table is all kinds, as cmd/barista/drivers.go lists them.

@@ -16,7 +16,7 @@ import (
 // To devices that speak something else the question is noise: spread over four
 // bytes each, its characters are [ _ { and DEL, so there is no line end in it, no
 // A0 or FF, with which frames of relay boards begin, and no function of Modbus.
-// The test in cmd/barista holds it against every decoder here.
+// The test in cmd/barista/detect holds it against every decoder here.
 func Identify(ctx context.Context, l *serial.Line) (string, error) {
 	const within = 600 * time.Millisecond // a machine begins to answer at once
 	var last string

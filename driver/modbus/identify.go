@@ -31,7 +31,7 @@ const sightings = 6
 // To devices that speak something else its first frame is noise: it has no end of
 // a line in it, no A0 or FF, with which frames of other relay boards begin, and
 // to a Jura it is half a word. More frames go out only after a board answered. A
-// test in cmd/barista holds all of them against every decoder here.
+// test in cmd/barista/detect holds all of them against every decoder here.
 func Identify(l *serial.Line) (Sighting, error) {
 	s := Sighting{Address: 1}
 	b := &bus{address: 1, baud: 9600}

@@ -23,6 +23,7 @@ import (
 var Kind = kinds.Kind{
 	Name:  "gpio",
 	Title: "relays and switches on the pins of a Raspberry Pi",
+	Pins:  &pins,
 	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
 }
 

@@ -50,6 +50,7 @@ func (g brewGroup) cycles(grams float64) (least, most int, ok bool) {
 var Kind = kinds.Kind{
 	Name:  "jura",
 	Title: "a Jura on its service port, ordered by its own products",
+	Sight: &sight,
 	Kind:  configs.Kind{Decode: func(m *configs.Map) configs.Settings { return read(m) }},
 }
 

@@ -22,6 +22,7 @@ type settings struct {
 var Kind = kinds.Kind{
 	Name:  "lcus",
 	Title: "a cheap USB relay board with a CH340",
+	Sight: &sight,
 	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
 }
 

@@ -27,6 +27,7 @@ type settings struct {
 var Kind = kinds.Kind{
 	Name:  "modbus",
 	Title: "a Modbus RTU relay board on a serial port",
+	Sight: &sight,
 	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
 }
 

@@ -1,11 +1,11 @@
-package main
+package detect
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,9 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/detect/detecttest"
 	"barista/cmd/barista/term"
+	"barista/configs/kinds"
+	kindjura "barista/configs/kinds/jura"
+	kindlcus "barista/configs/kinds/lcus"
+	kindmodbus "barista/configs/kinds/modbus"
 	"barista/driver"
-	"barista/driver/gpio"
 	"barista/driver/jura"
 	jurasim "barista/driver/jura/sim"
 	"barista/driver/lcus"
@@ -23,86 +27,10 @@ import (
 	"barista/driver/modbus"
 	modbussim "barista/driver/modbus/sim"
 	"barista/driver/plant"
-	"barista/driver/serial/link"
 )
 
-// standIn is a tree of files that stands for a computer, with ports that
-// programs play.
-type standIn struct {
-	t    *testing.T
-	root string
-}
-
-func newStandIn(t *testing.T) standIn {
-	t.Helper()
-	c := standIn{t, t.TempDir()}
-	for _, dir := range []string{"dev", "sys/class/tty", "proc"} {
-		c.must(os.MkdirAll(filepath.Join(c.root, dir), 0o700))
-	}
-	return c
-}
-
-func (c standIn) must(err error) {
-	c.t.Helper()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c standIn) put(path, text string) {
-	c.t.Helper()
-	path = filepath.Join(c.root, path)
-	c.must(os.MkdirAll(filepath.Dir(path), 0o700))
-	c.must(os.WriteFile(path, []byte(text+"\n"), 0o600))
-}
-
-func (c standIn) link(to, path string) {
-	c.t.Helper()
-	path = filepath.Join(c.root, path)
-	c.must(os.MkdirAll(filepath.Dir(path), 0o700))
-	c.must(os.Symlink(to, path))
-}
-
-// plug plugs an adapter with a device behind it in, and returns the name that
-// detect should give it.
-func (c standIn) plug(tty, vendor, product, number, text, device string) string {
-	c.t.Helper()
-	usb := "sys/devices/usb1/" + tty
-	c.put(usb+"/idVendor", vendor)
-	c.put(usb+"/idProduct", product)
-	c.put(usb+"/product", text)
-	if number != "" {
-		c.put(usb+"/serial", number)
-	}
-	c.put(usb+"/1:1.0/"+tty+"/port_number", "0")
-	c.link(filepath.Join(c.root, usb+"/1:1.0/"+tty), "sys/class/tty/"+tty+"/device")
-	c.link(device, "dev/"+tty)
-	c.link("../../"+tty, "dev/serial/by-path/platform-usb-0:"+tty+"-port0")
-	if number != "" {
-		c.link("../../"+tty, "dev/serial/by-id/usb-"+number+"-port0")
-		return filepath.Join(c.root, "dev/serial/by-id/usb-"+number+"-port0")
-	}
-	return filepath.Join(c.root, "dev/serial/by-path/platform-usb-0:"+tty+"-port0")
-}
-
-// playing runs a simulator on a port of its own.
-func playing(t *testing.T, run func(context.Context, io.ReadWriteCloser) error) (device string) {
-	t.Helper()
-	l, err := link.Make("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, l) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("harm: %v", err)
-		}
-	})
-	return l.Device()
-}
+// table has the kinds out of their turn.
+var table = kinds.Table{kindmodbus.Kind, kindlcus.Kind, kindjura.Kind}
 
 // ear notes what it is sent and says nothing, or speaks first.
 type ear struct {
@@ -147,21 +75,13 @@ func (e *ear) bytes() []byte {
 	return bytes.Clone(e.heard)
 }
 
-// untouched wants a plant in which no contact ever moved.
-func untouched(t *testing.T, p *plant.Plant, what string) {
-	t.Helper()
-	if n := p.Counts(); n.Edges > 0 || n.Drinks > 0 || len(n.Harm) > 0 || len(n.OnNow()) > 0 {
-		t.Errorf("%s: %+v", what, n)
-	}
-}
-
 // TestDetect finds real simulators behind a computer made of files: a Jura, a
 // Modbus board, an LCUS board, one that is silent, one that talks, one that is
 // held, one of another trade. Nothing moves.
 func TestDetect(t *testing.T) {
-	c := newStandIn(t)
+	c := detecttest.New(t)
 	m, err := jurasim.New(jurasim.Config{Count: 5})
-	c.must(err)
+	c.Must(err)
 	life, die := context.WithCancel(context.Background())
 	lived := make(chan error, 1)
 	go func() { lived <- m.Run(life) }()
@@ -189,46 +109,49 @@ func TestDetect(t *testing.T) {
 	silent, talker, held, stick, onBoard := &ear{}, &ear{first: "$GPGGA,1,2,3\r\n"}, &ear{}, &ear{}, &ear{}
 
 	names := map[string]string{
-		"jura":   c.plug("ttyUSB0", "0403", "6001", "A1", "FT232R USB UART", playing(t, m.Serve)),
-		"modbus": c.plug("ttyUSB1", "10c4", "ea60", "B2", "CP2102 USB to UART", playing(t, board.Run)),
-		"lcus":   c.plug("ttyUSB2", "1a86", "7523", "", "USB Serial", playing(t, cheap.Run)),
-		"silent": c.plug("ttyUSB3", "067b", "2303", "C3", "USB-Serial\x1b[2J Controller", playing(t, silent.run)),
-		"talker": c.plug("ttyUSB4", "067b", "2303", "D4", "USB-Serial Controller", playing(t, talker.run)),
-		"stick":  c.plug("ttyUSB6", "10c4", "ea60", "F6", "Sonoff Zigbee 3.0 USB Dongle Plus", playing(t, stick.run)),
+		"jura":   c.Plug("ttyUSB0", "0403", "6001", "A1", "FT232R USB UART", detecttest.Play(t, m.Serve)),
+		"modbus": c.Plug("ttyUSB1", "10c4", "ea60", "B2", "CP2102 USB to UART", detecttest.Play(t, board.Run)),
+		"lcus":   c.Plug("ttyUSB2", "1a86", "7523", "", "USB Serial", detecttest.Play(t, cheap.Run)),
+		"silent": c.Plug("ttyUSB3", "067b", "2303", "C3", "USB-Serial\x1b[2J Controller", detecttest.Play(t, silent.run)),
+		"talker": c.Plug("ttyUSB4", "067b", "2303", "D4", "USB-Serial Controller", detecttest.Play(t, talker.run)),
+		"stick":  c.Plug("ttyUSB6", "10c4", "ea60", "F6", "Sonoff Zigbee 3.0 USB Dongle Plus", detecttest.Play(t, stick.run)),
 	}
-	busy := playing(t, held.run)
-	names["held"] = c.plug("ttyUSB5", "0403", "6001", "E5", "FT232R USB UART", busy)
-	c.link(busy, "proc/711/fd/3")
-	c.put("proc/711/comm", "screen")
-	c.link(playing(t, onBoard.run), "dev/ttyAMA0")
-	c.put("sys/devices/platform/uart/uevent", "")
-	c.link(filepath.Join(c.root, "sys/devices/platform/uart"), "sys/class/tty/ttyAMA0/device")
-	names["board"] = filepath.Join(c.root, "dev/ttyAMA0")
+	busy := detecttest.Play(t, held.run)
+	names["held"] = c.Plug("ttyUSB5", "0403", "6001", "E5", "FT232R USB UART", busy)
+	c.Link(busy, "proc/711/fd/3")
+	c.Put("proc/711/comm", "screen")
+	c.Link(detecttest.Play(t, onBoard.run), "dev/ttyAMA0")
+	c.Put("sys/devices/platform/uart/uevent", "")
+	c.Link(filepath.Join(c.Root, "sys/devices/platform/uart"), "sys/class/tty/ttyAMA0/device")
+	names["board"] = filepath.Join(c.Root, "dev/ttyAMA0")
 
-	h := hereBelow(c.root)
-	h.board = func() string { return "Raspberry Pi 4 Model B Rev 1.4" }
-	h.chips = func() ([]gpio.Chip, error) {
-		lines := make([]gpio.LineInfo, 58)
-		lines[17] = gpio.LineInfo{Offset: 17, Name: "GPIO17", Used: true, By: "barista grinder"}
-		lines[40] = gpio.LineInfo{Offset: 40, Used: true}
-		return []gpio.Chip{{Label: "pinctrl-bcm2711", Device: "gpiochip0", Lines: lines}, {Label: "raspberrypi-exp-gpio", Lines: make([]gpio.LineInfo, 8)}}, errors.New("cannot open /dev/gpiochip2: permission denied")
-	}
+	h := Below(c.Root, table)
+	lines := []kinds.Held{{Offset: 17, Name: "GPIO17", By: "barista grinder"}, {Offset: 40}}
+	h.pins = []kinds.Pins{{
+		Board: func() string { return "Raspberry Pi 4 Model B Rev 1.4" },
+		Chips: func() ([]kinds.Chip, error) {
+			return []kinds.Chip{
+				{Label: "pinctrl-bcm2711", Device: "gpiochip0", Lines: 58, Header: "the 40-pin header of a Raspberry Pi", Held: lines},
+				{Label: "raspberrypi-exp-gpio", Lines: 8},
+			}, errors.New("cannot open /dev/gpiochip2: permission denied")
+		},
+	}}
 	began := time.Now()
 	var said []string
-	found, err := h.detect(t.Context(), nil, probeKnown, func(format string, a ...any) { said = append(said, format) })
-	c.must(err)
+	found, err := h.Look(t.Context(), nil, Known, func(format string, a ...any) { said = append(said, format) })
+	c.Must(err)
 	t.Logf("%v", time.Since(began))
-	by := map[string]detectedPort{}
+	by := map[string]Port{}
 	for _, p := range found.Ports {
 		by[p.Port] = p
 	}
 	if len(by) != len(names) || len(said) != 6 {
 		t.Errorf("%d ports, %d lines of progress", len(by), len(said))
 	}
-	if a := by[names["jura"]].Answer; a == nil || a.Kind != "jura" || a.Model != "EF532M" || a.Type != "EF532M V02.03" || a.Driver != "jura" || a.Products != 15 {
+	if a := by[names["jura"]].Answer; a == nil || a.Kind != "jura" || a.Driver != "jura" || a.Hints["model"] != "EF532M" {
 		t.Errorf("jura: %+v, %s", a, by[names["jura"]].Trouble)
 	}
-	if a := by[names["modbus"]].Answer; a == nil || a.Kind != "modbus" || a.Relays != 8 || a.First != 0 || a.Driver != "modbus" {
+	if a := by[names["modbus"]].Answer; a == nil || a.Kind != "modbus" || a.Driver != "modbus" || a.Hints["relays"] != "8" || a.Hints["first"] != "0" {
 		t.Errorf("modbus: %+v", a)
 	}
 	if p := by[names["lcus"]]; p.Answer != nil || !p.Asked || !strings.Contains(p.Guess, "may be an LCUS relay board") {
@@ -254,8 +177,17 @@ func TestDetect(t *testing.T) {
 		}
 	}
 
+	for who, want := range map[string]string{
+		"jura":   `{"kind":"jura","driver":"jura","text":"a Jura E6 (2019) (EF532M); it can be ordered from","type":"EF532M V02.03","model":"EF532M","products":15}`,
+		"modbus": `{"kind":"modbus","driver":"modbus","text":"a Modbus relay board at address 1; it answers for 8 relays, counted from 0","address":1,"relays":8}`,
+	} {
+		if got, err := json.Marshal(by[names[who]].Answer); err != nil || string(got) != want {
+			t.Errorf("%s in JSON: %s, %v", who, got, err)
+		}
+	}
+
 	var text strings.Builder
-	found.text(&text)
+	found.Text(&text)
 	for _, want := range []string{
 		"a Jura E6 (2019) (EF532M); it can be ordered from", "has made 15 products", "barista setup makes a machine of it, driver: jura",
 		"a Modbus relay board at address 1; it answers for 8 relays, counted from 0",
@@ -271,21 +203,22 @@ func TestDetect(t *testing.T) {
 	}
 
 	// What nobody wanted is not asked; what is named is, but not if it is held.
-	if found, err := h.detect(t.Context(), nil, probeNone, func(string, ...any) {}); err != nil || slices.ContainsFunc(found.Ports, func(p detectedPort) bool { return p.Asked }) {
+	if found, err := h.Look(t.Context(), nil, None, func(string, ...any) {}); err != nil || slices.ContainsFunc(found.Ports, func(p Port) bool { return p.Asked }) {
 		t.Errorf("%v", err)
 	}
-	two, err := h.detect(t.Context(), []string{names["board"], names["held"]}, probeKnown, func(string, ...any) {})
-	c.must(err)
+	two, err := h.Look(t.Context(), []string{names["board"], names["held"]}, Known, func(string, ...any) {})
+	c.Must(err)
 	if !two.Ports[0].Asked || two.Ports[1].Asked || len(onBoard.bytes()) == 0 || len(held.bytes()) > 0 {
 		t.Errorf("named: %+v", two.Ports)
 	}
-	if _, err := h.detect(t.Context(), []string{"/dev/none"}, probeKnown, func(string, ...any) {}); explain(err).Exit != term.ExitNotFound {
+	var gone *term.Error
+	if _, err := h.Look(t.Context(), []string{"/dev/none"}, Known, func(string, ...any) {}); !errors.As(err, &gone) || gone.Exit != term.ExitNotFound {
 		t.Errorf("a port that is not there: %v", err)
 	}
 
-	untouched(t, m.Plant(), "jura")
-	untouched(t, mp, "modbus")
-	untouched(t, lp, "lcus")
+	detecttest.Untouched(t, m.Plant(), "jura")
+	detecttest.Untouched(t, mp, "modbus")
+	detecttest.Untouched(t, lp, "lcus")
 	mu.Lock()
 	defer mu.Unlock()
 	for _, r := range asked {
@@ -305,8 +238,8 @@ func TestDetect(t *testing.T) {
 func harmless(t *testing.T, sent []byte) {
 	t.Helper()
 	question := jura.AppendLine(nil, "TY:", jura.LowFiller)
-	if n := bytes.Count(sent, question); n != 2 {
-		t.Errorf("TY: was sent %d times in % X", n, sent)
+	if n := bytes.Count(sent, question); n != 2 || !bytes.HasPrefix(sent, question) {
+		t.Errorf("TY: was sent %d times in % X, wanted 2, and before anything else", n, sent)
 	}
 	for _, b := range []byte("\r\n\xA0\xFF") {
 		if bytes.IndexByte(sent, b) >= 0 {
@@ -355,13 +288,13 @@ func harmless(t *testing.T, sent []byte) {
 
 // TestDetectIsInTime: silent ports take three seconds at most, all at once.
 func TestDetectIsInTime(t *testing.T) {
-	c := newStandIn(t)
+	c := detecttest.New(t)
 	for _, n := range []string{"1", "2", "3"} {
-		c.plug("ttyUSB"+n, "0403", "6001", "A"+n, "FT232R", playing(t, (&ear{}).run))
+		c.Plug("ttyUSB"+n, "0403", "6001", "A"+n, "FT232R", detecttest.Play(t, (&ear{}).run))
 	}
 	began := time.Now()
-	found, err := hereBelow(c.root).detect(t.Context(), nil, probeKnown, func(string, ...any) {})
-	c.must(err)
+	found, err := Below(c.Root, table).Look(t.Context(), nil, Known, func(string, ...any) {})
+	c.Must(err)
 	if took := time.Since(began); took > silentWithin+time.Second || len(found.Ports) != 3 {
 		t.Errorf("%v, %+v", took, found.Ports)
 	}
@@ -369,11 +302,11 @@ func TestDetectIsInTime(t *testing.T) {
 
 // TestDetectStops: an interrupt ends it at once.
 func TestDetectStops(t *testing.T) {
-	c := newStandIn(t)
-	c.plug("ttyUSB1", "0403", "6001", "A1", "FT232R", playing(t, (&ear{}).run))
+	c := detecttest.New(t)
+	c.Plug("ttyUSB1", "0403", "6001", "A1", "FT232R", detecttest.Play(t, (&ear{}).run))
 	ctx, cancel := context.WithCancel(t.Context())
 	began := time.Now()
-	_, err := hereBelow(c.root).detect(ctx, nil, probeKnown, func(string, ...any) { cancel() })
+	_, err := Below(c.Root, table).Look(ctx, nil, Known, func(string, ...any) { cancel() })
 	if err == nil || time.Since(began) > 2*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
