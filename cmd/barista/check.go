@@ -109,12 +109,15 @@ func checkFile(path string) checked {
 		r := checked{File: path, OK: true, Roles: f.Roles(), State: f.State, Warnings: warnings(f)}
 		return r.measured(f)
 	}
-	r := checked{File: path}
 	var all *configs.Problems
 	if !errors.As(err, &all) {
-		r.Problems = []checkProblem{{Reason: err.Error()}}
-		return r
+		return checked{File: path, Problems: []checkProblem{{Reason: err.Error()}}}
 	}
+	return problemsOf(all)
+}
+
+func problemsOf(all *configs.Problems) checked {
+	r := checked{File: all.File}
 	for _, p := range all.List {
 		r.Problems = append(r.Problems, checkProblem{p.Pos.Line, p.Pos.Column, p.Where, p.Reason, p.Fix})
 	}

@@ -20,6 +20,16 @@ type through struct {
 
 func (s through) Open(log *slog.Logger) (driver.Rig, error) { return s.hands(s.Settings, log) }
 
+// Settled is what the section makes of the settings behind.
+func (s through) Settled(m *configs.Map) configs.Settings {
+	if x, is := s.Settings.(interface {
+		Settled(m *configs.Map) configs.Settings
+	}); is {
+		return handle(x.Settled(m), s.hands)
+	}
+	return s
+}
+
 // farThrough are such settings where the metal is somebody else's.
 type farThrough struct {
 	through
@@ -39,8 +49,11 @@ func handle(s configs.Settings, hands func(configs.Settings, *slog.Logger) (driv
 
 // handled is the kind under a name of the test, with its metal in the test's hands.
 func handled(k kinds.Kind, name string, hands func(configs.Settings, *slog.Logger) (driver.Rig, error)) kinds.Kind {
-	decode := k.Decode
-	k.Name, k.Decode = name, func(m *configs.Map) configs.Settings { return handle(decode(m), hands) }
+	inner := k.New
+	k.Name, k.New = name, func() (configs.Settings, *kinds.Form) {
+		s, f := inner()
+		return handle(s, hands), f
+	}
 	return k
 }
 

@@ -11,15 +11,34 @@ package kinds
 
 import (
 	"barista/configs"
+	"barista/driver"
 )
 
 // Kind is one kind of machine.
 type Kind struct {
-	configs.Kind
-	Name  string // behind driver: in a file, a token
-	Title string // one line, what it is for whoever chooses
+	Name      string // behind driver: in a file, a token
+	Title     string // one line, what it is for whoever chooses
+	Sample    string // the file name of its sample
+	Simulated bool   // see configs.Kind
+	// Parts are those that it can switch; none for an appliance.
+	Parts []driver.Part
+	// New makes empty settings and the form that fills them.
+	New func() (configs.Settings, *Form)
+
 	Sight *Sight // nil: it hangs on no serial port
 	Pins  *Pins  // nil: it hangs on none of the computer's own lines
+}
+
+// decode reads a section by the kind's form.
+func (k Kind) decode(m *configs.Map) configs.Settings {
+	s, f := k.New()
+	f.read(m, k.Name)
+	if x, is := s.(interface {
+		Settled(m *configs.Map) configs.Settings
+	}); is {
+		return x.Settled(m)
+	}
+	return s
 }
 
 // Table is all kinds, as cmd/barista/drivers.go lists them.
@@ -29,7 +48,7 @@ type Table []Kind
 func (t Table) Loader() map[string]configs.Kind {
 	out := map[string]configs.Kind{}
 	for _, k := range t {
-		out[k.Name] = k.Kind
+		out[k.Name] = configs.Kind{Simulated: k.Simulated, Parts: k.Parts, Decode: k.decode}
 	}
 	return out
 }

@@ -3,6 +3,7 @@
 package gpio
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -14,21 +15,26 @@ import (
 	"barista/configs/kinds/relay"
 	"barista/driver"
 	"barista/driver/gpio"
-	"barista/driver/guard"
 	"barista/fleet"
 	"barista/machine"
 )
 
 // Kind is relays and switches on GPIO lines.
 var Kind = kinds.Kind{
-	Name:  "gpio",
-	Title: "relays and switches on the pins of a Raspberry Pi",
-	Pins:  &pins,
-	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
+	Name:   "gpio",
+	Title:  "relays and switches on the pins of a Raspberry Pi",
+	Sample: "gpio-relays.yaml",
+	Parts:  relay.Parts(),
+	New:    newSettings,
+	Pins:   &pins,
 }
 
 // settings are the section of such a machine.
-type settings struct{ gpio.Config }
+type settings struct {
+	gpio.Config
+	outputs  map[driver.Part]*gpio.Output // what the form reads
+	switches map[driver.Signal]*gpio.Switch
+}
 
 var _ kinds.Warner = (*settings)(nil)
 
@@ -53,110 +59,179 @@ const (
 // nothing about it.
 const usualDebounce = 20 * time.Millisecond
 
-func read(m *configs.Map) *settings {
-	c := gpio.Config{Outputs: map[driver.Part]gpio.Output{}, Switches: map[driver.Signal]gpio.Switch{}}
-	if n := m.Get("chip"); n != nil {
-		labels, _ := n.Map().Need("label", "write chip: {label: [pinctrl-rp1, pinctrl-bcm2711]}").List(1, 8)
-		for _, l := range labels {
-			if s, ok := l.Text(); ok {
-				c.Chips = append(c.Chips, s)
+// newSettings are the settings with the table of their keys.
+func newSettings() (configs.Settings, *kinds.Form) {
+	s := &settings{outputs: map[driver.Part]*gpio.Output{}, switches: map[driver.Signal]*gpio.Switch{}}
+	return s, &kinds.Form{
+		Head:  "One real machine on the GPIO header of a Raspberry Pi.",
+		Parts: relay.Parts(),
+		Keys: []kinds.Key{
+			{
+				Name: "chip", Value: s.chipValue(), Found: kinds.AChip, Usual: strings.Join(gpio.PiChips(), " "), Help: "{label: […]}: labels of the GPIO chip; lines are looked up by name on it",
+				Above: `  # Lines are looked up by name on the chip with one of these labels. A chip's
+  # number is not taken: it changes with the kernel.
+`,
+				Ask: "label of the GPIO chip", More: "Lines are looked up by name on a chip with one of these labels; barista detect\nshows them. A chip's number changes with the kernel.",
+			},
+			{Name: "serial", Value: kinds.Name(&s.Serial), Help: "of the hardware; without one the computer's"},
+		},
+		Outputs: &kinds.Rows{
+			Name: "outputs", Need: "wire its relays: outputs: {grinder: {line: GPIO17, active: high}, …}", Names: relay.Words(relay.Parts()), Keys: s.output,
+			Above: `  # active is the level at which the relay is on: a wrong one turns rest into on.
+  # barista check warns of pins that are pulled the wrong way at boot. max_on is
+  # the longest time on; the built-in ones can only be lowered. rest is the pause
+  # after it. Parts with the same inrush are never on together. deadman is what
+  # cuts a part off when this computer is dead.
+`,
+		},
+		Inputs: &kinds.Rows{
+			Name: "inputs", Names: append(relay.Words(gpio.Switches()), string(driver.Flow), string(driver.Temperature)), Other: "input", Keys: s.input,
+			Above: `  # Switches say yes when the line is active, and yes is always the good answer.
+  # The chip's own resistor pulls the other way, so that a broken wire reads as no.
+`,
+			Example: "hot: {line: GPIO6, active: low}",
+		},
+	}
+}
+
+func (s *settings) chipValue() kinds.Value {
+	v := kinds.Texts(&s.Chips, 8)
+	labels := v.Text
+	v = v.DecodedBy(func(n *configs.Node) {
+		list, _ := n.Map().Need("label", "write chip: {label: [pinctrl-rp1, pinctrl-bcm2711]}").List(1, 8)
+		for _, l := range list {
+			if text, ok := l.Text(); ok {
+				s.Chips = append(s.Chips, text)
 			}
 		}
+	})
+	return v.WrittenAs(func() string { return "{label: " + labels() + "}" })
+}
+
+// line are the keys of a line; who is on it, for the question.
+func line(to *gpio.Line, who string) kinds.Key {
+	v := kinds.Text(to, "GPIO17, P1_11 or chip:offset", nil).DecodedBy(func(n *configs.Node) {
+		if number, is := n.Number(); is {
+			n.Problem("the number "+number+" does not say what it counts: the chip's lines or the pins of the header", "write for example GPIO17, P1_11 or pinctrl-rp1:17")
+			return
+		}
+		text, _ := n.Text()
+		*to = gpio.Line(text)
+	})
+	v.Check = func(answer string) error { return gpio.Line(answer).Check() }
+	return kinds.Key{
+		Name: "line", Value: v, Need: lineFix, Help: "its line, such as GPIO17",
+		Ask:  "line of the " + who + ", such as GPIO17 or P1_11",
+		More: "GPIO17 is the chip's numbering, P1_11 the place on the header, and\npinctrl-rp1:17 the chip's label with an offset. From power-up until the service\nruns the pin is pulled up (GPIO0 to 8) or down (9 to 27): take a relay that is\nactive high on the latter, one that is active low on GPIO4, 5 or 6.",
 	}
-	c.Serial, _ = m.Get("serial").Token()
-	if n := m.Need("outputs", "wire its relays: outputs: {grinder: {line: GPIO17, active: high}, …}"); n != nil {
-		for _, o := range n.Map().All() {
-			if part := driver.Part(o.Key()); guard.Ceiling(part) > 0 {
-				c.Outputs[part] = readOutput(o.Map())
+}
+
+func active(to *gpio.Active, ask, more string) kinds.Key {
+	return kinds.Key{Name: "active", Value: kinds.Choice(to, gpio.Low, gpio.High), Need: activeFix, Help: "the level at which it is on, or says yes", Ask: ask, More: more}
+}
+
+func pull(to *gpio.Pull) kinds.Key {
+	return kinds.Key{Name: "pull", Value: kinds.Choice(to, gpio.PullUp, gpio.PullDown, gpio.PullOff), Help: "the chip's resistor; without it against the level that says yes"}
+}
+
+// contact are the keys of a switch.
+func contact(c *gpio.Switch, who, ask string) []kinds.Key {
+	const more = `high or low: at which level of its line it says yes. Yes is always the good answer: hot, a
+cup, water, beans, room in the tray, door closed, stop not pressed. A switch to
+ground that closes for the good answer is low.`
+	return []kinds.Key{
+		line(&c.Line, who), active(&c.Active, ask, more), pull(&c.Pull),
+		{Name: "debounce", Value: kinds.Time(&c.Debounce, 0, 500*time.Millisecond), Help: "how long it must be quiet"},
+	}
+}
+
+// output are the keys of a part.
+func (s *settings) output(name string) []kinds.Key {
+	p := driver.Part(name)
+	if s.outputs[p] == nil {
+		s.outputs[p] = &gpio.Output{}
+	}
+	o := s.outputs[p]
+	keys := append([]kinds.Key{
+		line(&o.Line, name),
+		active(&o.Active, fmt.Sprintf("level at which the %s is on", p), `Half of all relay boards are the other way round, so this has no usual answer. Look
+the board up: most boards with optocouplers switch a relay on when the pin is
+pulled to ground, which is low; MOSFET boards mostly with high. A wrong answer
+turns rest into on.`),
+	}, relay.Usual(p)...)
+	danger := func() bool { return p == driver.Pump || p == driver.Heater }
+	keys = append(keys, relay.CutOff(p, &o.AcceptNoDeadman, danger, driver.DeadmanExternal, driver.DeadmanBoard, driver.DeadmanNone)...)
+	return append(keys, kinds.Key{
+		Name: "needs", Help: "switches that must say yes while it is on", Value: kinds.Value{Type: "list of inputs"}.DecodedBy(func(n *configs.Node) {
+			list, _ := n.List(1, len(gpio.Switches()))
+			for _, x := range list {
+				if word, ok := x.Choice(relay.Words(gpio.Switches())...); ok {
+					o.Needs = append(o.Needs, driver.Signal(word))
+				}
 			}
+		}),
+	}, kinds.Key{
+		Name: "feedback", Help: "{line, active, within}: the contact that shows what the relay does", Value: kinds.Value{Type: "map"}.DecodedBy(func(n *configs.Node) {
+			o.Feedback = &gpio.Feedback{}
+			kinds.Read(n.Map(), append(contact(&o.Feedback.Switch, "", ""), kinds.Key{Name: "within", Value: kinds.Time(&o.Feedback.Within, time.Millisecond, 150*time.Millisecond)}))
+		}),
+	})
+}
+
+// input are the keys of a signal.
+func (s *settings) input(name string) []kinds.Key {
+	signal := driver.Signal(name)
+	switch signal {
+	case driver.Flow:
+		if s.Flow == nil {
+			s.Flow = &gpio.Flow{}
+		}
+		f := s.Flow
+		return []kinds.Key{
+			line(&f.Line, "flow meter"),
+			{
+				Name: "pulses_per_ml", Value: kinds.Number(&f.PulsesPerML, 0.05, 100), Need: "write the data sheet's pulses per litre divided by 1000: pulses_per_ml: 1.9",
+				Help: "the data sheet's pulses per litre divided by 1000", Ask: "pulses of the flow meter per ml, such as 1.9",
+				More: "The data sheet's pulses per litre divided by 1000. This measures the pour, so it\nhas no usual answer.",
+			},
+			pull(&f.Pull),
+			{Name: "edges", Value: kinds.Flag(&f.BothEdges, "one", "both").Unwritten(), Help: "which edges are a pulse"},
+			{Name: "debounce", Value: kinds.Time(&f.Debounce, 0, 5*time.Millisecond), Help: "how long it must be quiet"},
+		}
+	case driver.Temperature:
+		if s.Temperature == nil {
+			s.Temperature = &gpio.Temperature{}
+		}
+		t := s.Temperature
+		return []kinds.Key{
+			{
+				Name: "sensor", Answer: true, Value: kinds.Value{}.SetBy(func(answer string) {
+					if t.SPI = answer; strings.HasPrefix(answer, "28-") {
+						t.SPI, t.OneWire = "", answer
+					}
+				}),
+				Ask: "the thermometer: SPI0.0 for a MAX31855, or the id of a DS18B20 (28-…)", More: "Ids stand in /sys/bus/w1/devices. The check at the end looks at it.",
+			},
+			{Name: "onewire", Tells: true, Value: kinds.Text(&t.OneWire, "28-…", nil), Help: "id of a DS18B20"},
+			{Name: "spi", Tells: true, Value: kinds.Text(&t.SPI, "SPI0.0", nil), Help: "bus of a MAX31855"},
 		}
 	}
-	if n := m.Get("inputs"); n != nil {
-		for _, in := range n.Map().All() {
-			readInput(&c, in)
-		}
+	if s.switches[signal] == nil {
+		s.switches[signal] = &gpio.Switch{Debounce: usualDebounce}
 	}
-	return &settings{c}
-}
-
-func readOutput(m *configs.Map) gpio.Output {
-	var o gpio.Output
-	o.Line, o.Active = readLine(m)
-	o.AcceptNoDeadman, _ = m.Get("accept_no_deadman").Text()
-	if needs := m.Get("needs"); needs != nil {
-		list, _ := needs.List(1, len(gpio.Switches()))
-		for _, n := range list {
-			if s, ok := n.Choice(relay.Words(gpio.Switches())...); ok {
-				o.Needs = append(o.Needs, driver.Signal(s))
-			}
-		}
-	}
-	if n := m.Get("feedback"); n != nil {
-		f := n.Map()
-		o.Feedback = &gpio.Feedback{Switch: readSwitch(f, 0)}
-		o.Feedback.Within, _ = f.Get("within").Duration(time.Millisecond, 150*time.Millisecond)
-	}
-	return o
-}
-
-func readLine(m *configs.Map) (gpio.Line, gpio.Active) {
-	line := readLineName(m)
-	active, _ := m.Need("active", activeFix).Choice(string(gpio.Low), string(gpio.High))
-	return line, gpio.Active(active)
-}
-
-func readLineName(m *configs.Map) gpio.Line {
-	n := m.Need("line", lineFix)
-	if number, is := n.Number(); is {
-		n.Problem("the number "+number+" does not say what it counts: the chip's lines or the pins of the header", "write for example GPIO17, P1_11 or pinctrl-rp1:17")
-		return ""
-	}
-	line, _ := n.Text()
-	return gpio.Line(line)
-}
-
-func readSwitch(m *configs.Map, debounce time.Duration) gpio.Switch {
-	s := gpio.Switch{Debounce: debounce}
-	s.Line, s.Active = readLine(m)
-	s.Pull = readPull(m)
-	if d, ok := m.Get("debounce").Duration(0, 500*time.Millisecond); ok {
-		s.Debounce = d
-	}
-	return s
-}
-
-func readPull(m *configs.Map) gpio.Pull {
-	p, _ := m.Get("pull").Choice(string(gpio.PullUp), string(gpio.PullDown), string(gpio.PullOff))
-	return gpio.Pull(p)
-}
-
-func readInput(c *gpio.Config, n *configs.Node) {
-	m := n.Map()
-	switch s := driver.Signal(n.Key()); {
-	case s == driver.Flow:
-		f := &gpio.Flow{Pull: readPull(m)}
-		f.Line = readLineName(m)
-		f.PulsesPerML, _ = m.Need("pulses_per_ml", "write the data sheet's pulses per litre divided by 1000: pulses_per_ml: 1.9").Float(0.05, 100)
-		edges, _ := m.Get("edges").Choice("one", "both")
-		f.BothEdges = edges == "both"
-		f.Debounce, _ = m.Get("debounce").Duration(0, 5*time.Millisecond)
-		c.Flow = f
-	case s == driver.Temperature:
-		t := &gpio.Temperature{}
-		t.SPI, _ = m.Get("spi").Text()
-		t.OneWire, _ = m.Get("onewire").Text()
-		c.Temperature = t
-	case slices.Contains(gpio.Switches(), s):
-		c.Switches[s] = readSwitch(m, usualDebounce)
-	default:
-		n.KeyProblem("a machine with driver: gpio has no such input", "it can have "+strings.Join(append(relay.Words(gpio.Switches()), string(driver.Flow), string(driver.Temperature)), ", "))
-		m.Lenient()
-	}
+	return contact(s.switches[signal], name, fmt.Sprintf("level at which %s says yes", signal))
 }
 
 // Complete looks at what does not go together: in the wiring, and between the
 // wiring and what the machine is to serve.
 func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
+	s.Outputs, s.Switches = map[driver.Part]gpio.Output{}, map[driver.Signal]gpio.Switch{}
+	for p, o := range s.outputs {
+		s.Outputs[p] = *o
+	}
+	for signal, sw := range s.switches {
+		s.Switches[signal] = *sw
+	}
 	for p, o := range s.Outputs {
 		o.Deadman = c.Guard.Parts[p].Deadman
 		s.Outputs[p] = o

@@ -2,6 +2,7 @@
 package jura
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -21,8 +22,9 @@ import (
 // settings are the section of a Jura.
 type settings struct {
 	jura.Config
-	Products    map[string]driver.Product // by size, and by size + "+milk"
-	ProductTime time.Duration             // longest for one product
+	Products    map[string]driver.Product  // by size, and by size + "+milk"
+	ProductTime time.Duration              // longest for one product
+	products    map[string]*driver.Product // what the form reads
 	group       brewGroup
 }
 
@@ -48,10 +50,11 @@ func (g brewGroup) cycles(grams float64) (least, most int, ok bool) {
 
 // Kind is a Jura. It has no outputs of ours: the machine owns them.
 var Kind = kinds.Kind{
-	Name:  "jura",
-	Title: "a Jura on its service port, ordered by its own products",
-	Sight: &sight,
-	Kind:  configs.Kind{Decode: func(m *configs.Map) configs.Settings { return read(m) }},
+	Name:   "jura",
+	Title:  "a Jura on its service port, ordered by its own products",
+	Sample: "jura-e6.yaml",
+	New:    newSettings,
+	Sight:  &sight,
 }
 
 // Open takes the port.
@@ -64,13 +67,82 @@ func (s *settings) Open(log *slog.Logger) (driver.Rig, error) {
 // Rest has nothing to do: the machine keeps itself.
 func (s *settings) Rest() error { return nil }
 
-func read(m *configs.Map) *settings {
-	s := &settings{Products: map[string]driver.Product{}, group: usualGroup}
-	s.Port = relay.ReadPort(m)
-	model := readModel(m.Need("model", "write what the machine answers to TY:, model: "+strings.Join(jura.Orderable(), " or ")))
-	s.Model = model.Type
-	s.Serial, _ = m.Need("serial", "write the number of its type plate: the counter proves a drink only for the machine that made it").Text()
-	if n := m.Get("group"); n != nil {
+// newSettings are the settings with the table of their keys.
+func newSettings() (configs.Settings, *kinds.Form) {
+	s := &settings{products: map[string]*driver.Product{}, group: usualGroup}
+	typed := kinds.Text(&s.Serial, "text", nil)
+	typed.Check = func(answer string) error {
+		if len(answer) > 64 {
+			return errors.New("at most 64 characters")
+		}
+		return nil
+	}
+	return s, &kinds.Form{
+		Head: `A Jura on its service port, ordered by its own products.
+#
+# The port has 5 V levels: a Raspberry Pi needs a level shifter. Nothing that is
+# known of these machines was measured by us: stand by at the first drinks.`,
+		Cups: []string{"page", "attended"}, // nothing sees a cup there
+		Milk: func(milk string) error {
+			if milk != fleet.NoMilk {
+				return errors.New("nothing is known that counts a milk drink of such a machine, and what can't be proved is not made: only free, which is black coffee")
+			}
+			return nil
+		},
+		Keys: []kinds.Key{
+			relay.Port(&s.Port.Device),
+			{
+				Name: "model", Value: s.modelValue(), Need: "write what the machine answers to TY:, model: " + strings.Join(jura.Orderable(), " or "),
+				Help: "what the machine answers to TY:",
+				Above: `  # What the machine answers to TY:. It is asked each time that its cable was
+  # plugged in, and another answer is refused.
+`,
+				Ask: "its model, as it answers TY:", More: "barista detect shows the answer. Other models are not known well enough to be\nordered from: a wrong key on the wrong model does something else.",
+			},
+			{
+				Name: "serial", Value: typed, Need: "write the number of its type plate: the counter proves a drink only for the machine that made it",
+				Help: "the number on its type plate",
+				Above: `  # The number on its type plate. The counter proves a drink only for the machine
+  # that made it: with another machine on this cable, change it.
+`,
+				Ask: "number on its type plate", More: "The machine does not tell it, and its counter proves a drink only for the machine\nthat made it.",
+			},
+			{Name: "group", Value: s.groupValue(), Help: "how much coffee it brews at a time, in g"},
+		},
+		Products: &kinds.Rows{
+			Name: "products", Need: "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: espresso, cycles: 2}}",
+			Names: productNames(), Strict: true, Keys: s.product,
+			Asked: func(sizes []string) []string {
+				if s.Model == "" {
+					return nil
+				}
+				return sizes
+			},
+			Above: `
+  # What a size is on this machine, and how often it is made for one cup. Take a
+  # size out of serves and it is refused here instead.
+`,
+		},
+	}
+}
+
+// productNames are the drinks that a product can be named for.
+func productNames() []string {
+	var out []string
+	for _, size := range fleet.Sizes {
+		out = append(out, string(size), string(size)+"+milk")
+	}
+	return out
+}
+
+// modelValue takes only a model that can be ordered from.
+func (s *settings) modelValue() kinds.Value {
+	v := kinds.Choice(&s.Model, jura.Orderable()...)
+	return v.DecodedBy(func(n *configs.Node) { s.Model = readModel(n).Type })
+}
+
+func (s *settings) groupValue() kinds.Value {
+	return kinds.Value{Type: "{min_g: 3 to 20, max_g: 3 to 30}"}.DecodedBy(func(n *configs.Node) {
 		g := n.Map()
 		if v, ok := g.Need("min_g", "write group: {min_g: 7, max_g: 10}").Float(3, 20); ok {
 			s.group.least = v
@@ -81,30 +153,40 @@ func read(m *configs.Map) *settings {
 		if s.group.least > s.group.most {
 			n.Problem("min_g is more than max_g", "write the smaller one first: group: {min_g: 7, max_g: 10}")
 		}
+	})
+}
+
+// product are the keys of one drink.
+func (s *settings) product(name string) []kinds.Key {
+	if s.products[name] == nil {
+		s.products[name] = &driver.Product{Cycles: 1}
 	}
-	products := m.Need("products", "say what a size is on this machine: products: {small: {make: espresso}, medium: {make: espresso, cycles: 2}}")
-	if products == nil {
-		return s
+	p := s.products[name]
+	model, known := jura.ModelOf(s.Model)
+	what := kinds.Choice(&p.Key, model.Products()...)
+	if !known { // said already; nobody can tell what it makes
+		what = what.DecodedBy(func(n *configs.Node) {})
 	}
-	list := products.Map()
-	for _, size := range fleet.Sizes {
-		for _, name := range []string{string(size), string(size) + "+milk"} {
-			n := list.Get(name)
-			if n == nil {
-				continue
-			}
-			p := driver.Product{Cycles: 1}
-			of := n.Map()
-			if what := of.Need("make", "name one of its products: make: "+strings.Join(model.Products(), " or ")); model.Type != "" {
-				p.Key, _ = what.Choice(model.Products()...)
-			}
-			if v, ok := of.Get("cycles").Int(1, 8); ok {
-				p.Cycles = v
-			}
-			s.Products[name] = p
-		}
+	dose := fleet.DefaultMenu().Sizes[fleet.Size(name)]
+	least, most, fits := usualGroup.cycles(float64(dose.Grams))
+	if !fits {
+		least, most = 1, 1
 	}
-	return s
+	first := ""
+	if len(model.Products()) > 0 {
+		first = model.Products()[0]
+	}
+	return []kinds.Key{
+		{
+			Name: "make", Value: what, Need: "name one of its products: make: " + strings.Join(model.Products(), " or "), Suggest: first,
+			Help: "one of its products", Ask: "its product for a " + name, More: "Amounts and strength are set at the machine.",
+		},
+		{
+			Name: "cycles", Value: kinds.Whole(&p.Cycles, 1, 8), Suggest: fmt.Sprint(least), Help: "how often it makes that for one drink",
+			Ask:  fmt.Sprintf("how often it makes that for the %d g of a %s", dose.Grams, name),
+			More: fmt.Sprintf("It brews 7 to 10 g at a time, so %s. To refuse the size instead, leave it\nout of sizes.", fromTo(least, most)),
+		},
+	}
 }
 
 // readModel takes only a model that can be ordered from.
@@ -130,6 +212,10 @@ func readModel(n *configs.Node) jura.Model {
 // a product, and a number of brewings that makes its dose. Nothing is rounded in
 // silence: who wants less coffee leaves the size out, or says how often.
 func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
+	s.Products = map[string]driver.Product{}
+	for name, p := range s.products {
+		s.Products[name] = *p
+	}
 	model, _ := jura.ModelOf(s.Model)
 	products := m.Get("products")
 	able := model.Products()
@@ -162,7 +248,7 @@ func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
 			case !fits:
 				products.Map().Get(name).Problem(have+" can't be made by any number of them", "take the size out of serves, or write the machine's own group: {min_g: …, max_g: …}")
 			case p.Cycles < least || p.Cycles > most:
-				products.Map().Get(name).Problem(fmt.Sprintf("%s is not %s", have, times(p.Cycles)), "write cycles: "+FromTo(least, most)+", or take the size out of serves: then it is refused here")
+				products.Map().Get(name).Problem(fmt.Sprintf("%s is not %s", have, times(p.Cycles)), "write cycles: "+fromTo(least, most)+", or take the size out of serves: then it is refused here")
 			}
 		}
 	}
@@ -196,10 +282,6 @@ func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
 	}
 }
 
-// Cycles is how often a usual machine must brew for a dose; false if no number of
-// brewings makes it.
-func Cycles(grams float64) (least, most int, fits bool) { return usualGroup.cycles(grams) }
-
 func times(n int) string {
 	if n == 1 {
 		return "one"
@@ -207,8 +289,7 @@ func times(n int) string {
 	return fmt.Sprint(n)
 }
 
-// FromTo writes a range of numbers.
-func FromTo(least, most int) string {
+func fromTo(least, most int) string {
 	if least == most {
 		return fmt.Sprint(least)
 	}

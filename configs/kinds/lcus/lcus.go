@@ -2,8 +2,10 @@
 package lcus
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 
 	"barista/configs"
 	"barista/configs/kinds"
@@ -16,14 +18,17 @@ import (
 type settings struct {
 	lcus.Config
 	relay.Settings
+	relays map[driver.Part]*lcus.Relay // what the form reads
 }
 
 // Kind is an LCUS board.
 var Kind = kinds.Kind{
-	Name:  "lcus",
-	Title: "a cheap USB relay board with a CH340",
-	Sight: &sight,
-	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
+	Name:   "lcus",
+	Title:  "a cheap USB relay board with a CH340",
+	Sample: "lcus-relays.yaml",
+	Parts:  relay.Parts(),
+	New:    newSettings,
+	Sight:  &sight,
 }
 
 // Open opens the board and switches its relays off.
@@ -40,20 +45,44 @@ func (s *settings) Open(log *slog.Logger) (driver.Rig, error) {
 // Rest sends every relay that the file names its off, twice.
 func (s *settings) Rest() error { return lcus.SafeOff(s.Config) }
 
-func read(m *configs.Map) *settings {
-	s := &settings{}
-	s.Port = relay.ReadPort(m)
-	s.Relays, _ = m.Need("relays", "say how many relays the board has: relays: 4").Int(1, lcus.MaxRelays)
-	answers, _ := m.Get("answers").Choice(string(lcus.AnswersNone), string(lcus.AnswersText), string(lcus.AnswersBytes))
-	s.Answers = lcus.Answers(answers)
-	s.Outputs = map[driver.Part]lcus.Relay{}
-	s.ReadRelays(m, lcus.MaxRelays, func(p driver.Part, n int) { s.Outputs[p] = lcus.Relay{Number: n} })
-	s.ReadHot(m)
-	return s
+// newSettings are the settings with the table of their keys.
+func newSettings() (configs.Settings, *kinds.Form) {
+	s := &settings{relays: map[driver.Part]*lcus.Relay{}}
+	c := &s.Config
+	spare := 0 // the board needs none
+	relays := kinds.Whole(&c.Relays, 1, lcus.MaxRelays)
+	relays.Check = func(answer string) error {
+		if !slices.Contains([]string{"1", "2", "4", "8"}, answer) {
+			return errors.New("these boards have 1, 2, 4 or 8")
+		}
+		return nil
+	}
+	return s, &kinds.Form{
+		Head:  "One machine on a USB relay board with a CH340 (LCUS).",
+		Cups:  []string{"page", "attended"}, // nothing sees a cup there
+		Parts: relay.Offered(),
+		Keys: []kinds.Key{
+			relay.Port(&c.Port.Device),
+			{
+				Name: "relays", Value: relays, Need: "say how many relays the board has: relays: 4",
+				Help: "how many the board has: 1, 2, 4 or 8", Ask: "how many relays the board has",
+			},
+			{
+				Name: "answers", Value: kinds.Choice(&c.Answers, lcus.AnswersNone, lcus.AnswersText, lcus.AnswersBytes), Usual: string(lcus.AnswersNone),
+				Help: "none; text or bytes if it says how its relays are", Ask: "does it answer the question for its relays",
+				More: "Most boards answer nothing: none. Some send lines like CH1:OFF (text), or a byte for\neach relay (bytes); then every command is read back.",
+			},
+			s.HotKey(nil),
+		},
+		Outputs: s.Wired(s.relays, lcus.MaxRelays, func() bool { return false }, &spare, relay.Limits+`  # The board has no timer: deadman is what cuts the pump off when this computer is
+  # dead.
+`),
+	}
 }
 
 // Complete looks at what does not go together.
 func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
+	s.Outputs = s.Read(s.relays)
 	outputs := m.Get("outputs").Map()
 	for p, r := range s.Outputs {
 		r.Deadman = c.Guard.Parts[p].Deadman

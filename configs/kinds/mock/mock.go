@@ -9,6 +9,7 @@ import (
 
 	"barista/configs"
 	"barista/configs/kinds"
+	"barista/configs/kinds/relay"
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/driver/mock"
@@ -19,9 +20,12 @@ import (
 
 // Kind is a simulated machine.
 var Kind = kinds.Kind{
-	Name:  "mock",
-	Title: "nothing: a simulated machine, to try things out",
-	Kind:  configs.Kind{Simulated: true, Parts: every(), Decode: read},
+	Name:      "mock",
+	Title:     "nothing: a simulated machine, to try things out",
+	Sample:    "machine-mock.yaml",
+	Simulated: true,
+	Parts:     every(),
+	New:       newSettings,
 }
 
 // Settings are the section of a simulated machine.
@@ -29,6 +33,19 @@ type Settings struct {
 	mock.Config
 	rates recipe.Calibration // of the file
 	ctl   *mock.Control
+}
+
+// Settled is what the section makes of the settings: a plant in a process of its own
+// has its own figures, and a key here would be obeyed by nobody.
+func (s *Settings) Settled(m *configs.Map) configs.Settings {
+	if s.Plant == "" {
+		return s
+	}
+	for _, key := range []string{"speed", "fail_rate", "cups", "heater", "seed", "serial"} {
+		m.Get(key).KeyProblem("belongs to the plant process at "+configs.Quote(s.Plant), "give it to barista sim plant, and remove it here")
+	}
+	s.Config = mock.Config{Plant: s.Plant}
+	return remote{s}
 }
 
 // remote are the settings where the plant is a process of its own.
@@ -82,26 +99,38 @@ func ordered(f plant.Config) []driver.Part {
 	return slices.DeleteFunc(slices.Clone(driver.Parts), func(p driver.Part) bool { return !slices.Contains(has, p) })
 }
 
-func read(m *configs.Map) configs.Settings {
-	c := &Settings{}
-	if n := m.Get("plant"); n != nil {
-		c.Plant, _ = n.Text()
-		// A plant in a process of its own has its own figures; a key here would be
-		// obeyed by nobody.
-		for _, key := range []string{"speed", "fail_rate", "cups", "heater", "seed", "serial"} {
-			m.Get(key).KeyProblem("belongs to the plant process at "+configs.Quote(c.Plant), "give it to barista sim plant, and remove it here")
-		}
-		return remote{c}
+// newSettings are the settings with the table of their keys.
+func newSettings() (configs.Settings, *kinds.Form) {
+	s := &Settings{}
+	c := &s.Config
+	return s, &kinds.Form{
+		Head: "One simulated machine.",
+		Cup: func(cup machine.Cup) {
+			if c.Cups = "auto"; cup == machine.CupDispenser {
+				c.Cups = "dispenser"
+			}
+		},
+		Keys: []kinds.Key{
+			{Name: "plant", Value: kinds.Text(&c.Plant, "socket", nil), Help: "socket of barista sim plant, which then has the keys below"},
+			{
+				Name: "cups", Tells: true, Value: kinds.Choice(&c.Cups, "hand", "auto", "dispenser"), Help: "auto: a simulated customer; hand: somebody places cups",
+				Above: "  # Keys of the simulated machine alone.\n",
+			},
+			{Name: "speed", Value: kinds.Number(&c.Speed, 0.01, 10_000), Write: "1", Help: "of time in it: 10 goes ten times as fast"},
+			{Name: "fail_rate", Value: kinds.Number(&c.FailRate, 0, 1), Write: "0", Help: "share of drinks that go wrong, 0 to 1"},
+			{Name: "heater", Value: kinds.Switch(&c.Heater), Help: "the heater is a part of its own"},
+			{Name: "seed", Value: kinds.Whole(&c.Seed, 0, 1<<31-1), Help: "of the failures"},
+			{Name: "serial", Value: kinds.Name(&c.Serial), Help: "of the hardware"},
+		},
+		Outputs: &kinds.Rows{
+			Name: "outputs",
+			Keys: func(name string) []kinds.Key { return relay.Usual(driver.Part(name)) },
+			Above: `  # max_on is the longest time on; the built-in ones can only be lowered. rest is
+  # the pause after it: without one, 30 g are too much for one turn.
+`,
+			Always: []string{string(driver.Grinder)},
+		},
 	}
-	c.Speed, _ = m.Get("speed").Float(0.01, 10_000)
-	c.FailRate, _ = m.Get("fail_rate").Float(0, 1)
-	c.Cups, _ = m.Get("cups").Choice("hand", "auto", "dispenser")
-	c.Heater, _ = m.Get("heater").Bool()
-	if v, ok := m.Get("seed").Int(0, 1<<31-1); ok {
-		c.Seed = uint64(v)
-	}
-	c.Serial, _ = m.Get("serial").Token()
-	return c
 }
 
 // Complete looks at what does not go together, and says what the machine is: all

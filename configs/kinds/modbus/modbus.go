@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 
 	"barista/configs"
 	"barista/configs/kinds"
@@ -21,14 +20,18 @@ import (
 type settings struct {
 	modbus.Config
 	relay.Settings
+	relays   map[driver.Part]*modbus.Relay // what the form reads
+	contacts map[driver.Signal]*modbus.Contact
 }
 
 // Kind is a Modbus RTU relay board.
 var Kind = kinds.Kind{
-	Name:  "modbus",
-	Title: "a Modbus RTU relay board on a serial port",
-	Sight: &sight,
-	Kind:  configs.Kind{Parts: relay.Parts(), Decode: func(m *configs.Map) configs.Settings { return read(m) }},
+	Name:   "modbus",
+	Title:  "a Modbus RTU relay board on a serial port",
+	Sample: "modbus-relays.yaml",
+	Parts:  relay.Parts(),
+	New:    newSettings,
+	Sight:  &sight,
 }
 
 // Open opens the board, at rest.
@@ -45,54 +48,96 @@ func (s *settings) Open(log *slog.Logger) (driver.Rig, error) {
 // Rest opens every relay that the file names.
 func (s *settings) Rest() error { return modbus.SafeOff(s.Config) }
 
-func read(m *configs.Map) *settings {
-	s := &settings{}
-	s.Port = relay.ReadPort(m)
-	if n := m.Get("baud"); n != nil {
-		baud, ok := n.Int(1, 10_000_000)
-		if s.Port.Baud = baud; ok && !slices.Contains(modbus.Bauds, baud) {
-			n.Problem(fmt.Sprintf("%d baud is not possible here", baud), fmt.Sprintf("set board and file to one of %v", modbus.Bauds))
-		}
+// newSettings are the settings with the table of their keys.
+func newSettings() (configs.Settings, *kinds.Form) {
+	s := &settings{relays: map[driver.Part]*modbus.Relay{}, contacts: map[driver.Signal]*modbus.Contact{}}
+	c := &s.Config
+	flash := func() bool { return c.Timer == modbus.TimerFlash }
+	noHot := func() bool { return s.contacts[driver.Hot] == nil }
+	return s, &kinds.Form{
+		Head:  "One machine on a Modbus RTU relay board.",
+		Parts: relay.Offered(),
+		Keys: []kinds.Key{
+			relay.Port(&c.Port.Device),
+			{
+				Name: "baud", Value: kinds.OneOf(&c.Port.Baud, modbus.Bauds, "baud", fmt.Sprintf("set board and file to one of %v", modbus.Bauds)), Usual: "9600",
+				Help: "as on the board", Ask: "its speed in baud", More: fmt.Sprintf("One of %v, as on the board.", modbus.Bauds),
+			},
+			{
+				Name: "parity", Value: kinds.Choice(&c.Port.Parity, serial.None, serial.Even, serial.Odd), Usual: string(serial.None),
+				Help: "none, even or odd", Ask: "its parity",
+			},
+			{Name: "stop_bits", Value: kinds.Whole(&c.Port.StopBits, 1, 2), Help: "as on the board"},
+			{Name: "address", Value: kinds.Whole(&c.Address, 1, 247), Usual: "1", Help: "of the board on its line", Ask: "its address on the line"},
+			{
+				Name: "relays", Value: kinds.Whole(&c.Relays, 1, modbus.MaxRelays), Need: "say how many relays the board has: relays: 8",
+				Help: "how many the board has", Ask: "how many relays the board has", More: "Count them: some boards answer for more than they have.",
+			},
+			{
+				Name: "first", Value: kinds.Whole(&c.First, 0, 1), Usual: "0", Help: "number of the first one on the wire",
+				Ask: "number of its first relay on the wire: 0, or 1 on some boards", More: "A wrong one moves the neighbour. barista detect sees boards that refuse 0.",
+			},
+			{
+				Name: "timer", Value: kinds.Choice(&c.Timer, modbus.TimerFlash, modbus.TimerAssumed, modbus.TimerNone),
+				Need: "say whether the board opens a relay by itself after a time: timer: flash-on with a spare relay to prove it, assumed, or none",
+				Help: "whether the board opens a relay by itself after a time",
+				Above: `
+  # Does the board open a relay by itself after a time (flash-on)? That is the dead
+  # man's switch of every part on it. The spare relay, with nothing on it, is closed
+  # for half a second at each start to prove it. assumed: on your word. none: it
+  # does not, and the pump needs deadman.
+`,
+				Ask: "does the board open a relay by itself after a time",
+				More: `  flash-on  it does, and one relay with nothing on it is closed for half a second
+            at each start to prove it
+  assumed   it does, on your word; no relay is free to prove it
+  none      it does not (firmware before September 2021): the pump then needs a
+            dead man's switch in the wiring`,
+			},
+			{
+				Name: "spare_relay", Value: kinds.Whole(&c.Spare, 1, modbus.MaxRelays), When: flash, Help: "a relay with nothing on it, to prove the timer",
+				Ask: "number of a relay with nothing on it, for that proof",
+			},
+			s.HotKey(noHot),
+		},
+		Outputs: s.Wired(s.relays, modbus.MaxRelays, func() bool { return c.Timer != modbus.TimerNone }, &c.Spare, relay.Limits),
+		Inputs: &kinds.Rows{
+			Name: "inputs", Names: relay.Words(modbus.Contacts), Other: "input", Keys: s.contact,
+			Above: `  # contact is the number printed on the board; active: high if a closed contact is
+  # the good answer, low if an open one is.
+`,
+			Example: "tank: {contact: 2, active: high}",
+		},
 	}
-	parity, _ := m.Get("parity").Choice(string(serial.None), string(serial.Even), string(serial.Odd))
-	s.Port.Parity = serial.Parity(parity)
-	s.Port.StopBits, _ = m.Get("stop_bits").Int(1, 2)
-	s.Address, _ = m.Get("address").Int(1, 247)
-	s.Relays, _ = m.Need("relays", "say how many relays the board has: relays: 8").Int(1, modbus.MaxRelays)
-	s.First, _ = m.Get("first").Int(0, 1)
-	timer, _ := m.Need("timer", "say whether the board opens a relay by itself after a time: timer: flash-on with a spare relay to prove it, assumed, or none").
-		Choice(string(modbus.TimerFlash), string(modbus.TimerAssumed), string(modbus.TimerNone))
-	s.Timer = modbus.Timer(timer)
-	s.Spare, _ = m.Get("spare_relay").Int(1, modbus.MaxRelays)
-	s.Outputs = map[driver.Part]modbus.Relay{}
-	s.ReadRelays(m, modbus.MaxRelays, func(p driver.Part, n int) { s.Outputs[p] = modbus.Relay{Number: n} })
-	s.Inputs = map[driver.Signal]modbus.Contact{}
-	if n := m.Get("inputs"); n != nil {
-		for _, in := range n.Map().All() {
-			readContact(s, in)
-		}
-	}
-	s.ReadHot(m)
-	return s
 }
 
-func readContact(s *settings, n *configs.Node) {
-	m := n.Map()
-	signal := driver.Signal(n.Key())
-	if !slices.Contains(modbus.Contacts, signal) {
-		n.KeyProblem("a machine with driver: modbus has no such input", "it can have "+strings.Join(relay.Words(modbus.Contacts), ", "))
-		m.Lenient()
-		return
+func (s *settings) contact(name string) []kinds.Key {
+	signal := driver.Signal(name)
+	if s.contacts[signal] == nil {
+		s.contacts[signal] = &modbus.Contact{}
 	}
-	var c modbus.Contact
-	c.Number, _ = m.Need("contact", "write the number that is printed on the board: contact: 1").Int(1, modbus.MaxRelays)
-	active, _ := m.Need("active", "say when the answer is good: active: high for a closed contact, low for an open one").Choice("high", "low")
-	c.Low = active == "low"
-	s.Inputs[signal] = c
+	c := s.contacts[signal]
+	return []kinds.Key{
+		{
+			Name: "contact", Value: kinds.Whole(&c.Number, 1, modbus.MaxRelays), Need: "write the number that is printed on the board: contact: 1",
+			Help: "number of the contact, as printed on the board", Ask: fmt.Sprintf("number of the contact of %s, as printed on the board", signal),
+		},
+		{
+			Name: "active", Value: kinds.Flag(&c.Low, "high", "low"), Need: "say when the answer is good: active: high for a closed contact, low for an open one",
+			Help: "is a closed contact the good answer (high) or an open one (low)",
+			Ask:  fmt.Sprintf("is a closed contact the good answer of %s (high) or an open one (low)", signal),
+			More: "Good is: hot, a cup, water, beans, room in the tray, door closed, stop not pressed.\nClosed is better: a broken wire then reads as no.",
+		},
+	}
 }
 
 // Complete looks at what does not go together.
 func (s *settings) Complete(c *configs.Machine, m *configs.Map) {
+	s.Outputs = s.Read(s.relays)
+	s.Inputs = map[driver.Signal]modbus.Contact{}
+	for signal, contact := range s.contacts {
+		s.Inputs[signal] = *contact
+	}
 	outputs := m.Get("outputs").Map()
 	for p, r := range s.Outputs {
 		r.Deadman = c.Guard.Parts[p].Deadman

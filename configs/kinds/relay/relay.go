@@ -19,8 +19,9 @@ import (
 
 // Settings is what the file says of a board of relays beyond its wiring.
 type Settings struct {
-	Accepted   map[driver.Part]string // accept_no_deadman: who, and why
-	AssumedHot bool                   // nothing reads the boiler; the file says that it keeps itself hot
+	signed     map[driver.Part]*string // what the form reads
+	Accepted   map[driver.Part]string  // accept_no_deadman: who, and why
+	AssumedHot bool                    // nothing reads the boiler; the file says that it keeps itself hot
 }
 
 // ownersWord stands for the boiler's sensor where the file says hot: assumed.
@@ -29,49 +30,6 @@ type ownersWord struct{}
 
 func (ownersWord) Read() (driver.Reading, error) {
 	return driver.Reading{Value: 1, At: time.Now()}, nil
-}
-
-const portFix = "see ls -l /dev/serial/by-id, then write port: /dev/serial/by-id/…"
-
-// ReadPort reads the name of the serial port.
-func ReadPort(m *configs.Map) serial.Config {
-	var c serial.Config
-	n := m.Need("port", portFix)
-	device, ok := n.Text()
-	if !ok {
-		return c
-	}
-	for _, p := range serial.CheckName(device) {
-		n.Problem(p.Reason, p.Fix)
-	}
-	c.Device = device
-	return c
-}
-
-// ReadRelays hands over outputs.<part> with its relay's number.
-func (s *Settings) ReadRelays(m *configs.Map, most int, relay func(p driver.Part, number int)) {
-	s.Accepted = map[driver.Part]string{}
-	n := m.Need("outputs", "wire its relays: outputs: {grinder: {relay: 1}, pump: {relay: 2}}")
-	if n == nil {
-		return
-	}
-	for _, o := range n.Map().All() {
-		p := driver.Part(o.Key())
-		if guard.Ceiling(p) == 0 {
-			continue // reported with the other unknown parts
-		}
-		number, _ := o.Map().Need("relay", "write the number that is printed on the board: relay: 1").Int(1, most)
-		if who, ok := o.Map().Get("accept_no_deadman").Text(); ok {
-			s.Accepted[p] = who
-		}
-		relay(p, number)
-	}
-}
-
-// ReadHot reads the word that stands in for a sensor.
-func (s *Settings) ReadHot(m *configs.Map) {
-	word, _ := m.Get("hot").Choice("assumed")
-	s.AssumedHot = word == "assumed"
 }
 
 // ReadablePort is the port without what was said of it already.
@@ -177,10 +135,10 @@ func (s Settings) Plan(c *configs.Machine, relays map[driver.Part]board.Relay, t
 	}
 }
 
-// Words are the names of signals.
-func Words(signals []driver.Signal) []string {
+// Words are the names of signals or parts.
+func Words[T ~string](names []T) []string {
 	var out []string
-	for _, s := range signals {
+	for _, s := range names {
 		out = append(out, string(s))
 	}
 	return out

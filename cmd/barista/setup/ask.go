@@ -1,4 +1,4 @@
-package main
+package setup
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/configs/kinds"
 )
 
 // question is one thing that setup has to know. Its key is the one in an answers
@@ -25,6 +26,7 @@ type question struct {
 	words   []string      // the answers there are; none: any text
 	options []term.Option // what was found; a person may give its number
 	several bool          // a list of words
+	offered []string      // of pick: the words in the order in which they are offered
 	whole   [2]int        // a whole number from … to; 0, 0: no number
 	number  [2]float64    // a number from … to
 
@@ -34,9 +36,9 @@ type question struct {
 	check        func(answer string) error
 }
 
-// setupAnswers is where answers come from: a person or a file. After an error
+// answers is where answers come from: a person or a file. After an error
 // every answer is empty; whoever asks goes on to the end and looks at it there.
-type setupAnswers interface {
+type answers interface {
 	ask(q question) string
 	// pick asks which keys of a map there are: parts, or signals.
 	pick(q question) []string
@@ -49,7 +51,7 @@ type setupAnswers interface {
 func (q question) bad(s string) error {
 	list := []string{s}
 	if q.several {
-		list = setupWords(s)
+		list = kinds.Split(s)
 		if len(list) == 0 {
 			return errors.New("name at least one")
 		}
@@ -83,34 +85,29 @@ func (q question) bad(s string) error {
 	return nil
 }
 
-// setupWords takes a list apart: blanks or commas stand between words.
-func setupWords(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+// terminal asks a person.
+type terminal struct{ *term.Dialog }
+
+func (r *Run) terminal(ctx context.Context) terminal {
+	return terminal{term.NewDialog(ctx, r.In, r.Out)}
 }
 
-// setupTerminal asks a person.
-type setupTerminal struct{ *term.Dialog }
+func (t terminal) person() bool { return true }
 
-func (r *setupRun) terminal(ctx context.Context) setupTerminal {
-	return setupTerminal{term.NewDialog(ctx, r.in, r.out)}
-}
+func (t terminal) say(format string, a ...any) { t.Say(format, a...) }
 
-func (t setupTerminal) person() bool { return true }
-
-func (t setupTerminal) say(format string, a ...any) { t.Say(format, a...) }
-
-func (t setupTerminal) ask(q question) string {
+func (t terminal) ask(q question) string {
 	return t.Ask(term.Question{Text: q.text, More: q.more, Words: q.words, Options: q.options, Usual: cmp.Or(q.def, q.suggest), Check: q.bad})
 }
 
-func (t setupTerminal) pick(q question) []string {
+func (t terminal) pick(q question) []string {
 	q.several = true
 	if q.def == "" {
 		q.def = "none"
 	}
 	q.words = append(slices.Clone(q.words), "none")
 	q.check = func(s string) error {
-		if list := setupWords(s); len(list) > 1 && slices.Contains(list, "none") {
+		if list := kinds.Split(s); len(list) > 1 && slices.Contains(list, "none") {
 			return errors.New("none stands alone")
 		}
 		return nil
@@ -119,20 +116,20 @@ func (t setupTerminal) pick(q question) []string {
 	if s == "none" {
 		return nil
 	}
-	return setupWords(s)
+	return kinds.Split(s)
 }
 
-// setupFile takes the answers from a file. What is missing or wrong is reported
+// answerFile takes the answers from a file. What is missing or wrong is reported
 // at its place in it, all at once.
-type setupFile struct {
+type answerFile struct {
 	root *configs.Map
 }
 
-func (f *setupFile) person() bool       { return false }
-func (f *setupFile) say(string, ...any) {}
+func (f *answerFile) person() bool       { return false }
+func (f *answerFile) say(string, ...any) {}
 
 // at finds a key; nil if it is not there, with the map that lacks it.
-func (f *setupFile) at(key string) (n *configs.Node, m *configs.Map, missing string) {
+func (f *answerFile) at(key string) (n *configs.Node, m *configs.Map, missing string) {
 	m = f.root
 	for {
 		name, rest, deeper := strings.Cut(key, ".")
@@ -146,7 +143,7 @@ func (f *setupFile) at(key string) (n *configs.Node, m *configs.Map, missing str
 	}
 }
 
-func (f *setupFile) missing(q question, m *configs.Map, name string) {
+func (f *answerFile) missing(q question, m *configs.Map, name string) {
 	fix := "answer it, " + q.key + ": " + q.text
 	if len(q.words) > 0 {
 		fix += " (" + strings.Join(q.words, ", ") + ")"
@@ -154,7 +151,7 @@ func (f *setupFile) missing(q question, m *configs.Map, name string) {
 	m.Need(name, fix)
 }
 
-func (f *setupFile) pick(q question) []string {
+func (f *answerFile) pick(q question) []string {
 	n, m, name := f.at(q.key)
 	if n == nil {
 		if q.def != "none" {
@@ -174,7 +171,7 @@ func (f *setupFile) pick(q question) []string {
 	return out
 }
 
-func (f *setupFile) ask(q question) string {
+func (f *answerFile) ask(q question) string {
 	n, m, name := f.at(q.key)
 	if n == nil {
 		if q.def == "" {
