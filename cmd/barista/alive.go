@@ -28,8 +28,8 @@ const firstTry = 2 * time.Second
 
 // openLater makes the worker when the shop can be reached, and tries for as long
 // as the service runs. What would be wrong with any shop is said at once.
-func (s *shop) openLater(_ context.Context, st *station, m *configs.Machine) error {
-	if _, err := worker.New(worker.Parts{Machine: st.machine}, workerConfig(m)); err != nil {
+func (s *shop) openLater(_ context.Context, st *member, m *configs.Machine) error {
+	if _, err := worker.New(worker.Parts{Machine: st.Machine}, workerConfig(m)); err != nil {
 		return err
 	}
 	s.add("worker "+m.Name, func(ctx context.Context) error {
@@ -48,7 +48,7 @@ func (s *shop) openLater(_ context.Context, st *station, m *configs.Machine) err
 }
 
 // find connects, however long that takes; nil when ctx ends first.
-func (s *shop) find(ctx context.Context, st *station, name string) *queue.Conn {
+func (s *shop) find(ctx context.Context, st *member, name string) *queue.Conn {
 	for within := firstTry; ctx.Err() == nil; within = brokerWait {
 		try, cancel := context.WithTimeout(ctx, within)
 		c, err := queue.Connect(try, s.queueConfig(name))
@@ -140,9 +140,9 @@ func (s *shop) answers(ctx context.Context) error {
 func (s *shop) words() string {
 	var out []string
 	for _, st := range s.machines {
-		w := machineWords(st.machine.Status())
+		w := machineWords(st.Machine.Status())
 		if len(s.machines) > 1 {
-			w = st.name + ": " + w
+			w = st.file.Name + ": " + w
 		}
 		out = append(out, w)
 	}

@@ -16,15 +16,20 @@ import (
 	"barista/configs"
 	"barista/driver"
 	"barista/machine"
+	measured "barista/machine/calibration"
+	"barista/machine/station"
 )
 
 // hands is a machine in the hands of a person who stands before it: opened as
 // its service would open it, with nothing of the shop around it.
 type hands struct {
-	*station
+	*station.Station
 	file   *configs.File
 	person *term.Person
 }
+
+func (h *hands) name() string { return h.file.Machine.Name }
+func (h *hands) dir() string  { return station.Folder(h.file.State, h.name()) }
 
 // quitSignals end what is on as Ctrl-C does. Without them a closed terminal, a
 // pipe that broke, Ctrl-\ or Ctrl-Z would end or halt this process with an output
@@ -45,25 +50,13 @@ func (c *cli) atMachine(cmd *cobra.Command, f *configs.File, p *term.Person, wor
 	}
 	// Warnings only: what is worth saying is said by the verb.
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	st, stages, err := newShop(log, f).openMachine(ctx, f.Machine)
+	st, err := openStation(ctx, log, f, f.Machine, nil)
 	if err != nil {
 		return err
 	}
-	running := st.machine.Changed() // its first look changes the status
-	var result error
-	stages = append(stages, stage{"hands", func(ctx context.Context) error {
-		select {
-		case <-running:
-			result = work(ctx, &hands{st, f, p})
-		case <-ctx.Done():
-			result = term.ErrStopped
-		}
-		cancel() // the end of work is the end of all
-		<-ctx.Done()
-		return nil
-	}, nil})
-	err = runStages(ctx, stages)
-	if on := st.guard.OnNow(); err != nil || len(on) > 0 {
+	var result error = term.ErrStopped // where work is not even begun
+	err = st.Lend(ctx, func(ctx context.Context) { result = work(ctx, &hands{st, f, p}) })
+	if on := st.Guard.OnNow(); err != nil || len(on) > 0 {
 		why := "the machine did not end well"
 		if len(on) > 0 {
 			why = fmt.Sprintf("still on: %v", on)
@@ -73,37 +66,36 @@ func (c *cli) atMachine(cmd *cobra.Command, f *configs.File, p *term.Person, wor
 	return result
 }
 
-// ownState refuses to work in the folder of another user: what root writes there
-// the service could not read any more, latch and rests among it.
+// inForce is the plan of the file's machine with what was measured on it.
+func inForce(f *configs.File) (machine.Plan, *measured.Store, error) {
+	return station.InForce(f.Machine.Plan, station.Folder(f.State, f.Machine.Name))
+}
+
+// ownState says as which user a verb is to be run at a machine.
 func ownState(dir string) error {
-	st, err := os.Stat(dir)
-	if err != nil {
-		if errors.Is(err, os.ErrPermission) {
-			return term.Fail(term.ExitUnauthorised, "run it as the user of the service: sudo -u barista barista …", "%w", err)
-		}
-		return nil // it is made, or that says why not
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok || int(sys.Uid) == os.Geteuid() {
+	err := station.Own(dir)
+	if err == nil {
 		return nil
 	}
-	return term.Fail(term.ExitUnauthorised, fmt.Sprintf("run it as that user: sudo -u '#%d' barista …", sys.Uid),
-		"the state folder %s belongs to another user", term.Safe(dir))
+	if e, is := errors.AsType[*station.ForeignError](err); is {
+		return term.Fail(term.ExitUnauthorised, fmt.Sprintf("run it as that user: sudo -u '#%d' barista …", e.Owner), "%s", term.Safe(e.Error()))
+	}
+	return term.Fail(term.ExitUnauthorised, "run it as the user of the service: sudo -u barista barista …", "%w", err)
 }
 
 // mayTry asks the machine whether a part can be tried, and says what to do if
 // not.
 func (h *hands) mayTry(p driver.Part) error {
-	err := h.machine.MayTry(p)
+	err := h.Machine.MayTry(p)
 	if err == nil {
 		return nil
 	}
 	hint := "mend that first"
-	if l, latched := h.guard.Latched(); latched {
-		return term.Fail(term.ExitRefused, fmt.Sprintf("look at the machine; then start its service and clear it: barista machine clear-fault %s --reason \"…\"", h.name),
-			"%s is locked since %s: %s", h.name, l.At.Local().Format("2006-01-02 15:04"), term.Safe(sentence(err)))
+	if l, latched := h.Guard.Latched(); latched {
+		return term.Fail(term.ExitRefused, fmt.Sprintf("look at the machine; then start its service and clear it: barista machine clear-fault %s --reason \"…\"", h.name()),
+			"%s is locked since %s: %s", h.name(), l.At.Local().Format("2006-01-02 15:04"), term.Safe(sentence(err)))
 	}
-	if len(h.machine.Journal().Open()) > 0 {
+	if len(h.Machine.Journal().Open()) > 0 {
 		hint = "start the service: it finds out what came of it; see barista orders"
 	}
 	return term.Fail(term.ExitRefused, hint, "%s", term.Safe(sentence(err)))
@@ -111,14 +103,14 @@ func (h *hands) mayTry(p driver.Part) error {
 
 // rests waits until the part may go on again, and counts down.
 func (h *hands) rests(ctx context.Context, t machine.Trial) error {
-	if h.machine.RestLeft(t.Part, t.For) <= 0 {
+	if h.Machine.RestLeft(t.Part, t.For) <= 0 {
 		return nil
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	h.person.Progress("the %s rests", t.Part)
 	for {
-		left := h.machine.RestLeft(t.Part, t.For)
+		left := h.Machine.RestLeft(t.Part, t.For)
 		if left <= 0 {
 			h.person.ProgressEnd("")
 			return nil

@@ -30,8 +30,10 @@ import (
 	"barista/driver/guard"
 	"barista/driver/mock"
 	"barista/driver/plant"
+	"barista/machine"
 	measured "barista/machine/calibration"
 	"barista/machine/journal"
+	"barista/machine/station"
 )
 
 // stand is a machine for a person to stand at: its file, and the metal of
@@ -68,7 +70,7 @@ func standAt(t *testing.T, more string) *stand {
 	return s
 }
 
-func (s *stand) folder() string { return machineDir(s.dir, "zoe") }
+func (s *stand) folder() string { return station.Folder(s.dir, "zoe") }
 
 // barista runs one command line with these answers.
 func (s *stand) barista(ctx context.Context, want int, answers string, args ...string) string {
@@ -285,7 +287,8 @@ func TestSelftestAppliance(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			h := &hands{&station{name: "rosa", guard: g}, nil, &term.Person{Out: &out}}
+			file := &configs.File{Machine: &configs.Machine{Plan: machine.Plan{Name: "rosa"}}}
+			h := &hands{&station.Station{Guard: g}, file, &term.Person{Out: &out}}
 			err = h.testAppliance(t.Context(), c.bar, &selftested{})
 			if got := out.String(); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
@@ -352,43 +355,6 @@ func TestCalibrateByMeter(t *testing.T) {
 	})
 }
 
-// The service works with what was measured, before what the file says; a damaged
-// one keeps it from starting before a line is touched.
-func TestServiceIsCalibrated(t *testing.T) {
-	s := standAt(t, "  speed: 10\n  calibration: {pump_mlps: 3, milk_mlps: 4}\n")
-	if err := os.MkdirAll(s.folder(), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	here, err := measured.Open(s.folder())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := here.Keep(driver.Pump, measured.Rate{PerSecond: 7, Delay: 500 * time.Millisecond}, "ada", time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	f, err := configs.Load(s.file, loader())
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	st, stages, err := newShop(log, f).openMachine(t.Context(), f.Machine)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := st.machine.Calibration()
-	closeAll(stages)
-	if c.PumpMLPS != 70 || c.MilkMLPS != 40 || c.StartDelay[driver.Pump] != 50*time.Millisecond {
-		t.Errorf("%+v", c)
-	}
-	if err := os.WriteFile(filepath.Join(s.folder(), measured.Name), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.opens = 0
-	if _, _, err := newShop(log, f).openMachine(t.Context(), f.Machine); err == nil || explain(err).Exit != term.ExitConfig || s.opens > 0 {
-		t.Errorf("damaged: %v, opened %d times", err, s.opens)
-	}
-}
-
 // What was measured makes a drink too long. calibrate does not keep such a thing;
 // a service that finds one touches no line, and is not tried again.
 func TestMeasuredTooSlow(t *testing.T) {
@@ -425,10 +391,10 @@ func TestSelftestBesideService(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(machineDir(dir, "zoe"), 0o750); err != nil {
+	if err := os.MkdirAll(station.Folder(dir, "zoe"), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := lockMachine(t.Context(), filepath.Join(machineDir(dir, "zoe"), "lock"))
+	lock, err := station.Lock(t.Context(), station.Folder(dir, "zoe"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -798,8 +798,8 @@ func (w witness) On(atMost time.Duration) error {
 // makingNow is the order that a machine's journal says is being made.
 func makingNow(s *shop, machine string) string {
 	for _, st := range s.machines {
-		if st.name == machine {
-			if open := st.machine.Journal().Open(); len(open) == 1 {
+		if st.file.Name == machine {
+			if open := st.Machine.Journal().Open(); len(open) == 1 {
 				return open[0].Order
 			}
 		}
@@ -821,8 +821,8 @@ func plantDrinks(s *shop) (int, error) {
 
 func latched(s *shop) string {
 	for _, st := range s.machines {
-		if l, is := st.guard.Latched(); is {
-			return st.name + ": " + l.Cause
+		if l, is := st.Guard.Latched(); is {
+			return st.file.Name + ": " + l.Cause
 		}
 	}
 	return ""
@@ -832,7 +832,7 @@ func latched(s *shop) string {
 func journalRecords(s *shop) map[string]int {
 	n := map[string]int{}
 	for _, st := range s.machines {
-		b, err := os.ReadFile(st.machine.Journal().Path())
+		b, err := os.ReadFile(st.Machine.Journal().Path())
 		if err != nil {
 			continue // the count will be wrong and say so
 		}

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,43 +19,13 @@ import (
 	"barista/machine"
 	measured "barista/machine/calibration"
 	"barista/machine/recipe"
+	"barista/machine/station"
 )
 
-// measuredIn is what was measured on the machine of this folder. A damaged file
-// keeps the machine from starting, and systemd from trying again.
-func measuredIn(dir string) (*measured.Store, error) {
-	s, err := measured.Open(dir)
-	if _, damaged := errors.AsType[*measured.DamagedError](err); damaged {
-		return nil, term.Fail(term.ExitConfig, "nothing was touched", "%w", err)
-	}
-	return s, err
-}
-
-// sayCalibration notes in the log what goes before the file.
-func sayCalibration(log *slog.Logger, here *measured.Store) {
-	for _, p := range measured.Parts {
-		if v, there := here.InForce(p); there {
-			log.Info("calibrated", "part", p, "per_second", v.PerSecond, "delay", v.Delay(), "version", v.N, "by", v.By)
-		}
-	}
-}
-
-// inForce is which figures of a part count, and where they are from. They are in
-// the machine's own time.
-type inForce struct {
-	Part      driver.Part `json:"part"`
-	PerSecond float64     `json:"per_second"`
-	Unit      string      `json:"unit"`
-	DelayMS   int64       `json:"delay_ms"`
-	From      string      `json:"from"` // "measured" here, "file", or "usual" for its kind
-	Version   int         `json:"version,omitempty"`
-	By        string      `json:"by,omitempty"`
-	At        *time.Time  `json:"at,omitempty"`
-}
-
-func (x inForce) text() string {
-	from := map[string]string{"file": "as the file says", "usual": "the usual figure, not measured"}[x.From]
-	if x.From == "measured" {
+// figuresText is what counts for a part, and where that is from.
+func figuresText(x station.Figures) string {
+	from := map[station.From]string{station.Written: "as the file says", station.Usual: "the usual figure, not measured"}[x.From]
+	if x.From == station.Measured {
 		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, term.Safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
 	}
 	return fmt.Sprintf("%s, %s", figures(x.PerSecond, x.Unit, time.Duration(x.DelayMS)*time.Millisecond), from)
@@ -72,51 +40,17 @@ func figures(perSecond float64, unit string, delay time.Duration) string {
 	return s
 }
 
-// calibrations lists what counts for the parts that can be measured, by the plan in
-// force; file has the rates that a person wrote.
-func calibrations(file recipe.Calibration, plan machine.Plan, here *measured.Store) []inForce {
-	var out []inForce
-	c := plan.Calibration
-	for _, p := range measured.Parts {
-		if !plan.Has(p) {
-			continue
-		}
-		rate, delay := measured.RateOf(c, p)
-		x := inForce{Part: p, PerSecond: rate / c.Factor(), Unit: measured.Unit(p), DelayMS: time.Duration(float64(delay) * c.Factor()).Milliseconds(), From: "usual"}
-		if written, _ := measured.RateOf(file, p); written > 0 {
-			x.From = "file"
-		}
-		if v, there := here.InForce(p); there {
-			x.From, x.Version, x.By, x.At = "measured", v.N, v.By, &v.At
-		}
-		out = append(out, x)
-	}
-	return out
-}
-
-// planInForce is the plan of the file's machine with what was measured on it. Of
-// a plant in a process of its own it has the usual figures.
-func planInForce(f *configs.File) (machine.Plan, *measured.Store, error) {
-	here, err := measuredIn(machineDir(f.State, f.Machine.Name))
-	if err != nil {
-		return machine.Plan{}, nil, err
-	}
-	plan := f.Machine.Plan
-	plan.Calibration = here.Over(plan.Calibration)
-	return plan, here, nil
-}
-
 // calibrated is the result in JSON.
 type calibrated struct {
-	Error     *term.Error   `json:"error,omitempty"`
-	Machine   string        `json:"machine"`
-	Part      driver.Part   `json:"part"`
-	Runs      []measuredRun `json:"runs"`
-	Before    *inForce      `json:"before,omitempty"`
-	PerSecond float64       `json:"per_second,omitempty"`
-	DelayMS   int64         `json:"delay_ms"`
-	Worst     float64       `json:"worst"` // how far a run lies off the line, as a share of the largest
-	Kept      int           `json:"kept"`  // the version; 0: nothing was kept
+	Error     *term.Error      `json:"error,omitempty"`
+	Machine   string           `json:"machine"`
+	Part      driver.Part      `json:"part"`
+	Runs      []measuredRun    `json:"runs"`
+	Before    *station.Figures `json:"before,omitempty"`
+	PerSecond float64          `json:"per_second,omitempty"`
+	DelayMS   int64            `json:"delay_ms"`
+	Worst     float64          `json:"worst"` // how far a run lies off the line, as a share of the largest
+	Kept      int              `json:"kept"`  // the version; 0: nothing was kept
 }
 
 type measuredRun struct {
@@ -206,19 +140,19 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 	if err := h.mayTry(part); err != nil {
 		return err
 	}
-	here, err := measuredIn(machineDir(h.file.State, h.name))
+	here, err := measured.Open(h.dir())
 	if err != nil {
 		return err
 	}
-	speed := h.machine.Calibration().Factor()
-	for _, x := range calibrations(h.file.Machine.Rates, h.machine.Plan(), here) {
+	speed := h.Machine.Calibration().Factor()
+	for _, x := range station.Calibration(h.file.Machine.Rates, h.Machine.Plan(), here) {
 		if x.Part == part {
 			out.Before = &x
-			h.person.Say("%s now: %s", part, x.text())
+			h.person.Say("%s now: %s", part, figuresText(x))
 		}
 	}
-	plan := measured.Plan(part, h.machine.MaxOn(part), speed)
-	sees := h.machine.Proof(part)
+	plan := measured.Plan(part, h.Machine.MaxOn(part), speed)
+	sees := h.Machine.Proof(part)
 	if byHand {
 		sees = ""
 	}
@@ -265,7 +199,7 @@ func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHa
 		h.person.Say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
 	}
 	h.person.Say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
-	if why := tooSlow(h.file.Machine, rate.Over(h.machine.Calibration(), part)); why != "" {
+	if why := tooSlow(h.file.Machine, rate.Over(h.Machine.Calibration(), part)); why != "" {
 		return term.Fail(term.ExitRefused, "find out why it is so slow; or shorten the rests, or take the largest size out of serves, and calibrate again", "nothing is kept: with this, %s", why)
 	}
 	if err := h.person.Agrees(ctx, "keep it?"); err != nil {
@@ -290,7 +224,7 @@ func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error)
 	}
 	done := make(chan tried, 1)
 	go func() { // its end is waited for below
-		x, err := h.machine.Try(inner, t)
+		x, err := h.Machine.Try(inner, t)
 		done <- tried{x, err}
 	}()
 	if h.person.Live {
@@ -339,7 +273,7 @@ func (h *hands) amount(ctx context.Context, part driver.Part) (float64, error) {
 
 // listCalibrations needs no machine.
 func (c *cli) listCalibrations(cmd *cobra.Command, f *configs.File, part driver.Part) error {
-	here, err := measuredIn(machineDir(f.State, f.Machine.Name))
+	here, err := measured.Open(station.Folder(f.State, f.Machine.Name))
 	if err != nil {
 		return err
 	}
@@ -377,16 +311,16 @@ func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by
 	if err := ownState(f.State); err != nil {
 		return err
 	}
-	dir := machineDir(f.State, f.Machine.Name)
+	dir := station.Folder(f.State, f.Machine.Name)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return term.Fail(term.ExitRefused, "see --list", "%s: %w", part, measured.ErrNothing)
 	}
-	lock, err := lockMachine(cmd.Context(), filepath.Join(dir, "lock"))
+	lock, err := station.Lock(cmd.Context(), dir)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	here, err := measuredIn(dir)
+	here, err := measured.Open(dir)
 	if err != nil {
 		return err
 	}

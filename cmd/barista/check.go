@@ -12,6 +12,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
+	"barista/machine/station"
 )
 
 // checked is one file's result in JSON.
@@ -23,7 +24,7 @@ type checked struct {
 	Problems []checkProblem `json:"problems,omitempty"`
 	Warnings []string       `json:"warnings,omitempty"` // good to know, and no reason to refuse
 	// Calibration is which figures of the machine count, and where they are from.
-	Calibration []inForce `json:"calibration,omitempty"`
+	Calibration []station.Figures `json:"calibration,omitempty"`
 }
 
 type checkProblem struct {
@@ -130,14 +131,14 @@ func (r checked) measured(f *configs.File) checked {
 	if f.Machine == nil || f.Machine.Appliance() {
 		return r
 	}
-	plan, here, err := planInForce(f)
+	plan, here, err := inForce(f)
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		r.Warnings = append(r.Warnings, fmt.Sprintf("what was measured on this machine can't be read by this user: %v", err))
 	case err != nil:
 		return checked{File: r.File, Problems: []checkProblem{{Reason: term.OneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"}}}
 	default:
-		r.Calibration = calibrations(f.Machine.Rates, plan, here)
+		r.Calibration = station.Calibration(f.Machine.Rates, plan, here)
 	}
 	return r
 }
@@ -160,7 +161,7 @@ func (r checked) text(w io.Writer) {
 	if r.OK {
 		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", term.Safe(r.File), strings.Join(r.Roles, ", "), term.Safe(r.State))
 		for _, x := range r.Calibration {
-			fmt.Fprintf(w, "    %s: %s\n", x.Part, x.text())
+			fmt.Fprintf(w, "    %s: %s\n", x.Part, figuresText(x))
 		}
 		for _, text := range r.Warnings {
 			fmt.Fprintf(w, "    warning: %s\n", term.Safe(text))

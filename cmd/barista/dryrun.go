@@ -81,7 +81,7 @@ func (c *cli) dryRun(cmd *cobra.Command, f *configs.File, d dryFlags) error {
 			white = append(white, x)
 		}
 	}
-	plan, _, err := planInForce(f)
+	plan, _, err := inForce(f)
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,14 @@ import (
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/controller"
+	"barista/machine/calibration"
+	"barista/machine/station"
 )
 
 // explain finds the exit code of any error. What the rooms return keeps its
 // text; the words that callers can tell apart get their code here, once.
 func explain(err error) *term.Error {
-	var e *term.Error
-	if errors.As(err, &e) {
+	if e := forGood(err); e != nil {
 		return e
 	}
 	exit, hint := term.ExitFailed, ""
@@ -32,4 +33,19 @@ func explain(err error) *term.Error {
 		exit, hint = term.ExitTimeout, "nobody knows whether it was done: look before you repeat it"
 	}
 	return term.Fail(exit, hint, "%w", err)
+}
+
+// forGood is what was meant for whoever starts a process, and what does not pass
+// by trying again; nil for everything else.
+func forGood(err error) *term.Error {
+	if e, is := errors.AsType[*term.Error](err); is {
+		return e
+	}
+	if e, is := errors.AsType[*station.DrivenError](err); is {
+		return term.Fail(term.ExitRefused, "stop it first, or is this the second service of the same name?", "%w", e)
+	}
+	if e, is := errors.AsType[*calibration.DamagedError](err); is {
+		return term.Fail(term.ExitConfig, "nothing was touched", "%w", e)
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ func TestClearFault(t *testing.T) {
 	h := openHouse(t, demo{http: "none", nats: "127.0.0.1:0", machines: 1, speed: 20, cups: "auto"}, nil)
 	state := h.file.State
 	h.ready()
-	name := h.machines[0].machine.Name()
+	name := h.machines[0].file.Name
 	say := func(code int, args ...string) string {
 		t.Helper()
 		out, errOut, got := runCLI(append(args, "--nats", h.broker.URL())...)

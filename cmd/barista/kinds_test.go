@@ -79,7 +79,7 @@ func allHandled(t testing.TB, hands func(configs.Settings, *slog.Logger) (driver
 }
 
 // control is the other side of an opened mock.
-func (st *station) control() *mock.Control {
+func (st *member) control() *mock.Control {
 	s := st.file.Settings
 	if in, is := s.(through); is {
 		s = in.Settings

@@ -74,10 +74,13 @@ func (l *loop) alive() {
 	}
 }
 
-// until wraps what runs the loop, so that its end is not taken for silence.
+// ended is for whoever ran the loop, so that its end is not taken for silence.
+func (l *loop) ended() { close(l.over) }
+
+// until wraps what runs the loop.
 func (l *loop) until(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		defer close(l.over)
+		defer l.ended()
 		return run(ctx)
 	}
 }

@@ -75,9 +75,11 @@ chip, no port, no lock, no network.`,
 // starts it keeps its exit code: systemd does not start a service again after
 // some of them, and must after everything else.
 func ended(err error) error {
-	var e *term.Error
-	if err == nil || errors.As(err, &e) {
-		return err
+	if err == nil {
+		return nil
+	}
+	if e := forGood(err); e != nil {
+		return e
 	}
 	return term.Fail(term.ExitFailed, "", "%s", err)
 }

@@ -4,25 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
 	"barista/configs"
-	"barista/driver"
+	"barista/machine/station"
 )
-
-// offTime bounds safe-off. systemd gives its stop-post 4 s.
-const offTime = 3 * time.Second
 
 // rested is one machine's result in JSON.
 type rested struct {
@@ -93,7 +86,7 @@ func safeOff(path string) ([]rested, error) {
 		wrong = err
 	}
 	todo := map[string]*configs.Machine{}
-	for _, copied := range driven(state) {
+	for _, copied := range station.Copies(state) {
 		text, err := os.ReadFile(copied)
 		if err != nil {
 			continue
@@ -106,7 +99,7 @@ func safeOff(path string) ([]rested, error) {
 		return nil, term.Fail(term.ExitFailed, "mend the file; until then use the machine's own switch", "%s: it is not known what may be on: %s", term.Safe(path), wrong)
 	}
 	if m != nil {
-		if dir := machineDir(state, m.Name); todo[dir] == nil {
+		if dir := station.Folder(state, m.Name); todo[dir] == nil {
 			todo[dir] = m
 		}
 	}
@@ -117,73 +110,14 @@ func safeOff(path string) ([]rested, error) {
 	return list, nil
 }
 
-// restIn puts one machine at rest while nobody else may start to drive it.
+// restIn puts one machine at rest, if no other process drives it.
 func restIn(dir string, m *configs.Machine) rested {
 	r := rested{Machine: m.Name, Driver: m.Driver}
-	// No lock file is left behind that the service could not open; and where there
-	// is none, or it can't be opened, that is no reason to leave an output on.
-	lock := flock.New(filepath.Join(dir, "lock"), flock.SetFlag(os.O_RDONLY))
-	free, err := lock.TryLock()
-	if err == nil && !free {
-		r.Busy = true
-		return r
-	}
-	defer lock.Close()
-	done := make(chan error, 1)
-	go func() { done <- m.Settings.Rest() }() // if it hangs, the process ends without it
-	timer := time.NewTimer(offTime)
-	defer timer.Stop()
-	select {
-	case err = <-done:
-	case <-timer.C:
-		err = fmt.Errorf("no answer within %v", offTime)
-	}
+	err := station.Rest(dir, m.Settings, m.Plan)
+	_, r.Busy = errors.AsType[*station.DrivenError](err)
 	r.Off = err == nil
-	if err != nil {
-		if _, named := errors.AsType[*driver.MayBeOnError](err); !named {
-			var parts []string
-			for _, p := range driver.Parts {
-				if m.Has(p) {
-					parts = append(parts, string(p))
-				}
-			}
-			if len(parts) == 0 {
-				parts = []string{"any output"}
-			}
-			err = &driver.MayBeOnError{What: strings.Join(parts, ", "), Err: err}
-		}
+	if err != nil && !r.Busy {
 		r.Error = term.OneLine(err.Error())
 	}
 	return r
-}
-
-// machineDir is where a machine keeps its lock, its journal and its guard's
-// memory.
-func machineDir(state, name string) string { return filepath.Join(state, "machine-"+name) }
-
-// runningName is the file in a machine's folder that says by which configuration
-// it is driven. It is there from before its first output is opened until all are
-// seen off; left over, it tells safe-off what the dead process had in its hands,
-// whatever a person has changed in the file since.
-const runningName = "running.yaml"
-
-func driven(state string) []string {
-	if state == "" {
-		return nil
-	}
-	list, _ := filepath.Glob(filepath.Join(state, "machine-*", runningName)) // the pattern is right
-	return list
-}
-
-// keepRunning writes that file. A full disk is no reason to stop: then the file
-// itself must do.
-func keepRunning(dir string, text []byte) error {
-	return renameio.WriteFile(filepath.Join(dir, runningName), text, 0o600, renameio.WithTempDir(dir))
-}
-
-func dropRunning(dir string) error {
-	if err := os.Remove(filepath.Join(dir, runningName)); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

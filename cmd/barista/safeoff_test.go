@@ -12,6 +12,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
+	"barista/machine/station"
 )
 
 // TestSafeOff follows a machine through what the stop-post meets: no service was
@@ -83,7 +84,7 @@ machine:
 
 	// What a person did to the file meanwhile, and a journal that broke.
 	s.write("zoe", strings.Replace(text, "driver: mock", "driver: mokc", 1))
-	if err := os.WriteFile(filepath.Join(machineDir(state, "zoe"), "journal"), []byte("rubbish"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(station.Folder(state, "zoe"), "journal"), []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if len(on()) != 2 {
@@ -95,7 +96,7 @@ machine:
 	}
 	t.Logf("at rest %v after the call", time.Since(begun))
 
-	if err := dropRunning(machineDir(state, "zoe")); err != nil {
+	if err := os.Remove(station.Copies(state)[0]); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := safeOff(path); err == nil || explain(err).Exit != term.ExitFailed || !strings.Contains(err.Error(), "not known what may be on") {
@@ -122,7 +123,7 @@ func TestRunningCopy(t *testing.T) {
 	zoe := s.machine("zoe", sock, "", []string{"arabica"}, 0)
 	state := filepath.Join(s.dir, "zoe")
 	s.eventually("zoe to drive", func() bool { return strings.Contains(zoe.log(), "state=ready") })
-	copied := driven(state)
+	copied := station.Copies(state)
 	if len(copied) != 1 {
 		t.Fatalf("copies of the file: %v", copied)
 	}
@@ -132,7 +133,7 @@ func TestRunningCopy(t *testing.T) {
 		t.Errorf("the copy is another: %v %v", err, err2)
 	}
 	zoe.term()
-	if copied := driven(state); len(copied) > 0 {
+	if copied := station.Copies(state); len(copied) > 0 {
 		t.Errorf("left over: %v", copied)
 	}
 }

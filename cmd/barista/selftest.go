@@ -11,20 +11,22 @@ import (
 	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/fleet/words"
+	measured "barista/machine/calibration"
+	"barista/machine/station"
 )
 
 // selftested is the result in JSON.
 type selftested struct {
-	Error       *term.Error    `json:"error,omitempty"`
-	Machine     string         `json:"machine"`
-	OK          bool           `json:"ok"`
-	Identity    testedIdentity `json:"identity"`
-	Ready       *bool          `json:"ready,omitempty"`   // of an appliance
-	Why         string         `json:"why,omitempty"`     // it is not ready
-	Counter     *int           `json:"counter,omitempty"` // products that it ever made
-	Calibration []inForce      `json:"calibration,omitempty"`
-	Sensors     []testedSensor `json:"sensors,omitempty"`
-	Outputs     []testedOutput `json:"outputs,omitempty"`
+	Error       *term.Error       `json:"error,omitempty"`
+	Machine     string            `json:"machine"`
+	OK          bool              `json:"ok"`
+	Identity    testedIdentity    `json:"identity"`
+	Ready       *bool             `json:"ready,omitempty"`   // of an appliance
+	Why         string            `json:"why,omitempty"`     // it is not ready
+	Counter     *int              `json:"counter,omitempty"` // products that it ever made
+	Calibration []station.Figures `json:"calibration,omitempty"`
+	Sensors     []testedSensor    `json:"sensors,omitempty"`
+	Outputs     []testedOutput    `json:"outputs,omitempty"`
 }
 
 type testedIdentity struct {
@@ -106,25 +108,25 @@ journal does not hear of any of this.`,
 }
 
 func (h *hands) selftest(ctx context.Context, out *selftested) error {
-	id := h.guard.Identity()
+	id := h.Guard.Identity()
 	out.Identity = testedIdentity(id)
-	h.person.Say("%s: %s, model %s, serial number %s", h.name, term.Safe(id.Kind), term.Safe(known(id.Model)), term.Safe(known(id.Serial)))
-	if a := h.guard.Appliance(); a != nil {
+	h.person.Say("%s: %s, model %s, serial number %s", h.name(), term.Safe(id.Kind), term.Safe(known(id.Model)), term.Safe(known(id.Serial)))
+	if a := h.Guard.Appliance(); a != nil {
 		return h.testAppliance(ctx, a, out)
 	}
-	here, err := measuredIn(machineDir(h.file.State, h.name))
+	here, err := measured.Open(h.dir())
 	if err != nil {
 		return err
 	}
-	out.Calibration = calibrations(h.file.Machine.Rates, h.machine.Plan(), here)
+	out.Calibration = station.Calibration(h.file.Machine.Rates, h.Machine.Plan(), here)
 	for _, x := range out.Calibration {
-		h.person.Say("  %s: %s", x.Part, x.text())
+		h.person.Say("  %s: %s", x.Part, figuresText(x))
 	}
 	h.testSensors(out)
 	if err := h.mayTry(""); err != nil {
 		return err
 	}
-	parts := h.machine.Parts()
+	parts := h.Machine.Parts()
 	h.person.Say("put an empty vessel under the outlet, keep hands and hair away: water can be hot")
 	if err := h.person.Agrees(ctx, "switch %s, for at most a second each?", listWords(parts)); err != nil {
 		return err
@@ -157,7 +159,7 @@ func known(s string) string {
 
 func (h *hands) testSensors(out *selftested) {
 	rows := [][]string{{"SENSOR", "READS", "JUDGED"}}
-	for _, s := range h.machine.Senses() {
+	for _, s := range h.Machine.Senses() {
 		x := testedSensor{Signal: s.Signal, Good: !s.Bad, Text: s.Text}
 		if s.Err == nil {
 			x.Value = &s.Value
@@ -185,9 +187,9 @@ var senses = map[driver.Part]string{
 // testOutput switches one part. Its error ends the test; one that can't be tried
 // now is skipped.
 func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput, error) {
-	t := h.machine.ShortTry(part)
-	x := testedOutput{Part: part, Wire: h.machine.Plan().Wires[part].On}
-	if err := h.machine.MayTry(part); err != nil {
+	t := h.Machine.ShortTry(part)
+	x := testedOutput{Part: part, Wire: h.Machine.Plan().Wires[part].On}
+	if err := h.Machine.MayTry(part); err != nil {
 		x.Result, x.Reason = "skipped", term.OneLine(sentence(err))
 		h.person.Say("  %s: skipped: %s", part, term.Safe(x.Reason))
 		return x, nil
@@ -197,7 +199,7 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 		return x, err
 	}
 	h.person.Say("%s (%s), %v: %s", part, term.Safe(x.Wire), t.For, senses[part])
-	got, err := h.machine.Try(ctx, t)
+	got, err := h.Machine.Try(ctx, t)
 	x.OnMS, x.Proof, x.Gain = got.On.Milliseconds(), got.Proof, got.Gain
 	if err != nil {
 		x.Result, x.Reason = "failed", term.OneLine(sentence(err))
@@ -207,7 +209,7 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 		}
 		return x, term.Fail(term.ExitFailed, "everything is off; "+h.afterFault(), "%s: %s", part, term.Safe(x.Reason))
 	}
-	x.Feedback = h.machine.Plan().Wires[part].Feedback
+	x.Feedback = h.Machine.Plan().Wires[part].Feedback
 	switch {
 	case got.Shown && part == driver.Cups:
 		x.Result = "confirmed"
@@ -230,8 +232,8 @@ func (h *hands) testOutput(ctx context.Context, part driver.Part) (testedOutput,
 
 // afterFault says what is next when something went wrong.
 func (h *hands) afterFault() string {
-	if _, latched := h.guard.Latched(); latched {
-		return fmt.Sprintf("the machine is locked until somebody looked at it: start its service, then barista machine clear-fault %s --reason \"…\"", h.name)
+	if _, latched := h.Guard.Latched(); latched {
+		return fmt.Sprintf("the machine is locked until somebody looked at it: start its service, then barista machine clear-fault %s --reason \"…\"", h.name())
 	}
 	return "look at it, then test again"
 }
@@ -257,7 +259,7 @@ const (
 
 // testAppliance only asks: nothing that moves can be sent from here.
 func (h *hands) testAppliance(ctx context.Context, a driver.Appliance, out *selftested) error {
-	if l, latched := h.guard.Latched(); latched {
+	if l, latched := h.Guard.Latched(); latched {
 		h.person.Say("it is locked: %s", term.Safe(words.Line("en", l.Code, l.Detail, l.Cause)))
 	}
 	within := func(f func(context.Context) error) error {

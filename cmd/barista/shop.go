@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
 	"barista/cmd/barista/term"
@@ -30,8 +29,7 @@ import (
 	"barista/fleet/stock"
 	"barista/fleet/web"
 	"barista/fleet/worker"
-	"barista/machine"
-	"barista/machine/journal"
+	"barista/machine/station"
 )
 
 // shop is everything that one process runs: by its configuration the shop
@@ -46,7 +44,7 @@ type shop struct {
 	listener net.Listener   // of the web role
 	ctl      *controller.Controller
 	stock    *stock.Stock
-	machines []*station
+	machines []*member
 	conns    []*queue.Conn // of the roles
 	notify   *notifier
 	seams    seams
@@ -59,21 +57,19 @@ type seams struct {
 	controller func(controller.Parts) controller.Parts
 }
 
-// station is one machine of the process.
-type station struct {
-	name    string
-	file    *configs.Machine
-	machine *machine.Machine
-	guard   *guard.Rig
-	worker  *worker.Worker
+// member is one machine of the process, with its way to the shop.
+type member struct {
+	*station.Station
+	file   *configs.Machine
+	worker *worker.Worker
 
 	conn    atomic.Pointer[queue.Conn] // nil until the shop was found
 	missing atomic.Bool                // it was looked for, and was not there
 }
 
 // throughMetal stands between driver and guard: the virtual machine's test binary
-// blocks a sensor there. In the program it hands on what it gets.
-var throughMetal = func(rig driver.Rig) driver.Rig { return rig }
+// blocks a sensor there. The program has none.
+var throughMetal func(driver.Rig) driver.Rig
 
 // brokerWait is how long a service waits for its broker at start.
 const brokerWait = 30 * time.Second
@@ -109,17 +105,17 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	var rigs []stage
 	for _, m := range machines {
 		err := s.measuredFits(m)
-		var st *station
-		var stages []stage
+		var st *station.Station
+		loop := s.notify.loop()
 		if err == nil {
-			st, stages, err = s.openMachine(ctx, m)
+			st, err = openStation(ctx, s.log, s.file, m, loop)
 		}
 		if err != nil {
 			closeAll(rigs)
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
-		s.machines = append(s.machines, st)
-		rigs = append(rigs, stages...)
+		s.machines = append(s.machines, &member{Station: st, file: m})
+		rigs = append(rigs, stage{"machine " + m.Name, st.Run, st.Close})
 	}
 	if f.Broker != nil {
 		if err := s.openBroker(ctx); err != nil {
@@ -190,11 +186,11 @@ func (s *shop) openBroker(ctx context.Context) error {
 // did at the file, which does not know it. The machine stays off until a person
 // has decided, and systemd does not try again.
 func (s *shop) measuredFits(m *configs.Machine) error {
-	here, err := measuredIn(machineDir(s.file.State, m.Name))
+	plan, _, err := station.InForce(m.Plan, station.Folder(s.file.State, m.Name))
 	if err != nil {
 		return err
 	}
-	if why := tooSlow(m, here.Over(m.Calibration)); why != "" {
+	if why := tooSlow(m, plan.Calibration); why != "" {
 		return term.Fail(term.ExitConfig, "barista calibrate grinder|pump|milk --rollback, shorten the rests, or take the largest size out of serves", "%s: as it was measured, %s", m.Name, why)
 	}
 	return nil
@@ -370,95 +366,19 @@ func webKey(path string) ([]byte, error) {
 	return b, nil
 }
 
-// openMachine takes the machine's journal and its metal. Both are locked: a
-// second process ends here, before any line was touched.
-func (s *shop) openMachine(ctx context.Context, m *configs.Machine) (*station, []stage, error) {
-	dir := machineDir(s.file.State, m.Name)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, nil, err
+// openStation opens a machine of a file; the loop, if there is one, hears of it.
+func openStation(ctx context.Context, log *slog.Logger, f *configs.File, m *configs.Machine, l *loop) (*station.Station, error) {
+	c := station.Config{
+		Dir: station.Folder(f.State, m.Name), Plan: m.Plan, Metal: m.Settings, Text: f.Text,
+		Log: log.With("machine", m.Name), Through: throughMetal,
 	}
-	log := s.log.With("machine", m.Name)
-	lock, err := lockMachine(ctx, filepath.Join(dir, "lock"))
-	if err != nil {
-		return nil, nil, err
+	if l != nil {
+		c.Alive, c.Ended = l.alive, l.ended
 	}
-	var stages []stage
-	stages = append(stages, stage{"lock of " + m.Name, nil, lock.Close})
-	fail := func(err error) (*station, []stage, error) {
-		closeAll(stages)
-		return nil, nil, err
-	}
-	here, err := measuredIn(dir)
-	if err != nil {
-		return fail(err)
-	}
-	sayCalibration(log, here)
-	if len(s.file.Text) > 0 {
-		if err := keepRunning(dir, s.file.Text); err != nil {
-			log.Warn("after a crash the outputs will be put at rest by the file as it is then, not as it is now", "err", err)
-		}
-		stages = append(stages, stage{"note of " + m.Name, nil, func() error { return dropRunning(dir) }})
-	}
-	plan := m.Plan
-	metal, err := m.Settings.Open(log)
-	if err != nil {
-		return fail(err)
-	}
-	if e, is := m.Settings.(configs.Elsewhere); is {
-		if plan, err = e.Opened(plan, metal); err != nil {
-			return fail(errors.Join(err, metal.Close()))
-		}
-	}
-	metal = throughMetal(metal)
-	plan.Calibration = here.Over(plan.Calibration)
-	plan.Guard.State = dir
-	rig, err := guard.New(metal, plan.Guard)
-	if err != nil {
-		return fail(errors.Join(err, metal.Close()))
-	}
-	stages = append(stages, stage{"rig of " + m.Name, nil, rig.Close})
-	j, err := journal.Open(filepath.Join(dir, "journal"), metal.Identity.Kind+"/"+metal.Identity.Model+"/"+metal.Identity.Serial)
-	if err != nil {
-		return fail(err)
-	}
-	stages = append(stages, stage{"journal of " + m.Name, nil, j.Close})
-	if what, bad := j.Damaged(); bad {
-		log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
-	}
-	loop := s.notify.loop()
-	mach, err := machine.New(rig, j, plan, machine.Config{Alive: loop.alive, Log: log})
-	if err != nil {
-		return fail(err)
-	}
-	stages = append(stages,
-		stage{"guard of " + m.Name, rig.Run, nil},
-		stage{"machine " + m.Name, loop.until(mach.Run), nil},
-	)
-	return &station{name: m.Name, file: m, machine: mach, guard: rig}, stages, nil
+	return station.Open(ctx, c)
 }
 
-// lockPatience is how long a service waits for a safe-off, or a person's short
-// look, to end. Another service holds the lock for longer.
-const lockPatience = offTime + time.Second
-
-var errDriven = errors.New("another process drives this machine")
-
-// lockMachine makes sure that one process drives this machine.
-func lockMachine(ctx context.Context, path string) (*flock.Flock, error) {
-	lock := flock.New(path, flock.SetPermissions(0o640))
-	patient, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	_, err := lock.TryLockContext(patient, 50*time.Millisecond)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case errors.Is(err, context.DeadlineExceeded):
-		return nil, term.Fail(term.ExitRefused, "stop it first, or is this the second service of the same name?", "%w (%s)", errDriven, filepath.Dir(path))
-	}
-	return lock, err
-}
-
-func (s *shop) openWorker(ctx context.Context, st *station, m *configs.Machine) error {
+func (s *shop) openWorker(ctx context.Context, st *member, m *configs.Machine) error {
 	c, err := s.connect(ctx, m.Name)
 	if err != nil {
 		return err
@@ -470,11 +390,11 @@ func (s *shop) openWorker(ctx context.Context, st *station, m *configs.Machine) 
 	return nil
 }
 
-func (s *shop) worker(c *queue.Conn, st *station, m *configs.Machine) (*worker.Worker, error) {
+func (s *shop) worker(c *queue.Conn, st *member, m *configs.Machine) (*worker.Worker, error) {
 	st.conn.Store(c)
 	parts := worker.Parts{
 		Claims: c.Claims(), Events: c.Events(), Tickets: c.Tickets(), Settings: c.Settings(), Fleet: c.Fleet(), Server: c.Server(),
-		Machine: st.machine, Log: s.log,
+		Machine: st.Machine, Log: s.log,
 	}
 	cfg := workerConfig(m)
 	if s.seams.worker != nil {

@@ -196,11 +196,11 @@ func TestForeignClients(t *testing.T) {
 		c := p.Counts()
 		for part, on := range c.On {
 			if on {
-				t.Errorf("%s: %s is on after the end", h.machines[i].name, part)
+				t.Errorf("%s: %s is on after the end", h.machines[i].file.Name, part)
 			}
 		}
 		if len(c.Harm) > 0 {
-			t.Errorf("%s: %v", h.machines[i].name, c.Harm)
+			t.Errorf("%s: %v", h.machines[i].file.Name, c.Harm)
 		}
 	}
 }

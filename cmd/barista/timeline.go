@@ -58,7 +58,7 @@ with usual figures. The doses are those of the default menu.`,
 				if err != nil {
 					return err
 				}
-				if plan, _, err = planInForce(f); err != nil {
+				if plan, _, err = inForce(f); err != nil {
 					return err
 				}
 			}

@@ -14,6 +14,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
+	"barista/machine/station"
 )
 
 // unitKeys reads the service's unit: every key with its values, in order.
@@ -89,8 +90,8 @@ func TestUnit(t *testing.T) {
 	if stop+abort > 5*time.Second {
 		t.Errorf("a process that hangs in its stop is killed after %v", stop)
 	}
-	if stop < offTime+500*time.Millisecond {
-		t.Errorf("the stop-post has %v, safe-off may take %v", stop, offTime)
+	if stop < station.RestTime+500*time.Millisecond {
+		t.Errorf("the stop-post has %v, safe-off may take %v", stop, station.RestTime)
 	}
 	// The loops extend the stop; a drink that takes long is no reason to cut it.
 	if 2*pingPace+time.Second >= stop || stopStep > stop || stopStep <= pingPace+time.Second {

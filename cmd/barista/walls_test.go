@@ -75,6 +75,7 @@ func TestWalls(t *testing.T) {
 		{in("barista/driver"), in("barista/fleet"), "driver says which wire; what and for whom is the fleet's affair"},
 		{in("barista/machine"), room, "machine says how; what and for whom is the fleet's affair"},
 		{in("barista/machine"), in("periph.io", "github.com/warthog618", "go.bug.st", "barista/driver/gpio", "barista/driver/serial"), "the machine knows parts and signals, no wires"},
+		{is("barista/machine/station"), in("barista/configs", "barista/cmd"), "a machine runs by a plan and a folder, whoever wrote the file; its errors are words that cmd gives a code"},
 		{is("barista/driver/board"), in("barista/driver/modbus", "barista/driver/lcus", "barista/driver/jura", "barista/driver/gpio", "barista/driver/guard", "barista/driver/plant", "barista/machine"), "what relay boards share knows no kind of board"},
 		{is("barista/configs"), in("barista/driver/mock", "barista/driver/gpio", "barista/driver/serial", "barista/driver/jura", "barista/driver/board", "barista/driver/modbus", "barista/driver/lcus"), "the loader knows no kind of driver: cmd hands it the table"},
 		{is("barista/cmd/barista/term"), in("barista/fleet", "barista/machine", "barista/driver", "barista/configs"), "what verbs print and ask with knows no shop and no machine"},
