@@ -34,8 +34,8 @@ func newFaults(c *cli) *cobra.Command {
 		Use:   "faults [FAULT]",
 		Short: "print what can go wrong with a machine, and who ends it",
 		Long: `faults prints the table of faults, or one of them whole. FAULT is the word that
-the reason of a status, of machine ls or of why begins with.
-It asks nobody and works without a shop.`,
+the reason of a status, of machine ls or of why begins with; the whole reason will
+do as well. It asks nobody and works without a shop.`,
 		Example: `  barista faults
   barista faults no-flow --lang fr
   barista faults --json`,
@@ -49,11 +49,15 @@ It asks nobody and works without a shop.`,
 			if !slices.Contains(words.Languages, lang) {
 				return term.Usage("--lang is en or fr, not %s", term.Quote(lang))
 			}
+			asked := ""
+			if len(args) == 1 { // a person may paste what a screen shows: the word, and its sentence
+				asked, _, _ = strings.Cut(strings.ToLower(args[0]), ":")
+			}
 			lines, known := []faultLine{}, []string{}
 			for _, f := range machine.Faults {
 				code, mend := string(f.Cause), string(f.Mend)
 				known = append(known, code)
-				if len(args) == 1 && code != strings.ToLower(args[0]) {
+				if asked != "" && code != asked {
 					continue
 				}
 				lines = append(lines, faultLine{
