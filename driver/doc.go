@@ -36,15 +36,18 @@
 //
 // # A new kind, without a machine at hand
 //
-// A kind is one folder here and one line in cmd/barista/drivers.go. A whole
-// driver of two pages, tested like any other, is driver/drivertest/example_test.go:
-// begin with a copy of it.
+// A kind is a folder here, a folder under configs/kinds, and a line in
+// cmd/barista/drivers.go. Nothing else has to change, and two tests of cmd/barista
+// hold that: TestToyKind takes a kind of 120 lines through check, setup, dry run,
+// self-test, safe-off and a drink, and TestKindIsAFolder fails where anybody else
+// knows a kind. A whole driver of two pages, tested like any other, is
+// driver/drivertest/example_test.go: begin with a copy of it.
 //
-//  1. driver/NAME: a Config as plain data, its Check that says everything that
+//  1. driver/NAME: a Config as plain data, its Problems that say everything that
 //     is wrong, and Open(Config) (Rig, error), at rest. Two steps, so that tests
 //     need no file. The package comment says what hangs on it and what it must
-//     never do. A library for its wire is imported by this folder alone, and a
-//     serial port goes through driver/serial.
+//     never do. A library for its wire is imported by this folder alone, a serial
+//     port goes through driver/serial, and what relay boards share is driver/board.
 //  2. Decide which it is. Outputs that we time and cut off: actuators, which say
 //     for each Wire what cuts it off when this computer is dead. A machine that
 //     has its own sequence: an Appliance, which is asked once and proved by its
@@ -55,12 +58,13 @@
 //     memory, which fails the test on harm and keeps its relays when the cable is
 //     pulled, as boards do. It is done when the suite passes; the suite's
 //     comments say what each check is for. Frames from outside are fuzzed.
-//  4. cmd/barista/kind_NAME.go: Decode reads its section of a file and Check says
-//     what does not go together; the map literal in drivers.go names both and
-//     what opens it. Files that must be refused belong into the table of
-//     cmd/barista/broken_test.go, a good one into configs, where a test loads it.
+//  4. configs/kinds/NAME: a kinds.Kind. Its table of keys says what its section of a
+//     file may hold; the loader reads by it, setup asks and writes by it, and the
+//     README prints it. Its settings say what does not go together, complete the
+//     plan, open the rig and put it at rest. How detect recognises it, and its
+//     simulator, stand there too, if it has them. Files that must be refused are
+//     rows of its test (kindtest.Refused); a good one is its sample, in configs.
 //
-// Nothing else has to change: guard, machine, worker and shop know parts, signals
-// and products only. Until somebody plugged it in, its comment says "simulated
-// only".
+// Guard, machine, worker and shop know parts, signals and products only. Until
+// somebody plugged it in, its comment says "simulated only".
 package driver
