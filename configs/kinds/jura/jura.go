@@ -164,8 +164,9 @@ func (s *settings) product(name string) []kinds.Key {
 	p := s.products[name]
 	model, known := jura.ModelOf(s.Model)
 	what := kinds.Choice(&p.Key, model.Products()...)
-	if !known { // said already; nobody can tell what it makes
+	if !known { // of the file: said already; nobody can tell what it makes
 		what = what.DecodedBy(func(n *configs.Node) {})
+		what.Type = "a product of the model"
 	}
 	dose := fleet.DefaultMenu().Sizes[fleet.Size(name)]
 	least, most, fits := usualGroup.cycles(float64(dose.Grams))

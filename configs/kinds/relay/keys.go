@@ -24,7 +24,7 @@ func Port(to *string) kinds.Key {
 		return check(s)
 	}
 	return kinds.Key{
-		Name: "port", Value: v, Found: kinds.APort,
+		Name: "port", Value: v, Found: kinds.APort, Help: "its serial port, by a name that stays the same",
 		Need: "see ls -l /dev/serial/by-id, then write port: /dev/serial/by-id/…",
 		Above: `  # By a name that stays the same: ls -l /dev/serial/by-id, or by-path for an
   # adapter without a serial number.
@@ -152,7 +152,7 @@ func (s *Settings) Read(outputs map[driver.Part]*board.Relay) map[driver.Part]bo
 // sensor is there.
 func (s *Settings) HotKey(needed func() bool) kinds.Key {
 	return kinds.Key{
-		Name: "hot", Value: kinds.Flag(&s.AssumedHot, "", "assumed"), When: needed, Last: true,
+		Name: "hot", Help: "assumed: nothing reads the boiler, and a person answers for it", Value: kinds.Flag(&s.AssumedHot, "", "assumed"), When: needed, Last: true,
 		Above: `  # Nothing reads the boiler: its own thermostat keeps it hot, and a person answers
   # for that.
 `,
