@@ -6,7 +6,7 @@ package machinetest
 
 import (
 	"context"
-	"path/filepath"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"barista/machine"
 	"barista/machine/journal"
 	"barista/machine/recipe"
+	"barista/machine/station"
 )
 
 // Station is a machine that runs, as the service has it.
@@ -32,7 +33,7 @@ type Station struct {
 // is ada's, an empty cup stands under the eyes of a person.
 func Over(t testing.TB, rig driver.Rig, dir string, limits guard.Config, plan machine.Plan) *Station {
 	t.Helper()
-	rig.Close = nil
+	rig.Close = func() error { return nil }
 	if plan.Name == "" {
 		plan.Name = "ada"
 	}
@@ -40,34 +41,25 @@ func Over(t testing.TB, rig driver.Rig, dir string, limits guard.Config, plan ma
 		plan.Cup = machine.CupAttended
 	}
 	plan.Guard = limits
-	plan = plan.Of(rig)
-	g, err := guard.New(rig, plan.Guard)
+	s, err := station.Open(t.Context(), station.Config{Dir: dir, Plan: plan.Of(rig), Metal: given{rig}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := rig.Identity
-	j, err := journal.Open(filepath.Join(dir, "journal"), id.Kind+"/"+id.Model+"/"+id.Serial)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := machine.New(g, j, plan, machine.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	machineCtx, endMachine := context.WithCancel(context.Background())
-	guardCtx, endGuard := context.WithCancel(context.Background())
-	var machines, guards sync.WaitGroup
-	guards.Go(func() { _ = g.Run(guardCtx) })
-	machines.Go(func() { _ = m.Run(machineCtx) })
-	return &Station{m, j, sync.OnceFunc(func() {
-		endMachine()
-		machines.Wait()
-		endGuard()
-		guards.Wait()
-		_ = g.Close()
-		_ = j.Close()
+	ctx, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	return &Station{s.Machine, s.Machine.Journal(), sync.OnceFunc(func() {
+		end()
+		running.Wait()
+		_ = s.Close()
 	})}
 }
+
+// given is metal that is open already.
+type given struct{ rig driver.Rig }
+
+func (g given) Open(*slog.Logger) (driver.Rig, error) { return g.rig, nil }
+func (given) Rest() error                             { return nil }
 
 // Drink waits until the drink could be begun, for five minutes, and makes it;
 // false if it never could.
