@@ -75,9 +75,9 @@ func (s *shop) follow(alive *func()) (wrap func(func(context.Context) error) fun
 	if len(s.machines) > 0 {
 		return func(run func(context.Context) error) func(context.Context) error { return run }
 	}
-	l := s.notify.loop()
-	*alive = l.alive
-	return l.until
+	l := s.notify.Loop()
+	*alive = l.Alive
+	return l.Until
 }
 
 // openPulse is for a service that has neither a machine nor the loop that

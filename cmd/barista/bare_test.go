@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"barista/cmd/barista/service"
 	"barista/configs"
 	"barista/fleet"
 	"barista/fleet/broker"
@@ -103,7 +104,7 @@ var benchClass = fleet.Class{Bean: "arabica", Milk: fleet.NoMilk}
 type bare struct {
 	minimal bool
 	watch   *watch
-	stages  []stage
+	stages  []service.Stage
 
 	ledgerTurn sync.Mutex // as in barista: one entry after the other
 	heralds    chan string
@@ -124,7 +125,7 @@ func (b *bare) fail(what string, err error) {
 }
 
 func (b *bare) add(name string, run func(context.Context) error, close func() error) {
-	b.stages = append(b.stages, stage{name, run, close})
+	b.stages = append(b.stages, service.Stage{name, run, close})
 }
 
 // connect opens a connection, and closes it with the stages.
@@ -388,7 +389,7 @@ func bareContender(name string, minimal bool) contender {
 			b := newBare(minimal, nil)
 			srv, err := b.openShop(ctx, dir, "127.0.0.1:0")
 			if err != nil {
-				closeAll(b.stages)
+				service.CloseAll(b.stages)
 				return nil, err
 			}
 			return b.party(srv, srv.URL()), nil
@@ -399,14 +400,14 @@ func bareContender(name string, minimal bool) contender {
 			if url == "" {
 				srv, err := b.openShop(ctx, dir, "none")
 				if err != nil {
-					closeAll(b.stages)
+					service.CloseAll(b.stages)
 					return nil, err
 				}
 				in = srv
 			}
 			for _, name := range names[:machines] {
 				if err := b.openMachine(name, dir, in, url); err != nil {
-					closeAll(b.stages)
+					service.CloseAll(b.stages)
 					return nil, err
 				}
 			}
@@ -434,7 +435,7 @@ func (b *bare) party(in interface{ InProcessConn() (net.Conn, error) }, url stri
 	return &party{
 		in: in, url: url,
 		run: func(ctx context.Context) error {
-			err := runStages(ctx, b.stages)
+			err := service.Run(ctx, b.stages)
 			select {
 			case first := <-b.err:
 				err = errors.Join(first, err)

@@ -136,7 +136,7 @@ type chaosMachine struct {
 	name  string
 	plant *plant.Remote
 	zero  time.Duration // of the plant's clock, on the kernel's
-	*service
+	*running
 	kills []death9
 }
 
@@ -192,7 +192,7 @@ func insist[T any](d *chaosDay, m *chaosMachine, ask func(*plant.Remote) (T, err
 type chaosDay struct {
 	*site
 	t        *testing.T
-	shop     *service
+	shop     *running
 	machines []*chaosMachine
 	began    time.Time
 

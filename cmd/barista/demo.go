@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/fleet"
@@ -126,7 +127,7 @@ func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
 
 	c, err := s.connect(ctx, "demo")
 	if err != nil {
-		closeAll(s.stages)
+		service.CloseAll(s.stages)
 		return err
 	}
 	events := c.Events()

@@ -320,13 +320,13 @@ type site struct {
 	port int
 	conn *queue.Conn
 	mu   sync.Mutex
-	all  []*service
+	all  []*running
 
 	prompt bool // services start as prompt has it, from now on
 }
 
-// service is one child process.
-type service struct {
+// running is one child process.
+type running struct {
 	site *site
 	name string
 	spec child
@@ -366,8 +366,8 @@ func (s *site) write(name, text string) string {
 }
 
 // start runs a service; it is started anew with again.
-func (s *site) start(name string, spec child) *service {
-	p := &service{site: s, name: name, spec: spec}
+func (s *site) start(name string, spec child) *running {
+	p := &running{site: s, name: name, spec: spec}
 	s.mu.Lock()
 	s.all = append(s.all, p)
 	s.mu.Unlock()
@@ -375,7 +375,7 @@ func (s *site) start(name string, spec child) *service {
 	return p
 }
 
-func (p *service) again() {
+func (p *running) again() {
 	t := p.site.t
 	spec, _ := json.Marshal(p.spec)
 	p.cmd = first(p.urgent)
@@ -400,7 +400,7 @@ func (p *service) again() {
 }
 
 // ended reports whether the process is gone.
-func (p *service) ended() bool {
+func (p *running) ended() bool {
 	select {
 	case <-p.gone:
 		return true
@@ -409,13 +409,13 @@ func (p *service) ended() bool {
 	}
 }
 
-func (p *service) kill() {
+func (p *running) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.gone
 }
 
 // term asks for a clean end and waits for it.
-func (p *service) term() {
+func (p *running) term() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.gone:
@@ -425,13 +425,13 @@ func (p *service) term() {
 	}
 }
 
-func (p *service) log() string {
+func (p *running) log() string {
 	b, _ := os.ReadFile(filepath.Join(p.site.dir, p.name+".log"))
 	return string(b)
 }
 
 // shop starts the shop's service with the menu of one milk and many beans.
-func (s *site) shop(point string, beans []string) *service {
+func (s *site) shop(point string, beans []string) *running {
 	var initial strings.Builder
 	for _, b := range beans {
 		fmt.Fprintf(&initial, "    %s: 10000\n", b)
@@ -479,7 +479,7 @@ func (s *site) plant(name string, speed float64) (*plant.Plant, string) {
 }
 
 // machine starts a machine's service.
-func (s *site) machine(name, plant, point string, beans []string, brew time.Duration) *service {
+func (s *site) machine(name, plant, point string, beans []string, brew time.Duration) *running {
 	path := s.write(name, fmt.Sprintf(`state: %s
 nats: {servers: ["%s"]}
 machine:
@@ -618,7 +618,7 @@ func TestKillOwnerReturns(t *testing.T) {
 	beans := beansOf(killsReturn)
 	s.shop("", beans)
 	plants := map[string]*plant.Plant{}
-	procs := map[string]*service{}
+	procs := map[string]*running{}
 	for i, f := range killsReturn {
 		name := "m-" + f.point
 		p, sock := s.plant(name, 20)
@@ -679,7 +679,7 @@ func TestKillOwnerGone(t *testing.T) {
 	beans := beansOf(killsForGood)
 	s.shop("", beans)
 	plants := map[string]*plant.Plant{}
-	procs := map[string]*service{}
+	procs := map[string]*running{}
 	for i, f := range killsForGood {
 		name := "m-" + f.point
 		p, sock := s.plant(name, 20)

@@ -68,7 +68,7 @@ func TestOneMachineOneProcess(t *testing.T) {
 		return err == nil && len(here) == 1
 	})
 	edges := p.Counts().Edges
-	twin := &service{site: s, name: "twin", spec: zoe.spec}
+	twin := &running{site: s, name: "twin", spec: zoe.spec}
 	twin.again()
 	s.within(20*time.Second, "the second one to give up", twin.ended)
 	if twin.cmd.ProcessState.ExitCode() == 0 {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
@@ -38,7 +39,7 @@ import (
 type shop struct {
 	log    *slog.Logger
 	file   *configs.File
-	stages []stage // in the order of their start
+	stages []service.Stage // in the order of their start
 
 	broker   *broker.Broker // nil without the role
 	listener net.Listener   // of the web role
@@ -46,7 +47,7 @@ type shop struct {
 	stock    *stock.Stock
 	machines []*member
 	conns    []*queue.Conn // of the roles
-	notify   *notifier
+	notify   *service.Notifier
 	seams    seams
 }
 
@@ -83,14 +84,14 @@ func openShop(ctx context.Context, log *slog.Logger, f *configs.File, more ...*c
 }
 
 func newShop(log *slog.Logger, f *configs.File) *shop {
-	return &shop{log: log, file: f, notify: newNotifier(log)}
+	return &shop{log: log, file: f, notify: service.New(log)}
 }
 
 func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	f := s.file
 	defer func() {
 		if err != nil {
-			closeAll(s.stages)
+			service.CloseAll(s.stages)
 		}
 	}()
 	if err := os.MkdirAll(f.State, 0o750); err != nil {
@@ -102,29 +103,29 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	if f.Machine != nil {
 		machines = append([]*configs.Machine{f.Machine}, more...)
 	}
-	var rigs []stage
+	var rigs []service.Stage
 	for _, m := range machines {
 		err := s.measuredFits(m)
 		var st *station.Station
-		loop := s.notify.loop()
+		loop := s.notify.Loop()
 		if err == nil {
 			st, err = openStation(ctx, s.log, s.file, m, loop)
 		}
 		if err != nil {
-			closeAll(rigs)
+			service.CloseAll(rigs)
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
 		s.machines = append(s.machines, &member{Station: st, file: m})
-		rigs = append(rigs, stage{"machine " + m.Name, st.Run, st.Close})
+		rigs = append(rigs, service.Stage{"machine " + m.Name, st.Run, st.Close})
 	}
 	if f.Broker != nil {
 		if err := s.openBroker(ctx); err != nil {
-			closeAll(rigs)
+			service.CloseAll(rigs)
 			return err
 		}
 	}
 	if err := s.openRoles(ctx); err != nil {
-		closeAll(rigs)
+		service.CloseAll(rigs)
 		return err
 	}
 	s.stages = append(s.stages, rigs...)
@@ -142,16 +143,16 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 
 // run works until ctx ends, then stops in the reverse order: the drinks in hand
 // are finished, then the outputs are seen off, then the shop closes.
-func (s *shop) run(ctx context.Context) error { return runStages(ctx, s.stages) }
+func (s *shop) run(ctx context.Context) error { return service.Run(ctx, s.stages) }
 
 // serve is run as a service: the service manager is told how it goes.
 func (s *shop) serve(ctx context.Context) error {
-	defer s.notify.start(ctx, s.words)()
+	defer s.notify.Start(ctx, s.words)()
 	return s.run(ctx)
 }
 
 func (s *shop) add(name string, run func(context.Context) error, close func() error) {
-	s.stages = append(s.stages, stage{name, run, close})
+	s.stages = append(s.stages, service.Stage{name, run, close})
 }
 
 func (s *shop) openBroker(ctx context.Context) error {
@@ -367,13 +368,13 @@ func webKey(path string) ([]byte, error) {
 }
 
 // openStation opens a machine of a file; the loop, if there is one, hears of it.
-func openStation(ctx context.Context, log *slog.Logger, f *configs.File, m *configs.Machine, l *loop) (*station.Station, error) {
+func openStation(ctx context.Context, log *slog.Logger, f *configs.File, m *configs.Machine, l *service.Loop) (*station.Station, error) {
 	c := station.Config{
 		Dir: station.Folder(f.State, m.Name), Plan: m.Plan, Metal: m.Settings, Text: f.Text,
 		Log: log.With("machine", m.Name), Through: throughMetal,
 	}
 	if l != nil {
-		c.Alive, c.Ended = l.alive, l.ended
+		c.Alive, c.Ended = l.Alive, l.Ended
 	}
 	return station.Open(ctx, c)
 }

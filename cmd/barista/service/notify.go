@@ -1,4 +1,9 @@
-package main
+// Package service is the life of a process that systemd starts: its stages, which end
+// in the reverse order of their start, and what the service manager is told of it. It
+// knows nothing of what the stages do. main and the tests that run a whole shop call
+// Run; whoever runs a loop that must turn gets it from Notifier.Loop and marks each
+// turn itself. It must never say that a loop lives on any other word than the loop's.
+package service
 
 import (
 	"context"
@@ -13,21 +18,21 @@ import (
 	"barista/cmd/barista/term"
 )
 
-// notifier tells the service manager how the service is: ready, in words, that
+// Notifier tells the service manager how the service is: ready, in words, that
 // it lives, that it stops. Where none listens, in a terminal, it says nothing.
 //
 // The word that it lives is the loops' own: each turn of a control loop leaves
 // a mark, and only a mark of every loop is passed on. A loop that stands still
 // leaves none, and no ticker here stands in for it.
-type notifier struct {
+type Notifier struct {
 	log   *slog.Logger
 	tell  func(state string) error
 	watch bool // WatchdogSec is set, and meant for this process
-	loops []*loop
+	loops []*Loop
 }
 
-// loop is one loop that must turn for the service to be alive.
-type loop struct {
+// Loop is one loop that must turn for the service to be alive.
+type Loop struct {
 	beat chan struct{} // one slot
 	over chan struct{} // closed when it has ended as it should
 }
@@ -46,8 +51,9 @@ const (
 	closeTime = time.Minute
 )
 
-func newNotifier(log *slog.Logger) *notifier {
-	n := &notifier{log: log, tell: func(state string) error {
+// New makes a notifier for the manager that started this process, if one did.
+func New(log *slog.Logger) *Notifier {
+	n := &Notifier{log: log, tell: func(state string) error {
 		_, err := daemon.SdNotify(false, state)
 		return err
 	}}
@@ -59,36 +65,36 @@ func newNotifier(log *slog.Logger) *notifier {
 	return n
 }
 
-// loop adds a loop. Before run only.
-func (n *notifier) loop() *loop {
-	l := &loop{make(chan struct{}, 1), make(chan struct{})}
+// Loop adds a loop. Before Start only.
+func (n *Notifier) Loop() *Loop {
+	l := &Loop{make(chan struct{}, 1), make(chan struct{})}
 	n.loops = append(n.loops, l)
 	return l
 }
 
-// alive is for the loop itself to call at each turn. It never blocks.
-func (l *loop) alive() {
+// Alive is for the loop itself to call at each turn. It never blocks.
+func (l *Loop) Alive() {
 	select {
 	case l.beat <- struct{}{}:
 	default:
 	}
 }
 
-// ended is for whoever ran the loop, so that its end is not taken for silence.
-func (l *loop) ended() { close(l.over) }
+// Ended is for whoever ran the loop, so that its end is not taken for silence.
+func (l *Loop) Ended() { close(l.over) }
 
-// until wraps what runs the loop.
-func (l *loop) until(run func(context.Context) error) func(context.Context) error {
+// Until wraps what runs the loop.
+func (l *Loop) Until(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		defer l.ended()
+		defer l.Ended()
 		return run(ctx)
 	}
 }
 
-// start begins to tell: ready as soon as every loop has turned once, then signs
+// Start begins to tell: ready as soon as every loop has turned once, then signs
 // of life, and words whenever they change. From the end of ctx on the service
 // stops. stop ends the telling and waits for it.
-func (n *notifier) start(ctx context.Context, words func() string) (stop func()) {
+func (n *Notifier) Start(ctx context.Context, words func() string) (stop func()) {
 	quit := make(chan struct{})
 	ready := make(chan struct{})
 	var wg sync.WaitGroup
@@ -100,14 +106,14 @@ func (n *notifier) start(ctx context.Context, words func() string) (stop func())
 	}
 }
 
-func (n *notifier) say(states ...string) {
+func (n *Notifier) say(states ...string) {
 	if err := n.tell(strings.Join(states, "\n")); err != nil {
 		n.log.Debug("the service manager does not listen", "err", err)
 	}
 }
 
 // life passes on the signs of life.
-func (n *notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- struct{}) {
+func (n *Notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- struct{}) {
 	pace := time.NewTimer(0)
 	defer pace.Stop()
 	<-pace.C
@@ -161,7 +167,7 @@ func (n *notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- 
 }
 
 // words tells that the service is ready, what it does, and that it stops.
-func (n *notifier) words(ctx context.Context, quit, ready <-chan struct{}, words func() string) {
+func (n *Notifier) words(ctx context.Context, quit, ready <-chan struct{}, words func() string) {
 	tick := time.NewTicker(wordPace)
 	defer tick.Stop()
 	last, phase := "", "starting: "

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -6,18 +6,18 @@ import (
 	"fmt"
 )
 
-// stage is one part of a service: run blocks until its context ends, or fails.
-// close, if there is one, comes after run.
-type stage struct {
-	name  string
-	run   func(ctx context.Context) error
-	close func() error
+// Stage is one part of a service: Run blocks until its context ends, or fails.
+// Close, if there is one, comes after run.
+type Stage struct {
+	Name  string
+	Run   func(ctx context.Context) error
+	Close func() error
 }
 
-// runStages starts the stages in order and ends them in reverse, each after the
+// Run starts the stages in order and ends them in reverse, each after the
 // next one has ended: what a part needs outlives it. The first that fails ends
 // all. Errors of a stage that was told to end are not failures.
-func runStages(ctx context.Context, stages []stage) error {
+func Run(ctx context.Context, stages []Stage) error {
 	type ended struct {
 		i   int
 		err error
@@ -34,8 +34,8 @@ func runStages(ctx context.Context, stages []stage) error {
 		go func() { // waited for below, over waiting[i]
 			defer close(waiting[i])
 			var err error
-			if s.run != nil {
-				err = s.run(inner)
+			if s.Run != nil {
+				err = s.Run(inner)
 			} else {
 				<-inner.Done()
 			}
@@ -50,24 +50,24 @@ func runStages(ctx context.Context, stages []stage) error {
 	select {
 	case <-ctx.Done():
 	case e := <-failed:
-		errs = append(errs, fmt.Errorf("%s: %w", stages[e.i].name, e.err))
+		errs = append(errs, fmt.Errorf("%s: %w", stages[e.i].Name, e.err))
 	}
 	for i := len(stages) - 1; i >= 0; i-- {
 		stops[i]()
 		<-waiting[i]
-		if c := stages[i].close; c != nil {
+		if c := stages[i].Close; c != nil {
 			if err := c(); err != nil {
-				errs = append(errs, fmt.Errorf("close %s: %w", stages[i].name, err))
+				errs = append(errs, fmt.Errorf("close %s: %w", stages[i].Name, err))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// closeAll ends stages that were never run, newest first.
-func closeAll(stages []stage) {
+// CloseAll ends stages that were never run, newest first.
+func CloseAll(stages []Stage) {
 	for i := len(stages) - 1; i >= 0; i-- {
-		if c := stages[i].close; c != nil {
+		if c := stages[i].Close; c != nil {
 			_ = c()
 		}
 	}
