@@ -125,7 +125,7 @@ func (b *bare) fail(what string, err error) {
 }
 
 func (b *bare) add(name string, run func(context.Context) error, close func() error) {
-	b.stages = append(b.stages, service.Stage{name, run, close})
+	b.stages = append(b.stages, service.Stage{Name: name, Run: run, Close: close})
 }
 
 // connect opens a connection, and closes it with the stages.

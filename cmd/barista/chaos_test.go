@@ -242,7 +242,7 @@ func TestChaos(t *testing.T) {
 				m.zero = max(zero, before-c.At)
 			}
 		}
-		m.service = s.machine(name, sock, "", beans, 20*time.Second)
+		m.running = s.machine(name, sock, "", beans, 20*time.Second)
 		m.kill()
 		m.spec.Trace, m.urgent = filepath.Join(s.dir, name+".trace"), true
 		m.again()

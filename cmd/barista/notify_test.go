@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/service"
 	"barista/configs"
 	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
@@ -125,7 +126,7 @@ func TestWatchdogIsFedByTheLoop(t *testing.T) {
 	g.shut = true
 	g.mu.Unlock()
 	<-g.inside
-	hear(t, c, "WATCHDOG=1", 2*pingPace) // one may have been on its way
+	hear(t, c, "WATCHDOG=1", 2*service.PingPace) // one may have been on its way
 	if hear(t, c, "WATCHDOG=1", 3*time.Second) {
 		t.Error("a sign of life from a loop that hangs")
 	}

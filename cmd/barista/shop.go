@@ -116,7 +116,7 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
 		s.machines = append(s.machines, &member{Station: st, file: m})
-		rigs = append(rigs, service.Stage{"machine " + m.Name, st.Run, st.Close})
+		rigs = append(rigs, service.Stage{Name: "machine " + m.Name, Run: st.Run, Close: st.Close})
 	}
 	if f.Broker != nil {
 		if err := s.openBroker(ctx); err != nil {
@@ -152,7 +152,7 @@ func (s *shop) serve(ctx context.Context) error {
 }
 
 func (s *shop) add(name string, run func(context.Context) error, close func() error) {
-	s.stages = append(s.stages, service.Stage{name, run, close})
+	s.stages = append(s.stages, service.Stage{Name: name, Run: run, Close: close})
 }
 
 func (s *shop) openBroker(ctx context.Context) error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/machine/station"
@@ -94,14 +95,14 @@ func TestUnit(t *testing.T) {
 		t.Errorf("the stop-post has %v, safe-off may take %v", stop, station.RestTime)
 	}
 	// The loops extend the stop; a drink that takes long is no reason to cut it.
-	if 2*pingPace+time.Second >= stop || stopStep > stop || stopStep <= pingPace+time.Second {
-		t.Errorf("a stop of %v is extended by %v every %v to %v", stop, stopStep, pingPace, pingPace+time.Second)
+	if 2*service.PingPace+time.Second >= stop || service.StopStep > stop || service.StopStep <= service.PingPace+time.Second {
+		t.Errorf("a stop of %v is extended by %v every %v to %v", stop, service.StopStep, service.PingPace, service.PingPace+time.Second)
 	}
 	if fleet.LongestBrew < stop {
 		t.Error("TimeoutStopSec is longer than any drink: then the extension is for nothing")
 	}
-	if 2*(pingPace+time.Second) >= watchdog {
-		t.Errorf("a machine at rest gives a sign every %v at worst, the watchdog waits %v", pingPace+time.Second, watchdog)
+	if 2*(service.PingPace+time.Second) >= watchdog {
+		t.Errorf("a machine at rest gives a sign every %v at worst, the watchdog waits %v", service.PingPace+time.Second, watchdog)
 	}
 }
 

@@ -38,14 +38,14 @@ type Loop struct {
 }
 
 const (
-	// pingPace bounds how often a sign of life is passed on. A machine at rest
+	// PingPace bounds how often a sign of life is passed on. A machine at rest
 	// turns once a second; each of those must pass, also on a busy computer.
-	pingPace = 500 * time.Millisecond
+	PingPace = 500 * time.Millisecond
 	// wordPace is how soon a change is told in words.
 	wordPace = time.Second
-	// stopStep is how much longer a stop may take, after each sign of life. It
+	// StopStep is how much longer a stop may take, after each sign of life. It
 	// does what WatchdogSec does while the service runs.
-	stopStep = 4 * time.Second
+	StopStep = 4 * time.Second
 	// closeTime is for what comes after the last loop: everything is off then,
 	// and a broker writes its store.
 	closeTime = time.Minute
@@ -146,12 +146,12 @@ func (n *Notifier) life(ctx context.Context, quit <-chan struct{}, ready chan<- 
 			states = append(states, daemon.SdNotifyWatchdog)
 		}
 		if ctx.Err() != nil {
-			states = append(states, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", stopStep.Microseconds()))
+			states = append(states, fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", StopStep.Microseconds()))
 		}
 		if len(states) > 0 {
 			n.say(states...)
 		}
-		pace.Reset(pingPace)
+		pace.Reset(PingPace)
 		select {
 		case <-pace.C:
 		case <-quit:
