@@ -26,7 +26,6 @@ import (
 	"barista/configs"
 	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
-	"barista/driver/gpio"
 	"barista/driver/guard"
 	"barista/driver/mock"
 	"barista/driver/plant"
@@ -616,62 +615,6 @@ machine:
 	l := f.Machine.Limits()
 	if l.Signals[driver.Flow] || !l.Signals[driver.Hot] || !l.Signals[driver.Temperature] {
 		t.Errorf("%v", l.Signals)
-	}
-}
-
-func TestGPIOList(t *testing.T) {
-	was := chipsHere
-	defer func() { chipsHere = was }()
-	run := func(want int, args ...string) string {
-		t.Helper()
-		var out, errOut bytes.Buffer
-		if got := execute(t.Context(), append([]string{"gpio", "list"}, args...), strings.NewReader(""), &out, &errOut); got != want {
-			t.Errorf("exit code %d, want %d: %s", got, want, &errOut)
-		}
-		return out.String() + errOut.String()
-	}
-	chipsHere = func() ([]gpio.Chip, error) {
-		return []gpio.Chip{{Label: "pinctrl-rp1", Device: "gpiochip4", Lines: []gpio.LineInfo{
-			{Offset: 0, Name: "GPIO0"}, {Offset: 1}, {Offset: 17, Name: "GPIO17", Used: true, By: "barista grinder", Out: true}, {Offset: 18, Used: true},
-		}}}, errors.New("cannot open /dev/gpiochip9")
-	}
-	want := `pinctrl-rp1 (/dev/gpiochip4 today), 4 lines
-LINE  NAME    NOW     HELD BY
-0     GPIO0   input
-17    GPIO17  output  barista grinder
-18            input   somebody who gave no name
-cannot open /dev/gpiochip9
-`
-	if got := run(0); strings.ReplaceAll(got, "  \n", "\n") != want && !sameWords(got, want) {
-		t.Errorf("%s\nwant\n%s", got, want)
-	}
-	if got := run(0, "--all", "--json"); !strings.Contains(got, `{"offset":1,"used":false,"out":false}`) || !strings.Contains(got, `"problem":"cannot open /dev/gpiochip9"`) {
-		t.Error(got)
-	}
-	chipsHere = func() ([]gpio.Chip, error) { return nil, errors.New("permission denied") }
-	run(term.ExitUnauthorised)
-	chipsHere = func() ([]gpio.Chip, error) { return nil, nil }
-	if got := run(0); got != "this computer has no GPIO chip\n" {
-		t.Error(got)
-	}
-}
-
-// sameWords compares without regard to the spaces of a table.
-func sameWords(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }
-
-func TestGPIOChange(t *testing.T) {
-	var out bytes.Buffer
-	c := &cli{}
-	x := gpio.Change{Input: "cup", Line: "GPIO6", Yes: true, Lost: 2}
-	c.change(&out, x, 1234567*time.Microsecond, true)
-	c.change(&out, gpio.Change{Input: "GPIO7", Line: "GPIO7", High: true, First: true}, 0, false)
-	c.json = true
-	c.change(&out, x, time.Second, true)
-	want := "    1.2346 GPIO6 low cup yes (2 changes before it were too fast)\n" +
-		"    0.0000 GPIO7 high (at the beginning)\n" +
-		`{"input":"cup","line":"GPIO6","level":"low","yes":true,"at_ms":1000,"lost":2}` + "\n"
-	if got := out.String(); got != want {
-		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"barista/cmd/barista/term"
+	"barista/configs/kinds"
 	"barista/fleet"
 	"barista/fleet/controller"
 	"barista/machine/calibration"
@@ -20,7 +21,11 @@ func explain(err error) *term.Error {
 	exit, hint := term.ExitFailed, ""
 	var state *controller.StateError
 	var stock *fleet.OutOfStockError
+	var command *kinds.Error
 	switch {
+	case errors.As(err, &command):
+		exit = map[kinds.Why]int{kinds.WrongUsage: term.ExitUsage, kinds.Refused: term.ExitRefused, kinds.NotAllowed: term.ExitUnauthorised}[command.Why]
+		hint = command.Hint
 	case errors.Is(err, fleet.ErrNotFound):
 		exit = term.ExitNotFound
 	case errors.As(err, &state), errors.As(err, &stock), errors.Is(err, fleet.ErrNotAllowed), errors.Is(err, fleet.ErrFull):

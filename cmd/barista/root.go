@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/configs"
+	"barista/configs/kinds"
 )
 
 // cli is what every subcommand shares: the flags that all of them take.
@@ -18,7 +20,7 @@ type cli struct {
 }
 
 // newRoot is the whole command line. This list is the only place where a
-// subcommand is added.
+// subcommand is added, but for those that the kinds bring.
 func newRoot() *cobra.Command {
 	c := &cli{}
 	root := group(&cobra.Command{
@@ -62,7 +64,7 @@ with 78 when its configuration is wrong.`,
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),
 			newSetup(c), newDetect(c), newCheck(c), newTimeline(c), newFaults(c),
-			newSelftest(c), newCalibrate(c), newGPIO(c),
+			newSelftest(c), newCalibrate(c),
 			newSim(c), newDriver(c), newVersion(c),
 		}},
 	} {
@@ -71,7 +73,49 @@ with 78 when its configuration is wrong.`,
 			root.AddCommand(cmd)
 		}
 	}
+	for _, cmd := range addCommands(c, root, "") {
+		cmd.GroupID = "here"
+	}
 	return root
+}
+
+// addCommands adds the commands that the kinds bring to a group.
+func addCommands(c *cli, parent *cobra.Command, under string) []*cobra.Command {
+	var cmds []*cobra.Command
+	for _, k := range drivers.Commands(under) {
+		cmds = append(cmds, newCommand(c, k))
+	}
+	parent.AddCommand(cmds...)
+	return cmds
+}
+
+// newCommand makes the verb of a kind's command.
+func newCommand(c *cli, k kinds.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: k.Use, Short: k.Short, Long: k.Long, Example: k.Example}
+	if k.Flags == nil {
+		for _, inner := range k.Commands {
+			cmd.AddCommand(newCommand(c, inner))
+		}
+		return group(cmd)
+	}
+	if !k.Args {
+		cmd.Args = exactly()
+	}
+	run := k.Flags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return run(cmd.Context(), kinds.Console{
+			Show:  func(v any, text func(io.Writer)) error { return c.show(cmd, v, text) },
+			Table: term.Table, Safe: term.Safe, Quote: term.Quote,
+			Machine: func(path string) (*configs.Machine, error) {
+				f, err := machineFile(path)
+				if err != nil {
+					return nil, err
+				}
+				return f.Machine, nil
+			},
+		}, args)
+	}
+	return cmd
 }
 
 // group makes a command that only holds others: without one it shows its help,

@@ -16,7 +16,8 @@ func newSim(c *cli) *cobra.Command {
 		Short:   "simulated hardware",
 		Example: "  barista sim plant --link ./plant.sock",
 	})
-	cmd.AddCommand(newSimPlant(c), newSimJura(c), newSimModbus(c), newSimLCUS(c))
+	cmd.AddCommand(newSimPlant(c))
+	addCommands(c, cmd, "sim")
 	return cmd
 }
 
@@ -59,7 +60,7 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 				return err
 			}
 			n := p.Counts()
-			return c.show(cmd, n, func(w io.Writer) { sayPoured(w, n) })
+			return c.show(cmd, n, func(w io.Writer) { fmt.Fprintln(w, n.Poured()) })
 		},
 	}
 	f := cmd.Flags()
@@ -71,13 +72,4 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 	f.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "of the accidents")
 	f.StringVar(&cfg.Serial, "serial", cfg.Serial, "of the hardware")
 	return cmd
-}
-
-// sayPoured is the last word of a simulator.
-func sayPoured(w io.Writer, n plant.Counts) {
-	drinks := "drinks"
-	if n.Drinks == 1 {
-		drinks = "drink"
-	}
-	fmt.Fprintf(w, "%d %s poured: %d in a cup, %d in a full cup, %d in the tray\n", n.Drinks, drinks, n.InCup, n.InFullCup, n.InTray)
 }

@@ -27,6 +27,9 @@ type Kind struct {
 
 	Sight *Sight // nil: it hangs on no serial port
 	Pins  *Pins  // nil: it hangs on none of the computer's own lines
+
+	Commands []Command // that it brings
+	Record   *Record   // nil: nobody asks
 }
 
 // decode reads a section by the kind's form.
@@ -61,6 +64,19 @@ func (t Table) Of(name string) (Kind, bool) {
 		}
 	}
 	return Kind{}, false
+}
+
+// Commands are those of all kinds that belong to this group.
+func (t Table) Commands(under string) []Command {
+	var out []Command
+	for _, k := range t {
+		for _, c := range k.Commands {
+			if c.Under == under {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
 }
 
 // Warner says what is good to know of the wiring, and no reason to refuse it.

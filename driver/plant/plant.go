@@ -309,6 +309,15 @@ type Counts struct {
 	Mass    Mass                 `json:"mass"`
 }
 
+// Poured is the last word of a simulator.
+func (c Counts) Poured() string {
+	drinks := "drinks"
+	if c.Drinks == 1 {
+		drinks = "drink"
+	}
+	return fmt.Sprintf("%d %s poured: %d in a cup, %d in a full cup, %d in the tray", c.Drinks, drinks, c.InCup, c.InFullCup, c.InTray)
+}
+
 // Counts is what happened until now.
 func (p *Plant) Counts() Counts {
 	p.enter()

@@ -50,6 +50,27 @@ func Quote(s string) string {
 // OneLine makes one line of an error that joins several.
 func OneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
+// Wrap breaks a text into lines, as wide as those of a help.
+func Wrap(text string) string {
+	var out strings.Builder
+	width := 0
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case width == 0:
+		case width+1+n > 82:
+			out.WriteByte('\n')
+			width = 0
+		default:
+			out.WriteByte(' ')
+			width++
+		}
+		out.WriteString(word)
+		width += n
+	}
+	return out.String()
+}
+
 // Time writes a time for display.
 func Time(t time.Time) string {
 	if t.IsZero() {

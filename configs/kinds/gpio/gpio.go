@@ -21,12 +21,13 @@ import (
 
 // Kind is relays and switches on GPIO lines.
 var Kind = kinds.Kind{
-	Name:   "gpio",
-	Title:  "relays and switches on the pins of a Raspberry Pi",
-	Sample: "gpio-relays.yaml",
-	Parts:  relay.Parts(),
-	New:    newSettings,
-	Pins:   &pins,
+	Name:     "gpio",
+	Title:    "relays and switches on the pins of a Raspberry Pi",
+	Sample:   "gpio-relays.yaml",
+	Parts:    relay.Parts(),
+	New:      newSettings,
+	Pins:     &pins,
+	Commands: []kinds.Command{look},
 }
 
 // settings are the section of such a machine.

@@ -50,11 +50,13 @@ func (g brewGroup) cycles(grams float64) (least, most int, ok bool) {
 
 // Kind is a Jura. It has no outputs of ours: the machine owns them.
 var Kind = kinds.Kind{
-	Name:   "jura",
-	Title:  "a Jura on its service port, ordered by its own products",
-	Sample: "jura-e6.yaml",
-	New:    newSettings,
-	Sight:  &sight,
+	Name:     "jura",
+	Title:    "a Jura on its service port, ordered by its own products",
+	Sample:   "jura-e6.yaml",
+	New:      newSettings,
+	Sight:    &sight,
+	Commands: []kinds.Command{sim},
+	Record:   &record,
 }
 
 // Open takes the port.

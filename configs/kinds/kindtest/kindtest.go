@@ -5,14 +5,21 @@ package kindtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"barista/configs"
 	"barista/configs/kinds"
@@ -163,5 +170,47 @@ func MakeOne(t *testing.T, m *machine.Machine, p *plant.Plant) {
 	d := p.Poured()[0]
 	if d.GroundG < 8 || d.GroundG > 10 || d.CoffeeML < 34 || d.CoffeeML > 46 || d.MilkML < 24 || d.Sugar != 2 {
 		t.Errorf("%v", d)
+	}
+}
+
+// Run runs a command of a kind, as its line says, and has what it says written to
+// out, made safe in the simplest way.
+func Run(ctx context.Context, k kinds.Command, out io.Writer, asJSON bool, line ...string) error {
+	f := pflag.NewFlagSet(k.Use, pflag.ContinueOnError)
+	run := k.Flags(f)
+	if err := f.Parse(line); err != nil {
+		return err
+	}
+	return run(ctx, Console(out, asJSON), f.Args())
+}
+
+// Console writes to out.
+func Console(out io.Writer, asJSON bool) kinds.Console {
+	return kinds.Console{
+		Show: func(v any, text func(io.Writer)) error {
+			if asJSON {
+				return json.NewEncoder(out).Encode(v)
+			}
+			text(out)
+			return nil
+		},
+		Table: func(w io.Writer, rows [][]string) {
+			for _, row := range rows {
+				fmt.Fprintln(w, strings.Join(row, " "))
+			}
+		},
+		Safe: func(s string) string { return s }, Quote: strconv.Quote,
+		Machine: func(path string) (*configs.Machine, error) { return nil, fs.ErrNotExist },
+	}
+}
+
+// WrongUsage wants each line refused as a wrong one.
+func WrongUsage(t *testing.T, k kinds.Command, lines ...[]string) {
+	t.Helper()
+	for _, line := range lines {
+		var wrong *kinds.Error
+		if err := Run(t.Context(), k, io.Discard, false, line...); !errors.As(err, &wrong) || wrong.Why != kinds.WrongUsage {
+			t.Errorf("%v: %v", line, err)
+		}
 	}
 }

@@ -23,12 +23,14 @@ type settings struct {
 
 // Kind is an LCUS board.
 var Kind = kinds.Kind{
-	Name:   "lcus",
-	Title:  "a cheap USB relay board with a CH340",
-	Sample: "lcus-relays.yaml",
-	Parts:  relay.Parts(),
-	New:    newSettings,
-	Sight:  &sight,
+	Name:     "lcus",
+	Title:    "a cheap USB relay board with a CH340",
+	Sample:   "lcus-relays.yaml",
+	Parts:    relay.Parts(),
+	New:      newSettings,
+	Sight:    &sight,
+	Commands: []kinds.Command{sim},
+	Record:   &record,
 }
 
 // Open opens the board and switches its relays off.

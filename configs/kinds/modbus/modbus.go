@@ -26,12 +26,14 @@ type settings struct {
 
 // Kind is a Modbus RTU relay board.
 var Kind = kinds.Kind{
-	Name:   "modbus",
-	Title:  "a Modbus RTU relay board on a serial port",
-	Sample: "modbus-relays.yaml",
-	Parts:  relay.Parts(),
-	New:    newSettings,
-	Sight:  &sight,
+	Name:     "modbus",
+	Title:    "a Modbus RTU relay board on a serial port",
+	Sample:   "modbus-relays.yaml",
+	Parts:    relay.Parts(),
+	New:      newSettings,
+	Sight:    &sight,
+	Commands: []kinds.Command{sim},
+	Record:   &record,
 }
 
 // Open opens the board, at rest.

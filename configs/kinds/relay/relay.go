@@ -1,6 +1,7 @@
 // Package relay is what the files of all relay boards share: a relay's number for
 // each part, who signs for a missing dead man's switch, the word that stands in
-// for a boiler's sensor. It opens nothing and knows no board.
+// for a boiler's sensor; and what their simulators share. It opens nothing but a
+// simulator's own port, and knows no board.
 package relay
 
 import (
