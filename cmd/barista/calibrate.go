@@ -24,8 +24,8 @@ import (
 
 // figuresText is what counts for a part, and where that is from.
 func figuresText(x station.Figures) string {
-	from := map[station.From]string{station.Written: "as the file says", station.Usual: "the usual figure, not measured"}[x.From]
-	if x.From == station.Measured {
+	from := map[string]string{"file": "as the file says", "usual": "the usual figure, not measured"}[x.From]
+	if x.From == "measured" {
 		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, term.Safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
 	}
 	return fmt.Sprintf("%s, %s", figures(x.PerSecond, x.Unit, time.Duration(x.DelayMS)*time.Millisecond), from)

@@ -44,21 +44,11 @@ type Figures struct {
 	PerSecond float64     `json:"per_second"`
 	Unit      string      `json:"unit"`
 	DelayMS   int64       `json:"delay_ms"`
-	From      From        `json:"from"`
+	From      string      `json:"from"` // "measured" here, "file", or "usual" for its kind
 	Version   int         `json:"version,omitempty"`
 	By        string      `json:"by,omitempty"`
 	At        *time.Time  `json:"at,omitempty"`
 }
-
-// From is where a figure comes from.
-type From string
-
-// The three sources, the first that there is counts.
-const (
-	Measured From = "measured" // on this machine
-	Written  From = "file"     // by a person
-	Usual    From = "usual"    // for its kind
-)
 
 // Calibration lists the figures of the parts that can be measured, by the plan in
 // force; file has the rates that a person wrote.
@@ -70,12 +60,12 @@ func Calibration(file recipe.Calibration, plan machine.Plan, here *calibration.S
 			continue
 		}
 		rate, delay := calibration.RateOf(c, p)
-		x := Figures{Part: p, PerSecond: rate / c.Factor(), Unit: calibration.Unit(p), DelayMS: time.Duration(float64(delay) * c.Factor()).Milliseconds(), From: Usual}
+		x := Figures{Part: p, PerSecond: rate / c.Factor(), Unit: calibration.Unit(p), DelayMS: time.Duration(float64(delay) * c.Factor()).Milliseconds(), From: "usual"}
 		if written, _ := calibration.RateOf(file, p); written > 0 {
-			x.From = Written
+			x.From = "file"
 		}
 		if v, there := here.InForce(p); there {
-			x.From, x.Version, x.By, x.At = Measured, v.N, v.By, &v.At
+			x.From, x.Version, x.By, x.At = "measured", v.N, v.By, &v.At
 		}
 		out = append(out, x)
 	}

@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"barista/driver"
 	"barista/driver/guard"
@@ -68,12 +69,7 @@ type Station struct {
 	Guard   *guard.Rig
 
 	ended  func()
-	opened []closer // in the order of their opening
-}
-
-type closer struct {
-	name  string
-	close func() error
+	opened []func() error // closes what was opened, in that order
 }
 
 // Open locks the folder and takes the metal and the journal. Nothing moves. Its
@@ -96,7 +92,7 @@ func (s *Station) open(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	s.opens("lock", lock.Close)
+	s.opened = append(s.opened, lock.Close)
 	plan, here, err := InForce(c.Plan, c.Dir)
 	if err != nil {
 		return err
@@ -106,7 +102,7 @@ func (s *Station) open(ctx context.Context, c Config) error {
 		if err := keepRunning(c.Dir, c.Text); err != nil {
 			c.Log.Warn("after a crash the outputs will be put at rest by the file as it is then, not as it is now", "err", err)
 		}
-		s.opens("running copy", func() error { return dropRunning(c.Dir) })
+		s.opened = append(s.opened, func() error { return dropRunning(c.Dir) })
 	}
 	metal, err := c.Metal.Open(c.Log)
 	if err != nil {
@@ -125,21 +121,17 @@ func (s *Station) open(ctx context.Context, c Config) error {
 	if s.Guard, err = guard.New(metal, plan.Guard); err != nil {
 		return errors.Join(err, metal.Close())
 	}
-	s.opens("rig", s.Guard.Close)
+	s.opened = append(s.opened, s.Guard.Close)
 	j, err := journal.Open(filepath.Join(c.Dir, "journal"), metal.Identity.Kind+"/"+metal.Identity.Model+"/"+metal.Identity.Serial)
 	if err != nil {
 		return err
 	}
-	s.opens("journal", j.Close)
+	s.opened = append(s.opened, j.Close)
 	if what, bad := j.Damaged(); bad {
 		c.Log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
 	}
 	s.Machine, err = machine.New(s.Guard, j, plan, machine.Config{Alive: c.Alive, Log: c.Log})
 	return err
-}
-
-func (s *Station) opens(name string, close func() error) {
-	s.opened = append(s.opened, closer{name, close})
 }
 
 // Run works until ctx ends: guard and machine. When it returns, every output is
@@ -204,11 +196,9 @@ func (s *Station) Lend(ctx context.Context, work func(ctx context.Context)) erro
 // returned, or without Run. A second Close does nothing.
 func (s *Station) Close() error {
 	var errs []error
-	for ; len(s.opened) > 0; s.opened = s.opened[:len(s.opened)-1] {
-		c := s.opened[len(s.opened)-1]
-		if err := c.close(); err != nil {
-			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
-		}
+	for _, shut := range slices.Backward(s.opened) {
+		errs = append(errs, shut())
 	}
+	s.opened = nil
 	return errors.Join(errs...)
 }

@@ -228,14 +228,14 @@ func TestCalibrationInForce(t *testing.T) {
 	if err != nil || plan.Calibration.PumpMLPS != 70 {
 		t.Errorf("%+v %v", plan.Calibration, err)
 	}
-	from := map[driver.Part]From{}
+	from := map[driver.Part]string{}
 	for _, f := range Calibration(written, plan, here) {
 		from[f.Part] = f.From
 		if f.Part == driver.Pump && (f.PerSecond != 7 || f.DelayMS != 500 || f.By != "ada" || f.Version != 1) {
 			t.Errorf("in the machine's own time: %+v", f)
 		}
 	}
-	if from[driver.Pump] != Measured || from[driver.Milk] != Written || from[driver.Grinder] != Usual {
+	if from[driver.Pump] != "measured" || from[driver.Milk] != "file" || from[driver.Grinder] != "usual" {
 		t.Errorf("from %v", from)
 	}
 	if err := s.Close(); err != nil {
