@@ -41,6 +41,7 @@ check: ## format, vet, staticcheck, walls, known holes
 race: ## the tests under the race detector; needs a C compiler
 	@command -v gcc >/dev/null || command -v cc >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m -run '^(TestServicesShareTheWork|TestOneMachineOneProcess|TestMachineBeforeShop)$$' ./cmd/barista # real processes
 
 fuzz: ## every fuzz target for FUZZTIME
 	@for p in $$($(GO) list ./...); do \
