@@ -139,12 +139,12 @@ func (f *Fake) Rig() driver.Rig {
 	for _, p := range f.parts {
 		w := driver.Wire{Output: fakeOutput{f, p}, Port: f.ports[p], Deadman: f.deadman[p]}
 		if f.touches[p] != nil {
-			w.Contact = fakeContact{f, p}
+			w.Contact = fakeSensor{f, string(p) + "'s contact", func() func() (float64, error) { return f.touches[p] }}
 		}
 		r.Outputs[p] = w
 	}
 	for s := range f.sensors {
-		r.Sensors[s] = fakeSensor{f, s}
+		r.Sensors[s] = fakeSensor{f, string(s), func() func() (float64, error) { return f.sensors[s] }}
 	}
 	return r
 }
@@ -396,9 +396,11 @@ var _ driver.Output = fakeOutput{}
 func (o fakeOutput) On(atMost time.Duration) error { return o.f.do(o.p, On, atMost) }
 func (o fakeOutput) Off() error                    { return o.f.do(o.p, Off, 0) }
 
+// fakeSensor is a sensor or a contact.
 type fakeSensor struct {
-	f *Fake
-	s driver.Signal
+	f    *Fake
+	what string
+	read func() func() (float64, error) // its newest function; called under the lock
 }
 
 var _ driver.Sensor = fakeSensor{}
@@ -407,34 +409,14 @@ var _ driver.Sensor = fakeSensor{}
 // call the fake.
 func (s fakeSensor) Read() (driver.Reading, error) {
 	s.f.mu.Lock()
-	read := s.f.sensors[s.s]
-	s.f.mu.Unlock()
-	return s.f.read(string(s.s), read)
-}
-
-func (f *Fake) read(what string, read func() (float64, error)) (driver.Reading, error) {
-	f.mu.Lock()
-	if f.gone || f.closed || read == nil {
+	read := s.read()
+	if s.f.gone || s.f.closed || read == nil {
 		read = func() (float64, error) { return 0, driver.ErrGone }
 	}
-	f.mu.Unlock()
+	s.f.mu.Unlock()
 	v, err := read()
 	if err != nil {
-		return driver.Reading{}, fmt.Errorf("reading %s: %w", what, err)
+		return driver.Reading{}, fmt.Errorf("reading %s: %w", s.what, err)
 	}
 	return driver.Reading{Value: v, At: time.Now()}, nil
-}
-
-type fakeContact struct {
-	f *Fake
-	p driver.Part
-}
-
-var _ driver.Sensor = fakeContact{}
-
-func (c fakeContact) Read() (driver.Reading, error) {
-	c.f.mu.Lock()
-	read := c.f.touches[c.p]
-	c.f.mu.Unlock()
-	return c.f.read(string(c.p)+"'s contact", read)
 }

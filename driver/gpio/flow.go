@@ -68,20 +68,6 @@ func (m *meter) Read() (driver.Reading, error) {
 	return driver.Reading{Value: float64(m.edges) * m.perEdge, At: time.Now()}, nil
 }
 
-// Pulses is what a flow meter has counted.
-type Pulses struct {
-	Edges uint64
-	Lost  uint64        // of them, known by their numbers alone
-	Last  time.Duration // when the newest one was, on the kernel's monotonic clock
-}
-
-// Pulses is the count itself, for those who calibrate.
-func (m *meter) Pulses() Pulses {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return Pulses{m.edges, m.lost, m.last}
-}
-
 func (m *meter) close() error {
 	err := m.in.Close()
 	m.mu.Lock()

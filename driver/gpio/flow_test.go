@@ -112,3 +112,17 @@ func TestFlowNumbers(t *testing.T) {
 		t.Errorf("a number that goes back: %d lost", n)
 	}
 }
+
+// Pulses is what a flow meter has counted.
+type Pulses struct {
+	Edges uint64
+	Lost  uint64        // of them, known by their numbers alone
+	Last  time.Duration // when the newest one was, on the kernel's monotonic clock
+}
+
+// Pulses is the count itself.
+func (m *meter) Pulses() Pulses {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Pulses{m.edges, m.lost, m.last}
+}

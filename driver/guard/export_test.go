@@ -24,3 +24,6 @@ func (g *Rig) Clearing() bool {
 	defer g.mu.Unlock()
 	return g.clearing
 }
+
+// RestLeft is RestLeftFor the shortest time.
+func (g *Rig) RestLeft(name driver.Part) time.Duration { return g.RestLeftFor(name, 1) }

@@ -285,13 +285,9 @@ func (g *Rig) AllOff() error {
 // beside it. It never blocks.
 func (g *Rig) Renew() { g.lease.Store(int64(time.Since(g.base))) }
 
-// RestLeft is how long until the part may go on again, for however short a
-// time; 0 = now, also while it is on and for a part that isn't there. A longer
-// On may have to wait longer where a duty is set: RestLeftFor says.
-func (g *Rig) RestLeft(name driver.Part) time.Duration { return g.RestLeftFor(name, 1) }
-
 // RestLeftFor is how long until the part may go on for the given time, as far
-// as rest and duty go.
+// as rest and duty go; 0 = now, also while it is on and for a part that isn't
+// there.
 func (g *Rig) RestLeftFor(name driver.Part, atMost time.Duration) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()

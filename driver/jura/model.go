@@ -137,16 +137,6 @@ var models = []*Model{
 	},
 }
 
-// Models lists the table, for people: what can be ordered from, what is read
-// only, and why.
-func Models() []Model {
-	var out []Model
-	for _, m := range models {
-		out = append(out, *m)
-	}
-	return out
-}
-
 // ModelOf finds the row for a type, or for a whole answer to TY:.
 func ModelOf(answer string) (Model, bool) {
 	if m := row(answer); m != nil {

@@ -33,6 +33,23 @@ var (
 	_ Handle = (*Remote)(nil)
 )
 
+// Harm looks for what the plant notes as harm from now on. What it returns says the
+// first of it, or that the plant is out of reach.
+func Harm(h Handle) func() error {
+	c, _ := h.Counts()
+	old := len(c.Harm)
+	return func() error {
+		c, err := h.Counts()
+		if err != nil {
+			return fmt.Errorf("the plant is out of reach: %w", err)
+		}
+		if len(c.Harm) > old {
+			return fmt.Errorf("harm: %s", c.Harm[old])
+		}
+		return nil
+	}
+}
+
 // Handle is this plant, for callers that do not care where it lives.
 func (p *Plant) Handle() Handle { return memory{p} }
 

@@ -106,14 +106,8 @@ func (p *Port) Close() error {
 // Name is the device as it was configured.
 func (p *Port) Name() string { return p.cfg.Device }
 
-// Adapter is the USB adapter that was there when the port was opened.
-func (p *Port) Adapter() Adapter { return p.first }
-
 // Config is the port's settings with their defaults.
 func (p *Port) Config() Config { return p.cfg }
-
-// Dropped counts bytes that came and nobody wanted.
-func (p *Port) Dropped() int64 { return p.dropped.Load() }
 
 // State is the number of the newest connection, and why it is over, if so.
 func (p *Port) State() (generation uint64, gone error) {

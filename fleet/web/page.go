@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -126,32 +127,43 @@ func (w *Web) orderBody(p *pages, s sight) orderBody {
 		b.What = p.say("order.what", p.name("size", string(s.What.Size)), p.name("bean", s.What.Bean),
 			p.name("milk", s.What.Milk), p.say("sugar."+string(rune('0'+min(max(s.What.Sugar, 0), fleet.MaxSugar)))))
 	}
-	said := func(key string, args ...any) {
-		b.Head, b.Text = p.say("head."+key, args...), p.say("text."+key, args...)
+	w.sayPhase(&b, p, s)
+	if s.Phase != fleet.Cancelled && s.Phase != fleet.Expired { // else the text says it
+		b.Reason = words.Customer(p.Lang, s.Reason.Code)
+	}
+	b.Say = cmp.Or(b.Step, b.Head)
+	full := b.Percent
+	if b.Mood == "served" {
+		full = 100
+	}
+	b.CupLevel, b.CupDepth = cupLevel(full)
+	return b
+}
+
+// sayPhase adds the picture, the words and the buttons of the order's phase.
+func (w *Web) sayPhase(b *orderBody, p *pages, s sight) {
+	said := func(mood, key string, args ...any) {
+		b.Mood, b.Head, b.Text = mood, p.say("head."+key, args...), p.say("text."+key, args...)
 	}
 	switch s.Phase {
 	case fleet.Accepted:
-		b.Mood, b.CanStop = "waiting", true
-		switch {
-		case s.Again:
-			said("again")
-		case b.Name != "":
-			said("taken", b.Name)
-		default:
-			said("taken", p.say("order.you"))
+		b.CanStop = true
+		if s.Again {
+			said("waiting", "again")
+		} else {
+			said("waiting", "taken", cmp.Or(b.Name, p.say("order.you")))
 		}
 		b.Span, b.Late = w.left(p, s)
 	case fleet.Claimed:
-		b.Mood, b.CanStop = "waiting", true
-		said("claimed", b.Machine)
+		b.CanStop = true
+		said("waiting", "claimed", b.Machine)
 		b.Span, b.Late = w.left(p, s)
 		if s.Cup {
-			b.Mood, b.Cup = "cup", fleet.IsToken(s.Machine)
-			said("cup", b.Machine)
+			b.Cup = fleet.IsToken(s.Machine)
+			said("cup", "cup", b.Machine)
 		}
 	case fleet.Brewing:
-		b.Mood = "making"
-		said("brewing", b.Machine)
+		said("making", "brewing", b.Machine)
 		b.Span, b.Late = w.left(p, s)
 		for i, name := range s.Steps {
 			b.Steps = append(b.Steps, step{p.name("step", name), i < len(s.Steps)-1 || s.Percent == 100})
@@ -160,15 +172,13 @@ func (w *Web) orderBody(p *pages, s sight) orderBody {
 			b.Step = p.name("step", s.Step)
 		}
 	case fleet.Served:
-		b.Mood = "served"
 		if b.Machine == "" {
-			said("served_somewhere", b.Name)
+			said("served", "served_somewhere", b.Name)
 		} else {
-			said("served", b.Name, b.Machine)
+			said("served", "served", b.Name, b.Machine)
 		}
 	case fleet.Failed:
-		b.Mood = "sorry"
-		said("failed")
+		said("sorry", "failed")
 		switch s.Outcome {
 		case fleet.Untouched:
 			b.Used = p.say("used.nothing")
@@ -178,34 +188,15 @@ func (w *Web) orderBody(p *pages, s sight) orderBody {
 			b.Used = p.say("used.unknown")
 		}
 	case fleet.Unknown:
-		b.Mood = "unknown"
-		if b.Machine == "" {
-			b.Machine = p.say("order.machine")
-		}
-		said("unknown", b.Machine)
+		b.Machine = cmp.Or(b.Machine, p.say("order.machine"))
+		said("unknown", "unknown", b.Machine)
 	case fleet.Cancelled:
-		b.Mood = "sorry"
-		said("cancelled")
+		said("sorry", "cancelled")
 	case fleet.Expired:
-		b.Mood = "sorry"
-		said("expired")
+		said("sorry", "expired")
 	default:
-		b.Mood = "sorry"
-		said("refused")
+		said("sorry", "refused")
 	}
-	if s.Phase != fleet.Cancelled && s.Phase != fleet.Expired { // else the text says it
-		b.Reason = words.Customer(p.Lang, s.Reason.Code)
-	}
-	b.Say = b.Head
-	if b.Step != "" {
-		b.Say = b.Step
-	}
-	if b.Mood == "served" {
-		b.CupLevel, b.CupDepth = cupLevel(100)
-	} else {
-		b.CupLevel, b.CupDepth = cupLevel(b.Percent)
-	}
-	return b
 }
 
 // The coffee in the picture stands between these heights, in its own units.

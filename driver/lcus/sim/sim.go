@@ -19,7 +19,6 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ type Config struct {
 // ask for its relays.
 type Board struct {
 	cfg    Config
-	old    int // harm that the plant had noted before
+	harm   func() error // that the plant notes; see plant.Harm
 	mu     sync.Mutex
 	relays []bool
 }
@@ -56,11 +55,7 @@ func New(cfg Config) *Board {
 	if cfg.Count == 0 {
 		cfg.Count = lcus.MaxRelays
 	}
-	b := &Board{cfg: cfg, relays: make([]bool, cfg.Count)}
-	if c, err := cfg.Plant.Counts(); err == nil {
-		b.old = len(c.Harm)
-	}
-	return b
+	return &Board{cfg: cfg, relays: make([]bool, cfg.Count), harm: plant.Harm(cfg.Plant)}
 }
 
 // On reports whether a relay, counted from 1, is closed.
@@ -87,7 +82,7 @@ func (b *Board) Run(ctx context.Context, line io.ReadWriteCloser) error {
 		if err := b.play(ctx, line, in); err != nil {
 			return err
 		}
-		return b.fresh()
+		return b.harm()
 	})
 }
 
@@ -111,7 +106,7 @@ func (b *Board) play(ctx context.Context, line io.Writer, in <-chan link.Chunk) 
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			if err := b.fresh(); err != nil {
+			if err := b.harm(); err != nil {
 				return err
 			}
 		case c, more := <-in:
@@ -196,16 +191,4 @@ func (b *Board) say() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cfg.Answers.AppendStates(nil, b.relays)
-}
-
-// fresh is harm that the plant noted.
-func (b *Board) fresh() error {
-	c, err := b.cfg.Plant.Counts()
-	if err != nil {
-		return fmt.Errorf("the plant is out of reach: %w", err)
-	}
-	if len(c.Harm) > b.old {
-		return fmt.Errorf("harm: %s", c.Harm[b.old])
-	}
-	return nil
 }

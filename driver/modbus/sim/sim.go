@@ -22,7 +22,6 @@ package sim
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -69,7 +68,7 @@ type Faults struct {
 type Board struct {
 	cfg  Config
 	rng  *rand.Rand
-	old  int // harm that the plant had noted before
+	harm func() error // that the plant notes; see plant.Harm
 	mu   sync.Mutex
 	coil []coil
 }
@@ -91,11 +90,7 @@ func New(cfg Config) *Board {
 	if cfg.Baud == 0 {
 		cfg.Baud = 9600
 	}
-	b := &Board{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6d6f6462)), coil: make([]coil, cfg.Count)}
-	if c, err := cfg.Plant.Counts(); err == nil {
-		b.old = len(c.Harm)
-	}
-	return b
+	return &Board{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6d6f6462)), coil: make([]coil, cfg.Count), harm: plant.Harm(cfg.Plant)}
 }
 
 // On reports whether a relay, counted from 1, is closed.
@@ -189,7 +184,7 @@ func (b *Board) Run(ctx context.Context, line io.ReadWriteCloser) error {
 		if err := b.play(ctx, line, in); err != nil {
 			return err
 		}
-		return b.fresh()
+		return b.harm()
 	})
 }
 
@@ -233,7 +228,7 @@ func (b *Board) play(ctx context.Context, line io.Writer, in <-chan link.Chunk) 
 			}
 		}
 		if !look.After(now) {
-			if err := b.fresh(); err != nil {
+			if err := b.harm(); err != nil {
 				return err
 			}
 			look = now.Add(lookAt)
@@ -386,16 +381,4 @@ func (b *Board) contact(i int) (bool, error) {
 		return false, nil // a broken wire
 	}
 	return v >= 0.5, err
-}
-
-// fresh is harm that the plant noted.
-func (b *Board) fresh() error {
-	c, err := b.cfg.Plant.Counts()
-	if err != nil {
-		return fmt.Errorf("the plant is out of reach: %w", err)
-	}
-	if len(c.Harm) > b.old {
-		return fmt.Errorf("harm: %s", c.Harm[b.old])
-	}
-	return nil
 }
