@@ -1,15 +1,25 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
 	kindmock "barista/configs/kinds/mock"
 	"barista/driver"
 	"barista/driver/mock"
+	"barista/driver/serial"
 )
 
 // through are settings whose metal goes through a test's hands.
@@ -85,4 +95,50 @@ func (st *member) control() *mock.Control {
 		s = in.Settings
 	}
 	return s.(*kindmock.Settings).Control()
+}
+
+// TestKindBrings: what a kind brings is in the program by its line in the table: its
+// command, its question of detect, what driver record asks of it. Why a command was
+// not done is an exit code.
+func TestKindBrings(t *testing.T) {
+	addKind(t, kinds.Kind{
+		Name: "toy",
+		Commands: []kinds.Command{{
+			Under: "sim", Use: "toy [WHY]", Short: "play a toy", Args: true,
+			Flags: func(f *pflag.FlagSet) kinds.Run {
+				loud := f.Bool("loud", false, "")
+				return func(_ context.Context, c kinds.Console, args []string) error {
+					switch {
+					case *loud:
+						return c.Show(map[string]bool{"loud": true}, func(w io.Writer) { fmt.Fprintln(w, c.Safe("a\x1bb")) })
+					case len(args) == 0:
+						return kinds.Usage("say why")
+					}
+					return &kinds.Error{Why: map[string]kinds.Why{"state": kinds.Refused, "user": kinds.NotAllowed}[args[0]], Hint: "hold it", Err: errors.New(args[0])}
+				}
+			},
+		}},
+		Sight:  &kinds.Sight{Turn: 3, Asks: "what a toy is", Ask: func(context.Context, *serial.Line) (kinds.Answer, error) { return kinds.Answer{}, errors.New("no toy") }},
+		Record: &kinds.Record{Says: "of a toy its size", Flags: func(*pflag.FlagSet) func(serial.Config) (kinds.Look, error) { return nil }},
+	})
+	for line, want := range map[string]struct {
+		exit int
+		say  string
+	}{
+		"sim toy --loud --json":  {term.ExitOK, `{"loud":true}` + "\n"},
+		"sim toy --loud":         {term.ExitOK, `"a\x1bb"` + "\n"},
+		"sim toy":                {term.ExitUsage, "barista: say why\n"},
+		"sim toy state":          {term.ExitRefused, "barista: state\n  hold it\n"},
+		"sim toy user":           {term.ExitUnauthorised, "barista: user\n  hold it\n"},
+		"sim lcus --link x more": {term.ExitUsage, "takes no arguments"},
+		"sim --help":             {term.ExitOK, "toy         play a toy"},
+		"detect --help":          {term.ExitOK, "3 questions that only read"},
+		"driver record --help":   {term.ExitOK, "of a toy its size"},
+		"driver record --port x --out y --kind lcus": {term.ExitUsage, "--kind is jura or modbus or toy, not"},
+	} {
+		var out bytes.Buffer
+		if got := execute(t.Context(), strings.Fields(line), strings.NewReader(""), &out, &out); got != want.exit || !strings.Contains(out.String(), want.say) {
+			t.Errorf("%s: exit code %d, want %d\n%s", line, got, want.exit, &out)
+		}
+	}
 }

@@ -79,7 +79,6 @@ func TestWalls(t *testing.T) {
 		{is("barista/driver/board"), in("barista/driver/modbus", "barista/driver/lcus", "barista/driver/jura", "barista/driver/gpio", "barista/driver/guard", "barista/driver/plant", "barista/machine"), "what relay boards share knows no kind of board"},
 		{is("barista/configs"), in("barista/driver/mock", "barista/driver/gpio", "barista/driver/serial", "barista/driver/jura", "barista/driver/board", "barista/driver/modbus", "barista/driver/lcus"), "the loader knows no kind of driver: cmd hands it the table"},
 		{is("barista/cmd/barista/term"), in("barista/fleet", "barista/machine", "barista/driver", "barista/configs"), "what verbs print and ask with knows no shop and no machine"},
-		{is("barista/cmd/barista/detect"), in("barista/configs/kinds/gpio", "barista/configs/kinds/jura", "barista/configs/kinds/lcus", "barista/configs/kinds/mock", "barista/configs/kinds/modbus"), "what looks for machines loops over the kinds and knows none of them"},
 		{is("barista/cmd/barista"), in("testing", "barista/configs/kinds/kindtest", "barista/cmd/barista/detect/detecttest", "barista/driver/drivertest", "barista/driver/serial/serialtest", "barista/machine/machinetest", "barista/fleet/brokertest"), "what only tests need is not in the program"},
 	}
 	for _, w := range walls {

@@ -1,12 +1,12 @@
 // Package kinds is what a kind of machine is to everybody above its driver: what
 // its section of a file may say, the plan that comes of it, how its metal is
-// opened and put at rest. Each kind has a folder of its own here, beside the one
+// opened and put at rest, how it is recognised, the commands it brings. Each kind has a folder of its own here, beside the one
 // of its driver: configs/kinds/NAME is the only importer of driver/NAME, and
 // cmd/barista/drivers.go the only importer of the kinds (TestKindIsAFolder).
 // Nobody else knows a kind by name.
 //
-// It starts nothing. It must not open or touch anything before Open or Rest is
-// called, and no network at all.
+// What a command starts it waits for. It must not open or touch anything before
+// Open, Rest or a command is called, and no network at all.
 package kinds
 
 import (

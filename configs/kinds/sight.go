@@ -2,8 +2,10 @@ package kinds
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 
 	"barista/driver/serial"
 )
@@ -13,6 +15,8 @@ type Sight struct {
 	// Turn is when the kind asks, 1 first. The order is that of the harm which a
 	// question could do to the wrong device, and of how surely an answer is one.
 	Turn int
+	// Asks is its question, for the help; a whole sentence where nothing is asked.
+	Asks string
 	// Ask puts a question that only reads, at 9600 baud. An error says that no such
 	// device answers, and the next kind asks; one that is driver.ErrGone, that the
 	// port is gone. Nil: there is nothing that could be asked without harm.
@@ -25,6 +29,18 @@ type Sight struct {
 	Mute func(serial.Adapter) string
 	// Talks is what of this kind speaks without being asked; "" if nothing does.
 	Talks string
+}
+
+// Asking are the kinds that ask, in their turn.
+func (t Table) Asking() []*Sight {
+	var out []*Sight
+	for _, k := range t {
+		if k.Sight != nil && k.Sight.Ask != nil {
+			out = append(out, k.Sight)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Sight) int { return cmp.Compare(a.Turn, b.Turn) })
+	return out
 }
 
 // Answer is what a device said of itself, in words and as data.

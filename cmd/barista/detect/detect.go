@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -270,14 +269,7 @@ type sighted struct {
 
 // whoIsThere puts the questions; the answer is nil where nothing answers.
 func (h Here) whoIsThere(ctx context.Context, l *serial.Line) (*sighted, error) {
-	var asking []*kinds.Sight
-	for _, k := range h.kinds {
-		if k.Sight != nil && k.Sight.Ask != nil {
-			asking = append(asking, k.Sight)
-		}
-	}
-	slices.SortStableFunc(asking, func(a, b *kinds.Sight) int { return cmp.Compare(a.Turn, b.Turn) })
-	for _, by := range asking {
+	for _, by := range h.kinds.Asking() {
 		a, err := by.Ask(ctx, l)
 		switch {
 		case err == nil:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/creack/pty"
@@ -102,5 +103,20 @@ func TestTableColours(t *testing.T) {
 	want := "STATE  N\r\n\x1b[31mfault\x1b[0m  1\r\n\x1b[31maway\x1b[0m   2\r\n"
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	long := strings.Repeat("é", 90)
+	for text, want := range map[string]string{
+		"":        "",
+		" a\n b ": "a b",
+		strings.Repeat("é", 40) + " " + strings.Repeat("e", 41): strings.Repeat("é", 40) + " " + strings.Repeat("e", 41),
+		strings.Repeat("é", 40) + " " + strings.Repeat("e", 42): strings.Repeat("é", 40) + "\n" + strings.Repeat("e", 42),
+		"a " + long + " b": "a\n" + long + "\nb",
+	} {
+		if got := Wrap(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
 	}
 }

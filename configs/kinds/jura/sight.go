@@ -11,7 +11,10 @@ import (
 )
 
 // sight asks first: TY: is noise to every board here.
-var sight = kinds.Sight{Turn: 1, Ask: ask, Look: look, Talks: "a Jura in its debug mode"}
+var sight = kinds.Sight{
+	Turn: 1, Asks: "TY:, as a Jura answers it", Ask: ask, Look: look,
+	Talks: "a Jura in its debug mode",
+}
 
 func ask(ctx context.Context, l *serial.Line) (kinds.Answer, error) {
 	typ, err := jura.Identify(ctx, l)

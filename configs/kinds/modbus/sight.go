@@ -12,7 +12,7 @@ import (
 
 // sight asks after a Jura was: its question is a frame with a sum, which a Jura
 // drops as half a line.
-var sight = kinds.Sight{Turn: 2, Ask: ask}
+var sight = kinds.Sight{Turn: 2, Asks: "the relays of a Modbus board at address 1", Ask: ask}
 
 func ask(_ context.Context, l *serial.Line) (kinds.Answer, error) {
 	s, err := modbus.Identify(l)
