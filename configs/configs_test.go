@@ -139,7 +139,7 @@ stock: {initial: {arabica: 100, sugar: 0}}
 				Calibration: recipe.Calibration{GrinderGPS: 1.2, PumpMLPS: 6, MilkMLPS: 5, SugarDosePS: 1, Speed: 1},
 				Book:        recipe.Book{"small": recipe.DefaultBook()["small"], "large": recipe.DefaultBook()["large"]},
 			},
-			Pos: Pos{3, 1}, Driver: "mock", MinWaiting: 4,
+			Pos: Pos{3, 1}, Driver: "mock", Simulated: true, MinWaiting: 4,
 			Serves:   Serves{[]string{"arabica", "mixed"}, []string{"free", "normal"}, []fleet.Size{"small", "large"}},
 			Rates:    recipe.Calibration{GrinderGPS: 1.2, PumpMLPS: 6},
 			Settings: settings{},

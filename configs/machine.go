@@ -60,6 +60,7 @@ type Machine struct {
 
 	Pos        Pos
 	Driver     string // name of its kind
+	Simulated  bool   // see Kind
 	Serves     Serves
 	MinWaiting int // above 0: a spare that works only while at least so many orders wait
 	// Rates are those that a person wrote into the file; 0 where it says nothing.
@@ -116,10 +117,11 @@ func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 		}
 		c.Guard.Forbidden = decodeForbidden(m.Get("forbidden"), kind)
 	}
+	c.Simulated = kind.Simulated
 	c.Settings = kind.Decode(m)
 	c.Complete(m)
 	if m.Node().Clean() {
-		c.fits(kind, m)
+		c.fits(m)
 	}
 	return c, kind, true
 }
@@ -158,32 +160,42 @@ func (c *Machine) book() recipe.Book {
 }
 
 // fits says which drinks the machine could never make, each at the key that is in
-// the way, and that a drink could take longer than a fleet waits for. The service
+// the way, or that a drink could take longer than a fleet waits for. The service
 // would refuse the same, but only once customers had been told to wait.
-func (c *Machine) fits(kind Kind, m *Map) {
-	if _, is := c.Settings.(Elsewhere); is {
-		return
-	}
-	unfit := c.Unfit()
+func (c *Machine) fits(m *Map) {
+	unfit, why := c.tooSlow()
 	m.Place(unfit)
-	// What is simulated has a pace of its own, and an appliance's kind looks at the
-	// time of its products.
-	if len(unfit) > 0 || kind.Simulated || c.Appliance() {
-		return
-	}
-	if why := c.TooLong(); why != "" {
+	if why != "" {
 		m.Node().KeyProblem(why, "shorten the rests, raise the rates (barista calibrate), or take the largest size out of serves")
 	}
 }
 
-// TooLong says that a drink could take longer than a fleet waits before it calls
-// an outcome unknown; "" where it can't.
-func (c *Machine) TooLong() string {
-	d := c.Longest()
-	if d <= fleet.LongestBrew {
-		return ""
+// TooSlow says what a machine that was measured so could not do, as the check of its
+// file does; "" if nothing.
+func (c *Machine) TooSlow(measured recipe.Calibration) string {
+	was := *c
+	was.Calibration = measured
+	unfit, why := was.tooSlow()
+	if len(unfit) > 0 {
+		return unfit[0].Reason
 	}
-	return fmt.Sprintf("a drink of it could take %v with every wait at its end, and a fleet waits %v", d.Round(time.Second), fleet.LongestBrew)
+	return why
+}
+
+// tooSlow looks at every drink by itself and at how long any could take. Of metal
+// elsewhere nobody knows the pace yet, what is simulated has one of its own, and an
+// appliance's kind looks at the time of its products.
+func (c *Machine) tooSlow() (unfit []driver.Problem, why string) {
+	if _, is := c.Settings.(Elsewhere); is {
+		return nil, ""
+	}
+	if unfit = c.Unfit(); len(unfit) > 0 || c.Simulated || c.Appliance() {
+		return unfit, ""
+	}
+	if d := c.Longest(); d > fleet.LongestBrew {
+		why = fmt.Sprintf("a drink of it could take %v with every wait at its end, and a fleet waits %v", d.Round(time.Second), fleet.LongestBrew)
+	}
+	return nil, why
 }
 
 func decodeServes(m *Map) Serves {

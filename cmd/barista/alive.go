@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"barista/cmd/barista/hands"
 	"barista/configs"
 	"barista/fleet/queue"
 	"barista/fleet/worker"
@@ -194,5 +195,5 @@ func machineWords(st machine.Status) string {
 	case st.Reason == machine.Reason{}:
 		return string(st.State)
 	}
-	return fmt.Sprintf("%s: %s", st.State, sentence(st.Reason))
+	return fmt.Sprintf("%s: %s", st.State, hands.Sentence(st.Reason))
 }

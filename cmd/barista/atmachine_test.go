@@ -22,6 +22,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"barista/cmd/barista/hands"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	kindmock "barista/configs/kinds/mock"
@@ -29,7 +30,6 @@ import (
 	"barista/driver/guard"
 	"barista/driver/mock"
 	"barista/driver/plant"
-	"barista/machine"
 	measured "barista/machine/calibration"
 	"barista/machine/journal"
 	"barista/machine/station"
@@ -203,7 +203,7 @@ func TestSelftestFault(t *testing.T) {
 		s.prepare = func(c *mock.Control) { c.Plant().Fault(plant.Fault{Kind: plant.NoFlow}) }
 		text := s.barista(t.Context(), term.ExitFailed, "", "selftest", "--yes", "--json")
 		line := text[strings.Index(text, `{"error"`):]
-		var out selftested
+		var out hands.Tested
 		if err := json.Unmarshal([]byte(line[:strings.Index(line, "\n")]), &out); err != nil {
 			t.Fatal(err)
 		}
@@ -243,60 +243,6 @@ func TestSelftestInterrupted(t *testing.T) {
 		}
 		s.counts()
 	})
-}
-
-// bar is an appliance that only answers.
-type bar struct {
-	driver.Appliance // whatever else is asked panics
-	ready            error
-	soon             *int // so often it says "not yet" before that
-	count            int
-	countErr         error
-}
-
-func (b bar) Ready(context.Context) error {
-	if b.soon != nil && *b.soon > 0 {
-		*b.soon--
-		return fmt.Errorf("its wire is tried: %w", driver.ErrNotYet)
-	}
-	return b.ready
-}
-
-func (b bar) Counter(context.Context) (int, error) { return b.count, b.countErr }
-
-// Of an appliance only identity, readiness and counter: anything else would
-// panic in this one.
-func TestSelftestAppliance(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		bar  bar
-		want string
-		exit int
-	}{
-		{"well", bar{count: 812}, "ready: yes\nproducts made: 812\n", 0},
-		{"no counter", bar{countErr: driver.ErrNoCounter}, "ready: yes\nproducts made: it has no counter, so no drink can be proved\n", 0},
-		{"a moment", bar{count: 5, soon: new(2)}, "its wire is tried: not yet …\nits wire is tried: not yet …\nready: yes\nproducts made: 5\n", 0},
-		{"never", bar{count: 5, soon: new(99)}, strings.Repeat("its wire is tried: not yet …\n", readyTries-1) + "ready: no, its wire is tried: not yet\nproducts made: 5\n", term.ExitFailed},
-		{"tray", bar{ready: errors.New("tray missing"), count: 3}, "ready: no, tray missing\nproducts made: 3\n", term.ExitFailed},
-		{"mute", bar{ready: driver.ErrGone, countErr: driver.ErrGone}, "ready: no, the device is gone\n", term.ExitFailed},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			g, err := guard.New(driver.Rig{Appliance: c.bar}, guard.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var out bytes.Buffer
-			file := &configs.File{Machine: &configs.Machine{Plan: machine.Plan{Name: "rosa"}}}
-			h := &hands{&station.Station{Guard: g}, file, &term.Person{Out: &out}}
-			err = h.testAppliance(t.Context(), c.bar, &selftested{})
-			if got := out.String(); got != c.want {
-				t.Errorf("%q, want %q", got, c.want)
-			}
-			if err == nil != (c.exit == 0) || err != nil && explain(err).Exit != c.exit {
-				t.Error(err)
-			}
-		})
-	}
 }
 
 // Grams from a person, exactly in time: rate and delay come out, old and new are

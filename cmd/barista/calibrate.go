@@ -5,58 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/hands"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
-	"barista/machine"
 	measured "barista/machine/calibration"
-	"barista/machine/recipe"
 	"barista/machine/station"
 )
-
-// figuresText is what counts for a part, and where that is from.
-func figuresText(x station.Figures) string {
-	from := map[string]string{"file": "as the file says", "usual": "the usual figure, not measured"}[x.From]
-	if x.From == "measured" {
-		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, term.Safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
-	}
-	return fmt.Sprintf("%s, %s", figures(x.PerSecond, x.Unit, time.Duration(x.DelayMS)*time.Millisecond), from)
-}
-
-// figures writes a rate and a start delay.
-func figures(perSecond float64, unit string, delay time.Duration) string {
-	s := fmt.Sprintf("%.2f %s/s", perSecond, unit)
-	if delay > 0 {
-		s += fmt.Sprintf(" after %.2f s", delay.Seconds())
-	}
-	return s
-}
-
-// calibrated is the result in JSON.
-type calibrated struct {
-	Error     *term.Error      `json:"error,omitempty"`
-	Machine   string           `json:"machine"`
-	Part      driver.Part      `json:"part"`
-	Runs      []measuredRun    `json:"runs"`
-	Before    *station.Figures `json:"before,omitempty"`
-	PerSecond float64          `json:"per_second,omitempty"`
-	DelayMS   int64            `json:"delay_ms"`
-	Worst     float64          `json:"worst"` // how far a run lies off the line, as a share of the largest
-	Kept      int              `json:"kept"`  // the version; 0: nothing was kept
-}
-
-type measuredRun struct {
-	OnMS   int64   `json:"on_ms"`
-	Amount float64 `json:"amount"`
-}
 
 func newCalibrate(c *cli) *cobra.Command {
 	var config, by string
@@ -107,13 +67,13 @@ last 20; --rollback puts back what counted before.`,
 			case rollback:
 				return c.rollBack(cmd, f, part, by)
 			}
-			out := &calibrated{Machine: f.Machine.Name, Part: part, Runs: []measuredRun{}}
+			out := &hands.Calibrated{Machine: f.Machine.Name, Part: part, Runs: []hands.Run{}}
 			words := cmd.OutOrStdout()
 			if c.json {
 				words = cmd.ErrOrStderr()
 			}
 			p := term.NewPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
-			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands) error { return h.calibrate(ctx, part, by, byHand, out) })
+			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands.Hands) error { return h.Calibrate(ctx, part, by, byHand, out) })
 			if !c.json {
 				return err
 			}
@@ -133,142 +93,6 @@ last 20; --rollback puts back what counted before.`,
 	cmd.Flags().BoolVar(&yes, "yes", false, "ask for nothing but what came")
 	byFlag(cmd, &by)
 	return cmd
-}
-
-// calibrate measures one part, and keeps what a person agrees to.
-func (h *hands) calibrate(ctx context.Context, part driver.Part, by string, byHand bool, out *calibrated) error {
-	if err := h.mayTry(part); err != nil {
-		return err
-	}
-	here, err := measured.Open(h.dir())
-	if err != nil {
-		return err
-	}
-	speed := h.Machine.Calibration().Factor()
-	for _, x := range station.Calibration(h.file.Machine.Rates, h.Machine.Plan(), here) {
-		if x.Part == part {
-			out.Before = &x
-			h.person.Say("%s now: %s", part, figuresText(x))
-		}
-	}
-	plan := measured.Plan(part, h.Machine.MaxOn(part), speed)
-	sees := h.Machine.Proof(part)
-	if byHand {
-		sees = ""
-	}
-	h.person.Say("%d runs, the longest %v; put an empty vessel under the outlet before each, hands and hair away", len(plan), plan[len(plan)-1].Round(time.Millisecond))
-	if sees != "" {
-		h.person.Say("the machine's own %s sensor is read", sees)
-	}
-	var points []measured.Point
-	for i, on := range plan {
-		t := machine.Trial{Part: part, For: on, Measure: true}
-		if err := h.rests(ctx, t); err != nil {
-			return err
-		}
-		if !h.person.Yes {
-			line, err := h.person.Ask(ctx, "run %d of %d, %v: is the empty vessel there? Enter starts, q ends:", i+1, len(plan), on.Round(time.Millisecond))
-			if err != nil {
-				return err
-			}
-			if strings.EqualFold(line, "q") {
-				return term.ErrStopped
-			}
-		}
-		got, err := h.run(ctx, t)
-		if err != nil {
-			return err
-		}
-		amount := got.Gain
-		if sees == "" {
-			if amount, err = h.amount(ctx, part); err != nil {
-				return err
-			}
-		}
-		h.person.Say("  %.1f %s in %.1f s", amount, measured.Unit(part), got.On.Seconds())
-		out.Runs = append(out.Runs, measuredRun{got.On.Milliseconds(), amount})
-		// In the machine's own time: a simulated one may be faster.
-		points = append(points, measured.Point{On: time.Duration(float64(got.On) * speed), Amount: amount})
-	}
-	rate, err := measured.Fit(part, points)
-	if err != nil {
-		return term.Fail(term.ExitFailed, "what counted before still does", "nothing is kept: %v", err)
-	}
-	out.PerSecond, out.DelayMS, out.Worst = rate.PerSecond, rate.Delay.Milliseconds(), rate.Worst
-	if out.Before != nil {
-		h.person.Say("before: %s", figures(out.Before.PerSecond, out.Before.Unit, time.Duration(out.Before.DelayMS)*time.Millisecond))
-	}
-	h.person.Say("now:    %s; the runs lie within %.1f %% of that line", figures(rate.PerSecond, measured.Unit(part), rate.Delay), rate.Worst*100)
-	if why := tooSlow(h.file.Machine, rate.Over(h.Machine.Calibration(), part)); why != "" {
-		return term.Fail(term.ExitRefused, "find out why it is so slow; or shorten the rests, or take the largest size out of serves, and calibrate again", "nothing is kept: with this, %s", why)
-	}
-	if err := h.person.Agrees(ctx, "keep it?"); err != nil {
-		return err
-	}
-	v, err := here.Keep(part, rate, by, time.Now())
-	if err != nil {
-		return err
-	}
-	out.Kept = v.N
-	h.person.Say("kept as version %d; it counts from the next start of the service", v.N)
-	return nil
-}
-
-// run is one run, which the person can end.
-func (h *hands) run(ctx context.Context, t machine.Trial) (machine.Tried, error) {
-	inner, stop := h.person.UntilKey(ctx)
-	defer stop()
-	type tried struct {
-		machine.Tried
-		err error
-	}
-	done := make(chan tried, 1)
-	go func() { // its end is waited for below
-		x, err := h.Machine.Try(inner, t)
-		done <- tried{x, err}
-	}()
-	if h.person.Live {
-		h.person.Say("Enter ends it at once")
-	}
-	h.person.Progress("the %s runs for %v", t.Part, t.For.Round(time.Millisecond))
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	begun := time.Now()
-	for {
-		select {
-		case <-tick.C:
-			on := min(time.Since(begun), t.For)
-			h.person.Moving("%s %4.1f s of %.1f s ", t.Part, on.Seconds(), t.For.Seconds())
-		case x := <-done:
-			h.person.ProgressEnd("")
-			switch {
-			case inner.Err() != nil && x.err != nil:
-				return x.Tried, term.ErrStopped
-			case x.err != nil:
-				return x.Tried, term.Fail(term.ExitFailed, "everything is off, nothing is kept; "+h.afterFault(), "%s: %s", t.Part, term.Safe(sentence(x.err)))
-			}
-			return x.Tried, nil
-		}
-	}
-}
-
-// amount asks what came, until it is a number.
-func (h *hands) amount(ctx context.Context, part driver.Part) (float64, error) {
-	unit := measured.Unit(part)
-	for {
-		line, err := h.person.Ask(ctx, "how many %s are in the vessel? (q ends)", unit)
-		if err != nil {
-			return 0, err
-		}
-		if strings.EqualFold(line, "q") {
-			return 0, term.ErrStopped
-		}
-		number := strings.TrimSpace(strings.TrimSuffix(strings.ReplaceAll(line, ",", "."), unit))
-		if v, err := strconv.ParseFloat(number, 64); err == nil && v >= 0 && v <= 5000 && !math.IsNaN(v) {
-			return v, nil
-		}
-		h.person.Say("%s is no amount: give a number of %s, as 18.4", term.Quote(line), unit)
-	}
 }
 
 // listCalibrations needs no machine.
@@ -295,7 +119,7 @@ func (c *cli) listCalibrations(cmd *cobra.Command, f *configs.File, part driver.
 			counts = "yes"
 		}
 		out.Versions = append(out.Versions, version{v, v.N == now.N})
-		rows = append(rows, []string{fmt.Sprint(v.N), figures(v.PerSecond, out.Unit, v.Delay()), term.Time(v.At), v.By, counts})
+		rows = append(rows, []string{fmt.Sprint(v.N), hands.Figures(v.PerSecond, out.Unit, v.Delay()), term.Time(v.At), v.By, counts})
 	}
 	return c.show(cmd, out, func(w io.Writer) {
 		term.Table(w, rows)
@@ -335,23 +159,5 @@ func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by
 	if v.N == 0 {
 		return c.done(cmd, "%s: version %d no longer counts, the file's figure does, from the next start of the service", part, was.N)
 	}
-	return c.done(cmd, "%s: version %d (%s) counts again instead of version %d, from the next start of the service", part, v.N, figures(v.PerSecond, measured.Unit(part), v.Delay()), was.N)
-}
-
-// tooSlow says what a machine with this calibration could not do, as the check of
-// its file does: a drink that does not fit into its limits, or takes longer than a
-// fleet waits. What is simulated has a pace of its own.
-func tooSlow(m *configs.Machine, c recipe.Calibration) string {
-	if _, is := m.Settings.(configs.Elsewhere); is {
-		return "" // nobody knows its pace yet
-	}
-	was := *m
-	was.Calibration = c
-	if unfit := was.Unfit(); len(unfit) > 0 {
-		return unfit[0].Reason
-	}
-	if k, _ := drivers.Of(m.Driver); k.Simulated {
-		return ""
-	}
-	return was.TooLong()
+	return c.done(cmd, "%s: version %d (%s) counts again instead of version %d, from the next start of the service", part, v.N, hands.Figures(v.PerSecond, measured.Unit(part), v.Delay()), was.N)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/hands"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
@@ -161,7 +162,7 @@ func (r checked) text(w io.Writer) {
 	if r.OK {
 		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", term.Safe(r.File), strings.Join(r.Roles, ", "), term.Safe(r.State))
 		for _, x := range r.Calibration {
-			fmt.Fprintf(w, "    %s: %s\n", x.Part, figuresText(x))
+			fmt.Fprintf(w, "    %s: %s\n", x.Part, hands.FiguresText(x))
 		}
 		for _, text := range r.Warnings {
 			fmt.Fprintf(w, "    warning: %s\n", term.Safe(text))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/hands"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/fleet"
@@ -146,7 +147,7 @@ func (x *dryDrink) make(plan machine.Plan, d recipe.Drink) {
 	if plan.Appliance() {
 		p, err := plan.Product(d)
 		if err != nil {
-			x.Refused = sentence(err)
+			x.Refused = hands.Sentence(err)
 			return
 		}
 		x.Product = fmt.Sprintf("asks the machine for %d × %s", p.Cycles, p.Key)

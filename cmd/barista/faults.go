@@ -94,13 +94,6 @@ func (l faultLine) text(w io.Writer) {
 	}
 }
 
-// sentence is a machine's reason, or that of an error, for the person who looks
-// after it.
-func sentence(err error) string {
-	r := machine.ReasonOf(err)
-	return words.Line("en", r.Code, r.Detail, r.Quote)
-}
-
 // reasonText is a reason of a claim or an event for the same reader. Its English
 // text is whole, and all that a record from before there were codes has.
 func reasonText(r fleet.Reason) string {

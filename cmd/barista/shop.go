@@ -191,7 +191,7 @@ func (s *shop) measuredFits(m *configs.Machine) error {
 	if err != nil {
 		return err
 	}
-	if why := tooSlow(m, plan.Calibration); why != "" {
+	if why := m.TooSlow(plan.Calibration); why != "" {
 		return term.Fail(term.ExitConfig, "barista calibrate grinder|pump|milk --rollback, shorten the rests, or take the largest size out of serves", "%s: as it was measured, %s", m.Name, why)
 	}
 	return nil

@@ -192,7 +192,7 @@ func (s *Settings) Complete(c *configs.Machine, m *configs.Map) {
 // Machine is a simulated machine that no file describes: the demo's, and those of
 // tests.
 func Machine(name string, cup machine.Cup, serves configs.Serves, grinder guard.Limits, cfg mock.Config) *configs.Machine {
-	c := &configs.Machine{Driver: Kind.Name, Serves: serves, Settings: &Settings{Config: cfg}}
+	c := &configs.Machine{Driver: Kind.Name, Simulated: true, Serves: serves, Settings: &Settings{Config: cfg}}
 	c.Name, c.Cup = name, cup
 	c.Guard.Parts = map[driver.Part]guard.Limits{driver.Grinder: grinder}
 	c.Complete(nil)
