@@ -61,8 +61,9 @@ func Usage(format string, args ...any) error {
 type Record struct {
 	Says    string // what it tells, for the help; a whole sentence if that is nothing
 	Example string
-	// Flags adds its flags, under names that no other kind has there. What it returns looks at them and at the port's settings
-	// once they are read. Nil: there is nothing to record.
+	// Flags adds its flags, under names that no other kind has there. What it returns
+	// looks at them and at the port's settings once they are read. Nil: there is
+	// nothing to record.
 	Flags func(f *pflag.FlagSet) func(serial.Config) (Look, error)
 }
 
