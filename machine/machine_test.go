@@ -13,14 +13,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
 	"barista/driver"
 	"barista/driver/drivertest"
 	"barista/driver/guard"
 	"barista/machine/journal"
 	"barista/machine/recipe"
-
-	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -10,14 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/driver/mock"
 	"barista/driver/plant"
 	"barista/machine/journal"
 	"barista/machine/recipe"
-
-	"pgregory.net/rapid"
 )
 
 // shop is a machine over the plant, which is the judge: it counts what was

@@ -11,13 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"barista/driver"
 	"barista/driver/drivertest"
 	"barista/driver/guard"
 	"barista/machine/journal"
 	"barista/machine/recipe"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // tryLater begins a trial and returns what comes of it.

@@ -14,8 +14,6 @@ import (
 	"barista/cmd/barista/hands"
 	"barista/cmd/barista/term"
 	"barista/configs"
-	"barista/machine"
-	measured "barista/machine/calibration"
 	"barista/machine/station"
 )
 
@@ -56,11 +54,6 @@ func (c *cli) atMachine(cmd *cobra.Command, f *configs.File, p *term.Person, wor
 		return term.Fail(term.ExitFailed, "switch the machine off by its own switch, then look", "%s", errors.Join(errors.New(why), err, result))
 	}
 	return result
-}
-
-// inForce is the plan of the file's machine with what was measured on it.
-func inForce(f *configs.File) (machine.Plan, *measured.Store, error) {
-	return station.InForce(f.Machine.Plan, station.Folder(f.State, f.Machine.Name))
 }
 
 // ownState says as which user a verb is to be run at a machine.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/hands"
+	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
@@ -54,7 +55,7 @@ last 20; --rollback puts back what counted before.`,
 			if list && rollback {
 				return term.Usage("--list and --rollback are two things: give one")
 			}
-			f, err := machineFile(config)
+			f, err := preview.Machine(config, drivers)
 			if err != nil {
 				return err
 			}

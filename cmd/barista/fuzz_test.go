@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/preview"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/gpio"
@@ -55,7 +56,7 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		warnings(file)
+		preview.Warnings(file)
 		if file.Machine == nil {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/controller"
@@ -27,7 +28,7 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("x: %w", fleet.ErrNoAnswer), term.ExitTimeout, "timeout"},
 		{context.DeadlineExceeded, term.ExitTimeout, "timeout"},
 		{fleet.ErrNobody, term.ExitFailed, "failed"},
-		{badConfig(term.ExitConfig, 2), term.ExitConfig, "bad_config"},
+		{preview.Bad(term.ExitConfig, 2), term.ExitConfig, "bad_config"},
 		{errors.Join(errors.New("a"), errors.New("b")), term.ExitFailed, "failed"},
 	} {
 		e := explain(c.err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
@@ -107,7 +108,7 @@ func newCommand(c *cli, k kinds.Command) *cobra.Command {
 			Show:  func(v any, text func(io.Writer)) error { return c.show(cmd, v, text) },
 			Table: term.Table, Safe: term.Safe, Quote: term.Quote,
 			Machine: func(path string) (*configs.Machine, error) {
-				f, err := machineFile(path)
+				f, err := preview.Machine(path, drivers)
 				if err != nil {
 					return nil, err
 				}

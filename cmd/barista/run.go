@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
 	"barista/configs"
 )
@@ -44,8 +45,8 @@ chip, no port, no lock, no network.`,
 			if err != nil {
 				var all *configs.Problems
 				if errors.As(err, &all) {
-					checkFile(config).text(cmd.ErrOrStderr())
-					return badConfig(term.ExitConfig, len(all.List))
+					preview.Check(config, drivers).Print(cmd.ErrOrStderr())
+					return preview.Bad(term.ExitConfig, len(all.List))
 				}
 				return term.Fail(term.ExitConfig, "", "%v", err)
 			}

@@ -1,11 +1,13 @@
 package main
 
 import (
-	"barista/cmd/barista/hands"
-	"barista/cmd/barista/term"
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"barista/cmd/barista/hands"
+	"barista/cmd/barista/preview"
+	"barista/cmd/barista/term"
 )
 
 func newSelftest(c *cli) *cobra.Command {
@@ -32,7 +34,7 @@ journal does not hear of any of this.`,
 			if config == "" {
 				return term.Usage("name the configuration: barista selftest --config FILE")
 			}
-			f, err := machineFile(config)
+			f, err := preview.Machine(config, drivers)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/detect"
+	"barista/cmd/barista/preview"
 	"barista/cmd/barista/setup"
 	"barista/cmd/barista/term"
 )
@@ -86,7 +87,7 @@ listed.`,
 
 // wrongAnswers prints what is wrong, as check does.
 func (c *cli) wrongAnswers(cmd *cobra.Command, wrong *setup.Wrong) error {
-	x := problemsOf(wrong.Problems)
+	x := preview.ProblemsOf(wrong.Problems)
 	what := "1 problem "
 	if n := len(x.Problems); n != 1 {
 		what = fmt.Sprintf("%d problems ", n)
@@ -94,13 +95,13 @@ func (c *cli) wrongAnswers(cmd *cobra.Command, wrong *setup.Wrong) error {
 	e := term.Fail(term.ExitFailed, "nothing was written", "%s%s", what, wrong.Where)
 	e.Code = term.BadConfig
 	if !c.json {
-		x.text(cmd.OutOrStdout())
+		x.Print(cmd.OutOrStdout())
 		return e
 	}
 	if err := term.JSON(cmd.OutOrStdout(), struct {
-		Error *term.Error `json:"error"`
-		Files []checked   `json:"files"`
-	}{e, []checked{x}}); err != nil {
+		Error *term.Error    `json:"error"`
+		Files []preview.File `json:"files"`
+	}{e, []preview.File{x}}); err != nil {
 		return err
 	}
 	return term.Said(term.ExitFailed)

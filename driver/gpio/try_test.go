@@ -9,12 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/machine"
 	"barista/machine/journal"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A person tries the parts of a machine on lines: each goes on once for its time,

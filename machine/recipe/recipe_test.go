@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"barista/driver"
-	"barista/driver/guard"
-
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"barista/driver"
+	"barista/driver/guard"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -1,17 +1,18 @@
 package hands
 
 import (
-	"barista/cmd/barista/term"
-	"barista/driver"
-	"barista/machine"
-	measured "barista/machine/calibration"
-	"barista/machine/station"
 	"context"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"barista/cmd/barista/term"
+	"barista/driver"
+	"barista/machine"
+	measured "barista/machine/calibration"
+	"barista/machine/station"
 )
 
 // FiguresText is what counts for a part, and where that is from.

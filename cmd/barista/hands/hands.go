@@ -9,15 +9,16 @@
 package hands
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/fleet/words"
 	"barista/machine"
 	"barista/machine/recipe"
 	"barista/machine/station"
-	"context"
-	"fmt"
-	"time"
 )
 
 // Hands is the machine and the person.

@@ -1,16 +1,17 @@
 package hands
 
 import (
-	"barista/cmd/barista/term"
-	"barista/driver"
-	"barista/driver/guard"
-	"barista/machine/station"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"barista/cmd/barista/term"
+	"barista/driver"
+	"barista/driver/guard"
+	"barista/machine/station"
 )
 
 // bar is an appliance that only answers.

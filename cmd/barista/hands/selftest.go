@@ -1,15 +1,16 @@
 package hands
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
 	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/fleet/words"
 	measured "barista/machine/calibration"
 	"barista/machine/station"
-	"context"
-	"errors"
-	"fmt"
-	"time"
 )
 
 // Tested is the result in JSON.
