@@ -567,6 +567,15 @@ func unpluggedBehindGuard(t tester, b Bench) {
 	})
 }
 
+// does has a part switched, for as long as a check may last.
+func does(t tester, p driver.Part, w driver.Wire, op Op) {
+	do := w.Off
+	if op == On {
+		do = func() error { return w.On(patience) }
+	}
+	must(t, fmt.Sprintf("%s %s", p, op), do)
+}
+
 func readingMovesNothing(t tester, b Bench) {
 	read := func() {
 		for _, p := range b.parts() {
@@ -590,11 +599,7 @@ func readingMovesNothing(t tester, b Bench) {
 	}
 	b.eachPart(func(p driver.Part, w driver.Wire) {
 		for _, op := range []Op{Off, On, Off} {
-			do := w.Off
-			if op == On {
-				do = func() error { return w.On(patience) }
-			}
-			must(t, fmt.Sprintf("%s %s", p, op), do)
+			does(t, p, w, op)
 			b.becomes(t, p, op == On, "before reading")
 			rises := b.rises(p)
 			read()
@@ -616,11 +621,7 @@ func contactsFollow(t tester, b Bench) {
 		}
 		contacts++
 		for _, op := range []Op{Off, On, Off} {
-			do := w.Off
-			if op == On {
-				do = func() error { return w.On(patience) }
-			}
-			must(t, fmt.Sprintf("%s %s", p, op), do)
+			does(t, p, w, op)
 			b.eachPart(func(other driver.Part, o driver.Wire) {
 				if o.Contact == nil {
 					return

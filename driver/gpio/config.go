@@ -110,6 +110,13 @@ func Switches() []driver.Signal { return slices.Clone(switches) }
 
 // Problems finds everything that is wrong with the wiring. It touches nothing.
 func (c Config) Problems() []driver.Problem {
+	k := c.checked()
+	k.twice()
+	return k.list
+}
+
+// checked is a checker that has seen everything, each by itself.
+func (c Config) checked() *checker {
 	k := &checker{c: c}
 	for _, label := range c.Chips {
 		if err := checkLabel(label); err != nil {
@@ -132,8 +139,7 @@ func (c Config) Problems() []driver.Problem {
 	if c.Temperature != nil {
 		k.temperature(*c.Temperature)
 	}
-	k.twice()
-	return k.list
+	return k
 }
 
 // parts are the outputs in the order of driver.Parts, then those that are none.

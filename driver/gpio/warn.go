@@ -88,17 +88,7 @@ func (c Config) onPi() bool {
 
 // user is who uses a pin.
 func (c Config) user(pin string) string {
-	k := &checker{c: c}
-	for _, p := range c.parts() {
-		k.output(p, c.Outputs[p])
-	}
-	for _, s := range c.signals() {
-		k.onOff("inputs", string(s), string(s), c.Switches[s])
-	}
-	if c.Flow != nil {
-		k.flow(*c.Flow)
-	}
-	for _, u := range k.uses {
+	for _, u := range c.checked().uses {
 		if u.pin == pin {
 			return u.who
 		}

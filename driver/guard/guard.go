@@ -360,7 +360,7 @@ func (g *Rig) Close() error {
 	calls := g.allOff()
 	g.closed = true
 	g.mu.Unlock()
-	err := errors.Join(wait(calls), g.saved(diskPatience))
+	err := errors.Join(wait(calls), g.saved())
 	g.mu.Lock()
 	g.release()
 	g.mu.Unlock()

@@ -68,18 +68,18 @@ func (g *Rig) Trip(l Latch) {
 	g.file()
 	g.mu.Unlock()
 	_ = wait(calls) // what did not go off is tried again by Run, and OnNow shows it
-	g.saved(diskPatience)
+	g.saved()
 }
 
 // saved has the state written, and waits for it a while.
-func (g *Rig) saved(patience time.Duration) error {
-	late := time.NewTimer(patience)
+func (g *Rig) saved() error {
+	late := time.NewTimer(diskPatience)
 	defer late.Stop()
 	select {
 	case err := <-g.store.save():
 		return g.named(err)
 	case <-late.C:
-		return g.named(fmt.Errorf("the disk did not take the guard's state within %v", patience))
+		return g.named(fmt.Errorf("the disk did not take the guard's state within %v", diskPatience))
 	}
 }
 
@@ -167,7 +167,7 @@ func (g *Rig) Clear(by, why string) error {
 		return err
 	}
 	g.store.note(cleared{time.Now().UTC().Round(0), by, why, latch.String(), latch.At})
-	err = g.saved(diskPatience)
+	err = g.saved()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.clearing {

@@ -111,5 +111,5 @@ func (g *Rig) end() error {
 			late.Stop()
 		}
 	}
-	return errors.Join(err, g.saved(diskPatience))
+	return errors.Join(err, g.saved())
 }

@@ -117,15 +117,10 @@ func (b *book) open() []line {
 
 // orders lists what is open, without the order id itself.
 func (b *book) orders(but string) []fleet.Order {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	var out []fleet.Order
-	for id, l := range b.lines {
-		switch l.e.Phase {
-		case fleet.Accepted, fleet.Claimed, fleet.Brewing:
-			if id != but {
-				out = append(out, l.e.Order)
-			}
+	for _, l := range b.open() {
+		if l.e.Order.ID != but {
+			out = append(out, l.e.Order)
 		}
 	}
 	return out

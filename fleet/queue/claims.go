@@ -19,10 +19,6 @@ var _ fleet.Claims = claims{}
 // direct reads off, so that "not found" is certain.
 func (c *Conn) Claims() fleet.Claims { return claims{c} }
 
-func (s claims) kv(ctx context.Context) (jetstream.KeyValue, error) {
-	return s.c.bucket(ctx, fleet.BucketClaims)
-}
-
 func (s claims) Create(ctx context.Context, c fleet.Claim) (fleet.ClaimEntry, error) {
 	return s.put(ctx, c, 0)
 }
@@ -50,7 +46,7 @@ func (s claims) put(ctx context.Context, c fleet.Claim, rev uint64) (fleet.Claim
 }
 
 func (s claims) Get(ctx context.Context, order string) (fleet.ClaimEntry, error) {
-	kv, err := s.kv(ctx)
+	kv, err := s.c.bucket(ctx, fleet.BucketClaims)
 	if err != nil {
 		return fleet.ClaimEntry{}, err
 	}
@@ -95,14 +91,7 @@ func (s claims) Now(ctx context.Context) (time.Time, error) {
 }
 
 func (s claims) Purge(ctx context.Context, order string) error {
-	kv, err := s.kv(ctx)
-	if err != nil {
-		return err
-	}
-	if err := kv.Purge(ctx, order); err != nil {
-		return unsure("purge the claim of "+order, err)
-	}
-	return nil
+	return s.c.inBucket(ctx, fleet.BucketClaims, "purge the claim of "+order, func(kv jetstream.KeyValue) error { return kv.Purge(ctx, order) })
 }
 
 // watch follows a bucket until ctx ends; a broken watch is begun anew, and what

@@ -160,6 +160,18 @@ func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, err
 	return kv, nil
 }
 
+// inBucket changes something in a bucket; what names it in an error.
+func (c *Conn) inBucket(ctx context.Context, bucket, what string, change func(jetstream.KeyValue) error) error {
+	kv, err := c.bucket(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	if err := change(kv); err != nil {
+		return unsure(what, err)
+	}
+	return nil
+}
+
 // unsure wraps an error after which nobody knows whether it was taken.
 func unsure(what string, err error) error {
 	return fmt.Errorf("%s: %w (%w)", what, fleet.ErrNoAnswer, err)

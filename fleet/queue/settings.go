@@ -38,25 +38,14 @@ func (s settings) Put(ctx context.Context, key string, value []byte) error {
 }
 
 func (c *Conn) putKey(ctx context.Context, bucket, key string, value []byte) error {
-	kv, err := c.bucket(ctx, bucket)
-	if err != nil {
+	return c.inBucket(ctx, bucket, bucket+" "+key, func(kv jetstream.KeyValue) error {
+		_, err := kv.Put(ctx, key, value)
 		return err
-	}
-	if _, err := kv.Put(ctx, key, value); err != nil {
-		return unsure(bucket+" "+key, err)
-	}
-	return nil
+	})
 }
 
 func (s settings) Delete(ctx context.Context, key string) error {
-	kv, err := s.c.bucket(ctx, fleet.BucketSettings)
-	if err != nil {
-		return err
-	}
-	if err := kv.Delete(ctx, key); err != nil {
-		return unsure("setting "+key, err)
-	}
-	return nil
+	return s.c.inBucket(ctx, fleet.BucketSettings, "setting "+key, func(kv jetstream.KeyValue) error { return kv.Delete(ctx, key) })
 }
 
 func (s settings) Watch(ctx context.Context, each func(string, []byte), ready func()) error {
@@ -96,14 +85,7 @@ func (p presences) Announce(ctx context.Context, w fleet.Presence) error {
 }
 
 func (p presences) Leave(ctx context.Context, machine string) error {
-	kv, err := p.c.bucket(ctx, fleet.BucketMachines)
-	if err != nil {
-		return err
-	}
-	if err := kv.Purge(ctx, fleet.Subject(machine)); err != nil {
-		return unsure("presence of "+machine, err)
-	}
-	return nil
+	return p.c.inBucket(ctx, fleet.BucketMachines, "presence of "+machine, func(kv jetstream.KeyValue) error { return kv.Purge(ctx, fleet.Subject(machine)) })
 }
 
 func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -353,12 +354,7 @@ func (b *book) calls() (called, making []order, seq uint64, stale bool) {
 			making = append(making, *o)
 		}
 	}
-	slices.SortFunc(called, func(x, y order) int {
-		if c := y.Ended.Compare(x.Ended); c != 0 {
-			return c
-		}
-		return int(x.Place) - int(y.Place)
-	})
+	slices.SortFunc(called, func(x, y order) int { return cmp.Or(y.Ended.Compare(x.Ended), int(x.Place)-int(y.Place)) })
 	slices.SortFunc(making, func(x, y order) int { return int(x.Place) - int(y.Place) })
 	return called, making, b.seq, b.stale || !b.ready
 }

@@ -114,18 +114,7 @@ func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e flee
 // journal proves it.
 func (w *Worker) untouched(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason fleet.Reason) verdict {
 	c, err := e.End(w.owner, fleet.Untouched, reason, w.avoid(ctx))
-	if err != nil {
-		return shortOut
-	}
-	if _, err := w.Claims.Update(ctx, e, c); err != nil {
-		return goOn
-	}
-	if c.Phase.Ended() {
-		w.settle(t, c)
-	} else {
-		w.giveBack(t, jitter(notNow))
-	}
-	return letGo
+	return w.move(ctx, t, e, c, err)
 }
 
 // brewingElsewhere leaves a brew to its owner, until nobody can still be making
@@ -165,13 +154,23 @@ func (w *Worker) leaveToOwner(ctx context.Context, t *fleet.Ticket, e fleet.Clai
 
 func (w *Worker) park(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason fleet.Reason) verdict {
 	c, err := e.Park(w.cfg.Name, reason)
+	return w.move(ctx, t, e, c, err)
+}
+
+// move writes what an arrow made of a claim, and settles the ticket by that: the
+// order is over, or comes again.
+func (w *Worker) move(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, c fleet.Claim, err error) verdict {
 	if err != nil {
 		return shortOut
 	}
 	if _, err := w.Claims.Update(ctx, e, c); err != nil {
 		return goOn
 	}
-	w.settle(t, c)
+	if c.Phase.Ended() || c.Phase == fleet.Unknown {
+		w.settle(t, c)
+	} else {
+		w.giveBack(t, jitter(notNow))
+	}
 	return letGo
 }
 
@@ -201,12 +200,3 @@ func (w *Worker) avoid(ctx context.Context) *fleet.Avoid {
 	}
 	return &fleet.Avoid{Machine: w.cfg.Name, Until: now.Add(stepBack)}
 }
-
-func (w *Worker) avoidAfter(ctx context.Context, out fleet.Outcome) *fleet.Avoid {
-	if out == fleet.Made || out == fleet.OutcomeUnknown {
-		return nil
-	}
-	return w.avoid(ctx)
-}
-
-func (w *Worker) serves(s fleet.Size) bool { return slices.Contains(w.cfg.Sizes, s) }

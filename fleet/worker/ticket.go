@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"barista/fleet"
@@ -92,7 +93,7 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 			return letGo
 		}
 	}
-	if !w.serves(e.Order.Size) {
+	if !slices.Contains(w.cfg.Sizes, e.Order.Size) {
 		w.passOn(ctx, t, e, jitter(notNow))
 		return letGo
 	}
@@ -119,14 +120,7 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
 	if e.Exhausted() {
 		c, err := e.GiveUp(w.owner)
-		if err != nil {
-			return shortOut
-		}
-		if _, err := w.Claims.Update(ctx, e, c); err != nil {
-			return goOn
-		}
-		w.settle(t, c)
-		return letGo
+		return w.move(ctx, t, e, c, err)
 	}
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
 		return w.release(ctx, t, e, refusal(err))
@@ -156,10 +150,7 @@ func (w *Worker) awaitCup(ctx context.Context, e fleet.ClaimEntry) error {
 	long, cancel := context.WithTimeout(ctx, cupWait)
 	defer cancel()
 	defer context.AfterFunc(w.stop, cancel)()
-	if err := w.Machine.AwaitCup(long, e.Order.ID); err != nil {
-		return err
-	}
-	return nil
+	return w.Machine.AwaitCup(long, e.Order.ID)
 }
 
 // refusal is why the machine could not begin.
@@ -341,7 +332,11 @@ func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome,
 	late := fleet.Event{At: time.Now(), Order: k.Order, Kind: fleet.EvEnd, Epoch: k.Epoch, Machine: w.cfg.Name, Outcome: out, Reason: reason, Seconds: took.Seconds()}
 	c, err := e.Claim, fleet.ErrNotAllowed
 	if e.Epoch == k.Epoch {
-		c, err = e.End(w.owner, out, reason, w.avoidAfter(ctx, out))
+		var avoid *fleet.Avoid
+		if out != fleet.Made && out != fleet.OutcomeUnknown {
+			avoid = w.avoid(ctx)
+		}
+		c, err = e.End(w.owner, out, reason, avoid)
 	}
 	if err != nil { // no longer awaited: the end is told as a late event
 		if err := w.Events.Publish(ctx, late); err != nil {

@@ -129,16 +129,22 @@ func (e *End) Read(p []byte) (int, error) {
 		if dead {
 			return 0, io.EOF
 		}
-		if wait <= 0 {
-			<-changed
-			continue
-		}
-		due := time.NewTimer(wait)
-		select {
-		case <-changed:
-		case <-due.C:
-		}
-		due.Stop()
+		await(changed, wait)
+	}
+}
+
+// await returns at the next change, or when the time is over; 0 and below is for
+// ever.
+func await(changed <-chan struct{}, d time.Duration) {
+	var over <-chan time.Time
+	if d > 0 {
+		due := time.NewTimer(d)
+		defer due.Stop()
+		over = due.C
+	}
+	select {
+	case <-changed:
+	case <-over:
 	}
 }
 

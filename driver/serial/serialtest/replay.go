@@ -172,16 +172,7 @@ func (w *replayed) Read(p []byte) (int, error) {
 		}
 		changed := r.changed
 		r.mu.Unlock()
-		if wait <= 0 {
-			<-changed
-			continue
-		}
-		due := time.NewTimer(wait)
-		select {
-		case <-changed:
-		case <-due.C:
-		}
-		due.Stop()
+		await(changed, wait)
 	}
 }
 
