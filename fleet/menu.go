@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -178,4 +179,64 @@ type Settings interface {
 	// ends; a deleted key has a nil value. ready is called once, when what was
 	// there is over.
 	Watch(ctx context.Context, each func(key string, value []byte), ready func()) error
+}
+
+// Change is the menu with KEY=VALUE applied, as a person writes them: beans, milks,
+// small.grams, small=off. It is not checked yet. All mistakes come back joined.
+func (m Menu) Change(args []string) (Menu, error) {
+	sizes := map[Size]Amounts{}
+	for s, d := range m.Sizes {
+		sizes[s] = d
+	}
+	m.Sizes = sizes
+	var errs []error
+	for _, arg := range args {
+		key, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: write KEY=VALUE", strconv.QuoteToGraphic(arg)))
+			continue
+		}
+		size, dose, dotted := strings.Cut(key, ".")
+		isSize := slices.Contains(Sizes, Size(size))
+		switch {
+		case key == "beans":
+			m.Beans = listed(value)
+		case key == "milks":
+			m.Milks = listed(value)
+		case isSize && !dotted && value == "off":
+			delete(m.Sizes, Size(size))
+		case isSize && dotted:
+			d := m.Sizes[Size(size)]
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s is no whole number", key, strconv.QuoteToGraphic(value)))
+				continue
+			}
+			switch dose {
+			case "grams":
+				d.Grams = n
+			case "water_ml":
+				d.Water = n
+			case "milk_ml":
+				d.MilkML = n
+			default:
+				errs = append(errs, fmt.Errorf("%s is no key: write %s.grams, %s.water_ml or %s.milk_ml", strconv.QuoteToGraphic(key), size, size, size))
+				continue
+			}
+			m.Sizes[Size(size)] = d
+		default:
+			errs = append(errs, fmt.Errorf("%s is no key: write beans, milks, small.grams, small=off, …", strconv.QuoteToGraphic(key)))
+		}
+	}
+	return m, errors.Join(errs...)
+}
+
+func listed(list string) []string {
+	out := []string{}
+	for w := range strings.SplitSeq(list, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
 }

@@ -26,7 +26,7 @@ var quitSignals = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP, 
 // returns or is interrupted; then everything is off and closed. The lock is the
 // service's own: while that one runs it is refused.
 func (c *cli) atMachine(cmd *cobra.Command, f *configs.File, p *term.Person, work func(ctx context.Context, h *hands.Hands) error) error {
-	if err := ownState(f.State); err != nil {
+	if err := hands.Own(f.State); err != nil {
 		return err
 	}
 	ctx, cancel := signal.NotifyContext(cmd.Context(), quitSignals...)
@@ -54,16 +54,4 @@ func (c *cli) atMachine(cmd *cobra.Command, f *configs.File, p *term.Person, wor
 		return term.Fail(term.ExitFailed, "switch the machine off by its own switch, then look", "%s", errors.Join(errors.New(why), err, result))
 	}
 	return result
-}
-
-// ownState says as which user a verb is to be run at a machine.
-func ownState(dir string) error {
-	err := station.Own(dir)
-	if err == nil {
-		return nil
-	}
-	if e, is := errors.AsType[*station.ForeignError](err); is {
-		return term.Fail(term.ExitUnauthorised, fmt.Sprintf("run it as that user: sudo -u '#%d' barista …", e.Owner), "%s", term.Safe(e.Error()))
-	}
-	return term.Fail(term.ExitUnauthorised, "run it as the user of the service: sudo -u barista barista …", "%w", err)
 }

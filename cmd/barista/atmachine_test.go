@@ -565,10 +565,10 @@ machine:
 }
 
 func TestOwnState(t *testing.T) {
-	if err := ownState(t.TempDir()); err != nil {
+	if err := hands.Own(t.TempDir()); err != nil {
 		t.Error(err)
 	}
-	if err := ownState(filepath.Join(t.TempDir(), "none")); err != nil {
+	if err := hands.Own(filepath.Join(t.TempDir(), "none")); err != nil {
 		t.Error(err)
 	}
 	if os.Geteuid() != 0 {
@@ -578,7 +578,7 @@ func TestOwnState(t *testing.T) {
 	if err := os.Chown(dir, 12345, 12345); err != nil {
 		t.Skip(err)
 	}
-	err := ownState(dir)
+	err := hands.Own(dir)
 	if err == nil || explain(err).Exit != term.ExitUnauthorised || !strings.Contains(explain(err).Hint, "sudo -u '#12345'") {
 		t.Error(err)
 	}

@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/hands"
 	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
-	"barista/configs"
 	"barista/driver"
 	measured "barista/machine/calibration"
 	"barista/machine/station"
@@ -64,9 +58,17 @@ last 20; --rollback puts back what counted before.`,
 			}
 			switch {
 			case list:
-				return c.listCalibrations(cmd, f, part)
+				list, err := hands.Measured(station.Folder(f.State, f.Machine.Name), f.Machine.Name, part)
+				if err != nil {
+					return err
+				}
+				return c.show(cmd, list, list.Print)
 			case rollback:
-				return c.rollBack(cmd, f, part, by)
+				text, err := hands.RollBack(cmd.Context(), f.State, f.Machine.Name, part, by)
+				if err != nil {
+					return err
+				}
+				return c.done(cmd, "%s", text)
 			}
 			out := &hands.Calibrated{Machine: f.Machine.Name, Part: part, Runs: []hands.Run{}}
 			words := cmd.OutOrStdout()
@@ -94,71 +96,4 @@ last 20; --rollback puts back what counted before.`,
 	cmd.Flags().BoolVar(&yes, "yes", false, "ask for nothing but what came")
 	byFlag(cmd, &by)
 	return cmd
-}
-
-// listCalibrations needs no machine.
-func (c *cli) listCalibrations(cmd *cobra.Command, f *configs.File, part driver.Part) error {
-	here, err := measured.Open(station.Folder(f.State, f.Machine.Name))
-	if err != nil {
-		return err
-	}
-	now, _ := here.InForce(part)
-	type version struct {
-		measured.Version
-		InForce bool `json:"in_force"`
-	}
-	out := struct {
-		Machine  string      `json:"machine"`
-		Part     driver.Part `json:"part"`
-		Unit     string      `json:"unit"`
-		Versions []version   `json:"versions"`
-	}{f.Machine.Name, part, measured.Unit(part), []version{}}
-	rows := [][]string{{"VERSION", "MEASURED", "WHEN", "WHO", "COUNTS"}}
-	for _, v := range here.Versions(part) {
-		counts := ""
-		if v.N == now.N {
-			counts = "yes"
-		}
-		out.Versions = append(out.Versions, version{v, v.N == now.N})
-		rows = append(rows, []string{fmt.Sprint(v.N), hands.Figures(v.PerSecond, out.Unit, v.Delay()), term.Time(v.At), v.By, counts})
-	}
-	return c.show(cmd, out, func(w io.Writer) {
-		term.Table(w, rows)
-		if now.N == 0 {
-			fmt.Fprintf(w, "%s: the file's figure counts\n", part)
-		}
-	})
-}
-
-// rollBack puts the version before in force. It needs the machine's lock, not
-// its metal.
-func (c *cli) rollBack(cmd *cobra.Command, f *configs.File, part driver.Part, by string) error {
-	if err := ownState(f.State); err != nil {
-		return err
-	}
-	dir := station.Folder(f.State, f.Machine.Name)
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return term.Fail(term.ExitRefused, "see --list", "%s: %w", part, measured.ErrNothing)
-	}
-	lock, err := station.Lock(cmd.Context(), dir)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	here, err := measured.Open(dir)
-	if err != nil {
-		return err
-	}
-	was, _ := here.InForce(part)
-	v, err := here.Rollback(part, by, time.Now())
-	if errors.Is(err, measured.ErrNothing) {
-		return term.Fail(term.ExitRefused, "see --list", "%w", err)
-	}
-	if err != nil {
-		return err
-	}
-	if v.N == 0 {
-		return c.done(cmd, "%s: version %d no longer counts, the file's figure does, from the next start of the service", part, was.N)
-	}
-	return c.done(cmd, "%s: version %d (%s) counts again instead of version %d, from the next start of the service", part, v.N, hands.Figures(v.PerSecond, measured.Unit(part), v.Delay()), was.N)
 }

@@ -9,12 +9,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/configs"
 	"barista/fleet"
 	"barista/machine"
@@ -132,8 +132,8 @@ func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
 	}
 	events := c.Events()
 	s.add("terminal", func(ctx context.Context) error {
-		p := &printer{out: out, who: map[string]string{}}
-		return quiet(ctx, events.FollowLive(ctx, p.print))
+		p := &told.Printer{Out: out}
+		return quiet(ctx, events.FollowLive(ctx, p.Print))
 	}, nil)
 	err = s.run(ctx)
 	fmt.Fprintln(out, "stopped, every output is off")
@@ -146,43 +146,4 @@ func quiet(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// printer shows each drink's way, one line per change.
-type printer struct {
-	out io.Writer
-	mu  sync.Mutex // guards who
-	who map[string]string
-}
-
-func (p *printer) print(e fleet.StoredEvent) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e.Kind == fleet.EvAccepted && e.What != nil {
-		p.who[e.Order] = fmt.Sprintf("%s: %s %s, %s, sugar %d", term.Safe(e.What.Name), e.What.Size, e.What.Bean, e.What.Milk, e.What.Sugar)
-	}
-	who := p.who[e.Order]
-	if who == "" {
-		who = e.Order
-	}
-	line := ""
-	switch e.Kind {
-	case fleet.EvPercent, fleet.EvClaimed, fleet.EvEnd:
-		return
-	case fleet.EvStep:
-		line = fmt.Sprintf("%s (step %d of %d)", e.Step, e.N, e.Of)
-	default:
-		line = string(e.Kind)
-		if why := reasonText(e.Reason); why != "" {
-			line += ": " + term.Safe(why)
-		}
-	}
-	machine := e.Machine
-	if machine == "" {
-		machine = "shop"
-	}
-	fmt.Fprintf(p.out, "%s  %-6s %-34s %s\n", e.At.Local().Format("15:04:05"), machine, who, line)
-	if fleet.Phase(e.Kind).Ended() {
-		delete(p.who, e.Order)
-	}
 }

@@ -2,17 +2,15 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/detect"
 	"barista/cmd/barista/term"
 	"barista/configs/kinds"
 	"barista/driver"
@@ -27,14 +25,6 @@ func newDriver(c *cli) *cobra.Command {
 	})
 	cmd.AddCommand(newDriverRecord(c))
 	return cmd
-}
-
-// recorded is the result of a recording in JSON.
-type recorded struct {
-	Kind   string `json:"kind"`
-	Port   string `json:"port"`
-	File   string `json:"file"`
-	Answer string `json:"answer"` // in words
 }
 
 func newDriverRecord(c *cli) *cobra.Command {
@@ -80,43 +70,21 @@ func newDriverRecord(c *cli) *cobra.Command {
 		if err := driver.Refusal(port.Problems()); err != nil {
 			return term.Usage("%w", err)
 		}
-		return record(c, cmd, kind, port, look, out)
+		answer, err := detect.Record(cmd.Context(), port, look, out)
+		if err != nil {
+			return err
+		}
+		return c.show(cmd, recorded{kind, port.Device, out, answer}, func(w io.Writer) {
+			fmt.Fprintf(w, "%s: %s\nrecorded in %s\n", term.Safe(port.Device), term.Safe(answer), term.Safe(out))
+		})
 	}
 	return cmd
 }
 
-// record opens the port, asks, and closes everything again. The file stays
-// whatever comes of it, but for a port that could not be opened.
-func record(c *cli, cmd *cobra.Command, kind string, cfg serial.Config, look kinds.Look, out string) (err error) {
-	file, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return term.Fail(term.ExitRefused, "name another one, or remove it", "%s is there already", term.Safe(out))
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	tape := serial.NewRecorder(file)
-	cfg.Record = tape
-	port, err := serial.Open(cfg)
-	if err != nil {
-		_ = os.Remove(out)
-		switch {
-		case errors.Is(err, driver.ErrGone):
-			return term.Fail(term.ExitNotFound, "", "%s", err)
-		case errors.Is(err, driver.ErrBusyLine):
-			return term.Fail(term.ExitRefused, "a machine's service holds it: systemctl stop barista@NAME", "%s", err)
-		}
-		return err
-	}
-	answer, asked := look(cmd.Context(), port)
-	if err := errors.Join(port.Close(), tape.Err()); err != nil {
-		return err
-	}
-	if asked != nil {
-		return term.Fail(term.ExitFailed, "what was sent, and the silence, is in "+term.Safe(out), "%s", asked)
-	}
-	return c.show(cmd, recorded{kind, cfg.Device, out, answer}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s\nrecorded in %s\n", term.Safe(cfg.Device), term.Safe(answer), term.Safe(out))
-	})
+// recorded is the result of a recording in JSON.
+type recorded struct {
+	Kind   string `json:"kind"`
+	Port   string `json:"port"`
+	File   string `json:"file"`
+	Answer string `json:"answer"` // in words
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
-	"barista/fleet"
 	"barista/fleet/words"
 	"barista/machine"
 )
@@ -92,10 +90,4 @@ func (l faultLine) text(w io.Writer) {
 	} {
 		fmt.Fprintf(w, "  %-10s %s\n", x.what, x.text)
 	}
-}
-
-// reasonText is a reason of a claim or an event for the same reader. Its English
-// text is whole, and all that a record from before there were codes has.
-func reasonText(r fleet.Reason) string {
-	return cmp.Or(r.Text, words.Line("en", r.Code, r.Detail, r.Quote))
 }

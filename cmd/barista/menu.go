@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -98,7 +96,7 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
 					if m, _, err = s.Menu(ctx); err != nil {
 						return err
 					}
-					if m, err = changeMenu(m, args); err == nil {
+					if m, err = m.Change(args); err == nil {
 						err = m.Check()
 					}
 				}
@@ -136,64 +134,4 @@ func readInput(cmd *cobra.Command, path string) ([]byte, error) {
 		return nil, term.Usage("%s is larger than %d KiB: that is no menu", term.Quote(path), most>>10)
 	}
 	return b, nil
-}
-
-// changeMenu applies KEY=VALUE; the result is not checked yet. All mistakes come
-// back joined.
-func changeMenu(m fleet.Menu, args []string) (fleet.Menu, error) {
-	sizes := map[fleet.Size]fleet.Amounts{}
-	for s, d := range m.Sizes {
-		sizes[s] = d
-	}
-	m.Sizes = sizes
-	var errs []error
-	for _, arg := range args {
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: write KEY=VALUE", term.Quote(arg)))
-			continue
-		}
-		size, dose, dotted := strings.Cut(key, ".")
-		isSize := slices.Contains(fleet.Sizes, fleet.Size(size))
-		switch {
-		case key == "beans":
-			m.Beans = listed(value)
-		case key == "milks":
-			m.Milks = listed(value)
-		case isSize && !dotted && value == "off":
-			delete(m.Sizes, fleet.Size(size))
-		case isSize && dotted:
-			d := m.Sizes[fleet.Size(size)]
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %s is no whole number", key, term.Quote(value)))
-				continue
-			}
-			switch dose {
-			case "grams":
-				d.Grams = n
-			case "water_ml":
-				d.Water = n
-			case "milk_ml":
-				d.MilkML = n
-			default:
-				errs = append(errs, fmt.Errorf("%s is no key: write %s.grams, %s.water_ml or %s.milk_ml", term.Quote(key), size, size, size))
-				continue
-			}
-			m.Sizes[fleet.Size(size)] = d
-		default:
-			errs = append(errs, fmt.Errorf("%s is no key: write beans, milks, small.grams, small=off, …", term.Quote(key)))
-		}
-	}
-	return m, errors.Join(errs...)
-}
-
-func listed(list string) []string {
-	out := []string{}
-	for w := range strings.SplitSeq(list, ",") {
-		if w = strings.TrimSpace(w); w != "" {
-			out = append(out, w)
-		}
-	}
-	return out
 }

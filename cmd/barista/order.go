@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/client"
 )
@@ -62,7 +63,7 @@ order.`,
 					if a.Position > 0 {
 						fmt.Fprintf(w, ", place %d", a.Position)
 					}
-					if eta := span(a.ETA); eta != "" {
+					if eta := told.Span(a.ETA); eta != "" {
 						fmt.Fprintf(w, ", %s", eta)
 					}
 					fmt.Fprintln(w)
@@ -140,9 +141,9 @@ func (c *cli) follow(ctx context.Context, cmd *cobra.Command, s client.Shop, id 
 	case last.Kind == fleet.EvUnknown:
 		return term.Fail(term.ExitFailed, "barista settle "+id+" made|not-made, or barista again "+id, "nobody can say whether it was made")
 	case last.Kind == fleet.EvFailed:
-		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(reasonText(last.Reason)))
+		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(told.Reason(last.Reason)))
 	}
-	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(reasonText(last.Reason)))
+	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(told.Reason(last.Reason)))
 }
 
 // tell prints one event.
@@ -150,43 +151,6 @@ func (c *cli) tell(w io.Writer, e fleet.StoredEvent) error {
 	if c.json {
 		return term.JSON(w, e.Event)
 	}
-	_, err := fmt.Fprintf(w, "%s  %s\n", e.Stored.Local().Format("15:04:05"), story(e.Event))
+	_, err := fmt.Fprintf(w, "%s  %s\n", e.Stored.Local().Format("15:04:05"), told.Story(e.Event))
 	return err
-}
-
-// story is an event in words.
-func story(e fleet.Event) string {
-	s := string(e.Kind)
-	switch e.Kind {
-	case fleet.EvAccepted:
-		if eta := span(e.ETA); eta != "" {
-			s += ", " + eta
-		}
-	case fleet.EvClaimed:
-		s = e.Machine + " looks at it"
-	case fleet.EvReleased:
-		s = e.Machine + " gives it back untouched"
-	case fleet.EvCup:
-		s = e.Machine + " waits for a cup"
-	case fleet.EvBrewing:
-		s = e.Machine + " makes it"
-	case fleet.EvStep:
-		s = fmt.Sprintf("%s: %s (%d of %d)", e.Machine, term.Safe(e.Step), e.N, e.Of)
-	case fleet.EvEnd:
-		s = fmt.Sprintf("%s: %s", e.Machine, e.Outcome)
-		if e.Seconds > 0 {
-			s += fmt.Sprintf(" in %.0f s", e.Seconds)
-		}
-	case fleet.EvUnknown:
-		s = "nobody can say what came of it"
-	case fleet.EvAgain:
-		s = "to be made again"
-	}
-	if why := reasonText(e.Reason); why != "" {
-		s += ": " + term.Safe(why)
-	}
-	if e.By != "" {
-		s += " (" + term.Safe(e.By) + ")"
-	}
-	return s
 }

@@ -4,36 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/client"
 )
-
-var orderHead = []string{"ORDER", "PHASE", "NAME", "WHAT", "MACHINE", "TRIES", "CHANGED", "REASON"}
-
-func orderRow(l client.Order) []string {
-	tries := ""
-	if l.Attempts > 0 {
-		tries = strconv.Itoa(l.Attempts)
-	}
-	return []string{l.ID, string(l.Phase), l.Name, what(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, term.Time(l.Changed), reasonText(l.Reason)}
-}
-
-// what says what was ordered, in a few words.
-func what(size fleet.Size, bean, milk string, sugar int) string {
-	s := fmt.Sprintf("%s %s", size, bean)
-	if milk != fleet.NoMilk {
-		s += ", milk " + milk
-	}
-	if sugar > 0 {
-		s += fmt.Sprintf(", %d sugar", sugar)
-	}
-	return s
-}
 
 func newOrders(c *cli) *cobra.Command {
 	var open, watch bool
@@ -59,9 +37,9 @@ func newOrders(c *cli) *cobra.Command {
 					return err
 				}
 				return c.show(cmd, map[string]any{"orders": lines}, func(w io.Writer) {
-					rows := [][]string{orderHead}
+					rows := [][]string{told.Head}
 					for _, l := range lines {
-						rows = append(rows, orderRow(l))
+						rows = append(rows, told.Row(l))
 					}
 					if term.Table(w, rows); len(lines) == 0 {
 						fmt.Fprintln(w, "no orders")
@@ -91,11 +69,11 @@ func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, store fleet.C
 		if c.json {
 			broken = term.JSON(w, l)
 		} else {
-			_, broken = fmt.Fprintf(w, "%s  %s  %-9s %s  %s", term.Time(l.Changed), l.ID, l.Phase, term.Safe(l.Name), what(l.Size, l.Bean, l.Milk, l.Sugar))
+			_, broken = fmt.Fprintf(w, "%s  %s  %-9s %s  %s", term.Time(l.Changed), l.ID, l.Phase, term.Safe(l.Name), told.What(l.Size, l.Bean, l.Milk, l.Sugar))
 			if l.Machine != "" {
 				fmt.Fprintf(w, "  %s", l.Machine)
 			}
-			if why := reasonText(l.Reason); why != "" {
+			if why := told.Reason(l.Reason); why != "" {
 				fmt.Fprintf(w, "  (%s)", term.Safe(why))
 			}
 			fmt.Fprintln(w)

@@ -19,14 +19,3 @@ func (c *cli) done(cmd *cobra.Command, format string, args ...any) error {
 	message := fmt.Sprintf(format, args...)
 	return c.show(cmd, map[string]any{"ok": true, "message": message}, func(w io.Writer) { fmt.Fprintln(w, message) })
 }
-
-// span writes an ETA as people say it.
-func span(eta []int) string {
-	if len(eta) != 2 {
-		return ""
-	}
-	if eta[0] == eta[1] {
-		return fmt.Sprintf("%d s", eta[0])
-	}
-	return fmt.Sprintf("%d to %d s", eta[0], eta[1])
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/client"
 )
@@ -102,7 +103,7 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, s client.Shop, r
 		return id, nil
 	}
 	errOut := cmd.ErrOrStderr()
-	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, term.Safe(e.Order.Name), term.Safe(cause(e.Claim)), reach(e.Claim, all), plan)
+	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, term.Safe(e.Order.Name), term.Safe(told.Cause(e.Claim)), reach(e.Claim, all), plan)
 	answer := make(chan string, 1)
 	go func() { // ends with the process: a terminal can't be asked to stop reading
 		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')

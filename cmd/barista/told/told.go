@@ -1,0 +1,239 @@
+// Package told is what a shop says of its orders, in words for the person at a terminal:
+// an event, a cause, a whole account. It only reads what it is given and prints; it
+// asks no shop. Words for customers are the pages' affair, and those of faults stand in
+// fleet/words.
+package told
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"barista/cmd/barista/term"
+	"barista/fleet"
+	"barista/fleet/client"
+	"barista/fleet/words"
+)
+
+// Cause says in one sentence why the order stands where it stands.
+func Cause(c fleet.Claim) string {
+	because := func(s string) string {
+		if why := Reason(c.Reason); why != "" {
+			s += ": " + why
+		}
+		if c.By != "" {
+			s += " (" + c.By + ")"
+		}
+		return s
+	}
+	switch c.Phase {
+	case fleet.Accepted:
+		s := "it waits in the queue"
+		if !c.Said() {
+			s = "it is being accepted; nothing was promised yet"
+		}
+		if n := len(c.Past); n > 0 {
+			p := c.Past[n-1]
+			s += fmt.Sprintf(", after %s", p.Outcome)
+			if p.Machine != "" {
+				s += " by " + p.Machine
+			}
+			if why := Reason(p.Reason); why != "" {
+				s += " (" + why + ")"
+			}
+		}
+		return s
+	case fleet.Claimed:
+		return c.Machine() + " looks whether it can make it"
+	case fleet.Brewing:
+		return c.Machine() + " is making it"
+	case fleet.Unknown:
+		return because("nobody can say whether " + c.Machine() + " made it")
+	case fleet.Served:
+		if c.By != "" {
+			return because("a person said that it was made")
+		}
+		return c.Machine() + " made it"
+	case fleet.Failed:
+		return because("it was not made")
+	case fleet.Refused:
+		return "it was never accepted: " + c.Answer.Message
+	}
+	return because("it was " + string(c.Phase))
+}
+
+// Account prints an order's whole story.
+func Account(w io.Writer, a client.Account, events []fleet.StoredEvent) {
+	o := a.Order
+	fmt.Fprintf(w, "%s  %s\n", o.ID, term.Colours(w)(string(a.Phase)))
+	fmt.Fprintf(w, "  %s\n", term.Safe(a.Cause))
+	fmt.Fprintf(w, "  for %s: %s", term.Safe(o.Name), What(o.Size, o.Bean, o.Milk, o.Sugar))
+	if a.Via != "" {
+		fmt.Fprintf(w, " (came by %s)", term.Safe(a.Via))
+	}
+	fmt.Fprintf(w, "\n  told: %s", term.Safe(a.Told.Message))
+	if a.Told.Position > 0 {
+		fmt.Fprintf(w, ", place %d", a.Told.Position)
+	}
+	if eta := Span(a.Told.ETA); eta != "" {
+		fmt.Fprintf(w, ", %s", eta)
+	}
+	fmt.Fprintln(w)
+	for _, line := range []struct {
+		what  string
+		items fleet.Items
+	}{{"consumed", a.Consumed}, {"wasted", a.Wasted}, {"reserved", a.Reserved}} {
+		if len(line.items) > 0 {
+			fmt.Fprintf(w, "  %s: %s\n", line.what, amounts(line.items))
+		}
+	}
+	if len(a.Tries) > 0 {
+		fmt.Fprintln(w)
+		rows := [][]string{{"TRY", "MACHINE", "OUTCOME", "REASON"}}
+		for i, t := range a.Tries {
+			rows = append(rows, []string{fmt.Sprint(i + 1), t.Machine, string(t.Outcome), Reason(t.Reason)})
+		}
+		term.Table(w, rows)
+	}
+	if len(events) > 0 {
+		fmt.Fprintln(w)
+		for _, e := range events {
+			fmt.Fprintf(w, "%s  %s\n", term.Time(e.Stored), Story(e.Event))
+		}
+	}
+}
+
+// amounts writes items with their units.
+func amounts(items fleet.Items) string {
+	var out []string
+	for _, item := range slices.Sorted(maps.Keys(items)) {
+		out = append(out, fmt.Sprintf("%s %d %s", term.Safe(item), items[item], fleet.Unit(item)))
+	}
+	return strings.Join(out, ", ")
+}
+
+// Story is an event in words.
+func Story(e fleet.Event) string {
+	s := string(e.Kind)
+	switch e.Kind {
+	case fleet.EvAccepted:
+		if eta := Span(e.ETA); eta != "" {
+			s += ", " + eta
+		}
+	case fleet.EvClaimed:
+		s = e.Machine + " looks at it"
+	case fleet.EvReleased:
+		s = e.Machine + " gives it back untouched"
+	case fleet.EvCup:
+		s = e.Machine + " waits for a cup"
+	case fleet.EvBrewing:
+		s = e.Machine + " makes it"
+	case fleet.EvStep:
+		s = fmt.Sprintf("%s: %s (%d of %d)", e.Machine, term.Safe(e.Step), e.N, e.Of)
+	case fleet.EvEnd:
+		s = fmt.Sprintf("%s: %s", e.Machine, e.Outcome)
+		if e.Seconds > 0 {
+			s += fmt.Sprintf(" in %.0f s", e.Seconds)
+		}
+	case fleet.EvUnknown:
+		s = "nobody can say what came of it"
+	case fleet.EvAgain:
+		s = "to be made again"
+	}
+	if why := Reason(e.Reason); why != "" {
+		s += ": " + term.Safe(why)
+	}
+	if e.By != "" {
+		s += " (" + term.Safe(e.By) + ")"
+	}
+	return s
+}
+
+// Span writes an ETA as people say it.
+func Span(eta []int) string {
+	if len(eta) != 2 {
+		return ""
+	}
+	if eta[0] == eta[1] {
+		return fmt.Sprintf("%d s", eta[0])
+	}
+	return fmt.Sprintf("%d to %d s", eta[0], eta[1])
+}
+
+// Reason is a reason of a claim or an event for the same reader. Its English
+// text is whole, and all that a record from before there were codes has.
+func Reason(r fleet.Reason) string {
+	return cmp.Or(r.Text, words.Line("en", r.Code, r.Detail, r.Quote))
+}
+
+// Head are the columns of Row.
+var Head = []string{"ORDER", "PHASE", "NAME", "WHAT", "MACHINE", "TRIES", "CHANGED", "REASON"}
+
+// Row is an order in a table.
+func Row(l client.Order) []string {
+	tries := ""
+	if l.Attempts > 0 {
+		tries = strconv.Itoa(l.Attempts)
+	}
+	return []string{l.ID, string(l.Phase), l.Name, What(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, term.Time(l.Changed), Reason(l.Reason)}
+}
+
+// What says what was ordered, in a few words.
+func What(size fleet.Size, bean, milk string, sugar int) string {
+	s := fmt.Sprintf("%s %s", size, bean)
+	if milk != fleet.NoMilk {
+		s += ", milk " + milk
+	}
+	if sugar > 0 {
+		s += fmt.Sprintf(", %d sugar", sugar)
+	}
+	return s
+}
+
+// Printer shows each drink's way, one line per change.
+type Printer struct {
+	Out io.Writer
+	mu  sync.Mutex // guards who
+	who map[string]string
+}
+
+// Print is told of every event; any goroutine may call it.
+func (p *Printer) Print(e fleet.StoredEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.who == nil {
+		p.who = map[string]string{}
+	}
+	if e.Kind == fleet.EvAccepted && e.What != nil {
+		p.who[e.Order] = fmt.Sprintf("%s: %s %s, %s, sugar %d", term.Safe(e.What.Name), e.What.Size, e.What.Bean, e.What.Milk, e.What.Sugar)
+	}
+	who := p.who[e.Order]
+	if who == "" {
+		who = e.Order
+	}
+	line := ""
+	switch e.Kind {
+	case fleet.EvPercent, fleet.EvClaimed, fleet.EvEnd:
+		return
+	case fleet.EvStep:
+		line = fmt.Sprintf("%s (step %d of %d)", e.Step, e.N, e.Of)
+	default:
+		line = string(e.Kind)
+		if why := Reason(e.Reason); why != "" {
+			line += ": " + term.Safe(why)
+		}
+	}
+	machine := e.Machine
+	if machine == "" {
+		machine = "shop"
+	}
+	fmt.Fprintf(p.Out, "%s  %-6s %-34s %s\n", e.At.Local().Format("15:04:05"), machine, who, line)
+	if fleet.Phase(e.Kind).Ended() {
+		delete(p.who, e.Order)
+	}
+}
