@@ -3,6 +3,8 @@ package driver
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -22,6 +24,20 @@ const (
 
 // Parts lists every part.
 var Parts = []Part{Grinder, Pump, Heater, Milk, Sugar, Rinse, Cups}
+
+// InOrder lists the keys of a map: those that the order has, as they stand there,
+// then the others by name. So messages and calls come in the same order every time.
+func InOrder[K ~string, V any](m map[K]V, order []K) []K {
+	keys := slices.Sorted(maps.Keys(m))
+	rank := func(k K) int {
+		if i := slices.Index(order, k); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	slices.SortStableFunc(keys, func(a, b K) int { return rank(a) - rank(b) })
+	return keys
+}
 
 // Output switches one part. See the safety contract in the package comment.
 type Output interface {

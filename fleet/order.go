@@ -180,7 +180,7 @@ func DecodeOrder(b []byte, normal func(string) string) (Order, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Bean = lowerASCII(bean)
+	o.Bean = Lower(bean)
 	if !IsToken(o.Bean) {
 		return o, bad("bean_type", "must be the name of a bean: 1 to 32 of a-z, 0-9 and -")
 	}
@@ -188,7 +188,7 @@ func DecodeOrder(b []byte, normal func(string) string) (Order, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.Milk = MilkOf(lowerASCII(milk)); !IsToken(o.Milk) {
+	if o.Milk = MilkOf(Lower(milk)); !IsToken(o.Milk) {
 		return o, bad("milk", "must be the name of a milk: free, normal or soja")
 	}
 	if o.Sugar, err = sugar(fields["sugar_count"], fields); err != nil {
@@ -333,8 +333,8 @@ func clip(s string) string {
 	return strconv.QuoteToGraphic(s)
 }
 
-// lowerASCII folds A–Z only: other letters make no token anyway.
-func lowerASCII(s string) string {
+// Lower folds A–Z only: other letters make no token anyway.
+func Lower(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
 			return r + 'a' - 'A'

@@ -174,9 +174,6 @@ func (m *Machine) Journal() *journal.Journal { return m.j }
 // Plan is what the machine is.
 func (m *Machine) Plan() Plan { return m.plan }
 
-// Name is the machine's name.
-func (m *Machine) Name() string { return m.plan.Name }
-
 // Beat counts the turns of the owner loop: at least one in 250 ms while it is
 // busy, one per second at rest. A loop whose count stands still is not alive.
 func (m *Machine) Beat() uint64 { return m.beat.Load() }

@@ -82,13 +82,7 @@ func (m *Machine) ShortTry(p driver.Part) Trial {
 
 // Parts lists the parts that can be tried, in the order of driver.Parts.
 func (m *Machine) Parts() []driver.Part {
-	var out []driver.Part
-	for _, p := range driver.Parts {
-		if _, there := m.limits.Parts[p]; there {
-			out = append(out, p)
-		}
-	}
-	return out
+	return driver.InOrder(m.limits.Parts, driver.Parts)
 }
 
 // Calibration is the one that the machine works with.

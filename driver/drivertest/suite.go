@@ -261,13 +261,7 @@ func word(on bool) string {
 
 // parts are the bench's parts in the usual order.
 func (b Bench) parts() []driver.Part {
-	var there []driver.Part
-	for _, p := range driver.Parts {
-		if _, ok := b.Rig.Outputs[p]; ok {
-			there = append(there, p)
-		}
-	}
-	return there
+	return driver.InOrder(b.Rig.Outputs, driver.Parts)
 }
 
 // eachPart runs a rule for every output.

@@ -2,7 +2,6 @@ package gpio
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -144,23 +143,11 @@ func (c Config) checked() *checker {
 
 // parts are the outputs in the order of driver.Parts, then those that are none.
 func (c Config) parts() []driver.Part {
-	return ordered(c.Outputs, driver.Parts)
+	return driver.InOrder(c.Outputs, driver.Parts)
 }
 
 func (c Config) signals() []driver.Signal {
-	return ordered(c.Switches, driver.Signals)
-}
-
-func ordered[K ~string, V any](m map[K]V, order []K) []K {
-	keys := slices.Sorted(maps.Keys(m))
-	rank := func(k K) int {
-		if i := slices.Index(order, k); i >= 0 {
-			return i
-		}
-		return len(order)
-	}
-	slices.SortStableFunc(keys, func(a, b K) int { return rank(a) - rank(b) })
-	return keys
+	return driver.InOrder(c.Switches, driver.Signals)
 }
 
 func words[T ~string](list []T) string {

@@ -18,12 +18,17 @@ type level struct {
 var _ driver.Sensor = (*level)(nil)
 
 func (s *level) Read() (driver.Reading, error) {
-	l, err := s.in.Level()
+	return sense(s.in, string(s.signal), s.active)
+}
+
+// sense is a line as a reading: 1 at its active level.
+func sense(in *In, who string, active periph.Level) (driver.Reading, error) {
+	l, err := in.Level()
 	if err != nil {
-		return driver.Reading{}, invalid(string(s.signal), err)
+		return driver.Reading{}, invalid(who, err)
 	}
 	r := driver.Reading{At: time.Now()}
-	if l == s.active {
+	if l == active {
 		r.Value = 1
 	}
 	return r, nil

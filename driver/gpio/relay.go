@@ -81,15 +81,7 @@ func (r *relay) Off() error {
 
 // Read is what the relay really does, for whoever compares: 1 is on.
 func (c *contact) Read() (driver.Reading, error) {
-	l, err := c.in.Level()
-	if err != nil {
-		return driver.Reading{}, invalid(c.in.name, err)
-	}
-	r := driver.Reading{At: time.Now()}
-	if l == c.active {
-		r.Value = 1
-	}
-	return r, nil
+	return sense(c.in, c.in.name, c.active)
 }
 
 // await gives the contact its time to follow.

@@ -222,7 +222,7 @@ func (m *metal) relay(p driver.Part, out *Out, o Output) *relay {
 // close puts the outputs at rest and lets go of everything, the outputs first.
 func (m *metal) close() error {
 	var errs []error
-	for _, p := range ordered(m.outs, driver.Parts) {
+	for _, p := range driver.InOrder(m.outs, driver.Parts) {
 		if err := m.outs[p].Close(); err != nil {
 			errs = append(errs, &driver.MayBeOnError{What: string(p), Err: err})
 		}

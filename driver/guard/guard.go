@@ -147,7 +147,7 @@ func (g *Rig) latchWelded(welded []*call) {
 // wire builds parts and ports and who may not be on with whom.
 func (g *Rig) wire(cfg Config) {
 	ports := map[string]*port{}
-	for _, name := range sorted(g.rig.Outputs) {
+	for _, name := range driver.InOrder(g.rig.Outputs, driver.Parts) {
 		w := g.rig.Outputs[name]
 		to := ports[w.Port]
 		if to == nil {

@@ -3,7 +3,6 @@ package guard
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"barista/driver"
@@ -127,7 +126,7 @@ func check(rig driver.Rig, cfg Config) error {
 	if len(rig.Outputs) > 0 && (rig.OffWithin <= 0 || rig.OffWithin > slowestOff) {
 		add("the driver declares that off takes up to %v: it must be above 0 and at most %v", rig.OffWithin, slowestOff)
 	}
-	for _, name := range sorted(rig.Outputs) {
+	for _, name := range driver.InOrder(rig.Outputs, driver.Parts) {
 		wire := rig.Outputs[name]
 		lim, said := cfg.Parts[name]
 		if ceilings[name] == 0 {
@@ -151,7 +150,7 @@ func check(rig driver.Rig, cfg Config) error {
 			add("%s: unknown deadman %q: it is none, board or external", name, wire.Deadman)
 		}
 	}
-	for _, name := range sorted(cfg.Parts) {
+	for _, name := range driver.InOrder(cfg.Parts, driver.Parts) {
 		lim := cfg.Parts[name]
 		if _, there := rig.Outputs[name]; !there {
 			add("%s: there are limits for it, but the rig has no such part", name)
@@ -199,21 +198,3 @@ func (l Limits) effective(name driver.Part) Limits {
 
 // remembers reports whether the part's past matters after a restart.
 func (l Limits) remembers() bool { return l.Rest > 0 || l.DutyOn > 0 }
-
-// sorted gives the parts of a map in the order of driver.Parts, then the
-// unknown ones, so that messages and calls come in the same order every time.
-func sorted[V any](m map[driver.Part]V) []driver.Part {
-	var known, unknown []driver.Part
-	for name := range m {
-		if slices.Contains(driver.Parts, name) {
-			known = append(known, name)
-		} else {
-			unknown = append(unknown, name)
-		}
-	}
-	slices.SortFunc(known, func(a, b driver.Part) int {
-		return slices.Index(driver.Parts, a) - slices.Index(driver.Parts, b)
-	})
-	slices.Sort(unknown)
-	return append(known, unknown...)
-}

@@ -55,7 +55,7 @@ func (c *Controller) takeDrop(ctx context.Context, d *fleet.Drop) error {
 	if err != nil {
 		return c.poison(ctx, d, err.Error())
 	}
-	if subject := lower(d.Bean); subject != o.Bean {
+	if fleet.Lower(d.Bean) != o.Bean {
 		return c.poison(ctx, d, fmt.Sprintf("bean_type: the message says %s, its subject another bean", o.Bean))
 	}
 	o.ID = dropID(d)
@@ -97,16 +97,6 @@ func dropID(d *fleet.Drop) string {
 	_ = id.SetTime(min(ms, ulid.MaxTime())) // never beyond
 	_ = id.SetEntropy(sum[:10])             // always ten bytes
 	return id.String()
-}
-
-// lower folds A to Z, as the decoder does; other letters make no bean.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }
 
 // clip bounds a text in bytes and keeps it valid.

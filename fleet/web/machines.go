@@ -69,8 +69,8 @@ func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
 		}
 		line := machine{
 			Name: capital(m.Machine), Word: p.name("state", string(m.State)), Mark: mark(m.State),
-			Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: sizes(p, m.Sizes),
-			Lacks: missing(p, m.Lacks), Drinks: m.Drinks, Cup: p.name("cupkind", m.Cup),
+			Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: names(p, "size", m.Sizes),
+			Lacks: names(p, "out", m.Lacks), Drinks: m.Drinks, Cup: p.name("cupkind", m.Cup),
 			Spare: m.MinWaiting, Driver: m.Driver, Version: m.Version,
 		}
 		switch {
@@ -85,11 +85,11 @@ func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
 	return b
 }
 
-// missing lists what a machine has run out of.
-func missing(p *pages, what []string) string {
-	out := make([]string, len(what))
-	for i, w := range what {
-		out[i] = p.name("out", w)
+// names lists words of a kind in the page's language.
+func names[T ~string](p *pages, kind string, list []T) string {
+	out := make([]string, len(list))
+	for i, word := range list {
+		out[i] = p.name(kind, string(word))
 	}
 	return strings.Join(out, ", ")
 }
@@ -120,14 +120,6 @@ func classes(p *pages, cs []fleet.Class) string {
 		beans[i] = p.name("bean", b) + " (" + strings.Join(milks[b], ", ") + ")"
 	}
 	return strings.Join(beans, "; ")
-}
-
-func sizes(p *pages, ss []fleet.Size) string {
-	out := make([]string, len(ss))
-	for i, s := range ss {
-		out[i] = p.name("size", string(s))
-	}
-	return strings.Join(out, ", ")
 }
 
 // fleetPage is the operators' read-only list of machines.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -105,12 +106,8 @@ func lang(r *http.Request) string {
 	if q := asked(r); q != "" {
 		return q
 	}
-	if c, err := r.Cookie(langCookie); err == nil && c.Value != "" {
-		for _, l := range languages {
-			if c.Value == l {
-				return l
-			}
-		}
+	if c, err := r.Cookie(langCookie); err == nil && slices.Contains(languages, c.Value) {
+		return c.Value
 	}
 	accept := r.Header.Get("Accept-Language")
 	if len(accept) > maxAccept {
@@ -127,11 +124,8 @@ func lang(r *http.Request) string {
 
 // asked is the language in the address, if it is one of ours.
 func asked(r *http.Request) string {
-	q := r.URL.Query().Get("lang")
-	for _, l := range languages {
-		if q == l {
-			return l
-		}
+	if q := r.URL.Query().Get("lang"); slices.Contains(languages, q) {
+		return q
 	}
 	return ""
 }

@@ -183,15 +183,6 @@ func (w *Worker) age(ctx context.Context, e fleet.ClaimEntry) (time.Duration, er
 	return now.Sub(e.Created), nil
 }
 
-// until is how long it is to a moment of the broker's clock.
-func (w *Worker) until(ctx context.Context, at time.Time) time.Duration {
-	now, err := w.Claims.Now(ctx)
-	if err != nil {
-		return 0
-	}
-	return at.Sub(now)
-}
-
 // avoid asks the queue to let another machine try first.
 func (w *Worker) avoid(ctx context.Context) *fleet.Avoid {
 	now, err := w.Claims.Now(ctx)

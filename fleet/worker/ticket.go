@@ -88,8 +88,8 @@ func (w *Worker) turn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) 
 // take claims an accepted order, unless this machine could not make it anyway.
 func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
 	if a := e.Avoid; a != nil && a.Machine == w.cfg.Name {
-		if left := w.until(ctx, a.Until); left > 0 {
-			w.passOn(ctx, t, e, min(left, stepBack))
+		if now, err := w.Claims.Now(ctx); err == nil && now.Before(a.Until) { // the broker's clock
+			w.passOn(ctx, t, e, min(a.Until.Sub(now), stepBack))
 			return letGo
 		}
 	}

@@ -165,16 +165,11 @@ func (w *Worker) Run(ctx context.Context) error {
 		if err != nil {
 			continue // not ready any more, or leaving
 		}
-		w.inHand(ctx, t)
+		work, done := afterStop(ctx, settleTime) // a stop does not cut the talk about it
+		w.handle(work, t)
+		done()
 	}
 	return nil
-}
-
-// inHand handles a ticket. A stop does not cut the talk about it.
-func (w *Worker) inHand(ctx context.Context, t *fleet.Ticket) {
-	work, done := afterStop(ctx, settleTime)
-	defer done()
-	w.handle(work, t)
 }
 
 // settleJournal confirms what earlier runs left open, before anything is

@@ -151,9 +151,6 @@ func assemble(h header, records []payload) ([]byte, uint64, error) {
 // ID is the journal's random id, part of what makes an owner.
 func (j *Journal) ID() string { return j.head.ID }
 
-// Hardware is the machine that it belongs to.
-func (j *Journal) Hardware() string { return j.head.Hardware }
-
 // Path is where the file is.
 func (j *Journal) Path() string { return j.path }
 

@@ -46,10 +46,8 @@ func Rest(dir string, metal Metal, plan machine.Plan) error {
 		return err
 	}
 	var parts []string
-	for _, p := range driver.Parts {
-		if plan.Has(p) {
-			parts = append(parts, string(p))
-		}
+	for _, p := range driver.InOrder(plan.Guard.Parts, driver.Parts) {
+		parts = append(parts, string(p))
 	}
 	if len(parts) == 0 {
 		parts = []string{"any output"}
