@@ -60,24 +60,29 @@ type applianceCheck struct {
 	run  func(t tester, with func(func(*order)))
 }
 
+// once is a rule that needs one bar.
+func once(run func(*order)) func(tester, func(func(*order))) {
+	return func(_ tester, with func(func(*order))) { with(run) }
+}
+
 // applianceChecks is the whole suite.
 var applianceChecks = []applianceCheck{
-	{"an appliance with a name", named},
-	{"opening and asking move nothing", asksOnly},
-	{"a product is made once and counted", madeOnce},
-	{"what it does not have is refused", refusesUnknown},
-	{"nothing is pressed while it is busy", refusesBusy},
-	{"nothing is pressed when it can't", refusesDry},
-	{"two starts at once are one drink", startsAtOnce},
-	{"an answer that is lost", answerLost},
-	{"a key that is lost", keyLost},
-	{"a machine that is silent", silent},
+	{"an appliance with a name", once(named)},
+	{"opening and asking move nothing", once(asksOnly)},
+	{"a product is made once and counted", once(madeOnce)},
+	{"what it does not have is refused", once(refusesUnknown)},
+	{"nothing is pressed while it is busy", once(refusesBusy)},
+	{"nothing is pressed when it can't", once(refusesDry)},
+	{"two starts at once are one drink", once(startsAtOnce)},
+	{"an answer that is lost", once(answerLost)},
+	{"a key that is lost", once(keyLost)},
+	{"a machine that is silent", once(silent)},
 	{"a start that is given up", givenUp},
 	{"noise", noisy},
 	{"unplugged at each byte of a start", unpluggedAtEachByte},
 	{"unplugged while it works", unpluggedAtWork},
 	{"stop starts nothing", stopStartsNothing},
-	{"close", closedForGood},
+	{"close", once(closedForGood)},
 }
 
 // on runs a check and looks for goroutines that were left.
@@ -247,193 +252,173 @@ func (o *order) certain(when string, err error, keys int) {
 	}
 }
 
-func named(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		if o.a == nil || len(o.Rig.Outputs) > 0 {
-			t.Errorf("the rig must have an appliance and no outputs")
-		}
-		if id := o.Rig.Identity; id.Kind == "" || id.Model == "" || id.Serial == "" {
-			t.Errorf("the rig does not say which machine it is: %+v", id)
-		}
-	})
+func named(o *order) {
+	if o.a == nil || len(o.Rig.Outputs) > 0 {
+		o.t.Errorf("the rig must have an appliance and no outputs")
+	}
+	if id := o.Rig.Identity; id.Kind == "" || id.Model == "" || id.Serial == "" {
+		o.t.Errorf("the rig does not say which machine it is: %+v", id)
+	}
 }
 
-func asksOnly(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		time.Sleep(after)
-		if o.poured()+o.pressed() > 0 {
-			t.Errorf("opening pressed %d keys, and %d drinks were poured", o.pressed(), o.poured())
+func asksOnly(o *order) {
+	time.Sleep(after)
+	if o.poured()+o.pressed() > 0 {
+		o.t.Errorf("opening pressed %d keys, and %d drinks were poured", o.pressed(), o.poured())
+	}
+	for range 10 {
+		if err := o.ready(); err != nil {
+			o.t.Errorf("it is at rest and not ready: %v", err)
 		}
-		for range 10 {
-			if err := o.ready(); err != nil {
-				t.Errorf("it is at rest and not ready: %v", err)
-			}
-			if busy, err := o.busy(); busy || err != nil {
-				t.Errorf("it is at rest and busy: %v, %v", busy, err)
-			}
-			if n := o.counter(); n < 0 {
-				t.Errorf("the counter is %d", n)
-			}
+		if busy, err := o.busy(); busy || err != nil {
+			o.t.Errorf("it is at rest and busy: %v, %v", busy, err)
 		}
-		time.Sleep(after)
-		if o.poured()+o.pressed() > 0 {
-			t.Errorf("asking pressed %d keys, and %d drinks were poured", o.pressed(), o.poured())
+		if n := o.counter(); n < 0 {
+			o.t.Errorf("the counter is %d", n)
 		}
-	})
+	}
+	time.Sleep(after)
+	if o.poured()+o.pressed() > 0 {
+		o.t.Errorf("asking pressed %d keys, and %d drinks were poured", o.pressed(), o.poured())
+	}
 }
 
-func madeOnce(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		for n := 1; n <= 3; n++ {
-			if err := o.ready(); err != nil {
-				t.Errorf("ready: %v", err)
-			}
-			before := o.counter()
-			if err := o.start(context.Background()); err != nil {
-				t.Errorf("start: %v", err)
-			}
-			if !o.rest() {
-				t.Errorf("it was never seen busy")
-			}
-			if rose := o.counter() - before; rose != 1 || o.poured() != n || o.pressed() != n {
-				t.Errorf("start %d: %d drinks, %d keys, its counter rose by %d", n, o.poured(), o.pressed(), rose)
-			}
+func madeOnce(o *order) {
+	for n := 1; n <= 3; n++ {
+		if err := o.ready(); err != nil {
+			o.t.Errorf("ready: %v", err)
 		}
-		time.Sleep(after)
-		if o.poured() != 3 || o.pressed() != 3 {
-			t.Errorf("afterwards, unasked: %d drinks, %d keys for 3 starts", o.poured(), o.pressed())
-		}
-	})
-}
-
-func refusesUnknown(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		for _, p := range []driver.Product{{Key: "a drink that no machine makes", Cycles: 1}, {Cycles: 1}, {Key: o.Product.Key, Cycles: 2}} {
-			err := o.ask("start", context.Background(), func(ctx context.Context) error { return o.a.Start(ctx, p) })
-			o.certain("an unknown product or more than one", err, o.pressed())
-		}
-		time.Sleep(after)
-		if o.poured()+o.pressed() > 0 {
-			t.Errorf("%d keys and %d drinks for what was refused", o.pressed(), o.poured())
-		}
-	})
-}
-
-func refusesBusy(t tester, with func(func(*order))) {
-	with(func(o *order) {
 		before := o.counter()
-		o.Person()
-		time.Sleep(10 * time.Second)
-		if err := o.ready(); err == nil {
-			t.Errorf("somebody else's drink is being made, and it is ready")
+		if err := o.start(context.Background()); err != nil {
+			o.t.Errorf("start: %v", err)
 		}
-		o.certain("during somebody else's drink", o.start(context.Background()), o.pressed())
-		o.rest()
-		if rose := o.counter() - before; rose != 1 || o.poured() != 1 {
-			t.Errorf("somebody else's drink: poured %d, counted %d", o.poured(), rose)
+		if !o.rest() {
+			o.t.Errorf("it was never seen busy")
 		}
-		if err := errors.Join(o.ready(), o.start(context.Background())); err != nil {
-			t.Errorf("after somebody else's drink: %v", err)
+		if rose := o.counter() - before; rose != 1 || o.poured() != n || o.pressed() != n {
+			o.t.Errorf("start %d: %d drinks, %d keys, its counter rose by %d", n, o.poured(), o.pressed(), rose)
 		}
-		time.Sleep(10 * time.Second)
-		keys := o.pressed()
-		o.certain("during our own drink", o.start(context.Background()), o.pressed()-keys)
-		if o.rest(); o.poured() != 2 {
-			t.Errorf("%d drinks for one of somebody else and one of ours", o.poured())
-		}
-	})
+	}
+	time.Sleep(after)
+	if o.poured() != 3 || o.pressed() != 3 {
+		o.t.Errorf("afterwards, unasked: %d drinks, %d keys for 3 starts", o.poured(), o.pressed())
+	}
 }
 
-func refusesDry(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		o.Dry(true)
-		if err := o.ready(); err == nil {
-			t.Errorf("it can't make anything, and is ready")
-		}
-		o.certain("when it can't", o.start(context.Background()), o.pressed())
-		o.Dry(false)
-		if err := errors.Join(o.ready(), o.start(context.Background())); err != nil {
-			t.Errorf("after it was filled: %v", err)
-		}
-		if o.rest(); o.poured() != 1 {
-			t.Errorf("after it was filled: %d drinks for one start", o.poured())
-		}
-	})
+func refusesUnknown(o *order) {
+	for _, p := range []driver.Product{{Key: "a drink that no machine makes", Cycles: 1}, {Cycles: 1}, {Key: o.Product.Key, Cycles: 2}} {
+		err := o.ask("start", context.Background(), func(ctx context.Context) error { return o.a.Start(ctx, p) })
+		o.certain("an unknown product or more than one", err, o.pressed())
+	}
+	time.Sleep(after)
+	if o.poured()+o.pressed() > 0 {
+		o.t.Errorf("%d keys and %d drinks for what was refused", o.pressed(), o.poured())
+	}
 }
 
-func startsAtOnce(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		before := o.counter()
-		var errs [3]error
-		var all sync.WaitGroup
-		for i := range errs {
-			all.Go(func() { errs[i] = o.a.Start(context.Background(), o.Product) })
-		}
-		if !within(t, "starting three times at once", all.Wait) {
-			panic(errGiveUp)
-		}
-		o.rest()
-		o.honest("three at once", nil, o.counter()-before, o.poured(), o.pressed())
-	})
+func refusesBusy(o *order) {
+	before := o.counter()
+	o.Person()
+	time.Sleep(10 * time.Second)
+	if err := o.ready(); err == nil {
+		o.t.Errorf("somebody else's drink is being made, and it is ready")
+	}
+	o.certain("during somebody else's drink", o.start(context.Background()), o.pressed())
+	o.rest()
+	if rose := o.counter() - before; rose != 1 || o.poured() != 1 {
+		o.t.Errorf("somebody else's drink: poured %d, counted %d", o.poured(), rose)
+	}
+	if err := errors.Join(o.ready(), o.start(context.Background())); err != nil {
+		o.t.Errorf("after somebody else's drink: %v", err)
+	}
+	time.Sleep(10 * time.Second)
+	keys := o.pressed()
+	o.certain("during our own drink", o.start(context.Background()), o.pressed()-keys)
+	if o.rest(); o.poured() != 2 {
+		o.t.Errorf("%d drinks for one of somebody else and one of ours", o.poured())
+	}
 }
 
-func answerLost(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		before := o.counter()
-		o.LoseOK(true)
-		err := o.start(context.Background())
-		if err != nil && !errors.Is(err, driver.ErrUncertain) {
-			t.Errorf("the key was taken and its answer lost, and start is sure that it was not taken: %v", err)
-		}
-		o.LoseOK(false)
-		o.rest()
-		time.Sleep(after)
-		o.honest("an answer was lost", err, o.counter()-before, o.poured(), o.pressed())
-		if o.poured() != 1 {
-			t.Errorf("the key was taken, and %d drinks were poured", o.poured())
-		}
-	})
+func refusesDry(o *order) {
+	o.Dry(true)
+	if err := o.ready(); err == nil {
+		o.t.Errorf("it can't make anything, and is ready")
+	}
+	o.certain("when it can't", o.start(context.Background()), o.pressed())
+	o.Dry(false)
+	if err := errors.Join(o.ready(), o.start(context.Background())); err != nil {
+		o.t.Errorf("after it was filled: %v", err)
+	}
+	if o.rest(); o.poured() != 1 {
+		o.t.Errorf("after it was filled: %d drinks for one start", o.poured())
+	}
 }
 
-func keyLost(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		before := o.counter()
-		o.LoseKey(true)
-		err := o.start(context.Background())
-		o.LoseKey(false)
-		if err == nil {
-			t.Errorf("the key was lost, and start says that it was taken")
-		}
-		o.rest()
-		time.Sleep(after)
-		o.honest("a key was lost", err, o.counter()-before, o.poured(), o.pressed())
-		if o.poured() != 0 {
-			t.Errorf("the key was lost, and %d drinks were poured", o.poured())
-		}
-	})
+func startsAtOnce(o *order) {
+	before := o.counter()
+	var errs [3]error
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = o.a.Start(context.Background(), o.Product) })
+	}
+	if !within(o.t, "starting three times at once", all.Wait) {
+		panic(errGiveUp)
+	}
+	o.rest()
+	o.honest("three at once", nil, o.counter()-before, o.poured(), o.pressed())
 }
 
-func silent(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		before := o.counter()
-		o.Mute(true)
-		if err := o.ready(); err == nil {
-			t.Errorf("it answers nothing, and is ready")
-		}
-		if _, err := o.busy(); err == nil {
-			t.Errorf("it answers nothing, and the driver knows whether it is busy")
-		}
-		if err := o.ask("counter", context.Background(), func(ctx context.Context) error { _, err := o.a.Counter(ctx); return err }); err == nil {
-			t.Errorf("it answers nothing, and the driver knows its counter")
-		}
-		err := o.start(context.Background())
-		o.Mute(false)
-		time.Sleep(after)
-		o.honest("silent", err, o.counter()-before, o.poured(), o.pressed())
-		if err == nil {
-			t.Errorf("it answers nothing, and start says that the key was taken")
-		}
-	})
+func answerLost(o *order) {
+	before := o.counter()
+	o.LoseOK(true)
+	err := o.start(context.Background())
+	if err != nil && !errors.Is(err, driver.ErrUncertain) {
+		o.t.Errorf("the key was taken and its answer lost, and start is sure that it was not taken: %v", err)
+	}
+	o.LoseOK(false)
+	o.rest()
+	time.Sleep(after)
+	o.honest("an answer was lost", err, o.counter()-before, o.poured(), o.pressed())
+	if o.poured() != 1 {
+		o.t.Errorf("the key was taken, and %d drinks were poured", o.poured())
+	}
+}
+
+func keyLost(o *order) {
+	before := o.counter()
+	o.LoseKey(true)
+	err := o.start(context.Background())
+	o.LoseKey(false)
+	if err == nil {
+		o.t.Errorf("the key was lost, and start says that it was taken")
+	}
+	o.rest()
+	time.Sleep(after)
+	o.honest("a key was lost", err, o.counter()-before, o.poured(), o.pressed())
+	if o.poured() != 0 {
+		o.t.Errorf("the key was lost, and %d drinks were poured", o.poured())
+	}
+}
+
+func silent(o *order) {
+	before := o.counter()
+	o.Mute(true)
+	if err := o.ready(); err == nil {
+		o.t.Errorf("it answers nothing, and is ready")
+	}
+	if _, err := o.busy(); err == nil {
+		o.t.Errorf("it answers nothing, and the driver knows whether it is busy")
+	}
+	if err := o.ask("counter", context.Background(), func(ctx context.Context) error { _, err := o.a.Counter(ctx); return err }); err == nil {
+		o.t.Errorf("it answers nothing, and the driver knows its counter")
+	}
+	err := o.start(context.Background())
+	o.Mute(false)
+	time.Sleep(after)
+	o.honest("silent", err, o.counter()-before, o.poured(), o.pressed())
+	if err == nil {
+		o.t.Errorf("it answers nothing, and start says that the key was taken")
+	}
 }
 
 // givenUp ends the caller's patience at many moments of a start.
@@ -584,18 +569,16 @@ func stopStartsNothing(t tester, with func(func(*order))) {
 	})
 }
 
-func closedForGood(t tester, with func(func(*order))) {
-	with(func(o *order) {
-		if err := o.Rig.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-		if o.ready() == nil {
-			t.Errorf("it is closed, and ready")
-		}
-		o.certain("closed", o.start(context.Background()), o.pressed())
-		time.Sleep(after)
-		if o.poured()+o.pressed() > 0 {
-			t.Errorf("after close: %d keys, %d drinks", o.pressed(), o.poured())
-		}
-	})
+func closedForGood(o *order) {
+	if err := o.Rig.Close(); err != nil {
+		o.t.Errorf("close: %v", err)
+	}
+	if o.ready() == nil {
+		o.t.Errorf("it is closed, and ready")
+	}
+	o.certain("closed", o.start(context.Background()), o.pressed())
+	time.Sleep(after)
+	if o.poured()+o.pressed() > 0 {
+		o.t.Errorf("after close: %d keys, %d drinks", o.pressed(), o.poured())
+	}
 }
