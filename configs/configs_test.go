@@ -69,7 +69,9 @@ func (s settings) Rest() error                           { return nil }
 // wired gives the machine these parts, and a boiler that says when it is hot.
 func wired(c *Machine, parts ...driver.Part) {
 	for _, p := range parts {
-		c.Guard.Parts[p] = c.Guard.Parts[p]
+		if !c.Has(p) {
+			c.Guard.Parts[p] = guard.Limits{}
+		}
 	}
 	c.Signals = map[driver.Signal]bool{driver.Hot: true}
 }

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// Kind says what happened to an order.
-type Kind string
+// EventKind says what happened to an order.
+type EventKind string
 
 // The kinds. A phase of the claim has the event of its name; the others are
 // what a customer or an operator wants to see on the way.
 const (
-	EvAccepted  Kind = "accepted"  // once
-	EvRefused   Kind = "refused"   // once; also poison
-	EvClaimed   Kind = "claimed"   // per epoch: a machine looks at it
-	EvReleased  Kind = "released"  // per epoch: it could not, nothing moved
-	EvCup       Kind = "cup"       // per epoch: waits for a cup at the machine
-	EvBrewing   Kind = "brewing"   // per epoch: the fence was taken
-	EvStep      Kind = "step"      // per epoch and number
-	EvEnd       Kind = "end"       // per epoch: what the machine's journal says
-	EvUnknown   Kind = "unknown"   // per epoch
-	EvAgain     Kind = "again"     // per epoch: a person wants it made again
-	EvServed    Kind = "served"    // once, an end
-	EvFailed    Kind = "failed"    // once, an end
-	EvCancelled Kind = "cancelled" // once, an end
-	EvExpired   Kind = "expired"   // once, an end
-	EvPercent   Kind = "percent"   // live only, never stored
+	EvAccepted  EventKind = "accepted"  // once
+	EvRefused   EventKind = "refused"   // once; also poison
+	EvClaimed   EventKind = "claimed"   // per epoch: a machine looks at it
+	EvReleased  EventKind = "released"  // per epoch: it could not, nothing moved
+	EvCup       EventKind = "cup"       // per epoch: waits for a cup at the machine
+	EvBrewing   EventKind = "brewing"   // per epoch: the fence was taken
+	EvStep      EventKind = "step"      // per epoch and number
+	EvEnd       EventKind = "end"       // per epoch: what the machine's journal says
+	EvUnknown   EventKind = "unknown"   // per epoch
+	EvAgain     EventKind = "again"     // per epoch: a person wants it made again
+	EvServed    EventKind = "served"    // once, an end
+	EvFailed    EventKind = "failed"    // once, an end
+	EvCancelled EventKind = "cancelled" // once, an end
+	EvExpired   EventKind = "expired"   // once, an end
+	EvPercent   EventKind = "percent"   // live only, never stored
 )
 
 // Event is one change of state. The stream of events is what web, history,
 // metrics and `why` fold; none of them asks a machine.
 type Event struct {
 	Order   string    `json:"order"`
-	Kind    Kind      `json:"kind"`
+	Kind    EventKind `json:"kind"`
 	At      time.Time `json:"at"`              // the sender's wall clock, for display only
 	Epoch   int       `json:"epoch,omitempty"` //
 	N       int       `json:"n,omitempty"`     // number of the step in its epoch, from 1
@@ -73,7 +73,7 @@ func (c Claim) EndEvent() (Event, bool) {
 	e := Event{Order: c.Order.ID, Epoch: c.Epoch, Machine: c.Machine(), Outcome: c.Outcome, Reason: c.Reason, By: c.By}
 	switch c.Phase {
 	case Served, Failed, Cancelled, Expired, Refused, Unknown:
-		e.Kind = Kind(c.Phase)
+		e.Kind = EventKind(c.Phase)
 		return e, true
 	}
 	return e, false

@@ -215,8 +215,8 @@ func TestEventsAreByTheSchema(t *testing.T) {
 			t.Fatalf("%s: %v", b, err)
 		}
 	}
-	perEpoch := []fleet.Kind{fleet.EvClaimed, fleet.EvReleased, fleet.EvCup, fleet.EvBrewing, fleet.EvStep, fleet.EvEnd, fleet.EvUnknown, fleet.EvAgain, fleet.EvPercent}
-	kinds := append([]fleet.Kind{fleet.EvAccepted, fleet.EvRefused, fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired}, perEpoch...)
+	perEpoch := []fleet.EventKind{fleet.EvClaimed, fleet.EvReleased, fleet.EvCup, fleet.EvBrewing, fleet.EvStep, fleet.EvEnd, fleet.EvUnknown, fleet.EvAgain, fleet.EvPercent}
+	kinds := append([]fleet.EventKind{fleet.EvAccepted, fleet.EvRefused, fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired}, perEpoch...)
 	rapid.Check(t, func(t *rapid.T) {
 		e := fleet.Event{
 			Order:   anyID().Draw(t, "order"),

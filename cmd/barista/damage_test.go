@@ -88,13 +88,13 @@ func queued(t *testing.T, c *queue.Conn) int {
 // often than in a shop.
 func openController(t *testing.T, ctx context.Context, c *queue.Conn) *controller.Controller {
 	s := stock.New(stock.Parts{Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings()}, stock.Config{Initial: fleet.Items{"arabica": 1000}})
-	board := presence.New(seen(c, nil))
+	roll := presence.New(seen(c, nil))
 	ctl := controller.New(controller.Parts{
-		Claims: c.Claims(), Orders: c.Orders(), Stock: s, Events: c.Events(), Settings: c.Settings(), Board: board, Server: c.Server(),
+		Claims: c.Claims(), Orders: c.Orders(), Stock: s, Events: c.Events(), Settings: c.Settings(), Roll: roll, Server: c.Server(),
 	}, controller.Config{SweepAfter: 2 * time.Second})
 	done := make(chan struct{}, 3)
 	go func() { _ = s.Run(ctx); done <- struct{}{} }()
-	go func() { _ = board.Run(ctx); done <- struct{}{} }()
+	go func() { _ = roll.Run(ctx); done <- struct{}{} }()
 	go func() { _ = ctl.Run(ctx); done <- struct{}{} }()
 	t.Cleanup(func() { <-done; <-done; <-done })
 	return ctl

@@ -273,10 +273,10 @@ func (s *shop) openRoles(ctx context.Context) error {
 			levels = stock.Remote(c.Requester())
 		}
 		log := s.log.With("room", "controller")
-		board := presence.New(seen(c, log))
+		roll := presence.New(seen(c, log))
 		parts := controller.Parts{
 			Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: levels, Events: c.Events(), Settings: c.Settings(),
-			Board: board, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
+			Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
 		}
 		if s.seams.controller != nil {
 			parts = s.seams.controller(parts)
@@ -284,7 +284,7 @@ func (s *shop) openRoles(ctx context.Context) error {
 		cfg := controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter}
 		run := s.follow(&cfg.Alive)
 		s.ctl = controller.New(parts, cfg)
-		s.add("presence", board.Run, nil)
+		s.add("presence", roll.Run, nil)
 		s.add("controller", run(s.ctl.Run), nil)
 	}
 	if f.Web != nil {

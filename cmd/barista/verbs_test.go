@@ -54,7 +54,7 @@ func openOffice(t *testing.T) *office {
 	run(board.Run)
 	ctl := controller.New(controller.Parts{
 		Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: st, Events: c.Events(), Settings: c.Settings(),
-		Board: board, Server: c.Server(),
+		Roll: board, Server: c.Server(),
 	}, controller.Config{Requests: true})
 	run(ctl.Run)
 

@@ -9,29 +9,29 @@ import (
 	"barista/driver"
 )
 
-// Kind of a fault.
-type Kind string
+// FaultKind of a fault.
+type FaultKind string
 
 // The faults. Each lasts until Mend or Clear.
 const (
-	Jam          Kind = "jam"           // the grinder turns and nothing comes
-	NoFlow       Kind = "no-flow"       // the pump runs and no water comes: blocked, not dry
-	BeansOut     Kind = "beans-out"     // no beans reach the grinder, and the sensor says so
-	TankEmpty    Kind = "tank-empty"    // the pump draws air, and the sensor says so
-	CupRemoved   Kind = "cup-removed"   // the cup goes at once, and no other comes by itself
-	CupLeft      Kind = "cup-left"      // the customer does not take the cup
-	DoorOpen     Kind = "door-open"     //
-	StopPressed  Kind = "stop-pressed"  // the emergency stop
-	UnderVoltage Kind = "under-voltage" // the computer's supply is weak
-	Stuck        Kind = "stuck"         // of a part: once on it stays on, whatever it is told
-	Dead         Kind = "dead"          // of a part: it never goes on
-	SensorOpen   Kind = "sensor-open"   // of a signal: driver.ErrInvalid
-	SensorFrozen Kind = "sensor-frozen" // of a signal: it stays at what it was
+	Jam          FaultKind = "jam"           // the grinder turns and nothing comes
+	NoFlow       FaultKind = "no-flow"       // the pump runs and no water comes: blocked, not dry
+	BeansOut     FaultKind = "beans-out"     // no beans reach the grinder, and the sensor says so
+	TankEmpty    FaultKind = "tank-empty"    // the pump draws air, and the sensor says so
+	CupRemoved   FaultKind = "cup-removed"   // the cup goes at once, and no other comes by itself
+	CupLeft      FaultKind = "cup-left"      // the customer does not take the cup
+	DoorOpen     FaultKind = "door-open"     //
+	StopPressed  FaultKind = "stop-pressed"  // the emergency stop
+	UnderVoltage FaultKind = "under-voltage" // the computer's supply is weak
+	Stuck        FaultKind = "stuck"         // of a part: once on it stays on, whatever it is told
+	Dead         FaultKind = "dead"          // of a part: it never goes on
+	SensorOpen   FaultKind = "sensor-open"   // of a signal: driver.ErrInvalid
+	SensorFrozen FaultKind = "sensor-frozen" // of a signal: it stays at what it was
 )
 
 // Fault is a kind, of a part or of a signal where the kind needs one.
 type Fault struct {
-	Kind   Kind
+	Kind   FaultKind
 	Part   driver.Part
 	Signal driver.Signal
 }
@@ -48,7 +48,7 @@ func (f Fault) String() string {
 // "sensor-open:temperature".
 func ParseFault(s string) (Fault, error) {
 	kind, of, _ := strings.Cut(s, ":")
-	f := Fault{Kind: Kind(kind)}
+	f := Fault{Kind: FaultKind(kind)}
 	switch f.Kind {
 	case SensorOpen, SensorFrozen:
 		f.Signal = driver.Signal(of)
@@ -80,7 +80,7 @@ func (f Fault) Check() error {
 }
 
 // has reports a fault without part or signal.
-func (p *Plant) has(k Kind) bool {
+func (p *Plant) has(k FaultKind) bool {
 	_, ok := p.faults[Fault{Kind: k}]
 	return ok
 }

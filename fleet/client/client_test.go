@@ -265,7 +265,7 @@ func TestPlace(t *testing.T) {
 func TestFollow(t *testing.T) {
 	s, _, _ := open(t)
 	ctx := t.Context()
-	publish := func(kinds ...fleet.Kind) {
+	publish := func(kinds ...fleet.EventKind) {
 		t.Helper()
 		for _, k := range kinds {
 			if err := s.Events.Publish(ctx, fleet.Event{Order: a, Kind: k, Epoch: 1, At: time.Now()}); err != nil {
@@ -274,14 +274,14 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	publish(fleet.EvAccepted)
-	var heard []fleet.Kind
+	var heard []fleet.EventKind
 	last, err := s.Follow(ctx, a, func(e fleet.StoredEvent) error {
 		if heard = append(heard, e.Kind); e.Kind == fleet.EvAccepted {
 			publish(fleet.EvClaimed, fleet.EvCancelled)
 		}
 		return nil
 	})
-	want := []fleet.Kind{fleet.EvAccepted, fleet.EvClaimed, fleet.EvCancelled}
+	want := []fleet.EventKind{fleet.EvAccepted, fleet.EvClaimed, fleet.EvCancelled}
 	if d := cmp.Diff(want, heard); d != "" || err != nil || last == nil || last.Kind != fleet.EvCancelled {
 		t.Error(last, err, d)
 	}

@@ -25,7 +25,7 @@ import (
 func real(c *queue.Conn, stock fleet.Stock) Parts {
 	return Parts{
 		Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: stock, Events: c.Events(), Settings: c.Settings(),
-		Board:  presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now}),
+		Roll:   presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now}),
 		Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting,
 	}
 }
@@ -37,7 +37,7 @@ func run(t *testing.T, p Parts, cfg Config) (*Controller, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- c.Run(ctx) }()
-	go func() { done <- p.Board.(*presence.Board).Run(ctx) }()
+	go func() { done <- p.Roll.(*presence.Roll).Run(ctx) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := errors.Join(<-done, <-done); err != nil {

@@ -50,7 +50,7 @@ type Parts struct {
 	Stock    fleet.Stock
 	Events   fleet.Events
 	Settings fleet.Settings
-	Board    Board
+	Roll     Roll
 	Server   fleet.Server
 
 	// Pending takes the number of messages that wait in both streams; may be
@@ -63,9 +63,9 @@ type Parts struct {
 	Log  *slog.Logger     // nil: none
 }
 
-// Board is who is here, who was and who is out of service: presence.Board, which
+// Roll is who is here, who was and who is out of service: presence.Roll, which
 // runs for as long as the controller does.
-type Board interface {
+type Roll interface {
 	// Ready is closed when all was heard that stood there.
 	Ready() <-chan struct{}
 	// Changed is closed at the next change of what Machines lists.
@@ -156,7 +156,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 // ready waits until all was read that stood on the broker, or ctx ends.
 func (c *Controller) ready(ctx context.Context) bool {
-	return fleet.Await(ctx, c.running) && fleet.Await(ctx, c.gotBook) && fleet.Await(ctx, c.gotMenu) && fleet.Await(ctx, c.p.Board.Ready())
+	return fleet.Await(ctx, c.running) && fleet.Await(ctx, c.gotBook) && fleet.Await(ctx, c.gotMenu) && fleet.Await(ctx, c.p.Roll.Ready())
 }
 
 // watchClaims fills the book. Where the store was made anew, its revisions begin

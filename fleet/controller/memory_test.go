@@ -588,22 +588,22 @@ func (m memSettings) Watch(ctx context.Context, each func(string, []byte), ready
 	})
 }
 
-// memBoard is a Board over the shop's machines and cordons.
-type memBoard struct{ *shop }
+// memRoll is a Roll over the shop's machines and cordons.
+type memRoll struct{ *shop }
 
-func (m memBoard) Ready() <-chan struct{} {
+func (m memRoll) Ready() <-chan struct{} {
 	ready := make(chan struct{})
 	close(ready)
 	return ready
 }
 
-func (m memBoard) Changed() <-chan struct{} {
+func (m memRoll) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed
 }
 
-func (m memBoard) Machines() []fleet.Machine {
+func (m memRoll) Machines() []fleet.Machine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []fleet.Machine
@@ -742,7 +742,7 @@ func (s *shop) Request(ctx context.Context, subject string, body []byte) ([]byte
 func (w *wire) parts() Parts {
 	return Parts{
 		Claims: memClaims{w}, Orders: memOrders{w}, Intake: memIntake{w}, Stock: memStock{w}, Events: memEvents{w},
-		Settings: memSettings{w}, Board: memBoard{w.shop}, Server: memServer{w},
+		Settings: memSettings{w}, Roll: memRoll{w.shop}, Server: memServer{w},
 		Pending: func(ctx context.Context, n int) error {
 			return w.call(ctx, "pending", func() error { w.pending = append(w.pending, n); return nil })
 		},

@@ -136,7 +136,7 @@ func (c *Controller) success(o fleet.Order) fleet.Answer {
 // made reports whether a machine that is here, or was within seven days, makes
 // this.
 func (c *Controller) made(o fleet.Order) bool {
-	return slices.ContainsFunc(c.p.Board.Machines(), func(m fleet.Machine) bool { return m.Makes(o.Class(), o.Size) })
+	return slices.ContainsFunc(c.p.Roll.Machines(), func(m fleet.Machine) bool { return m.Makes(o.Class(), o.Size) })
 }
 
 // early reports whether the shop has started so lately that machines may not
@@ -149,7 +149,7 @@ func (c *Controller) awaitMaker(ctx context.Context, o fleet.Order) bool {
 	enough := time.NewTimer(graceWait)
 	defer enough.Stop()
 	for {
-		changed := c.p.Board.Changed()
+		changed := c.p.Roll.Changed()
 		if c.made(o) || !c.early() {
 			return true
 		}

@@ -162,7 +162,7 @@ func TestInvalid(t *testing.T) {
 func TestAbsentMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
-		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Board = absent{memBoard{s}, fleet.Small} })
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Roll = absent{memRoll{s}, fleet.Small} })
 		defer stop()
 		a := c.Place(t.Context(), order(id1).Encode(), "web")
 		if d := cmp.Diff([]int{60, 900}, a.ETA); d != "" || !a.OK() {
@@ -175,10 +175,10 @@ func TestAbsentMachine(t *testing.T) {
 	})
 }
 
-// absent is a board on which everybody was here lately and nobody is now, with
+// absent is a roll on which everybody was here lately and nobody is now, with
 // one size.
 type absent struct {
-	memBoard
+	memRoll
 	size fleet.Size
 }
 

@@ -14,7 +14,7 @@ import (
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var beats atomic.Int64
-		c := New(Parts{Board: memBoard{newShop()}}, Config{Alive: func() { beats.Add(1) }})
+		c := New(Parts{Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { c.runPulse(ctx) })
@@ -43,7 +43,7 @@ func TestPulse(t *testing.T) {
 		wg.Wait()
 	})
 	var beats atomic.Int64
-	c := New(Parts{Board: memBoard{newShop()}}, Config{Alive: func() { beats.Add(1) }})
+	c := New(Parts{Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
 	c.paces.mu.Lock()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -95,7 +95,7 @@ func (c *Controller) guess(class fleet.Class, size fleet.Size, but string) fleet
 // tells of the others that list it.
 func (c *Controller) makers(class fleet.Class, size fleet.Size, open []fleet.Order) (able []fleet.Machine, why []string) {
 	var spares []fleet.Machine
-	for _, m := range c.p.Board.Machines() {
+	for _, m := range c.p.Roll.Machines() {
 		switch {
 		case !m.Here || !m.Makes(class, size):
 		case m.Cordon != nil:

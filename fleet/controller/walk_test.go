@@ -54,7 +54,7 @@ func promises(t *testing.T, s *shop, h *heard) {
 	for _, e := range claims {
 		id := e.Order.ID
 		slots, ids := s.eventsOf(id), s.messages(id)
-		has := func(k fleet.Kind) bool { return slices.Contains(slots, string(k)) }
+		has := func(k fleet.EventKind) bool { return slices.Contains(slots, string(k)) }
 		switch e.Phase {
 		case fleet.Accepted, fleet.Claimed, fleet.Brewing:
 			if e.Phase != fleet.Accepted && e.Use > 0 && s.act(id, e.Use) == "" {
@@ -75,7 +75,7 @@ func promises(t *testing.T, s *shop, h *heard) {
 				t.Errorf("%s is %s, and in the queue as %v", id, e.Phase, ids)
 			}
 		case fleet.Refused, fleet.Cancelled, fleet.Expired:
-			if !has(fleet.Kind(e.Phase)) {
+			if !has(fleet.EventKind(e.Phase)) {
 				t.Errorf("%s is %s, and its event is missing: %v", id, e.Phase, slots)
 			}
 		case fleet.Failed:

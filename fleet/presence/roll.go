@@ -97,7 +97,7 @@ func (p Parts) Read(ctx context.Context) ([]fleet.Machine, error) {
 		r.word(one, true)
 	}
 	err = fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
-		// What can't be read is the board's to report; here it counts as it does there.
+		// What can't be read is the roll's to report; here it counts as it does there.
 		return p.Settings.Watch(ctx, func(key string, value []byte) { _ = r.setting(key, value) }, ready)
 	})
 	if err != nil {

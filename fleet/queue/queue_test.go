@@ -85,7 +85,7 @@ func TestEventIsStoredOnce(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0].Kind != fleet.EvServed || got[1].N != 2 {
 		t.Fatalf("%+v %v", got, err)
 	}
-	var seen []fleet.Kind
+	var seen []fleet.EventKind
 	follow, stop := context.WithCancel(ctx)
 	err = s.Follow(follow, 1, func(e fleet.StoredEvent) { seen = append(seen, e.Kind) }, stop)
 	if !errors.Is(err, context.Canceled) || len(seen) != 2 {

@@ -41,7 +41,7 @@ type order struct {
 }
 
 // ranks orders the kinds within an epoch.
-var ranks = map[fleet.Kind]int{
+var ranks = map[fleet.EventKind]int{
 	fleet.EvClaimed:  1,
 	fleet.EvCup:      2,
 	fleet.EvBrewing:  3,

@@ -29,7 +29,7 @@ func tell(b *book, at time.Time, events ...fleet.Event) {
 }
 
 func TestFoldOfAnOrdersWay(t *testing.T) {
-	ev := func(k fleet.Kind, epoch int, change ...func(*fleet.Event)) fleet.Event {
+	ev := func(k fleet.EventKind, epoch int, change ...func(*fleet.Event)) fleet.Event {
 		e := fleet.Event{Order: idA, Kind: k, Epoch: epoch, Machine: "zoe"}
 		for _, f := range change {
 			f(&e)
@@ -183,7 +183,7 @@ func TestTheBookForgets(t *testing.T) {
 // stay in 0 to 100, only open orders are in the open list, and each stored
 // event counts once.
 func TestFoldUnderAnyEvents(t *testing.T) {
-	kinds := []fleet.Kind{fleet.EvAccepted, fleet.EvRefused, fleet.EvClaimed, fleet.EvReleased, fleet.EvCup, fleet.EvBrewing,
+	kinds := []fleet.EventKind{fleet.EvAccepted, fleet.EvRefused, fleet.EvClaimed, fleet.EvReleased, fleet.EvCup, fleet.EvBrewing,
 		fleet.EvStep, fleet.EvEnd, fleet.EvUnknown, fleet.EvAgain, fleet.EvServed, fleet.EvFailed, fleet.EvCancelled,
 		fleet.EvExpired, fleet.EvPercent, "news-from-the-future"}
 	rapid.Check(t, func(t *rapid.T) {

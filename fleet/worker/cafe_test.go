@@ -251,7 +251,7 @@ func (c *cafe) ended(order string, within time.Duration, want fleet.Phase) fleet
 func (c *cafe) said(order string, want fleet.Phase) {
 	c.Helper()
 	waitFor(c, "the event of the end", func() bool { return c.has(order, string(want)) })
-	var ends []fleet.Kind
+	var ends []fleet.EventKind
 	for _, ev := range c.events(order) {
 		if fleet.Phase(ev.Kind).Ended() {
 			ends = append(ends, ev.Kind)
@@ -260,7 +260,7 @@ func (c *cafe) said(order string, want fleet.Phase) {
 			}
 		}
 	}
-	if len(ends) != 1 || ends[0] != fleet.Kind(want) {
+	if len(ends) != 1 || ends[0] != fleet.EventKind(want) {
 		c.Errorf("end events of %s: %v, wanted one: %s", order, ends, want)
 	}
 }

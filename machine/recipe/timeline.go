@@ -8,15 +8,15 @@ import (
 	"barista/driver"
 )
 
-// Kind is what an event does.
-type Kind string
+// Action is what an event does.
+type Action string
 
 // The kinds.
 const (
-	Step Kind = "step" // says what begins, for people
-	On   Kind = "on"
-	Off  Kind = "off"
-	Wait Kind = "wait" // goes on when its condition holds
+	Step Action = "step" // says what begins, for people
+	On   Action = "on"
+	Off  Action = "off"
+	Wait Action = "wait" // goes on when its condition holds
 )
 
 // Event is one line of a timeline. Whoever walks it needs one rule: an event
@@ -24,7 +24,7 @@ const (
 // Late after At; what an event came early or late shifts all that follow.
 type Event struct {
 	At     time.Duration // planned, from the start
-	Kind   Kind
+	Kind   Action
 	Part   driver.Part   // with On and Off
 	AtMost time.Duration // with On: the bound that the guard is given
 	Until  *Until        // with Off and Wait; an On whose condition holds already is left out

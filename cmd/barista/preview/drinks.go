@@ -126,13 +126,13 @@ func (x *Drink) make(plan machine.Plan, d recipe.Drink) {
 
 // Event is one line of a timeline in JSON.
 type Event struct {
-	At     int64       `json:"at_ms"`
-	Kind   recipe.Kind `json:"kind"`
-	Part   driver.Part `json:"part,omitempty"`
-	AtMost int64       `json:"at_most_ms,omitempty"`
-	Step   string      `json:"step,omitempty"`
-	Wire   string      `json:"wire,omitempty"` // what the part hangs on, with --config
-	Text   string      `json:"text"`
+	At     int64         `json:"at_ms"`
+	Kind   recipe.Action `json:"kind"`
+	Part   driver.Part   `json:"part,omitempty"`
+	AtMost int64         `json:"at_most_ms,omitempty"`
+	Step   string        `json:"step,omitempty"`
+	Wire   string        `json:"wire,omitempty"` // what the part hangs on, with --config
+	Text   string        `json:"text"`
 }
 
 // Events is a timeline for people and programs, with the wires of the

@@ -3,11 +3,11 @@
 // person took out of service and why.
 //
 // There is one answer for everybody, a list of fleet.Machine. Who asks once takes
-// it by Parts.Read. A Board follows what the machines say of themselves and the
+// it by Parts.Read. A Roll follows what the machines say of themselves and the
 // fleet's settings, for who asks all the time. It promises that a machine once
-// seen is remembered over restarts of the shop: the board writes down what a
+// seen is remembered over restarts of the shop: the roll writes down what a
 // machine lists, and when it was here last, by the broker's clock. Whoever makes
-// a Board starts it with Run and stops it by the context; Run returns when its
+// a Roll starts it with Run and stops it by the context; Run returns when its
 // goroutines have ended. Any goroutine may ask.
 //
 // What it says is advice: nothing here may decide whether a machine pours. The
@@ -45,8 +45,8 @@ type Parts struct {
 	Log *slog.Logger // nil: none
 }
 
-// Board answers who is here. See New.
-type Board struct {
+// Roll answers who is here. See New.
+type Roll struct {
 	parts Parts
 	log   *slog.Logger
 	write chan struct{} // there is something to write down
@@ -60,12 +60,12 @@ type Board struct {
 	changed chan struct{}
 }
 
-// New makes a board that knows nobody yet.
-func New(p Parts) *Board {
+// New makes a roll that knows nobody yet.
+func New(p Parts) *Roll {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Board{
+	return &Roll{
 		parts: p, log: p.Log,
 		write: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}),
 		roll: newRoll(), dirty: map[string]fleet.Presence{},
@@ -73,7 +73,7 @@ func New(p Parts) *Board {
 }
 
 // Run follows the fleet until ctx ends. It is called once.
-func (b *Board) Run(ctx context.Context) error {
+func (b *Roll) Run(ctx context.Context) error {
 	var (
 		wg         sync.WaitGroup
 		gotWords   = make(chan struct{})
@@ -99,7 +99,7 @@ func (b *Board) Run(ctx context.Context) error {
 }
 
 // setting folds one key of the settings.
-func (b *Board) setting(key string, value []byte) {
+func (b *Roll) setting(key string, value []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.roll.setting(key, value); err != nil {
@@ -110,7 +110,7 @@ func (b *Board) setting(key string, value []byte) {
 
 // word folds what a machine says of itself, and has it written down when it
 // comes, when it goes, and when it lists something new.
-func (b *Board) word(p fleet.Presence, here bool) {
+func (b *Roll) word(p fleet.Presence, here bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before, was := b.roll.here[p.Machine]
@@ -127,7 +127,7 @@ func (b *Board) word(p fleet.Presence, here bool) {
 }
 
 // note asks for a record. The caller holds the lock.
-func (b *Board) note(p fleet.Presence) {
+func (b *Roll) note(p fleet.Presence) {
 	b.dirty[p.Machine] = p
 	select {
 	case b.write <- struct{}{}:
@@ -136,13 +136,13 @@ func (b *Board) note(p fleet.Presence) {
 }
 
 // stir tells whoever waits on Changed. The caller holds the lock.
-func (b *Board) stir() {
+func (b *Roll) stir() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
 // remember writes the records and keeps the broker's clock.
-func (b *Board) remember(ctx context.Context) {
+func (b *Roll) remember(ctx context.Context) {
 	t := time.NewTicker(look)
 	defer t.Stop()
 	for {
@@ -171,7 +171,7 @@ func (b *Board) remember(ctx context.Context) {
 }
 
 // ask reads the broker's clock.
-func (b *Board) ask(ctx context.Context) error {
+func (b *Roll) ask(ctx context.Context) error {
 	now, err := b.parts.Now(ctx)
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func (b *Board) ask(ctx context.Context) error {
 
 // now is the broker's clock, carried on by the monotonic one; zero if it was
 // never heard. The caller holds the lock.
-func (b *Board) now() time.Time {
+func (b *Roll) now() time.Time {
 	if b.asked.IsZero() {
 		return time.Time{}
 	}
@@ -192,7 +192,7 @@ func (b *Board) now() time.Time {
 }
 
 // age asks for new records of machines that are here for long.
-func (b *Board) age() {
+func (b *Roll) age() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, p := range b.roll.here {
@@ -203,7 +203,7 @@ func (b *Board) age() {
 }
 
 // save writes the records that are due, by name.
-func (b *Board) save(ctx context.Context) error {
+func (b *Roll) save(ctx context.Context) error {
 	for {
 		b.mu.Lock()
 		names := slices.Sorted(maps.Keys(b.dirty))
@@ -231,11 +231,11 @@ func (b *Board) save(ctx context.Context) error {
 	}
 }
 
-// Ready is closed when the board has heard all that was there at its start.
-func (b *Board) Ready() <-chan struct{} { return b.ready }
+// Ready is closed when the roll has heard all that was there at its start.
+func (b *Roll) Ready() <-chan struct{} { return b.ready }
 
-// Changed is closed at the next change of anything that the board answers.
-func (b *Board) Changed() <-chan struct{} {
+// Changed is closed at the next change of anything that the roll answers.
+func (b *Roll) Changed() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.changed
@@ -244,7 +244,7 @@ func (b *Board) Changed() <-chan struct{} {
 // Machines lists, by name, who is here now, who was within Remember, and who is
 // cordoned. Until the broker's clock was heard, records of any age count: a shop
 // that has just started says rather "absent" than "never".
-func (b *Board) Machines() []fleet.Machine {
+func (b *Roll) Machines() []fleet.Machine {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.roll.machines(b.now())

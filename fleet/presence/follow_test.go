@@ -135,8 +135,8 @@ func (m memFleet) Watch(ctx context.Context, each func(fleet.Presence, bool), re
 	})
 }
 
-// open runs a board until the returned function is called.
-func (p *place) open(t *testing.T) (*Board, func()) {
+// open runs a roll until the returned function is called.
+func (p *place) open(t *testing.T) (*Roll, func()) {
 	t.Helper()
 	b := New(Parts{Fleet: memFleet{p}, Settings: memSettings{p}, Now: p.now})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -150,13 +150,13 @@ func (p *place) open(t *testing.T) (*Board, func()) {
 	})
 }
 
-// known reports whether a machine that the board lists makes this.
-func known(b *Board, c fleet.Class, s fleet.Size) bool {
+// known reports whether a machine that the roll lists makes this.
+func known(b *Roll, c fleet.Class, s fleet.Size) bool {
 	return slices.ContainsFunc(b.Machines(), func(m fleet.Machine) bool { return m.Makes(c, s) })
 }
 
-// zoes is what the board says of zoe.
-func zoes(b *Board) fleet.Machine {
+// zoes is what the roll says of zoe.
+func zoes(b *Roll) fleet.Machine {
 	all := b.Machines()
 	if i := slices.IndexFunc(all, func(m fleet.Machine) bool { return m.Machine == "zoe" }); i >= 0 {
 		return all[i]
@@ -165,7 +165,7 @@ func zoes(b *Board) fleet.Machine {
 }
 
 // present counts who is here.
-func present(b *Board) (n int) {
+func present(b *Roll) (n int) {
 	for _, m := range b.Machines() {
 		if m.Here {
 			n++
@@ -181,7 +181,7 @@ var (
 )
 
 // TestSevenDays: a machine that went away is known for seven days more, over
-// restarts of the board, whatever the wall clock of the board's host says.
+// restarts of the roll, whatever the wall clock of the roll's host says.
 func TestSevenDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
@@ -237,7 +237,7 @@ func TestSevenDays(t *testing.T) {
 	})
 }
 
-// TestCrash: a machine that leaves while no board runs was written down by the
+// TestCrash: a machine that leaves while no roll runs was written down by the
 // one before, at most half a day ago.
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -313,7 +313,7 @@ func TestBrokerAway(t *testing.T) {
 	})
 }
 
-// TestChanged: whoever waits on the board hears of a cordon, and of its end.
+// TestChanged: whoever waits on the roll hears of a cordon, and of its end.
 func TestChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
@@ -337,14 +337,14 @@ func TestChanged(t *testing.T) {
 }
 
 // TestRealBroker: a machine appears, is cordoned, falls silent, and is known to
-// the next board, with the real broker under fake time.
+// the next roll, with the real broker under fake time.
 func TestRealBroker(t *testing.T) {
 	runtime.GC() // the client's pooled timers of another bubble
 	runtime.GC()
 	brokertest.InBubble(t, func(t *testing.T, br *brokertest.Broker) {
 		ctx := t.Context()
 		c := br.Connect("shop")
-		run := func() (*Board, func()) {
+		run := func() (*Roll, func()) {
 			b := New(Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now})
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error)
