@@ -42,7 +42,7 @@ type Plant struct {
 
 	faults map[Fault]float64 // in force; the value of a frozen sensor
 	chance *rand.Rand        // of a failing basket
-	strike FaultKind              // the failure of this basket, or ""
+	strike FaultKind         // the failure of this basket, or ""
 	struck int
 
 	harm     []string
