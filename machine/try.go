@@ -85,9 +85,6 @@ func (m *Machine) Parts() []driver.Part {
 	return driver.InOrder(m.limits.Parts, driver.Parts)
 }
 
-// Calibration is the one that the machine works with.
-func (m *Machine) Calibration() recipe.Calibration { return m.plan.Calibration }
-
 // MaxOn is the longest that a trial of the part may last; 0: there is none.
 func (m *Machine) MaxOn(p driver.Part) time.Duration { return m.limits.Parts[p].MaxOn }
 

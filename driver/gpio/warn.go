@@ -30,15 +30,16 @@ func warnings(cfg Config, files fs.FS) []string {
 	add := func(section, key, format string, args ...any) {
 		out = append(out, section+"."+key+": "+fmt.Sprintf(format, args...))
 	}
+	say := func(section, key, warning string) {
+		if warning != "" {
+			add(section, key, "%s", warning)
+		}
+	}
 	if cfg.onPi() {
 		for _, p := range cfg.parts() {
 			o := cfg.Outputs[p]
-			if w := bootPull(o); w != "" {
-				add("outputs", string(p), "%s", w)
-			}
-			if w := onBus(o.Line); w != "" {
-				add("outputs", string(p), "%s", w)
-			}
+			say("outputs", string(p), bootPull(o))
+			say("outputs", string(p), onBus(o.Line))
 			if f := o.Feedback; f != nil {
 				if w := onBus(f.Line); w != "" {
 					add("outputs", string(p), "feedback: %s", w)
@@ -46,14 +47,10 @@ func warnings(cfg Config, files fs.FS) []string {
 			}
 		}
 		for _, s := range cfg.signals() {
-			if w := onBus(cfg.Switches[s].Line); w != "" {
-				add("inputs", string(s), "%s", w)
-			}
+			say("inputs", string(s), onBus(cfg.Switches[s].Line))
 		}
 		if cfg.Flow != nil {
-			if w := onBus(cfg.Flow.Line); w != "" {
-				add("inputs", string(driver.Flow), "%s", w)
-			}
+			say("inputs", string(driver.Flow), onBus(cfg.Flow.Line))
 		}
 		if cfg.Temperature != nil && cfg.Temperature.OneWire != "" {
 			if who := cfg.user("GPIO4"); who != "" {

@@ -220,7 +220,7 @@ func TestCalibrationInForce(t *testing.T) {
 	c.Plan.Calibration.Speed = 10
 	c.Plan.Calibration.PumpMLPS, c.Plan.Calibration.MilkMLPS = 30, 40
 	s := opened(t, c)
-	x := s.Machine.Calibration()
+	x := s.Machine.Plan().Calibration
 	if x.PumpMLPS != 70 || x.MilkMLPS != 40 || x.StartDelay[driver.Pump] != 50*time.Millisecond {
 		t.Errorf("%+v", x)
 	}

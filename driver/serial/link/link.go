@@ -37,7 +37,6 @@ type Link struct {
 	// The reader's.
 	freed time.Time
 	empty time.Time // when there was certainly nothing to read
-
 }
 
 // Make makes a port and, if path is not empty, a symbolic link to it there. An
