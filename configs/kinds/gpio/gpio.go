@@ -1,5 +1,11 @@
 // Package gpio is a machine on the GPIO lines of a Raspberry Pi, as its file
-// describes it.
+// describes it: the table of keys, the plan that comes of it (which line at which
+// level is on, what cuts a part off), and the verbs that look at lines.
+//
+// It promises that a pin used twice, a missing dead man's switch, a blind heater or a
+// level that nobody named is told with file and line before any line is requested.
+// Lines are requested in Open and Rest alone, and belong to whoever got the rig. It
+// must not guess a level, nor know of drinks and orders.
 package gpio
 
 import (

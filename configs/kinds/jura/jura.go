@@ -1,4 +1,12 @@
-// Package jura is a Jura on its service port, as its file describes it.
+// Package jura is a Jura on its service port, as its file describes it: the table of
+// keys, the products that its sizes are, the question by which detect knows one, its
+// simulator and its recording.
+//
+// The machine owns its parts, so there are no limits of ours. The package promises
+// that a size without a product, a dose that no number of brewings makes, a model that
+// can only be read and a drink longer than a fleet waits are told with file and line
+// before the port is opened. Nothing is rounded in silence. It must never offer a key
+// that the driver's table does not know.
 package jura
 
 import (

@@ -1,4 +1,12 @@
-// Package lcus is a machine on an LCUS USB relay board, as its file describes it.
+// Package lcus is a machine on an LCUS USB relay board, as its file describes it: the
+// table of keys, the plan that comes of it, its simulator, and the guess that a mute
+// adapter may be one.
+//
+// The board answers nothing, has no inputs and no timer. So the package promises that a
+// pump without a cut-off in the wiring, a cup or a boiler that nobody answers for are
+// told with file and line before the port is opened. The port is opened in Open and
+// Rest alone. It must never be asked by detect: to boards of other makes its question
+// begins a command.
 package lcus
 
 import (

@@ -1,4 +1,10 @@
-// Package mock is a simulated machine, as its file describes it.
+// Package mock is a simulated machine, as its file describes it: the table of keys, the
+// plan that comes of it, and the machines of the demo, which no file describes.
+//
+// It promises that the plan is the whole machine where the metal is in this process.
+// Where it is a plant in a process of its own, only the opened rig can say what that
+// is: then the plan is completed once, in Opened, and until then nobody refuses a
+// drink by it. It must not make anything here look safer than a real board is.
 package mock
 
 import (

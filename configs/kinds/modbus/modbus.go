@@ -1,5 +1,11 @@
-// Package modbus is a machine on a Modbus RTU relay board, as its file describes
-// it.
+// Package modbus is a machine on a Modbus RTU relay board, as its file describes it:
+// the table of keys, the plan that comes of it, the question by which detect knows
+// such a board, its simulator and its recording.
+//
+// It promises that a relay or contact used twice, a timer that nothing proves, a pump
+// that nothing cuts off and water that nothing calls hot are told with file and line
+// before the port is opened. The port is opened in Open and Rest alone, and belongs to
+// whoever got the rig. It must not repeat what the driver judges: it asks its Problems.
 package modbus
 
 import (
