@@ -4,6 +4,8 @@
 //
 // # What it promises
 //
+//   - What a machine is stands in its Plan, pure data from its file. Whoever says what
+//     it would do asks the plan, and New refuses metal that is anything else.
 //   - One goroutine owns the metal: Run. Everybody else hands it a job and waits
 //     for the Report. Every "on" goes through package guard with a bound.
 //   - Nothing moves before the journal's start is on disk, nothing moves when
