@@ -14,7 +14,8 @@ demo: build ## a whole shop in one process, nothing is kept
 	./barista demo $(DEMO)
 
 test: browser pymodbus ## every test
-	$(GO) test -timeout 15m -parallel 4 ./...
+	$(GO) test -timeout 15m -parallel 4 $$($(GO) list ./... | grep -v '/cmd/barista$$')
+	$(GO) test -timeout 15m -parallel 4 ./cmd/barista # real processes, boards and times: nothing beside it
 
 browser: ## the distribution's Chromium for the browser tests, where it may be installed; else they are skipped
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
