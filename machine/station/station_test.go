@@ -318,6 +318,7 @@ func TestRest(t *testing.T) {
 			}
 		}
 		close(never)
+		synctest.Wait() // the one without an answer comes back now
 		if _, err := os.Stat(c.Dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("it made the folder: %v", err)
 		}
