@@ -70,7 +70,7 @@ func (p *Plant) take() Cup {
 // gives an unused cup up has time, as a machine may be about to use it.
 const (
 	takeAfter   = time.Second
-	takeLeast   = 100 * time.Millisecond // a machine's own pauses between two parts are shorter
+	takeLeast   = 400 * time.Millisecond // a machine's own pauses between two parts are shorter, and so is the time that a starved computer takes to see its drink end
 	placeAfter  = 500 * time.Millisecond
 	placeLeast  = 20 * time.Millisecond
 	unseenAfter = 3 * time.Second

@@ -76,8 +76,8 @@ func TestCustomerGivesUp(t *testing.T) {
 		{"nothing happened", func(p *Plant) {}, 90, auto},
 		{"cut off", func(p *Plant) { hold(p, driver.Grinder, 8) }, 45, auto},
 		{"failed by rate", func(p *Plant) { hold(p, driver.Grinder, 8); hold(p, driver.Pump, 2) }, 1, func(c *Config) { auto(c); c.FailRate = 1 }},
-		{"faster", func(p *Plant) { drink(p) }, 0.1, func(c *Config) { auto(c); c.Speed = 10 }},
-		{"much faster", func(p *Plant) { drink(p) }, 0.1, func(c *Config) { auto(c); c.Speed = 1000 }},
+		{"faster", func(p *Plant) { drink(p) }, 0.4, func(c *Config) { auto(c); c.Speed = 10 }},
+		{"much faster", func(p *Plant) { drink(p) }, 0.4, func(c *Config) { auto(c); c.Speed = 1000 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, func(t *testing.T, p *Plant) {
