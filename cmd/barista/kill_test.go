@@ -574,16 +574,6 @@ func (s *site) phase(id string) fleet.Phase {
 	return e.Phase
 }
 
-// spoiledBy is how many tries at an order a machine recorded as spoiled.
-func spoiledBy(machine string, past []fleet.Past) (n int) {
-	for _, p := range past {
-		if p.Machine == machine && p.Outcome == fleet.Spoiled {
-			n++
-		}
-	}
-	return n
-}
-
 func testID(n int) string { return fmt.Sprintf("01JD%022d", n) }
 
 // drinks is how many pours a plant saw, broken-off ones included.
@@ -717,18 +707,8 @@ func TestKillOwnerGone(t *testing.T) {
 			t.Errorf("killed at %s: %d pours, allowed %v", f.point, got, f.cups)
 		}
 	}
-	// On a starved computer the simulated customer may take a cup before the machine has
-	// seen its drink end. That is recorded as spoiled, and only then made anew.
-	spoiled := 0
-	for i := range killsForGood {
-		e, err := s.conn.Claims().Get(t.Context(), testID(i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		spoiled += spoiledBy("rescue", e.Past)
-	}
-	if got := drinks(rescue); got < 2 || got > 2+spoiled {
-		t.Errorf("the other machine poured %d and recorded %d as spoiled, wanted the 2 that were never begun", got, spoiled)
+	if got := drinks(rescue); got != 2 {
+		t.Errorf("the other machine poured %d, wanted the 2 that were never begun", got)
 	}
 	// The truth that arrives late.
 	i := slices.IndexFunc(killsForGood, func(f fate) bool { return f.point == "end" })
