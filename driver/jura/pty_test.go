@@ -63,7 +63,7 @@ func TestOverARealPort(t *testing.T) {
 	}
 	defer rig.Close()
 	a := rig.Appliance
-	wait, done := context.WithTimeout(ctx, 4*time.Minute) // a starved computer makes a noisy wire, which takes minutes to be trusted again
+	wait, done := context.WithTimeout(ctx, 90*time.Second)
 	defer done()
 	until := func(what string, is func() bool) {
 		t.Helper()
