@@ -72,12 +72,13 @@ func TestSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
+	// write tells when what it wrote was there at the latest: between a look at the
+	// clock and the write itself the reader may well see the line empty once more.
 	write := func(text string) time.Time {
-		at := time.Now()
 		if _, err := host.WriteString(text); err != nil {
 			t.Fatal(err)
 		}
-		return at
+		return time.Now()
 	}
 	read := func(want string) {
 		got := ""
