@@ -1,10 +1,8 @@
 package fleet
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -14,25 +12,28 @@ type Phase string
 // The phases. From Served on they are ends, and ends are final; Unknown is
 // parked, not an end.
 const (
-	Accepted  Phase = "accepted"  // waits in the queue
-	Claimed   Phase = "claimed"   // a machine holds it and looks whether it can
+	Accepted  Phase = "accepted"  // waits in the queue, its portion is reserved
+	Claimed   Phase = "claimed"   // a machine holds it and waits for a cup
 	Brewing   Phase = "brewing"   // fenced: the machine may switch something on
+	Again     Phase = "again"     // to be made again; its next portion is not reserved yet
 	Unknown   Phase = "unknown"   // nobody can say whether it was made
 	Served    Phase = "served"    // made
 	Failed    Phase = "failed"    // not made, with a reason
 	Cancelled Phase = "cancelled" // by the customer or a person of the shop, before the fence
 	Expired   Phase = "expired"   // waited too long
-	Refused   Phase = "refused"   // never accepted; the answer was an error
 )
 
 // Ended reports whether the phase is final.
 func (p Phase) Ended() bool {
 	switch p {
-	case Served, Failed, Cancelled, Expired, Refused:
+	case Served, Failed, Cancelled, Expired:
 		return true
 	}
 	return false
 }
+
+// Open reports whether the order is neither ended nor parked.
+func (p Phase) Open() bool { return p != Unknown && p != "" && !p.Ended() }
 
 // Outcome is what a machine can honestly say of one start. The journals of
 // machines hold these strings too.
@@ -59,13 +60,14 @@ type Owner struct {
 // doses of sugar. Items that are nought are left out.
 type Items map[string]int
 
-// Past is how an epoch of a claim came out, kept in the claim so that the
-// ledger and the history can be booked from the claim alone.
+// Past is how an epoch of a claim came out, kept in the claim so that stock and
+// history can be folded from its last record alone.
 type Past struct {
 	Epoch   int     `json:"epoch"`
-	Use     int     `json:"use"` // which reservation of stock it used
 	Machine string  `json:"machine,omitempty"`
+	Fenced  bool    `json:"fenced,omitempty"` // it was brewing: a journal may know it
 	Outcome Outcome `json:"outcome"`
+	Took    float64 `json:"took,omitempty"` // seconds that the machine was busy
 	Reason
 }
 
@@ -78,99 +80,64 @@ type Avoid struct {
 // MaxAttempts is how often machines may claim one order before it fails.
 const MaxAttempts = 3
 
-// Claim is the record that decides about one order: who may make it, and how it
-// ended. It lives in the bucket coffee-claims under the order's id and changes
-// only by compare-and-set, by these rules (CONTRACT 3, checked exhaustively by
-// a model):
+// aboveAll is how far the epoch jumps where a machine's journal, or a message
+// without a record, shows that the book lost something: beyond any start that a
+// lost record may have begun.
+const aboveAll = 100
+
+// Claim is what the book says of one order: who may make it, and how it ended.
+// It is the last record of the order's two subjects, changes only by
+// compare-and-set, and only by these rules (CONTRACT 3, checked exhaustively by
+// a model). "act" is a record that is compared over all acts of the book, so
+// that no bean is promised twice; "now" is compared over the order's own two
+// subjects.
 //
-//	accepted ─► accepted, published          controller
-//	accepted ─► refused                      controller, unpublished and epoch 1 only
-//	accepted ─► claimed ─► brewing ─► served | failed     owner
-//	claimed ─► failed                        owner, attempts used up
-//	accepted | claimed ─► cancelled | expired             controller
-//	claimed ─► accepted, epoch+1             owner: not able; others: lease over, owner absent or not at it
-//	brewing ─► accepted, epoch+1             owner: untouched or spoiled
-//	brewing ─► unknown                       any holder, after the longest brew + 60 s
-//	unknown ─► served | failed               owner's journal or counter; a person
-//	unknown ─► accepted, epoch+1             a person: make it again
+//   - ─► accepted e1                      act    controller: create; reserves
+//     accepted  ─► claimed | brewing                now    owner; attempts + 1
+//     claimed   ─► brewing | accepted e+1 | failed  now    owner; others: lease over, owner absent or not at it
+//     brewing   ─► brewing                          now    owner, a new fence
+//     brewing   ─► served | failed | accepted e+1   now    owner (untouched keeps its portion)
+//     brewing   ─► again                            now    owner: spoiled, its portion wasted
+//     brewing   ─► unknown                          now    any holder or the sweep, after the longest brew + 60 s
+//     accepted | claimed ─► unknown, epoch + 100    now    a machine whose journal knows this epoch or a later one
+//     unknown   ─► served | failed                  now    owner's journal or counter; a person
+//     unknown   ─► again                            now    a person ("make it again"); its portion counts as used
+//     again     ─► accepted e+1 | failed | cancelled | expired   act   controller; accepted reserves
+//     accepted | claimed ─► cancelled | expired     now    controller
 //
 // The methods below are these arrows; they change a copy and never the
 // receiver. Acks of the queue carry no ownership and decide nothing.
 type Claim struct {
-	Phase     Phase   `json:"phase"`
-	Order     Order   `json:"order"`
-	Hash      string  `json:"hash"`
-	Portion   Items   `json:"doses"`  // what one use takes from the stock
-	Answer    Answer  `json:"answer"` // what the customer was told, or will be
-	Epoch     int     `json:"epoch"`  // from 1
-	Use       int     `json:"use"`    // from 0; each is reserved and booked on its own
-	Attempts  int     `json:"attempts"`
-	Published string  `json:"published,omitempty"` // message id that is surely in the stream
-	Owner     *Owner  `json:"owner,omitempty"`
-	Avoid     *Avoid  `json:"avoid,omitempty"`
-	Outcome   Outcome `json:"outcome,omitempty"` // of the last start; set with unknown, served and failed
+	Phase    Phase   `json:"phase"`
+	Order    Order   `json:"order"`
+	Hash     string  `json:"hash"`
+	Portion  Items   `json:"doses"`  // what one try takes from the stock
+	Answer   Answer  `json:"answer"` // what the customer was told
+	Epoch    int     `json:"epoch"`  // from 1
+	Attempts int     `json:"attempts"`
+	Owner    *Owner  `json:"owner,omitempty"`
+	Avoid    *Avoid  `json:"avoid,omitempty"`
+	Outcome  Outcome `json:"outcome,omitempty"` // of the last start; set with unknown, served and failed
+	Took     float64 `json:"took,omitempty"`    // with an outcome: seconds that the machine was busy
 	Reason
 	By   string `json:"by,omitempty"` // person or role that ended or settled it
 	Past []Past `json:"past,omitempty"`
 	Via  string `json:"via,omitempty"` // entrance: "request", "web", "intake"
 }
 
-// MessageID is the message id under which the present epoch must be in the
-// stream. Redelivery keeps the first message alive over epochs, so only a
-// person's "make it again" asks for another.
-func (c Claim) MessageID() string {
-	for e := c.Epoch; e > 1; e-- {
-		if c.madeAgain(e) {
-			return fmt.Sprintf("%s#e%d", c.Order.ID, e)
-		}
-	}
-	return c.Order.ID
+// Create is the first record of an accepted order: claim, answer and reservation
+// in one.
+func Create(o Order, portion Items, a Answer, via string) Claim {
+	return Claim{Phase: Accepted, Order: o, Hash: o.Hash(), Portion: portion, Answer: a, Epoch: 1, Via: via}
 }
 
-// OrderOfMessage is the order's id in the id of a queue's message; false if none
-// of ours has it.
-func OrderOfMessage(messageID string) (string, bool) {
-	id, _, _ := strings.Cut(messageID, "#")
-	return id, isID(id)
-}
-
-// madeAgain reports whether epoch e began with "make it again": the epoch
-// before it came out unknown.
-func (c Claim) madeAgain(e int) bool {
-	for _, p := range c.Past {
-		if p.Epoch == e-1 {
-			return p.Outcome == OutcomeUnknown
-		}
-	}
-	return false
-}
-
-// Marked reports whether the present epoch's message is surely stored.
-func (c Claim) Marked() bool { return c.Published == c.MessageID() }
-
-// Said reports whether "success" may be said: the claim is marked, or went
-// beyond accepted without being refused.
-func (c Claim) Said() bool {
-	return c.Phase != "" && c.Phase != Refused && (c.Phase != Accepted || c.Marked() || c.Epoch > 1)
-}
-
-// Mark records that message id is stored. Only for an accepted claim that still
-// wants this id.
-func (c Claim) Mark(id string) (Claim, error) {
-	if c.Phase != Accepted || id != c.MessageID() {
-		return c, ErrNotAllowed
-	}
-	c.Published = id
-	return c, nil
-}
-
-// Refuse ends an order that was never accepted.
-func (c Claim) Refuse(a Answer) (Claim, error) {
-	if c.Phase != Accepted || c.Published != "" || c.Epoch != 1 {
-		return c, ErrNotAllowed
-	}
-	c.Phase, c.Answer, c.Reason = Refused, a, Reason{Code: a.Code, Text: a.Code}
-	return c, nil
+// Orphan is the record of an order whose message is in the queue and whose
+// records are lost: the message proves that it was accepted, and nobody knows
+// what came of it. A person decides.
+func Orphan(o Order, portion Items, by string, reason Reason) Claim {
+	c := Create(o, portion, Success(o.ID), "")
+	c.Phase, c.Epoch, c.Outcome, c.By, c.Reason = Unknown, 1+aboveAll, OutcomeUnknown, by, reason
+	return c
 }
 
 // Take is a machine's claim on an accepted order; it counts as an attempt.
@@ -199,8 +166,15 @@ func (c Claim) GiveUp(o Owner) (Claim, error) {
 	return c, nil
 }
 
-// Fence is the last word before metal moves: claimed or brewing, by its owner.
+// Fence is the last word before metal moves. From accepted it is the claim and an
+// attempt too: where nothing has to be waited for, one record says both.
 func (c Claim) Fence(o Owner) (Claim, error) {
+	if c.Phase == Accepted {
+		var err error
+		if c, err = c.Take(o); err != nil {
+			return c, err
+		}
+	}
 	if c.Phase != Claimed && c.Phase != Brewing || !c.Owns(o) || c.Exhausted() {
 		return c, ErrNotAllowed
 	}
@@ -216,13 +190,15 @@ func (c Claim) Release(reason Reason, avoid *Avoid) (Claim, error) {
 	if c.Phase != Claimed {
 		return c, ErrNotAllowed
 	}
-	return c.next(Untouched, reason, avoid), nil
+	c = c.past(Untouched, reason, 0)
+	return c.next(avoid), nil
 }
 
-// End records what the owner knows of its start in the present epoch. Made
-// serves; spoiled and untouched go back for another machine unless attempts are
-// used up or a second drink was spoiled; unknown parks.
-func (c Claim) End(o Owner, out Outcome, reason Reason, avoid *Avoid) (Claim, error) {
+// End records what the owner knows of its start in the present epoch; took is how
+// many seconds the machine was busy, 0 if nobody knows. Made serves; untouched
+// goes back for another machine and spoiled waits to be reserved again, unless
+// attempts are used up or a second drink was spoiled; unknown parks.
+func (c Claim) End(o Owner, out Outcome, reason Reason, took float64, avoid *Avoid) (Claim, error) {
 	if c.Owner == nil || c.Owner.Machine != o.Machine || c.Owner.Journal != o.Journal {
 		return c, ErrNotAllowed // a later boot may still report what its journal says
 	}
@@ -232,19 +208,22 @@ func (c Claim) End(o Owner, out Outcome, reason Reason, avoid *Avoid) (Claim, er
 		if out == OutcomeUnknown {
 			return c, ErrNotAllowed
 		}
-		avoid = nil
 	default:
 		return c, ErrNotAllowed
 	}
 	switch {
 	case out == Made:
-		c.Phase, c.Outcome, c.Reason = Served, Made, Reason{}
+		c.Phase, c.Outcome, c.Reason, c.Took = Served, Made, Reason{}, took
 	case out == OutcomeUnknown:
-		c.Phase, c.Outcome, c.Reason = Unknown, OutcomeUnknown, reason
-	case c.Phase == Unknown, c.Attempts >= MaxAttempts, out == Spoiled && c.Use > 0:
-		c.Phase, c.Outcome, c.Reason = Failed, out, reason
+		c.Phase, c.Outcome, c.Reason, c.Took = Unknown, OutcomeUnknown, reason, took
+	case c.Phase == Unknown, c.Attempts >= MaxAttempts, out == Spoiled && c.wasted() > 0:
+		c.Phase, c.Outcome, c.Reason, c.Took = Failed, out, reason, took
+	case out == Spoiled:
+		c = c.past(Spoiled, reason, took)
+		c.Phase, c.Owner, c.Avoid = Again, nil, avoid
 	default:
-		return c.next(out, reason, avoid), nil
+		c = c.past(out, reason, took)
+		return c.next(avoid), nil
 	}
 	return c, nil
 }
@@ -260,26 +239,45 @@ func (c Claim) Park(by string, reason Reason) (Claim, error) {
 	return c, nil
 }
 
-// Stop cancels or expires an order before its fence.
+// Doubt records that a machine's journal knows a start of this epoch, or a later
+// one, that the book does not: the book went back in time.
+func (c Claim) Doubt(o Owner, reason Reason) (Claim, error) {
+	if c.Phase != Accepted && c.Phase != Claimed {
+		return c, ErrNotAllowed
+	}
+	c.Phase, c.Owner, c.Avoid, c.Epoch = Unknown, &o, nil, c.Epoch+aboveAll
+	c.Outcome, c.Reason, c.By = OutcomeUnknown, reason, o.Machine
+	return c, nil
+}
+
+// Stop cancels or expires an order before its fence, or before it is made again.
 func (c Claim) Stop(end Phase, by string, reason Reason) (Claim, error) {
-	if c.Phase != Accepted && c.Phase != Claimed || end != Cancelled && end != Expired {
+	if c.Phase != Accepted && c.Phase != Claimed && c.Phase != Again || end != Cancelled && end != Expired {
 		return c, ErrNotAllowed
 	}
 	c.Phase, c.By, c.Reason = end, by, reason
 	return c, nil
 }
 
+// Remake opens the epoch that makes it again, and reserves.
+func (c Claim) Remake() (Claim, error) {
+	if c.Phase != Again {
+		return c, ErrNotAllowed
+	}
+	return c.next(c.Avoid), nil
+}
+
 // FailStock ends a remake whose beans are no longer there.
 func (c Claim) FailStock(reason Reason) (Claim, error) {
-	if c.Phase != Accepted || c.Epoch == 1 {
+	if c.Phase != Again {
 		return c, ErrNotAllowed
 	}
 	c.Phase, c.Outcome, c.Reason = Failed, Untouched, reason
 	return c, nil
 }
 
-// Settle is a person's word on an unknown: made or not made. Not made gives the
-// stock of this use back; what was used all the same, a person counts.
+// Settle is a person's word on an unknown: made or not made. Not made gives its
+// portion back; what was used all the same, a person counts.
 func (c Claim) Settle(made bool, by string, reason Reason) (Claim, error) {
 	if c.Phase != Unknown {
 		return c, ErrNotAllowed
@@ -291,29 +289,28 @@ func (c Claim) Settle(made bool, by string, reason Reason) (Claim, error) {
 	return c, nil
 }
 
-// MakeAgain is a person's decision after an unknown: a new epoch, a new use of
-// stock, attempts from nought, and a message of its own.
+// MakeAgain is a person's decision after an unknown: attempts begin from nought,
+// and a new portion is reserved before the new epoch.
 func (c Claim) MakeAgain(by string) (Claim, error) {
 	if c.Phase != Unknown {
 		return c, ErrNotAllowed
 	}
-	c = c.next(OutcomeUnknown, c.Reason, nil)
-	c.By, c.Attempts, c.Published = by, 0, ""
+	c = c.past(OutcomeUnknown, c.Reason, c.Took)
+	c.Phase, c.Owner, c.By, c.Attempts = Again, nil, by, 0
 	return c, nil
 }
 
-// next opens the following epoch.
-func (c Claim) next(out Outcome, reason Reason, avoid *Avoid) Claim {
-	p := Past{Epoch: c.Epoch, Use: c.Use, Outcome: out, Reason: reason}
-	if c.Owner != nil {
-		p.Machine = c.Owner.Machine
-	}
+// past notes how the present epoch came out.
+func (c Claim) past(out Outcome, reason Reason, took float64) Claim {
+	p := Past{Epoch: c.Epoch, Machine: c.Machine(), Fenced: c.Phase == Brewing || c.Phase == Unknown, Outcome: out, Reason: reason, Took: took}
 	c.Past = append(append([]Past(nil), c.Past...), p)
+	c.Outcome, c.Reason, c.Took = "", Reason{}, 0
+	return c
+}
+
+// next opens the following epoch.
+func (c Claim) next(avoid *Avoid) Claim {
 	c.Phase, c.Owner, c.Avoid, c.Epoch = Accepted, nil, avoid, c.Epoch+1
-	c.Outcome, c.Reason = "", Reason{}
-	if out != Untouched {
-		c.Use++
-	}
 	return c
 }
 
@@ -328,92 +325,47 @@ func (c Claim) Machine() string {
 	return c.Owner.Machine
 }
 
-// Act is what the ledger must say of one use of stock.
-type Act string
-
-// The acts. Reserve opens a use, the next three end it; the others have no
-// order.
-const (
-	Reserve Act = "reserve"
-	Release Act = "release" // nothing was used
-	Consume Act = "consume" // a drink came of it, or nobody knows
-	Waste   Act = "waste"   // used, and no drink came of it
-	Refill  Act = "refill"
-	Count   Act = "count" // a person counted: the difference becomes loss or gain
-)
-
-// Booking is one act that a claim demands.
-type Booking struct {
-	Order string
-	Use   int
-	Act   Act
-	Items Items
-}
-
-// Bookings are the acts that the ledger must hold for this claim, by use. It is
-// pure, so that a ledger can be brought up to date from the claims alone,
-// whatever events were missed.
-func (c Claim) Bookings() []Booking {
-	var out []Booking
-	add := func(use int, act Act) {
-		out = append(out, Booking{c.Order.ID, use, act, c.Portion})
-	}
+// Portions is what the claim means for the stock, in portions of it: promised,
+// used in a drink or nobody knows, used without a drink. It is pure, so the stock
+// is a fold of claims, whatever of their way was missed.
+func (c Claim) Portions() (reserved, used, wasted int) {
 	for _, p := range c.Past {
-		switch p.Outcome {
-		case Spoiled:
-			add(p.Use, Waste)
-		case OutcomeUnknown:
-			add(p.Use, Consume)
+		if p.Outcome == OutcomeUnknown {
+			used++
 		}
 	}
-	switch {
-	case c.Phase == Served, c.Phase == Unknown:
-		add(c.Use, Consume)
-	case c.Phase == Failed && c.Outcome == Spoiled:
-		add(c.Use, Waste)
-	case c.Phase.Ended():
-		add(c.Use, Release)
-	case c.Use > 0:
-		add(c.Use, Reserve)
+	wasted = c.wasted()
+	switch c.Phase {
+	case Accepted, Claimed, Brewing:
+		reserved = 1
+	case Served, Unknown:
+		used++
+	case Failed:
+		if c.Outcome == Spoiled {
+			wasted++
+		}
 	}
-	return out
+	return reserved, used, wasted
 }
 
-// What a caller of Claims must tell apart.
+// wasted counts the former tries that were spoiled.
+func (c Claim) wasted() (n int) {
+	for _, p := range c.Past {
+		if p.Outcome == Spoiled {
+			n++
+		}
+	}
+	return n
+}
+
+// What a caller must tell apart.
 var (
 	// ErrNotAllowed: the claim's rules do not have this arrow.
 	ErrNotAllowed = errors.New("the claim does not allow this")
 	// ErrConflict: somebody wrote first; read again and decide anew.
 	ErrConflict = errors.New("the claim was changed by somebody else")
-	// ErrExists: the id has a claim already.
-	ErrExists = errors.New("the order has a claim already")
 	// ErrNotFound: the leader of the store says that there is none.
 	ErrNotFound = errors.New("not found")
 	// ErrNoAnswer: nobody knows whether it was taken. Read again before anything.
 	ErrNoAnswer = errors.New("no answer from the broker")
 )
-
-// ClaimEntry is a claim as it was read.
-type ClaimEntry struct {
-	Claim
-	Revision uint64    // for the compare-and-set
-	Created  time.Time // the broker's clock: when this revision was written
-}
-
-// Claims is the store of claims. Every error that is none of the sentinels
-// above means the same as ErrNoAnswer: nobody knows.
-type Claims interface {
-	// Create writes the first record of an order; ErrExists where there is one.
-	Create(ctx context.Context, c Claim) (ClaimEntry, error)
-	// Get reads from the store's leader. ErrNotFound is certain.
-	Get(ctx context.Context, order string) (ClaimEntry, error)
-	// Update replaces the revision that was read; ErrConflict if it is no more.
-	Update(ctx context.Context, read ClaimEntry, c Claim) (ClaimEntry, error)
-	// Watch hands over every claim that is there and then every change, in
-	// order, until ctx ends. ready is called once, when what was there is over.
-	Watch(ctx context.Context, each func(ClaimEntry), ready func()) error
-	// Now is the broker's clock, for ages of entries only.
-	Now(ctx context.Context) (time.Time, error)
-	// Purge removes a claim for good. Controller only, after 30 days.
-	Purge(ctx context.Context, order string) error
-}

@@ -30,8 +30,8 @@ const (
 	EvPercent   EventKind = "percent"   // live only, never stored
 )
 
-// Event is one change of state. The stream of events is what web, history,
-// metrics and `why` fold; none of them asks a machine.
+// Event is one change of state, for programs outside of the shop. Inside, the book
+// is folded; only steps, a percent and a cup that is waited for are heard here.
 type Event struct {
 	Order   string    `json:"order"`
 	Kind    EventKind `json:"kind"`
@@ -67,16 +67,44 @@ func (e Event) Slot() string {
 	return string(e.Kind)
 }
 
-// EndEvent is the event that a claim's end, or its parking, demands; false for
-// a claim that is neither.
-func (c Claim) EndEvent() (Event, bool) {
-	e := Event{Order: c.Order.ID, Epoch: c.Epoch, Machine: c.Machine(), Outcome: c.Outcome, Reason: c.Reason, By: c.By}
-	switch c.Phase {
-	case Served, Failed, Cancelled, Expired, Refused, Unknown:
-		e.Kind = EventKind(c.Phase)
-		return e, true
+// Events are what a record of a claim tells the world, in order. It is pure and
+// asks for no record before it, so that they can be told anew from anywhere.
+func (c Claim) Events() []Event {
+	id := c.Order.ID
+	end := func(epoch int, machine string, out Outcome, why Reason, took float64) Event {
+		return Event{Order: id, Kind: EvEnd, Epoch: epoch, Machine: machine, Outcome: out, Reason: why, Seconds: took}
 	}
-	return e, false
+	one := Event{Order: id, Kind: EventKind(c.Phase), Epoch: c.Epoch, Machine: c.Machine(), Outcome: c.Outcome, Reason: c.Reason, By: c.By, Seconds: c.Took}
+	last := Past{}
+	if n := len(c.Past); n > 0 {
+		last = c.Past[n-1]
+	}
+	switch c.Phase {
+	case Accepted:
+		switch {
+		case c.Epoch == 1:
+			o := c.Order
+			return []Event{{Order: id, Kind: EvAccepted, Epoch: 1, Name: o.Name, What: &o, ETA: c.Answer.ETA, Portion: c.Portion}}
+		case last.Outcome == Untouched && last.Fenced:
+			return []Event{end(last.Epoch, last.Machine, last.Outcome, last.Reason, last.Took)}
+		case last.Outcome == Untouched:
+			return []Event{{Order: id, Kind: EvReleased, Epoch: last.Epoch, Machine: last.Machine, Reason: last.Reason}}
+		case last.Outcome == OutcomeUnknown:
+			return []Event{{Order: id, Kind: EvAgain, Epoch: c.Epoch, By: c.By}}
+		}
+	case Again:
+		if last.Outcome == Spoiled {
+			return []Event{end(last.Epoch, last.Machine, last.Outcome, last.Reason, last.Took)}
+		}
+	case Failed:
+		if c.Owner != nil && c.By == "" && c.Outcome != "" {
+			return []Event{end(c.Epoch, c.Machine(), c.Outcome, c.Reason, c.Took), one}
+		}
+		return []Event{one}
+	case Claimed, Brewing, Unknown, Served, Cancelled, Expired:
+		return []Event{one}
+	}
+	return nil
 }
 
 // PoisonID stands for the order in the event of a message that can't be one.
@@ -84,27 +112,17 @@ func PoisonID(stream string, seq uint64) string {
 	return "poison-" + stream + "-" + strconv.FormatUint(seq, 10)
 }
 
-// StoredEvent is an event as the stream holds it.
-type StoredEvent struct {
-	Event
-	Seq    uint64    // 0 for live-only ones
-	Stored time.Time // the broker's clock
-}
-
-// Events is the stream of events.
+// Events tells the world outside of the shop.
 type Events interface {
-	// Publish stores an event once: a second one in the same slot is dropped
-	// without error.
-	Publish(ctx context.Context, e Event) error
-	// Live sends an event to live pages without storing it. It may get lost.
+	// Publish stores an event that record seq of the book tells, once: a second
+	// one in the same slot is dropped without error. 0: it is told by no record.
+	Publish(ctx context.Context, e Event, seq uint64) error
+	// Told is the record of the book up to which the stored events are told; 0
+	// where there is none.
+	Told(ctx context.Context) (uint64, error)
+	// Live sends what passes at a machine, and is not stored. It may get lost.
 	Live(e Event)
-	// Of returns the stored events of one order, oldest first.
-	Of(ctx context.Context, order string) ([]StoredEvent, error)
-	// Follow hands over the stored events from the sequence on, oldest first,
-	// then each new one, until ctx ends. ready is called once, when what was
-	// there is over.
-	Follow(ctx context.Context, from uint64, each func(StoredEvent), ready func()) error
-	// FollowLive hands over what passes from now on, stored or not, until ctx
-	// ends. It may skip events; Follow doesn't.
-	FollowLive(ctx context.Context, each func(StoredEvent)) error
+	// FollowLive hands over what Live sends from now on, until ctx ends. It may
+	// skip some.
+	FollowLive(ctx context.Context, each func(Event)) error
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // What a publisher must tell apart.
@@ -15,10 +16,12 @@ var (
 
 // Orders is the writing end of the queue; the controller's alone.
 type Orders interface {
-	// Publish stores an accepted order under the message id. duplicate means
-	// that the stream says it has had this id: stored, or stored and consumed.
-	// Errors: ErrFull, ErrUnlisted; any other leaves open whether it was stored.
-	Publish(ctx context.Context, o Order, messageID string) (duplicate bool, err error)
+	// Publish stores an accepted order under the message id, with its portion and
+	// the revision of its create, so that book and queue can each make anew what
+	// the other lost. An id that the stream has had is no error, and proves nothing
+	// about the message still being there. Errors: ErrFull, ErrUnlisted; any other
+	// leaves open whether it was stored.
+	Publish(ctx context.Context, e Entry, messageID string) error
 	// Stored lists the messages in the queue, by order id, oldest first.
 	Stored(ctx context.Context) ([]StoredOrder, error)
 	// Remove takes a message of an ended order out of the queue; one that is
@@ -38,4 +41,7 @@ type StoredOrder struct {
 	MessageID string
 	Class     Class
 	Seq       uint64
+	Body      []byte    // the order
+	Portion   Items     // as its create said
+	Stored    time.Time // the broker's clock
 }

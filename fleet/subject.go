@@ -9,10 +9,9 @@ import (
 const (
 	StreamIntake = "coffee-intake" // orders dropped in by foreign programs
 	StreamOrders = "coffee-orders" // accepted orders, one subject per class
-	StreamEvents = "coffee-events" // every change of state
-	StreamLedger = "coffee-ledger" // the truth of the stock
+	StreamBook   = "coffee-book"   // the truth: orders and stock
+	StreamEvents = "coffee-events" // told from the book, for other programs
 
-	BucketClaims   = "coffee-claims"
 	BucketMachines = "coffee-machines"
 	BucketSettings = "coffee-settings"
 	BucketStock    = "coffee-stock"
@@ -60,13 +59,21 @@ func WakeSubject(c Class) string { return Subject("coffee", "wake", c.Bean, c.Mi
 // MakerDurable names the consumer that all machines of a class share.
 func MakerDurable(c Class) string { return "maker-" + c.Bean + "-" + c.Milk }
 
-// EventSubject is where an event of an order is stored. kind is an Event's
-// Slot.
+// EventSubject is where an event of an order is stored. slot is an Event's Slot.
 func EventSubject(order, slot string) string { return Subject("coffee", "events", order, slot) }
 
-// LiveSubject is where the copy of an event, or a percent, is sent to live
-// pages.
-func LiveSubject(order, slot string) string { return Subject("coffee", "live", order, slot) }
+// LiveSubject is where a machine tells what passes at an order in its hand.
+func LiveSubject(machine, order, what string) string {
+	return Subject("coffee", "live", machine, order, what)
+}
+
+// ActSubject is where the acts of an order stand in the book, and StateSubject
+// where its other states do.
+func ActSubject(order string) string   { return Subject("coffee", "book", "new", order) }
+func StateSubject(order string) string { return Subject("coffee", "book", "now", order) }
+
+// DeskSubject is where a machine asks a desk.
+func DeskSubject(machine, verb string) string { return Subject("coffee", "desk", machine, verb) }
 
 // CommandSubject is where a machine hears commands.
 func CommandSubject(machine string) string { return Subject("coffee", "machines", machine, "cmd") }

@@ -36,8 +36,10 @@ var ErrStale = errors.New("the ticket was silent for too long")
 type Ticket struct {
 	Class     Class
 	Subject   string
-	Body      []byte // not read where there is a claim
+	Body      []byte // the order
 	MessageID string
+	Portion   Items     // what the order takes from the stock
+	Created   Revision  // of the order's create in the book; zero if the message does not say
 	Seq       uint64    // in the stream
 	Delivered int       // from 1
 	Stored    time.Time // the broker's clock

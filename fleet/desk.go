@@ -1,0 +1,91 @@
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+// The verbs that a machine asks of a desk, on DeskSubject.
+const (
+	DeskTake     = "take"     // read the claim of an order whose ticket it holds
+	DeskClaim    = "claim"    // accepted: it waits for a cup
+	DeskFence    = "fence"    // the last word before metal moves
+	DeskRelease  = "release"  // claimed: not able, nothing moved; or another's, whose lease is over
+	DeskEnd      = "end"      // what the journal says of a start
+	DeskPark     = "park"     // brewing: nobody can say
+	DeskDoubt    = "doubt"    // accepted or claimed: the journal knows a start of it
+	DeskPresence = "presence" // here, and how
+	DeskLeave    = "leave"    // not here any more
+)
+
+// DeskTime is how long a machine waits for the answer of a desk, and how old a
+// request may be that a desk still begins with.
+const DeskTime = 2 * time.Second
+
+// Ask is what a machine asks about an order. The desk decides nothing for it: the
+// arrow is made on the revision that the machine read, or not at all.
+type Ask struct {
+	Order string `json:"order"`
+	Owner Owner  `json:"owner"` // the machine is that of the subject, or the desk refuses
+	Nonce string `json:"nonce"` // of the process's start: an answer to an earlier one is no answer
+	Revision
+	Epoch   int     `json:"epoch,omitempty"`
+	Outcome Outcome `json:"outcome,omitempty"` // with end
+	Took    float64 `json:"took,omitempty"`    // with end: seconds
+	Reason
+	StepBack bool `json:"step_back,omitempty"` // let another machine try first
+}
+
+// Told is a desk's answer about an order.
+type Told struct {
+	Nonce string `json:"nonce"`
+	// Code is empty where it was done; else one of those below, and nothing was
+	// done but with DeskUnsure.
+	Code  string        `json:"code,omitempty"`
+	Text  string        `json:"text,omitempty"`   // why, for the log
+	Entry Entry         `json:"entry"`            // as it is now, as far as the desk knows
+	Age   time.Duration `json:"age_ns,omitempty"` // with take: how old the record is, at most, by the broker's clock
+	Sight
+}
+
+// Sight is what a desk knows of others, with take. It is advice.
+type Sight struct {
+	AtIt   bool `json:"at_it,omitempty"`  // the owner is here and has this order in hand
+	Idle   bool `json:"idle,omitempty"`   // the owner is here, ready, and has nothing in hand
+	Others int  `json:"others,omitempty"` // further machines here that list the class
+	Can    bool `json:"can,omitempty"`    // one of those makes this cup, and is able
+}
+
+// The codes of a desk's answer.
+const (
+	DeskNone     = "none"      // there is no such order
+	DeskConflict = "conflict"  // the revision is no more: read again
+	DeskRefused  = "refused"   // the claim's rules do not allow it
+	DeskUnsure   = "no_answer" // nobody knows whether it was written: read before anything
+	DeskBusy     = "busy"      // nothing was done; ask again
+)
+
+// Word is a desk's answer to a presence: what the shop wants of the machine.
+type Word struct {
+	Cordon *Cordon `json:"cordon,omitempty"` // nil: in service
+	Menu   *Menu   `json:"menu,omitempty"`   // nil: none is set
+	// Others that make all that this machine makes: able now or after the drink in
+	// hand; soon, if nothing but a cup that must be taken is in the way.
+	Able    bool `json:"able,omitempty"`
+	Soon    bool `json:"soon,omitempty"`
+	Waiting int  `json:"waiting,omitempty"` // orders of its classes that nobody has in hand
+}
+
+// Desk is where a machine asks. Errors: ErrNotFound, ErrConflict, ErrNotAllowed
+// are certain; any other means that nobody knows.
+type Desk interface {
+	// Take reads an order's claim.
+	Take(ctx context.Context, order string) (Told, error)
+	// Ask has one of the arrows made (DeskClaim to DeskDoubt); the entry that was
+	// read goes with it, and the new one comes back.
+	Ask(ctx context.Context, verb string, read Entry, a Ask) (Entry, error)
+	// Announce says that the machine is here, for PresenceTTL.
+	Announce(ctx context.Context, p Presence) (Word, error)
+	// Leave takes its word back at once.
+	Leave(ctx context.Context) error
+}
