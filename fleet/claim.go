@@ -169,17 +169,15 @@ func (c Claim) GiveUp(o Owner) (Claim, error) {
 // Fence is the last word before metal moves. From accepted it is the claim and an
 // attempt too: where nothing has to be waited for, one record says both.
 func (c Claim) Fence(o Owner) (Claim, error) {
+	n := c
 	if c.Phase == Accepted {
-		var err error
-		if c, err = c.Take(o); err != nil {
-			return c, err
-		}
+		n, _ = c.Take(o)
 	}
-	if c.Phase != Claimed && c.Phase != Brewing || !c.Owns(o) || c.Exhausted() {
+	if n.Phase != Claimed && n.Phase != Brewing || !n.Owns(o) || n.Exhausted() {
 		return c, ErrNotAllowed
 	}
-	c.Phase = Brewing
-	return c, nil
+	n.Phase = Brewing
+	return n, nil
 }
 
 // Release gives a claimed order back untouched: by its owner who is not able,

@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,15 +31,13 @@ type move struct {
 }
 
 func end(o fleet.Owner, out fleet.Outcome) func(fleet.Claim) (fleet.Claim, error) {
-	return func(c fleet.Claim) (fleet.Claim, error) { return c.End(o, out, fleet.Reason{Text: "reason"}, avoidZoe) }
+	return func(c fleet.Claim) (fleet.Claim, error) {
+		return c.End(o, out, fleet.Reason{Text: "reason"}, 40, avoidZoe)
+	}
 }
 
 // moves are all arrows, made by zoe where a machine makes them.
 var moves = []move{
-	{"mark", func(c fleet.Claim) (fleet.Claim, error) { return c.Mark(c.MessageID()) }},
-	{"refuse", func(c fleet.Claim) (fleet.Claim, error) {
-		return c.Refuse(fleet.Sorry(anID, fleet.CodeOutOfStock, "none"))
-	}},
 	{"take", func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) }},
 	{"give up", func(c fleet.Claim) (fleet.Claim, error) { return c.GiveUp(zoe) }},
 	{"fence", func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe) }},
@@ -48,13 +47,18 @@ var moves = []move{
 	{"untouched", end(zoe, fleet.Untouched)},
 	{"end unknown", end(zoe, fleet.OutcomeUnknown)},
 	{"park", func(c fleet.Claim) (fleet.Claim, error) { return c.Park("leo", fleet.Reason{Text: "too long"}) }},
+	{"doubt", func(c fleet.Claim) (fleet.Claim, error) { return c.Doubt(zoe, fleet.Reason{Text: "begun before"}) }},
 	{"cancel", func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "customer", fleet.Reason{}) }},
 	{"expire", func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Expired, "controller", fleet.Reason{}) }},
+	{"remake", func(c fleet.Claim) (fleet.Claim, error) { return c.Remake() }},
 	{"no stock", func(c fleet.Claim) (fleet.Claim, error) { return c.FailStock(fleet.Reason{Code: fleet.CodeOutOfStock}) }},
 	{"settle made", func(c fleet.Claim) (fleet.Claim, error) { return c.Settle(true, "lea", fleet.Reason{}) }},
 	{"settle not made", func(c fleet.Claim) (fleet.Claim, error) { return c.Settle(false, "lea", fleet.Reason{Text: "dry cup"}) }},
 	{"make again", func(c fleet.Claim) (fleet.Claim, error) { return c.MakeAgain("lea") }},
 }
+
+// usedUp are the moves after which a machine has the order once too often.
+var usedUp = []string{"take", "release", "take", "release", "take", "release", "take"}
 
 // states are the claim's phases, and those that a rule tells apart within one.
 var states = []struct {
@@ -62,18 +66,20 @@ var states = []struct {
 	claim fleet.Claim
 }{
 	{"accepted", fresh()},
-	{"marked", step(fresh(), "mark")},
-	{"accepted again", step(fresh(), "take", "release")},
+	{"accepted again", step(fresh(), "fence", "untouched")},
+	{"no try left", step(fresh(), "take", "release", "take", "release", "take", "release")},
 	{"claimed", step(fresh(), "take")},
-	{"used up", step(fresh(), "take", "release", "take", "release", "take", "release", "take")},
-	{"brewing", step(fresh(), "take", "fence")},
+	{"used up", step(fresh(), usedUp...)},
+	{"brewing", step(fresh(), "fence")},
 	{"last try", step(fresh(), "take", "release", "take", "release", "take", "fence")},
-	{"unknown", step(fresh(), "take", "fence", "park")},
-	{"served", step(fresh(), "take", "fence", "made")},
-	{"failed", step(fresh(), "take", "fence", "park", "settle not made")},
+	{"second try", step(fresh(), "fence", "spoiled", "remake", "fence")},
+	{"again", step(fresh(), "fence", "spoiled")},
+	{"unknown", step(fresh(), "fence", "park")},
+	{"in doubt", step(fresh(), "doubt")},
+	{"served", step(fresh(), "fence", "made")},
+	{"failed", step(fresh(), "fence", "park", "settle not made")},
 	{"cancelled", step(fresh(), "cancel")},
 	{"expired", step(fresh(), "expire")},
-	{"refused", step(fresh(), "refuse")},
 }
 
 func fresh() fleet.Claim {
@@ -106,20 +112,22 @@ func step(c fleet.Claim, names ...string) fleet.Claim {
 // no such arrow.
 func TestArrows(t *testing.T) {
 	const table = `
-                 | mark     refuse  take    give up fence   release  made   spoiled  untouched end unknown park    cancel    expire  no stock settle made settle not made make again
-accepted         | accepted refused claimed -       -       -        -      -        -         -           -       cancelled expired -        -           -               -
-marked           | accepted -       claimed -       -       -        -      -        -         -           -       cancelled expired -        -           -               -
-accepted again   | accepted -       claimed -       -       -        -      -        -         -           -       cancelled expired failed   -           -               -
-claimed          | -        -       -       -       brewing accepted -      -        -         -           -       cancelled expired -        -           -               -
-used up          | -        -       -       failed  -       accepted -      -        -         -           -       cancelled expired -        -           -               -
-brewing          | -        -       -       -       brewing -        served accepted accepted  unknown     unknown -         -       -        -           -               -
-last try         | -        -       -       -       brewing -        served failed   failed    unknown     unknown -         -       -        -           -               -
-unknown          | -        -       -       -       -       -        served failed   failed    -           -       -         -       -        served      failed          accepted
-served           | -        -       -       -       -       -        -      -        -         -           -       -         -       -        -           -               -
-failed           | -        -       -       -       -       -        -      -        -         -           -       -         -       -        -           -               -
-cancelled        | -        -       -       -       -       -        -      -        -         -           -       -         -       -        -           -               -
-expired          | -        -       -       -       -       -        -      -        -         -           -       -         -       -        -           -               -
-refused          | -        -       -       -       -       -        -      -        -         -           -       -         -       -        -           -               -
+                 | take    give up fence   release  made   spoiled untouched end unknown park    doubt   cancel    expire  remake   no stock settle made settle not made make again
+accepted         | claimed -       brewing -        -      -       -         -           -       unknown cancelled expired -        -        -           -               -
+accepted again   | claimed -       brewing -        -      -       -         -           -       unknown cancelled expired -        -        -           -               -
+no try left      | claimed -       -       -        -      -       -         -           -       unknown cancelled expired -        -        -           -               -
+claimed          | -       -       brewing accepted -      -       -         -           -       unknown cancelled expired -        -        -           -               -
+used up          | -       failed  -       accepted -      -       -         -           -       unknown cancelled expired -        -        -           -               -
+brewing          | -       -       brewing -        served again   accepted  unknown     unknown -       -         -       -        -        -           -               -
+last try         | -       -       brewing -        served failed  failed    unknown     unknown -       -         -       -        -        -           -               -
+second try       | -       -       brewing -        served failed  accepted  unknown     unknown -       -         -       -        -        -           -               -
+again            | -       -       -       -        -      -       -         -           -       -       cancelled expired accepted failed   -           -               -
+unknown          | -       -       -       -        served failed  failed    -           -       -       -         -       -        -        served      failed          again
+in doubt         | -       -       -       -        served failed  failed    -           -       -       -         -       -        -        served      failed          again
+served           | -       -       -       -        -      -       -         -           -       -       -         -       -        -        -           -               -
+failed           | -       -       -       -        -      -       -         -           -       -       -         -       -        -        -           -               -
+cancelled        | -       -       -       -        -      -       -         -           -       -       -         -       -        -        -           -               -
+expired          | -       -       -       -        -      -       -         -           -       -       -         -       -        -        -           -               -
 `
 	lines := strings.Split(strings.TrimSpace(table), "\n")[1:]
 	if len(lines) != len(states) {
@@ -156,7 +164,7 @@ refused          | -        -       -       -       -       -        -      -   
 
 // What a method does beside the phase, and to whom it listens.
 func TestArrowsLookAtTheirArguments(t *testing.T) {
-	claimed, brewing, unknown := step(fresh(), "take"), step(fresh(), "take", "fence"), step(fresh(), "take", "fence", "park")
+	claimed, brewing, unknown := step(fresh(), "take"), step(fresh(), "fence"), step(fresh(), "fence", "park")
 	refusedBy := func(c fleet.Claim, f func(fleet.Claim) (fleet.Claim, error)) bool {
 		_, err := f(c)
 		return errors.Is(err, fleet.ErrNotAllowed)
@@ -166,7 +174,7 @@ func TestArrowsLookAtTheirArguments(t *testing.T) {
 			!refusedBy(brewing, func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(o) }) {
 			t.Errorf("%v passed zoe's fence", o)
 		}
-		if !refusedBy(step(fresh(), "take", "release", "take", "release", "take", "release", "take"), func(c fleet.Claim) (fleet.Claim, error) { return c.GiveUp(o) }) {
+		if !refusedBy(step(fresh(), usedUp...), func(c fleet.Claim) (fleet.Claim, error) { return c.GiveUp(o) }) {
 			t.Errorf("%v gave zoe's claim up", o)
 		}
 	}
@@ -178,108 +186,149 @@ func TestArrowsLookAtTheirArguments(t *testing.T) {
 		}
 	}
 	for _, c := range []fleet.Claim{brewing, unknown} { // after a reboot zoe says what her journal says
-		if c, err := c.End(zoeLater, fleet.Made, fleet.Reason{}, nil); err != nil || c.Phase != fleet.Served {
-			t.Errorf("%v, %v", c.Phase, err)
+		if c, err := c.End(zoeLater, fleet.Made, fleet.Reason{}, 40, nil); err != nil || c.Phase != fleet.Served || c.Took != 40 {
+			t.Errorf("%v, %v s, %v", c.Phase, c.Took, err)
 		}
-	}
-	if !refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Mark(anID + "#e2") }) {
-		t.Error("marked with an id that the claim does not want")
 	}
 	if !refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Served, "x", fleet.Reason{}) }) ||
 		!refusedBy(fresh(), func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Failed, "x", fleet.Reason{}) }) {
 		t.Error("stop came to an end that is not its own")
 	}
-	if c := claimed; c.Attempts != 1 || c.Machine() != "zoe" || !c.Owns(zoe) || c.Owns(zoeLater) {
-		t.Errorf("taken: %+v", c)
+	for _, c := range []fleet.Claim{claimed, brewing} { // claimed first, or fenced at once: one attempt
+		if c.Attempts != 1 || c.Machine() != "zoe" || !c.Owns(zoe) || c.Owns(zoeLater) {
+			t.Errorf("taken: %+v", c)
+		}
+	}
+	if c := step(claimed, "fence"); c.Attempts != 1 {
+		t.Errorf("the fence of a claimed order counts as an attempt of its own: %+v", c)
 	}
 	again := step(brewing, "spoiled")
-	want := []fleet.Past{{Epoch: 1, Use: 0, Machine: "zoe", Outcome: fleet.Spoiled, Reason: fleet.Reason{Text: "reason"}}}
-	if d := cmp.Diff(want, again.Past); d != "" || again.Epoch != 2 || again.Use != 1 || again.Owner != nil || again.Avoid != avoidZoe || again.Outcome != "" {
+	want := []fleet.Past{{Epoch: 1, Machine: "zoe", Fenced: true, Outcome: fleet.Spoiled, Took: 40, Reason: fleet.Reason{Text: "reason"}}}
+	if d := cmp.Diff(want, again.Past); d != "" || again.Epoch != 1 || again.Owner != nil || again.Avoid != avoidZoe || again.Outcome != "" {
 		t.Errorf("after a spoiled drink: %+v %s", again, d)
 	}
-	if c := step(again, "take"); c.Avoid != nil || c.Attempts != 2 {
+	remade := step(again, "remake")
+	if remade.Epoch != 2 || remade.Avoid != avoidZoe || remade.Attempts != 1 || len(remade.Past) != 1 {
+		t.Errorf("to be made again: %+v", remade)
+	}
+	if c := step(remade, "fence"); c.Avoid != nil || c.Attempts != 2 {
 		t.Errorf("taken in spite of avoid: %+v", c)
 	}
-	if c := step(brewing, "untouched"); c.Use != 0 || c.Epoch != 2 {
-		t.Errorf("an untouched start used stock: %+v", c)
+	if c := step(claimed, "release"); c.Past[0].Fenced || c.Epoch != 2 {
+		t.Errorf("released: %+v", c)
 	}
-	if c := step(again, "take", "fence", "spoiled"); c.Phase != fleet.Failed || c.Outcome != fleet.Spoiled {
+	if c := step(remade, "fence", "spoiled"); c.Phase != fleet.Failed || c.Outcome != fleet.Spoiled {
 		t.Errorf("a second spoiled drink: %+v", c)
 	}
-	if c := step(unknown, "make again"); c.Attempts != 0 || c.Published != "" || c.Use != 1 || c.By != "lea" || c.Epoch != 2 {
+	if c := step(unknown, "make again"); c.Attempts != 0 || c.By != "lea" || c.Epoch != 1 || c.Owner != nil {
 		t.Errorf("made again: %+v", c)
 	}
-	if c := step(unknown, "untouched"); c.Phase != fleet.Failed || c.Outcome != fleet.Untouched || c.Use != 0 {
-		t.Errorf("an unknown that was untouched is not remade by itself: %+v", c)
+	if c := step(fresh(), "doubt"); c.Epoch != 101 || !c.Owns(zoe) {
+		t.Errorf("in doubt: %+v", c)
+	}
+	if c := fleet.Orphan(fresh().Order, fresh().Portion, "controller", fleet.Reason{Code: fleet.CodeNoRecord}); c.Phase != fleet.Unknown || c.Epoch != 101 || c.Hash != c.Order.Hash() {
+		t.Errorf("an orphan: %+v", c)
 	}
 }
 
-func TestMessageIDMarkedSaid(t *testing.T) {
-	later := step(fresh(), "mark", "take", "fence", "park", "make again")
+func TestMessageID(t *testing.T) {
 	for _, test := range []struct {
-		name         string
-		claim        fleet.Claim
-		id           string
-		marked, said bool
+		claim fleet.Claim
+		id    string
 	}{
-		{"fresh", fresh(), anID, false, false},
-		{"marked", step(fresh(), "mark"), anID, true, true},
-		{"taken before it was marked", step(fresh(), "take"), anID, false, true},
-		{"given back before it was marked", step(fresh(), "take", "release"), anID, false, true},
-		{"refused", step(fresh(), "refuse"), anID, false, false},
-		{"cancelled before it was marked", step(fresh(), "cancel"), anID, false, true},
-		{"spoiled: the same message comes back", step(fresh(), "mark", "take", "fence", "spoiled"), anID, true, true},
-		{"made again: a message of its own", later, anID + "#e2", false, true},
-		{"made again and marked", step(later, "mark"), anID + "#e2", true, true},
-		{"and given back: still that message", step(later, "mark", "take", "release", "take", "fence", "untouched"), anID + "#e2", true, true},
-		{"made again twice", step(later, "take", "release", "take", "fence", "park", "make again"), anID + "#e4", false, true},
-		{"served", step(fresh(), "take", "fence", "made"), anID, false, true},
+		{fresh(), anID},
+		{step(fresh(), "fence", "spoiled"), anID},
+		{step(fresh(), "fence", "spoiled", "remake"), anID + "#e2"},
 	} {
 		if got := test.claim.MessageID(); got != test.id {
-			t.Errorf("%s: message id %s, wanted %s", test.name, got, test.id)
+			t.Errorf("%s: message id %s, wanted %s", test.claim.Phase, got, test.id)
 		}
-		if test.claim.Marked() != test.marked || test.claim.Said() != test.said {
-			t.Errorf("%s: marked %v, said %v", test.name, test.claim.Marked(), test.claim.Said())
+		if id, ours := fleet.OrderOfMessage(test.claim.MessageID()); id != anID || !ours {
+			t.Errorf("%s, %v", id, ours)
 		}
 	}
 }
 
-func TestBookings(t *testing.T) {
+// What each claim means for the stock, in portions.
+func TestPortions(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		claim fleet.Claim
-		want  string // acts by use
+		want  string // reserved, used, wasted
 	}{
-		{"accepted: the controller reserves", fresh(), ""},
-		{"brewing", step(fresh(), "take", "fence"), ""},
-		{"served", step(fresh(), "take", "fence", "made"), "0 consume"},
-		{"cancelled", step(fresh(), "cancel"), "0 release"},
-		{"expired", step(fresh(), "take", "expire"), "0 release"},
-		{"refused", step(fresh(), "refuse"), "0 release"},
-		{"attempts used up", step(fresh(), "take", "release", "take", "release", "take", "release", "take", "give up"), "0 release"},
-		{"untouched, and again", step(fresh(), "take", "fence", "untouched"), ""},
-		{"unknown", step(fresh(), "take", "fence", "park"), "0 consume"},
-		{"unknown, then made", step(fresh(), "take", "fence", "park", "settle made"), "0 consume"},
-		{"unknown, then not made", step(fresh(), "take", "fence", "park", "settle not made"), "0 release"},
-		{"unknown, then spoiled by the journal", step(fresh(), "take", "fence", "park", "spoiled"), "0 waste"},
-		{"unknown, then untouched by the journal", step(fresh(), "take", "fence", "park", "untouched"), "0 release"},
-		{"spoiled: waste, and the next use", step(fresh(), "take", "fence", "spoiled"), "0 waste, 1 reserve"},
-		{"spoiled, then served", step(fresh(), "take", "fence", "spoiled", "take", "fence", "made"), "0 waste, 1 consume"},
-		{"spoiled twice", step(fresh(), "take", "fence", "spoiled", "take", "fence", "spoiled"), "0 waste, 1 waste"},
-		{"spoiled, and no beans left", step(fresh(), "take", "fence", "spoiled", "no stock"), "0 waste, 1 release"},
-		{"made again", step(fresh(), "take", "fence", "park", "make again"), "0 consume, 1 reserve"},
-		{"made again, unknown again", step(fresh(), "take", "fence", "park", "make again", "take", "fence", "park"), "0 consume, 1 consume"},
+		{"accepted", fresh(), "1 0 0"},
+		{"claimed", step(fresh(), "take"), "1 0 0"},
+		{"brewing", step(fresh(), "fence"), "1 0 0"},
+		{"served", step(fresh(), "fence", "made"), "0 1 0"},
+		{"cancelled", step(fresh(), "cancel"), "0 0 0"},
+		{"expired", step(fresh(), "take", "expire"), "0 0 0"},
+		{"attempts used up", step(step(fresh(), usedUp...), "give up"), "0 0 0"},
+		{"untouched, and again", step(fresh(), "fence", "untouched"), "1 0 0"},
+		{"unknown", step(fresh(), "fence", "park"), "0 1 0"},
+		{"in doubt", step(fresh(), "doubt"), "0 1 0"},
+		{"unknown, then made", step(fresh(), "fence", "park", "settle made"), "0 1 0"},
+		{"unknown, then not made", step(fresh(), "fence", "park", "settle not made"), "0 0 0"},
+		{"unknown, then spoiled by the journal", step(fresh(), "fence", "park", "spoiled"), "0 0 1"},
+		{"unknown, then untouched by the journal", step(fresh(), "fence", "park", "untouched"), "0 0 0"},
+		{"spoiled: nothing is promised yet", step(fresh(), "fence", "spoiled"), "0 0 1"},
+		{"spoiled, and reserved anew", step(fresh(), "fence", "spoiled", "remake"), "1 0 1"},
+		{"spoiled, then served", step(fresh(), "fence", "spoiled", "remake", "fence", "made"), "0 1 1"},
+		{"spoiled twice", step(fresh(), "fence", "spoiled", "remake", "fence", "spoiled"), "0 0 2"},
+		{"spoiled, and no beans left", step(fresh(), "fence", "spoiled", "no stock"), "0 0 1"},
+		{"spoiled, and cancelled", step(fresh(), "fence", "spoiled", "cancel"), "0 0 1"},
+		{"made again", step(fresh(), "fence", "park", "make again"), "0 1 0"},
+		{"made again, unknown again", step(fresh(), "fence", "park", "make again", "remake", "fence", "park"), "0 2 0"},
+	} {
+		reserved, used, wasted := test.claim.Portions()
+		if got := fmt.Sprint(reserved, used, wasted); got != test.want {
+			t.Errorf("%s: %s, wanted %s", test.name, got, test.want)
+		}
+	}
+}
+
+// What each record tells the world. A foreign program that follows the events sees
+// each of an order's tries.
+func TestEventsOfAClaim(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		claim fleet.Claim
+		want  string
+	}{
+		{"accepted", fresh(), "accepted"},
+		{"claimed", step(fresh(), "take"), "claimed-1"},
+		{"released", step(fresh(), "take", "release"), "released-1"},
+		{"brewing", step(fresh(), "fence"), "brewing-1"},
+		{"untouched", step(fresh(), "fence", "untouched"), "end-1"},
+		{"spoiled", step(fresh(), "fence", "spoiled"), "end-1"},
+		{"reserved anew", step(fresh(), "fence", "spoiled", "remake"), ""},
+		{"spoiled twice", step(fresh(), "fence", "spoiled", "remake", "fence", "spoiled"), "end-2 failed"},
+		{"no beans left", step(fresh(), "fence", "spoiled", "no stock"), "failed"},
+		{"served", step(fresh(), "fence", "made"), "served"},
+		{"unknown", step(fresh(), "fence", "park"), "unknown-1"},
+		{"in doubt", step(fresh(), "doubt"), "unknown-101"},
+		{"not made, a person says", step(fresh(), "fence", "park", "settle not made"), "failed"},
+		{"a person wants it again", step(fresh(), "fence", "park", "make again"), ""},
+		{"and it can be", step(fresh(), "fence", "park", "make again", "remake"), "again-2"},
+		{"given up", step(step(fresh(), usedUp...), "give up"), "end-4 failed"},
+		{"cancelled", step(fresh(), "cancel"), "cancelled"},
+		{"expired", step(fresh(), "expire"), "expired"},
 	} {
 		var got []string
-		for _, b := range test.claim.Bookings() {
-			got = append(got, string('0'+rune(b.Use))+" "+string(b.Act))
-			if b.Order != anID || !cmp.Equal(b.Items, test.claim.Portion) {
-				t.Errorf("%s: %+v", test.name, b)
+		for _, e := range test.claim.Events() {
+			got = append(got, e.Slot())
+			if e.Order != anID {
+				t.Errorf("%s: %+v", test.name, e)
 			}
 		}
-		if s := strings.Join(got, ", "); s != test.want {
-			t.Errorf("%s: books %q, wanted %q", test.name, s, test.want)
+		if s := strings.Join(got, " "); s != test.want {
+			t.Errorf("%s: tells %q, wanted %q", test.name, s, test.want)
 		}
+	}
+	if e := step(fresh(), "fence", "made").Events()[0]; e.Seconds != 40 || e.Machine != "zoe" || e.Outcome != fleet.Made {
+		t.Errorf("served: %+v", e)
+	}
+	if e := fresh().Events()[0]; e.Name != "Ada" || e.What == nil || e.Portion["arabica"] != 9 {
+		t.Errorf("accepted: %+v", e)
 	}
 }
 
@@ -287,8 +336,8 @@ func anyArrow(t *rapid.T) move {
 	return moves[rapid.IntRange(0, len(moves)-1).Draw(t, "move")]
 }
 
-// Random arrows: ends are final, the epoch never falls, uses only grow, and what
-// the ledger must hold can be said at any moment.
+// Random arrows: ends are final, the epoch never falls, and what is available of
+// the stock falls by an act only.
 func TestWalk(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := fresh()
@@ -308,25 +357,19 @@ func TestWalk(t *testing.T) {
 			switch {
 			case c.Phase.Ended():
 				t.Fatalf("%s: %s is an end, and became %s", m.name, c.Phase, next.Phase)
-			case next.Epoch != c.Epoch && next.Epoch != c.Epoch+1:
+			case next.Epoch != c.Epoch && next.Epoch != c.Epoch+1 && m.name != "doubt":
 				t.Fatalf("%s: epoch %d became %d", m.name, c.Epoch, next.Epoch)
-			case next.Epoch > c.Epoch && (next.Phase != fleet.Accepted || next.Owner != nil || len(next.Past) != len(c.Past)+1):
+			case next.Epoch == c.Epoch+1 && (next.Phase != fleet.Accepted || next.Owner != nil || len(next.Past) == 0):
 				t.Fatalf("%s: a new epoch begins as %+v", m.name, next)
-			case next.Use != c.Use && (next.Use != c.Use+1 || next.Epoch == c.Epoch):
-				t.Fatalf("%s: use %d became %d", m.name, c.Use, next.Use)
-			case m.name == "take" && next.Attempts != c.Attempts+1,
+			case next.Attempts != c.Attempts+1 && (m.name == "take" || m.name == "fence" && c.Phase == fleet.Accepted),
 				m.name == "make again" && next.Attempts != 0,
-				m.name != "take" && m.name != "make again" && next.Attempts != c.Attempts:
+				next.Attempts != c.Attempts && m.name != "take" && m.name != "fence" && m.name != "make again":
 				t.Fatalf("%s: attempts %d became %d", m.name, c.Attempts, next.Attempts)
-			case c.Said() && !next.Said():
-				t.Fatalf("%s: success was said of %s, and can't be said of %s", m.name, c.Phase, next.Phase)
-			case len(next.Past) != next.Epoch-1:
-				t.Fatalf("%s: epoch %d with %d outcomes before", m.name, next.Epoch, len(next.Past))
 			case next.Phase == fleet.Brewing && !next.Owns(zoe):
 				t.Fatalf("%s: brewing without owner", m.name)
 			}
+			accounts(t, m.name, c, next)
 			c = next
-			accounts(t, c)
 		}
 	})
 }
@@ -347,26 +390,20 @@ func keep(t *rapid.T, c fleet.Claim) fleet.Claim {
 	return out
 }
 
-// accounts checks that each use is booked at most once, every former use has an
-// end, and an ended claim leaves nothing reserved.
-func accounts(t *rapid.T, c fleet.Claim) {
-	acts := map[int]fleet.Act{}
-	for _, b := range c.Bookings() {
-		if _, twice := acts[b.Use]; twice {
-			t.Fatalf("use %d is booked twice: %+v", b.Use, c.Bookings())
-		}
-		acts[b.Use] = b.Act
+// accounts checks rule 2: what lowers what is available is an act, and those are
+// create and remake; an end leaves nothing reserved; and what was used or wasted
+// never comes back, but for an unknown that proved untouched or spoiled.
+func accounts(t *rapid.T, move string, was, is fleet.Claim) {
+	r0, u0, w0 := was.Portions()
+	r1, u1, w1 := is.Portions()
+	if r1+u1+w1 > r0+u0+w0 && move != "remake" && move != "doubt" {
+		t.Fatalf("%s takes from the stock: %d %d %d became %d %d %d", move, r0, u0, w0, r1, u1, w1)
 	}
-	for use := range c.Use {
-		if a := acts[use]; a != fleet.Consume && a != fleet.Waste {
-			t.Fatalf("the former use %d is booked as %q", use, a)
-		}
+	if is.Phase.Ended() && r1 != 0 {
+		t.Fatalf("%s leaves something reserved", is.Phase)
 	}
-	if a := acts[c.Use]; c.Phase.Ended() && a != fleet.Consume && a != fleet.Waste && a != fleet.Release {
-		t.Fatalf("%s leaves use %d as %q", c.Phase, c.Use, a)
-	}
-	if (c.Phase == fleet.Served) != (c.Phase.Ended() && acts[c.Use] == fleet.Consume) {
-		t.Fatalf("%s books %q", c.Phase, acts[c.Use])
+	if w1 < w0 || u1 < u0 && was.Phase != fleet.Unknown {
+		t.Fatalf("%s gives back what was used: %d %d became %d %d", move, u0, w0, u1, w1)
 	}
 }
 
@@ -374,9 +411,9 @@ func accounts(t *rapid.T, c fleet.Claim) {
 // as it was.
 func TestClaimWithoutACode(t *testing.T) {
 	const old = `{"phase":"failed","order":{"name":"Ada","size":"small","bean_type":"arabica","milk":"free","sugar_count":0},` +
-		`"hash":"h","doses":{"arabica":9},"answer":{"status":"success","message":"m"},"epoch":2,"use":1,"attempts":3,"outcome":"spoiled",` +
+		`"hash":"h","doses":{"arabica":9},"answer":{"status":"success","message":"m"},"epoch":2,"attempts":3,"outcome":"spoiled",` +
 		`"reason":"no-grind: The grinder turns and nothing comes: jammed, or the hopper is empty.","by":"max",` +
-		`"past":[{"epoch":1,"use":0,"machine":"zoe","outcome":"spoiled","reason":"door: The door is open."}]}`
+		`"past":[{"epoch":1,"machine":"zoe","outcome":"spoiled","reason":"door: The door is open."}]}`
 	var c fleet.Claim
 	if err := json.Unmarshal([]byte(old), &c); err != nil {
 		t.Fatal(err)
@@ -384,8 +421,8 @@ func TestClaimWithoutACode(t *testing.T) {
 	if c.Code != "" || !strings.HasPrefix(c.Text, "no-grind: ") || c.Past[0].Text != "door: The door is open." {
 		t.Errorf("%+v", c)
 	}
-	if e, _ := c.EndEvent(); e.Reason != c.Reason {
-		t.Errorf("its end says %+v", e.Reason)
+	if e := c.Events(); len(e) != 1 || e[0].Reason != c.Reason {
+		t.Errorf("its end says %+v", e)
 	}
 	b, err := json.Marshal(c)
 	if err != nil || string(b) != old {

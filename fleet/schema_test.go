@@ -254,10 +254,12 @@ func TestEventsAreByTheSchema(t *testing.T) {
 		fleet.EventSubject(e.Order, e.Slot()) // panics unless it is a subject
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		c := fleet.Claim{Phase: fleet.Accepted, Order: fleet.Order{ID: anyID().Draw(t, "id")}, Epoch: 1}
+		o := anyOrder(t)
+		portion, _ := fleet.DefaultMenu().Portion(o)
+		c := fleet.Create(o, portion, fleet.Success(o.ID), "request")
 		for range rapid.IntRange(0, 20).Draw(t, "steps") {
 			c, _ = anyArrow(t).do(c)
-			if e, ok := c.EndEvent(); ok {
+			for _, e := range c.Events() {
 				e.At = time.Unix(0, 0).UTC()
 				check(t, e)
 			}
