@@ -1,7 +1,7 @@
 // Package fleet holds the words that the rooms of the shop say to each other:
-// an order, the claim that decides who may make it, the ticket by which a
-// machine holds it, the event that tells the world, the ledger of the stock and
-// the presence of a machine. It also holds the small interfaces by which rooms
+// an order, the claim that decides who may make it, the book in which claims and
+// the acts of the stock stand, the ticket by which a machine holds an order, the
+// desk that it asks, the event that tells the world and the presence of a machine. It also holds the small interfaces by which rooms
 // ask for what they need; package queue implements them on JetStream, and only
 // cmd/barista joins the two.
 //
@@ -14,12 +14,19 @@
 //
 //   - order: what a customer wants, decoded and in canonical form. Its id is for
 //     ever.
-//   - claim: the record that decides what becomes of an order and who may make it.
+//   - book: the one store of the truth, a list of records that is synced at each.
+//   - claim: the last record of an order in the book; it decides what becomes of it
+//     and who may make it.
+//   - act: a record that may lower what the shelf has, or makes an order; of those
+//     only one can follow another. All else of an order is a state.
+//   - ledger: the book as one process knows it, followed and folded once.
+//   - shelf: what is on hand and promised, a fold of the book.
+//   - desk: where machines ask; it writes into the book on what they had read.
 //   - ticket: a delivery of the queue, held by one worker. It reminds of a claim
 //     and is no right.
 //   - epoch: one try to make an order. A machine that begins knows its epoch, and
 //     two machines never begin the same.
-//   - use: one reservation of an order in the stock; a remake opens the next.
+//   - portion: what one try of an order takes from the shelf.
 //   - plan: what a machine is, as data from its file, before anything is opened.
 //   - kind: how a machine is wired and spoken to: mock, gpio, modbus, lcus, jura.
 //   - part: what is switched, such as the grinder or the pump.
