@@ -58,6 +58,8 @@ type Refusals struct {
 	// sequences of the book are missing for a good reason.
 	Before uint64    `json:"before"`
 	List   []Refusal `json:"list"` // of the last RefusedFor, the newest last
+	// What is the order that this record refuses, the last of the list; for its event.
+	What *Order `json:"what,omitempty"`
 }
 
 // Refusal is one of them.
@@ -190,7 +192,8 @@ type Ledger interface {
 	// compare-and-set over all acts; where somebody was faster it folds that and
 	// decides anew. A nil record writes nothing, and its error is the result. When
 	// it returns, what it wrote is folded. Errors of its own: ErrNoAnswer, which
-	// leaves open whether it was written.
+	// leaves open whether it was written. decide holds up nobody but other acts of
+	// this process, so it may call Open and Levels and ask the broker.
 	Act(ctx context.Context, decide func(v View) (*Record, error)) (Revision, error)
 	// Wrote takes a claim that this process has just written by Book.Next, so that
 	// nobody here has to wait until the follower brings it.
