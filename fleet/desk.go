@@ -16,36 +16,52 @@ const (
 	DeskDoubt    = "doubt"    // accepted or claimed: the journal knows a start of it
 	DeskPresence = "presence" // here, and how
 	DeskLeave    = "leave"    // not here any more
+	DeskPoison   = "poison"   // what lay in its queue and can't be an order
 )
 
 // DeskTime is how long a machine waits for the answer of a desk, and how old a
 // request may be that a desk still begins with.
 const DeskTime = 2 * time.Second
 
-// Ask is what a machine asks about an order. The desk decides nothing for it: the
-// arrow is made on the revision that the machine read, or not at all.
+// MaxAsk is the largest request that a desk reads, in bytes.
+const MaxAsk = 8 << 10
+
+// Ask is what a machine asks, mostly about an order. The desk decides nothing for
+// it: the arrow is made on the revision that the machine read, or not at all.
 type Ask struct {
-	Order string `json:"order"`
-	Owner Owner  `json:"owner"` // the machine is that of the subject, or the desk refuses
 	Nonce string `json:"nonce"` // of the process's start: an answer to an earlier one is no answer
+	Owner Owner  `json:"owner"` // the machine is that of the subject, or the desk refuses
+	Order string `json:"order,omitempty"`
 	Revision
 	Epoch   int     `json:"epoch,omitempty"`
 	Outcome Outcome `json:"outcome,omitempty"` // with end
 	Took    float64 `json:"took,omitempty"`    // with end: seconds
 	Reason
-	StepBack bool `json:"step_back,omitempty"` // let another machine try first
+	StepBack bool      `json:"step_back,omitempty"` // let another machine try first
+	Presence *Presence `json:"presence,omitempty"`  // with presence
+	Poison   *Poison   `json:"poison,omitempty"`    // with poison
 }
 
-// Told is a desk's answer about an order.
+// Poison is what a machine found in its queue and can't be an order that anybody
+// accepted. It is kept for inspection.
+type Poison struct {
+	Seq     uint64 `json:"seq"` // in the stream of orders
+	Subject string `json:"subject"`
+	Why     string `json:"why"`
+	Payload []byte `json:"payload,omitempty"` // at most MaxOrder of what came
+}
+
+// Told is a desk's answer.
 type Told struct {
 	Nonce string `json:"nonce"`
 	// Code is empty where it was done; else one of those below, and nothing was
 	// done but with DeskUnsure.
 	Code  string        `json:"code,omitempty"`
 	Text  string        `json:"text,omitempty"`   // why, for the log
-	Entry Entry         `json:"entry"`            // as it is now, as far as the desk knows
+	Entry Entry         `json:"entry,omitzero"`   // the order as it is now, as far as the desk knows
 	Age   time.Duration `json:"age_ns,omitempty"` // with take: how old the record is, at most, by the broker's clock
 	Sight
+	Word *Word `json:"word,omitempty"` // with presence
 }
 
 // Sight is what a desk knows of others, with take. It is advice.
@@ -76,7 +92,7 @@ type Word struct {
 	Waiting int  `json:"waiting,omitempty"` // orders of its classes that nobody has in hand
 }
 
-// Desk is where a machine asks. Errors: ErrNotFound, ErrConflict, ErrNotAllowed
+// Desk is where a machine asks. No call takes longer than DeskTime. Errors: ErrNotFound, ErrConflict, ErrNotAllowed
 // are certain; any other means that nobody knows.
 type Desk interface {
 	// Take reads an order's claim.
@@ -88,4 +104,6 @@ type Desk interface {
 	Announce(ctx context.Context, p Presence) (Word, error)
 	// Leave takes its word back at once.
 	Leave(ctx context.Context) error
+	// Poison has what can't be an order kept; only then it may be terminated.
+	Poison(ctx context.Context, p Poison) error
 }
