@@ -252,6 +252,13 @@ func (j *Journal) State(k Key) State {
 	return j.x.state(k)
 }
 
+// Latest is the highest epoch of an order that was started here, 0 if none was.
+func (j *Journal) Latest(order string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.x.latest[order]
+}
+
 // Open lists the starts without end, oldest first.
 func (j *Journal) Open() []Record { return j.unsettled(false) }
 

@@ -110,6 +110,11 @@ func TestLife(t *testing.T) {
 	if j.Open()[0].At.IsZero() {
 		t.Error("the start's time is lost")
 	}
+	for order, epoch := range map[string]int{k1.Order: 1, k3.Order: 2, "x": 0} {
+		if got := j.Latest(order); got != epoch {
+			t.Errorf("the latest epoch of %s is %d, want %d", order, got, epoch)
+		}
+	}
 	if j.Confirm(k3) == nil {
 		t.Error("confirmed a start without end")
 	}

@@ -9,6 +9,7 @@ import (
 // the same index as reading them once.
 type index struct {
 	attempts map[Key]State
+	latest   map[string]int // the highest epoch of an order that was started
 	open     []Record // not confirmed, as started
 	order    []Key    // all, as started; nil once the file is open: only compaction needs it
 	reading  bool     // keep order
@@ -17,7 +18,7 @@ type index struct {
 	damage   string
 }
 
-func newIndex() *index { return &index{attempts: map[Key]State{}, reading: true} }
+func newIndex() *index { return &index{attempts: map[Key]State{}, latest: map[string]int{}, reading: true} }
 
 // find gives the place of an open record; there are never many.
 func (x *index) find(k Key) int {
@@ -37,6 +38,7 @@ func (x *index) apply(p payload) {
 			x.order = append(x.order, k)
 		}
 		x.before, x.dirty = x.dirty, k
+		x.latest[k.Order] = max(x.latest[k.Order], k.Epoch)
 		if p.Do == doDrink {
 			x.attempts[k] = State{Confirmed, p.Outcome, p.why()}
 			return
