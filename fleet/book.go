@@ -88,20 +88,30 @@ func (r Refusals) With(one Refusal) Refusals {
 // Balance is the fold of the book up to a record, written into it so that a start
 // does not read what came before, and old records may go.
 type Balance struct {
-	Upto    uint64            `json:"upto"` // the record that it was folded to
-	Levels  map[string]Level  `json:"levels"`
-	Counted map[string]uint64 `json:"counted,omitempty"` // sequence of each item's last count
-	Keys    []string          `json:"keys,omitempty"`    // of the acts that may still be asked again
-	Open    []Share           `json:"open,omitempty"`    // orders that were not over
-	Acts    uint64            `json:"acts"`              // sequence of the last act
+	Upto     uint64            `json:"upto"` // the record that it was folded to
+	Acts     uint64            `json:"acts"` // sequence of the last act up to there
+	Levels   map[string]Level  `json:"levels"`
+	Counted  map[string]uint64 `json:"counted,omitempty"` // sequence of each item's last count
+	Open     []Share           `json:"open,omitempty"`    // orders that were not over, by sequence
+	Keys     []Keyed           `json:"keys,omitempty"`    // acts that may still be asked again, oldest first
+	Refusals Refusals          `json:"refusals"`
 }
 
 // Share is an order that was not over: the record that said so, and what it had
-// taken from the shelf.
+// taken from the shelf last.
 type Share struct {
 	Order string `json:"order"`
 	Seq   uint64 `json:"seq"`
-	Taken Items  `json:"taken,omitempty"` // of an unknown one: what was really taken, see Shelf
+	Taken Items  `json:"taken,omitempty"` // what was really there to be taken, see Shelf
+	At    uint64 `json:"at,omitempty"`    // sequence of the record that took it
+}
+
+// Keyed is an act of the stock that was given with a key.
+type Keyed struct {
+	Key   string    `json:"key"`
+	Act   Act       `json:"act"`
+	Items Items     `json:"items"`
+	At    time.Time `json:"at"` // when it was written, by the broker's clock
 }
 
 // Record is one record of the book. Exactly one of Claim, Stock, Refusals and
@@ -158,7 +168,9 @@ type Shelf interface {
 	Levels() map[string]Level
 	// Seen reports whether an act with this key was folded, and which.
 	Seen(key string) (Act, Items, bool)
-	// Balance fills the fold's part of a balance; Restore takes it back.
+	// Balance fills the fold's part of a balance: all but Upto, Acts and Refusals.
+	// Restore takes it back, with the records of its open orders; those that the
+	// book no longer has are left out, and their portions are promised no more.
 	Balance(b *Balance)
 	Restore(b Balance, open []Entry)
 }
