@@ -1,0 +1,71 @@
+package desk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+
+	"barista/fleet"
+)
+
+// decode reads a request: one object, no key twice, nothing behind it, each value
+// of its kind. What it lets through may become part of a subject or of a record.
+// Unknown fields are dropped: a machine may be newer than its shop.
+func decode(b []byte) (fleet.Ask, error) {
+	var a fleet.Ask
+	if len(b) > fleet.MaxAsk {
+		return a, fmt.Errorf("%d bytes, at most %d are read", len(b), fleet.MaxAsk)
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return fleet.Ask{}, err
+	}
+	if err := check(a); err != nil {
+		return fleet.Ask{}, err
+	}
+	return a, nil
+}
+
+// check refuses what no machine of ours would say.
+func check(a fleet.Ask) error {
+	switch {
+	case a.Nonce == "" || !fleet.IsToken(a.Owner.Machine) || !plain(a.Nonce) || !plain(a.Owner.Journal) || !plain(a.Owner.Boot):
+		return errors.New("who asks is not said")
+	case a.Order != "" && !isOrder(a.Order):
+		return errors.New("the order has no id")
+	case !slices.Contains([]fleet.Outcome{"", fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown}, a.Outcome):
+		return errors.New("no such outcome")
+	case a.Epoch < 0 || !(a.Took >= 0 && a.Took < 24*3600):
+		return errors.New("a figure is out of bounds")
+	case a.Poison != nil && len(a.Poison.Payload) > fleet.MaxOrder:
+		return errors.New("more payload than is kept")
+	}
+	p := a.Presence
+	if p == nil {
+		return nil
+	}
+	for _, c := range p.Classes {
+		if !fleet.IsToken(c.Bean) || !fleet.IsToken(c.Milk) {
+			return errors.New("a class that can't be on a menu")
+		}
+	}
+	for _, s := range p.Sizes {
+		if !slices.Contains(fleet.Sizes, s) {
+			return errors.New("no such size")
+		}
+	}
+	if p.Order != "" && !isOrder(p.Order) {
+		return errors.New("the order in its hand has no id")
+	}
+	return nil
+}
+
+// plain reports whether s may name a process, a journal or a boot.
+func plain(s string) bool { return len(s) <= 64 && fleet.Plain(s) == s }
+
+// isOrder reports whether s is an order's id as the shop writes it.
+func isOrder(s string) bool {
+	id, err := fleet.ParseID(s)
+	return err == nil && id == s
+}

@@ -1,0 +1,209 @@
+// Package desk is where machines ask. No machine writes to the book, so this is
+// the one door through which a brew is begun and ended: a machine sends what it
+// read and which arrow it wants, the desk looks whether the claim's rules have
+// that arrow, and writes it by compare-and-set.
+//
+// What it promises: the compare is made on the revision that the request names,
+// never on one that the desk read itself, so a request that comes late, twice or
+// from a machine that slept changes nothing; a machine is believed about nothing
+// but itself, and what it says of others the desk looks up; the answer says
+// whether it was done, surely not done, or whether nobody knows. It keeps nothing
+// between two requests, so any number of desks may serve side by side, and one
+// that ends takes nothing with it.
+//
+// Machines hear here too what the shop wants of them: in service or not, the menu,
+// how many orders wait. A change of that is not sent to them; they are told to ask.
+//
+// Whoever makes a desk starts it with Run, which returns when every request that
+// it began is answered. What it must never do: make something of a request that
+// was not asked for, or let text from outside become part of a subject.
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"barista/fleet"
+)
+
+// The bounds of the work. What is more is told "busy" at once and asks again: a
+// request that waits here would be too old when its turn comes.
+const (
+	atOnce = 32 // requests in work
+	each   = 4  // of one machine, which asks for one thing at a time
+)
+
+// stepBack is how long a machine that failed lets another try first.
+const stepBack = 10 * time.Second
+
+// Parts is what a desk works with.
+type Parts struct {
+	Book   Book
+	Events Events
+	Fleet  Fleet
+	// Roll is who is here, as one process follows it; advice for the machines.
+	Roll      Roll
+	Settings  Settings
+	Server    fleet.Server
+	Requester fleet.Requester
+	// Wrote hears of each claim that was written here, before its machine does, so
+	// that nobody in this process lags behind a machine. May be nil.
+	Wrote func(fleet.Entry)
+	// Waiting counts the orders of these classes that nobody has in hand. May be nil.
+	Waiting func([]fleet.Class) int
+	Log     *slog.Logger // nil: none
+}
+
+// Book is what a desk needs of fleet.Book.
+type Book interface {
+	Read(ctx context.Context, order string) (fleet.Entry, error)
+	Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fleet.Entry, error)
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// Events tells what no record of the book does: a message that is no order, and
+// an end that came too late for the claim.
+type Events interface {
+	Publish(ctx context.Context, e fleet.Event, seq uint64) error
+}
+
+// Fleet is what a desk needs of fleet.Fleet.
+type Fleet interface {
+	Announce(ctx context.Context, p fleet.Presence) error
+	Leave(ctx context.Context, machine string) error
+	Present(ctx context.Context) ([]fleet.Presence, error)
+}
+
+// Roll is who is here.
+type Roll interface{ Machines() []fleet.Machine }
+
+// Settings is what a desk needs of fleet.Settings.
+type Settings interface {
+	Watch(ctx context.Context, each func(key string, value []byte), ready func()) error
+}
+
+// Desk answers machines. See New.
+type Desk struct {
+	p    Parts
+	log  *slog.Logger
+	tell chan string // machines that should ask anew; empty: all
+
+	mu       sync.Mutex // guards what follows
+	inWork   int
+	by       map[string]int // of them, by machine
+	settings settings
+}
+
+// New makes a desk that answers nobody yet.
+func New(p Parts) *Desk {
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
+	}
+	if p.Wrote == nil {
+		p.Wrote = func(fleet.Entry) {}
+	}
+	if p.Waiting == nil {
+		p.Waiting = func([]fleet.Class) int { return 0 }
+	}
+	return &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, settings: settings{cordons: map[string]fleet.Cordon{}}}
+}
+
+// Run answers until ctx ends and what was begun is answered.
+func (d *Desk) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { d.follow(ctx) })
+	wg.Go(func() { d.nudge(ctx) })
+	defer wg.Wait()
+	fleet.Keep(ctx, d.log, "the desk", func() error {
+		return d.p.Server.Serve(ctx, fleet.Subject("coffee", "desk", "*", "*"), true, d.answer)
+	})
+	return nil
+}
+
+// asker is who asks what, as the broker knows it: its rights bind a machine to
+// the subjects with its name.
+func asker(subject string) (machine, verb string, ok bool) {
+	t := strings.Split(subject, ".")
+	if len(t) != 4 || !fleet.IsToken(t[2]) {
+		return "", "", false
+	}
+	return t[2], t[3], true
+}
+
+// answer answers one request.
+func (d *Desk) answer(ctx context.Context, subject string, body []byte) []byte {
+	begun := time.Now()
+	var told fleet.Told
+	machine, verb, ok := asker(subject)
+	do := verbs[verb]
+	a, err := decode(body)
+	switch {
+	case !ok || do == nil:
+		told = refused("no machine asks for this: %s", fleet.Plain(subject))
+	case err != nil:
+		told = refused("not a request: %s", fleet.Plain(err.Error()))
+	case a.Owner.Machine != machine:
+		told = refused("%s asks in the name of %s", machine, fleet.Plain(a.Owner.Machine))
+	case !d.begin(machine):
+		told = fleet.Told{Code: fleet.DeskBusy, Text: "too many requests at once"}
+	default:
+		// What was begun is finished, also when this process stops.
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), begun.Add(fleet.DeskTime))
+		told = do(d, ctx, machine, a)
+		cancel()
+		d.end(machine)
+	}
+	if told.Code == fleet.DeskRefused {
+		d.log.Warn("refused a machine", "machine", machine, "verb", verb, "order", a.Order, "why", told.Text)
+	}
+	told.Nonce = a.Nonce
+	b, _ := json.Marshal(told)
+	return b
+}
+
+// begin takes one more request into work, if that is not too much.
+func (d *Desk) begin(machine string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.inWork >= atOnce || d.by[machine] >= each {
+		return false
+	}
+	d.inWork++
+	d.by[machine]++
+	return true
+}
+
+func (d *Desk) end(machine string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inWork--
+	if d.by[machine]--; d.by[machine] == 0 {
+		delete(d.by, machine)
+	}
+}
+
+// verbs is all that a machine may ask.
+var verbs = map[string]func(d *Desk, ctx context.Context, machine string, a fleet.Ask) fleet.Told{
+	fleet.DeskTake:     (*Desk).take,
+	fleet.DeskClaim:    arrow(claim),
+	fleet.DeskFence:    arrow(fence),
+	fleet.DeskRelease:  arrow(release),
+	fleet.DeskEnd:      arrow(outcome),
+	fleet.DeskPark:     arrow(park),
+	fleet.DeskDoubt:    arrow(doubt),
+	fleet.DeskPresence: (*Desk).presence,
+	fleet.DeskLeave:    (*Desk).leave,
+	fleet.DeskPoison:   (*Desk).poison,
+}
+
+func refused(format string, args ...any) fleet.Told {
+	return fleet.Told{Code: fleet.DeskRefused, Text: fmt.Sprintf(format, args...)}
+}
+
+// notDone answers where something failed before anything was written.
+func notDone(err error) fleet.Told { return fleet.Told{Code: fleet.DeskBusy, Text: err.Error()} }

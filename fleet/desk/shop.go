@@ -1,0 +1,143 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"barista/fleet"
+)
+
+// settings is what the shop wants of its machines.
+type settings struct {
+	known   bool // all was read that stood there
+	menu    *fleet.Menu
+	cordons map[string]fleet.Cordon
+}
+
+// follow keeps the settings.
+func (d *Desk) follow(ctx context.Context) {
+	fleet.Keep(ctx, d.log, "settings", func() error {
+		return d.p.Settings.Watch(ctx, d.setting, func() {
+			d.mu.Lock()
+			d.settings.known = true
+			d.mu.Unlock()
+		})
+	})
+}
+
+// setting takes one key of the settings; a nil value says that it was deleted.
+func (d *Desk) setting(key string, value []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := &d.settings
+	machine, is := fleet.CordonedBy(key)
+	switch {
+	case is:
+		if delete(s.cordons, machine); value != nil {
+			s.cordons[machine] = fleet.ParseCordon(value)
+		}
+	case key == fleet.KeyMenu && value != nil:
+		m, err := fleet.ParseMenu(value)
+		if err != nil {
+			d.log.Warn("the menu can't be used, the former one stays", "err", err)
+			return
+		}
+		s.menu = &m
+	default:
+		return
+	}
+	if s.known {
+		select {
+		case d.tell <- machine: // empty for the menu
+		default: // they ask by themselves every few seconds
+		}
+	}
+}
+
+// nudge has machines ask anew when what the shop wants of them changed. It is a
+// word, not the change itself: what counts is what they are told then.
+func (d *Desk) nudge(ctx context.Context) {
+	body, _ := json.Marshal(fleet.Command{Verb: "settings"})
+	for {
+		var machine string
+		select {
+		case <-ctx.Done():
+			return
+		case machine = <-d.tell:
+		}
+		for _, m := range d.p.Roll.Machines() {
+			if m.Here && (machine == "" || m.Machine == machine) {
+				soon, cancel := context.WithTimeout(ctx, time.Second)
+				_, err := d.p.Requester.Request(soon, fleet.CommandSubject(m.Machine), body)
+				cancel()
+				if err != nil && ctx.Err() == nil {
+					d.log.Debug("a machine did not hear that something changed", "machine", m.Machine, "err", err)
+				}
+			}
+		}
+	}
+}
+
+// presence passes on what a machine says of itself, and answers what the shop
+// wants of it.
+func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.Told {
+	p := a.Presence
+	if p == nil || p.Machine != machine || p.Owner != a.Owner {
+		return refused("a word about another machine, or none")
+	}
+	d.mu.Lock()
+	known, word := d.settings.known, fleet.Word{Menu: d.settings.menu}
+	if c, is := d.settings.cordons[machine]; is {
+		word.Cordon = &c
+	}
+	d.mu.Unlock()
+	if !known {
+		return notDone(errors.New("the settings are not read yet"))
+	}
+	if err := d.p.Fleet.Announce(ctx, *p); err != nil {
+		return notDone(err)
+	}
+	for _, m := range d.p.Roll.Machines() {
+		if m.Machine == machine || !m.Here || m.Cordon != nil || m.MinWaiting > 0 || // a spare comes later
+			slices.ContainsFunc(p.Classes, func(c fleet.Class) bool { return !slices.Contains(m.Classes, c) }) ||
+			slices.ContainsFunc(p.Sizes, func(s fleet.Size) bool { return !slices.Contains(m.Sizes, s) }) {
+			continue
+		}
+		word.Able = word.Able || m.State == fleet.StateReady || m.State == fleet.StateBusy
+		word.Soon = word.Soon || m.State == fleet.StateWaiting && m.Order == ""
+	}
+	word.Waiting = d.p.Waiting(p.Classes)
+	return fleet.Told{Word: &word}
+}
+
+func (d *Desk) leave(ctx context.Context, machine string, _ fleet.Ask) fleet.Told {
+	if err := d.p.Fleet.Leave(ctx, machine); err != nil {
+		return notDone(err)
+	}
+	return fleet.Told{}
+}
+
+// poison keeps what can't be an order: told to whoever looks, with what came.
+func (d *Desk) poison(ctx context.Context, machine string, a fleet.Ask) fleet.Told {
+	if a.Poison == nil {
+		return refused("nothing to keep")
+	}
+	id := fleet.PoisonID(fleet.StreamOrders, a.Poison.Seq)
+	if !fleet.IsToken(id) {
+		return refused("no queue has a message %d", a.Poison.Seq)
+	}
+	why := fleet.Plain(a.Poison.Why)
+	err := d.p.Events.Publish(ctx, fleet.Event{
+		Order: id, Kind: fleet.EvRefused, At: time.Now(), Machine: machine, Subject: fleet.Plain(a.Poison.Subject), Payload: a.Poison.Payload,
+		Reason: fleet.Reason{Code: fleet.CodeInvalid, Quote: why, Text: why},
+	}, 0)
+	if err != nil {
+		return notDone(fmt.Errorf("it is not kept: %w", err))
+	}
+	d.log.Warn("a message in the queue is no order", "machine", machine, "seq", a.Poison.Seq, "why", why)
+	return fleet.Told{}
+}
