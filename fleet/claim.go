@@ -122,8 +122,12 @@ type Claim struct {
 	Reason
 	By   string `json:"by,omitempty"` // person or role that ended or settled it
 	Past []Past `json:"past,omitempty"`
-	Via  string `json:"via,omitempty"` // entrance: "request", "web", "intake"
+	Via  string `json:"via,omitempty"` // entrance: "request", "web", "intake", or ViaOld
 }
+
+// ViaOld marks what was carried over from a store of the former layout: an ended
+// order that is kept for its id's sake, and that nobody is told of.
+const ViaOld = "old"
 
 // Create is the first record of an accepted order: claim, answer and reservation
 // in one.

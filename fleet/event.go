@@ -70,6 +70,9 @@ func (e Event) Slot() string {
 // Events are what a record of a claim tells the world, in order. It is pure and
 // asks for no record before it, so that they can be told anew from anywhere.
 func (c Claim) Events() []Event {
+	if c.Via == ViaOld {
+		return nil
+	}
 	id := c.Order.ID
 	end := func(epoch int, machine string, out Outcome, why Reason, took float64) Event {
 		return Event{Order: id, Kind: EvEnd, Epoch: epoch, Machine: machine, Outcome: out, Reason: why, Seconds: took}

@@ -49,8 +49,10 @@ type Conn struct {
 	js  jetstream.JetStream
 	log *slog.Logger
 
-	mu      sync.Mutex // guards buckets, and nothing else
+	mu      sync.Mutex // guards the following, and nothing else
 	buckets map[string]jetstream.KeyValue
+	said    map[uint64]bool // records that could not be read, see once
+	back    chan struct{}   // closed at the next reconnect
 
 	lost chan struct{} // closed by the client when the connection is closed for good
 }
@@ -64,7 +66,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Conn{cfg: cfg, log: cfg.Log, buckets: map[string]jetstream.KeyValue{}, lost: make(chan struct{})}
+	c := &Conn{cfg: cfg, log: cfg.Log, buckets: map[string]jetstream.KeyValue{}, said: map[uint64]bool{}, back: make(chan struct{}), lost: make(chan struct{})}
 	up := make(chan struct{})
 	var once sync.Once
 	opts := []nats.Option{
@@ -82,6 +84,10 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			once.Do(func() { close(up) })
 			c.log.Info("broker is back", "conn", cfg.Name, "server", nc.ConnectedUrlRedacted())
+			c.mu.Lock()
+			close(c.back)
+			c.back = make(chan struct{})
+			c.mu.Unlock()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -135,6 +141,13 @@ func Shown(servers []string) string {
 
 // Up reports whether the broker can be reached now.
 func (c *Conn) Up() bool { return c.nc.IsConnected() }
+
+// reconnected is closed at the next reconnect.
+func (c *Conn) reconnected() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.back
+}
 
 // Close ends the connection and waits until it is closed.
 func (c *Conn) Close() {

@@ -2,9 +2,11 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,22 +21,56 @@ var _ fleet.Orders = orders{}
 // Orders is the writing end of the queue, for the controller alone.
 func (c *Conn) Orders() fleet.Orders { return orders{c} }
 
-func (o orders) Publish(ctx context.Context, order fleet.Order, messageID string) (bool, error) {
-	m := nats.NewMsg(fleet.OrderSubject(order.Class()))
-	m.Data = order.Encode()
-	m.Header.Set("Order-Id", order.ID)
-	ack, err := o.c.js.PublishMsg(ctx, m, jetstream.WithMsgID(messageID), jetstream.WithExpectStream(fleet.StreamOrders), jetstream.WithRetryAttempts(0))
+// The headers of an order's message: what the book says of it, so that each of
+// the two can make anew what the other lost.
+const (
+	headerOrder   = "Order-Id"
+	headerSeq     = "Book-Seq"
+	headerRec     = "Book-Rec"
+	headerPortion = "Doses"
+)
+
+func (o orders) Publish(ctx context.Context, e fleet.Entry, messageID string) error {
+	portion, err := json.Marshal(e.Portion)
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(fleet.OrderSubject(e.Order.Class()))
+	m.Data = e.Order.Encode()
+	m.Header.Set(headerOrder, e.Order.ID)
+	m.Header.Set(headerSeq, strconv.FormatUint(e.Seq, 10))
+	m.Header.Set(headerRec, e.Rec)
+	m.Header.Set(headerPortion, string(portion))
+	_, err = o.c.js.PublishMsg(ctx, m, jetstream.WithMsgID(messageID), jetstream.WithExpectStream(fleet.StreamOrders), jetstream.WithRetryAttempts(0))
 	switch code := apiCode(err); {
 	case err == nil:
-		return ack.Duplicate, nil
+		return nil
 	case code == codeStoreFull, code == codeResources:
-		return false, fleet.ErrFull
+		return fleet.ErrFull
 	case code == codeTooLarge:
-		return false, fmt.Errorf("%w: the order is too large for the queue", fleet.ErrUnlisted)
-	case errors.Is(err, jetstream.ErrNoStreamResponse) && o.unlisted(ctx, order.Class()):
-		return false, fleet.ErrUnlisted
+		return fmt.Errorf("%w: the order is too large for the queue", fleet.ErrUnlisted)
+	case errors.Is(err, jetstream.ErrNoStreamResponse) && o.unlisted(ctx, e.Order.Class()):
+		return fleet.ErrUnlisted
 	}
-	return false, unsure("publish "+order.ID, err)
+	return unsure("publish "+e.Order.ID, err)
+}
+
+// ofBook reads the headers back; what is absent or can't be read is zero.
+func ofBook(h nats.Header) (portion fleet.Items, created fleet.Revision) {
+	if json.Unmarshal([]byte(h.Get(headerPortion)), &portion) != nil {
+		portion = nil
+	}
+	for item, n := range portion {
+		if !fleet.IsToken(item) || n < 0 {
+			portion = nil
+			break
+		}
+	}
+	seq, err := strconv.ParseUint(h.Get(headerSeq), 10, 64)
+	if rec := h.Get(headerRec); err == nil && seq > 0 && rec != "" {
+		created = fleet.Revision{Seq: seq, Rec: rec}
+	}
+	return portion, created
 }
 
 // unlisted makes sure that "no stream takes it" means the class, not the link.
@@ -45,9 +81,11 @@ func (o orders) unlisted(ctx context.Context, c fleet.Class) bool {
 
 func (o orders) Stored(ctx context.Context) ([]fleet.StoredOrder, error) {
 	var out []fleet.StoredOrder
-	err := o.c.each(ctx, fleet.StreamOrders, "coffee.orders.*.*", 1, func(m *jetstream.RawStreamMsg) {
-		s := fleet.StoredOrder{MessageID: m.Header.Get(jetstream.MsgIDHeader), Seq: m.Sequence}
+	err := o.c.each(ctx, fleet.StreamOrders, "coffee.orders.*.*", func(m message) {
+		h := m.header()
+		s := fleet.StoredOrder{MessageID: h.Get(jetstream.MsgIDHeader), Seq: m.Seq, Body: m.Data, Stored: m.Time}
 		s.Class, _ = fleet.ClassOfSubject(m.Subject)
+		s.Portion, _ = ofBook(h)
 		if id, ours := fleet.OrderOfMessage(s.MessageID); ours {
 			s.Order = id
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -67,6 +68,44 @@ func (c *Conn) Snapshot(ctx context.Context, b []byte) error {
 // look for it. One writer: the controller.
 func (c *Conn) Pending(ctx context.Context, n int) error {
 	return c.putKey(ctx, fleet.BucketValues, fleet.KeyPending, []byte(strconv.Itoa(n)))
+}
+
+// watch follows a bucket until ctx ends; a broken watch is begun anew, and what
+// is there then is handed over again.
+func (c *Conn) watch(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry), ready func()) error {
+	if ready == nil {
+		ready = func() {}
+	}
+	ready = sync.OnceFunc(ready)
+	fleet.Keep(ctx, c.log, bucket, func() error { return c.watchOnce(ctx, bucket, each, ready) })
+	return ctx.Err()
+}
+
+func (c *Conn) watchOnce(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry), ready func()) error {
+	kv, err := c.bucket(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	w, err := kv.WatchAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return errors.New("the watch ended")
+			case e == nil:
+				ready()
+			default:
+				each(e)
+			}
+		}
+	}
 }
 
 type presences struct{ c *Conn }

@@ -16,12 +16,63 @@ import (
 )
 
 // Setup makes the streams, consumers and buckets, or checks the ones that are
-// there and says all that differs. It changes nothing but the list of classes,
-// and never deletes and makes anew. The classes are those of the menu in the
-// settings, or of def where none is set; the menu in force is returned. The
-// shop's role calls it once at start.
+// there and says all that differs. It changes sizes and the list of classes, and
+// makes consumers anew; it never does that to a stream, but for what the former
+// layout leaves that holds nothing of worth (see Old). A store of that layout with
+// open orders is refused. The classes are those of the menu in the settings, or of
+// def where none is set; the menu in force is returned. The shop's role calls it
+// once at start, and Keep from then on.
 func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
-	var errs []error
+	old, err := c.Old(ctx)
+	if err != nil {
+		return def, err
+	}
+	if err := old.ready(); err != nil {
+		return def, err
+	}
+	if old.There {
+		if err := c.makeRoom(ctx); err != nil {
+			return def, err
+		}
+	}
+	menu, err := c.look(ctx, def)
+	if err != nil {
+		return menu, err
+	}
+	return menu, c.carryOver(ctx, old)
+}
+
+// lookAgain is how often the streams and consumers are looked at.
+const lookAgain = time.Minute
+
+// Keep looks at the streams and consumers once a minute and after each reconnect,
+// and makes anew what is gone, until ctx ends: the consumers live in the broker's
+// memory and end with it.
+func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
+	for {
+		back := c.reconnected()
+		wait := lookAgain
+		if _, err := c.look(ctx, def); err != nil && ctx.Err() == nil {
+			c.log.Error("the streams are not as they should be", "err", err)
+			if !c.Up() || errors.Is(err, fleet.ErrNoAnswer) {
+				wait = time.Second
+			}
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-back:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// look is Setup without the former layout.
+func (c *Conn) look(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
+	errs := []error{c.values(ctx)}
 	for _, want := range c.streams(def.Classes()) {
 		if want.Name != fleet.StreamOrders {
 			errs = append(errs, c.stream(ctx, want))
@@ -57,9 +108,7 @@ func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 
 const day = 24 * time.Hour
 
-// size of a thing per order and day, by measurement of what one order writes:
-// a claim with its answer and two former epochs about 1.5 KiB, its events about
-// 5 KiB, its ledger entries about 0.5 KiB. Sized with a factor of two.
+// sized is room for so many KiB of each order, kept for so many days.
 func (c *Conn) sized(kib, days int, least int64) int64 {
 	perDay := c.cfg.OrdersPerDay
 	if perDay == 0 {
@@ -80,57 +129,71 @@ func StoreNeeded(ordersPerDay int) int64 {
 	return sum
 }
 
-// streams are the shop's streams; buckets are streams too, and are written down
-// as such because claims need direct reads off, which the client's own bucket
-// call always turns on.
+// streams are the shop's streams; buckets are streams too. The bucket of the
+// article's programs is not among them, see values.
 func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 	var subjects []string
 	for _, class := range classes {
 		subjects = append(subjects, fleet.OrderSubject(class))
 	}
 	slices.Sort(subjects)
-	work := func(name string, subjects []string) jetstream.StreamConfig {
+	stream := func(name string, subjects []string, maxBytes int64) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
-			Name: name, Subjects: subjects, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage,
-			Discard: jetstream.DiscardNew, MaxMsgs: fleet.QueueMax, MaxBytes: 8 << 20, MaxMsgSize: 8 << 10,
-			Duplicates: 15 * time.Minute, Replicas: 1, MaxConsumers: -1, MaxMsgsPerSubject: -1,
+			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+			MaxBytes: maxBytes, MaxMsgs: -1, MaxMsgSize: 64 << 10, MaxMsgsPerSubject: -1, MaxConsumers: -1,
+			Duplicates: 2 * time.Minute, Replicas: 1,
 		}
+	}
+	work := func(name string, subjects []string) jetstream.StreamConfig {
+		s := stream(name, subjects, 8<<20)
+		s.Retention, s.MaxMsgs, s.MaxMsgSize, s.Duplicates = jetstream.WorkQueuePolicy, fleet.QueueMax, 8<<10, 15*time.Minute
+		return s
 	}
 	intake := work(fleet.StreamIntake, []string{"coffee.orders.*"})
 	orders := work(fleet.StreamOrders, subjects)
+	// How many orders may wait the controller counts, in the book. Here messages
+	// of ended orders stand too until they are removed, and must not keep an
+	// accepted one out.
+	orders.MaxMsgs = 2 * fleet.QueueMax
 	orders.RePublish = &jetstream.RePublish{Source: "coffee.orders.*.*", Destination: "coffee.wake.{{wildcard(1)}}.{{wildcard(2)}}", HeadersOnly: true}
 
-	limits := func(name, subject string, maxBytes int64) jetstream.StreamConfig {
-		return jetstream.StreamConfig{
-			Name: name, Subjects: []string{subject}, Storage: jetstream.FileStorage, MaxBytes: maxBytes, MaxMsgSize: 16 << 10,
-			Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute, Replicas: 1, AllowDirect: true,
-			MaxConsumers: -1, MaxMsgsPerSubject: -1, MaxMsgs: -1,
-		}
-	}
-	events := limits(fleet.StreamEvents, "coffee.events.>", c.sized(1, 90, 32<<20))
-	events.MaxAge, events.Discard = 90*day, jetstream.DiscardOld
-	events.RePublish = &jetstream.RePublish{Source: "coffee.events.>", Destination: "coffee.live.>"}
-	ledger := limits(fleet.StreamLedger, ledgerSubject, c.sized(1, 2*365, 32<<20))
-	ledger.DenyDelete = true
+	// Three records an order of 1.1 KiB each, headers included, kept 30 days; times
+	// two, because here nothing goes by itself.
+	book := stream(fleet.StreamBook, []string{wholeBook}, c.sized(7, 30, 32<<20))
+	book.DenyDelete = true
+	book.AllowRollup = true  // of refusals, one record of which is enough
+	book.AllowDirect = false // "no such order" is believed from the leader only
 
-	bucket := func(name string, maxBytes int64) jetstream.StreamConfig {
-		return jetstream.StreamConfig{
-			Name: "KV_" + name, Subjects: []string{"$KV." + name + ".>"}, Storage: jetstream.FileStorage,
-			MaxBytes: maxBytes, MaxMsgsPerSubject: 1, MaxMsgSize: -1, Discard: jetstream.DiscardNew,
-			Duplicates: 2 * time.Minute, Replicas: 1, AllowRollup: true, DenyDelete: true, AllowDirect: true,
-			MaxConsumers: -1, MaxMsgs: -1,
-		}
+	events := stream(fleet.StreamEvents, []string{"coffee.events.>"}, c.sized(2, 90, 32<<20))
+	events.MaxAge, events.Discard, events.MaxMsgSize, events.AllowDirect = 90*day, jetstream.DiscardOld, 16<<10, true
+	events.PersistMode = jetstream.AsyncPersistMode // told from the book, and after a crash told again
+
+	bucket := func(name string, storage jetstream.StorageType, maxBytes int64) jetstream.StreamConfig {
+		s := stream("KV_"+name, []string{"$KV." + name + ".>"}, maxBytes)
+		s.Storage, s.MaxMsgSize, s.MaxMsgsPerSubject = storage, -1, 1
+		s.AllowRollup, s.DenyDelete, s.AllowDirect = true, true, true
+		return s
 	}
-	claims := bucket(fleet.BucketClaims, c.sized(3, 30, 16<<20))
-	claims.AllowDirect = false // "no claim" is believed from the leader only
-	machines := bucket(fleet.BucketMachines, 1<<20)
-	machines.Storage, machines.MaxAge = jetstream.MemoryStorage, fleet.PresenceTTL
-	machines.Duplicates = fleet.PresenceTTL
+	machines := bucket(fleet.BucketMachines, jetstream.MemoryStorage, 1<<20)
+	machines.MaxAge, machines.Duplicates = fleet.PresenceTTL, fleet.PresenceTTL
 	machines.AllowMsgTTL, machines.SubjectDeleteMarkerTTL = true, time.Hour
 	return []jetstream.StreamConfig{
-		intake, orders, events, ledger, claims, machines,
-		bucket(fleet.BucketSettings, 4<<20), bucket(fleet.BucketStock, 1<<20), bucket(fleet.BucketValues, 1<<20),
+		intake, orders, book, events, machines,
+		bucket(fleet.BucketSettings, jetstream.FileStorage, 4<<20), bucket(fleet.BucketStock, jetstream.MemoryStorage, 1<<20),
 	}
+}
+
+// values makes the bucket of the article's programs just as they do, so that
+// either may come first.
+func (c *Conn) values(ctx context.Context) error {
+	_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: fleet.BucketValues})
+	if errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("the bucket %s was made with other settings than a client's own; change it by hand (nats kv), or delete it: it holds one number that is written anew", fleet.BucketValues)
+	}
+	if err != nil {
+		return unsure("make "+fleet.BucketValues, err)
+	}
+	return nil
 }
 
 func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) error {
@@ -144,24 +207,51 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) error {
 	if err != nil {
 		return unsure("look at "+want.Name, err)
 	}
-	have := st.CachedInfo().Config
+	info := st.CachedInfo()
+	have := info.Config
 	if want.Name == fleet.StreamOrders {
 		have.Subjects = want.Subjects // List looks after them
 	}
-	if d := differences(want, have, "Name", "Subjects", "Retention", "Storage", "Discard", "MaxMsgs", "MaxBytes", "MaxMsgSize", "MaxAge",
-		"MaxMsgsPerSubject", "Duplicates", "RePublish", "AllowDirect", "AllowRollup", "DenyDelete", "AllowMsgTTL", "SubjectDeleteMarkerTTL"); len(d) > 0 {
+	if want.Name == fleet.StreamEvents {
+		want.PersistMode = have.PersistMode // can't be changed: the former layout's stays until Forget
+	}
+	if d := differences(want, have, "Name", "Subjects", "Retention", "Storage", "Discard", "MaxAge", "MaxMsgsPerSubject", "Duplicates",
+		"RePublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "PersistMode", "AllowMsgTTL", "SubjectDeleteMarkerTTL"); len(d) > 0 {
 		return fmt.Errorf("stream %s was made differently: %s; change it by hand (nats stream edit), or start with a fresh store", want.Name, strings.Join(d, ", "))
+	}
+	return c.resize(ctx, info, want)
+}
+
+// resize gives a stream the sizes that it should have, but never less than it
+// holds.
+func (c *Conn) resize(ctx context.Context, info *jetstream.StreamInfo, want jetstream.StreamConfig) error {
+	cfg := info.Config
+	cfg.MaxBytes, cfg.MaxMsgs, cfg.MaxMsgSize = want.MaxBytes, want.MaxMsgs, want.MaxMsgSize
+	if cfg.MaxBytes > 0 {
+		cfg.MaxBytes = max(cfg.MaxBytes, int64(info.State.Bytes))
+	}
+	if len(differences(cfg, info.Config, "MaxBytes", "MaxMsgs", "MaxMsgSize")) == 0 {
+		return nil
+	}
+	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
+		return unsure("resize "+cfg.Name, err)
 	}
 	return nil
 }
 
-// durable makes a consumer or checks it.
+// durable makes a consumer or checks it. Its state is in the broker's memory: a
+// broker that starts anew delivers again what was not done, and the claim decides.
 func (c *Conn) durable(ctx context.Context, stream, name, filter string) error {
 	want := jetstream.ConsumerConfig{
 		Durable: name, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckWait: fleet.AckWait, MaxDeliver: -1, MaxAckPending: 1000, MaxRequestBatch: 1, MaxRequestExpires: 30 * time.Second,
+		AckWait: fleet.AckWait, MaxDeliver: -1, MaxAckPending: 1000, MaxRequestBatch: 1, MaxRequestExpires: 30 * time.Second, MemoryStorage: true,
 	}
 	cons, err := c.js.Consumer(ctx, stream, name)
+	if err == nil && !cons.CachedInfo().Config.MemoryStorage { // of the former layout
+		if err = c.js.DeleteConsumer(ctx, stream, name); err == nil {
+			err = jetstream.ErrConsumerNotFound
+		}
+	}
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if _, err := c.js.CreateConsumer(ctx, stream, want); err != nil {
 			return unsure("make the queue "+name, err)

@@ -45,9 +45,10 @@ func (t *tickets) Next(ctx context.Context, classes []fleet.Class, minWaiting in
 			continue
 		}
 		class, _ := fleet.ClassOfSubject(a.msg.Subject)
+		portion, created := ofBook(a.msg.Header)
 		return &fleet.Ticket{
 			Class: class, Subject: a.msg.Subject, Body: a.msg.Data, MessageID: a.msg.Header.Get(jetstream.MsgIDHeader),
-			Seq: m.seq, Delivered: m.delivered, Stored: m.stored, Settlement: t.c.settle(a),
+			Portion: portion, Created: created, Seq: m.seq, Delivered: m.delivered, Stored: m.stored, Settlement: t.c.settle(a),
 		}, nil
 	}
 }

@@ -1,0 +1,357 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"barista/fleet"
+)
+
+// The streams of the layout before the book: a bucket of claims, and a ledger of
+// the stock. They stay as they are until a person removes them.
+const (
+	oldClaims = "KV_coffee-claims"
+	oldLedger = "coffee-ledger"
+	oldStock  = "KV_" + fleet.BucketStock // a file there, memory here
+
+	// keyCarried stands in the settings when all was carried over. It is never
+	// removed: nothing is carried over twice.
+	keyCarried = "carried-over"
+	// oldRefused is a phase that is no more: never accepted, so whoever asks again
+	// gets a new decision.
+	oldRefused fleet.Phase = "refused"
+	// oldKept is how long an id is remembered.
+	oldKept = 30 * day
+)
+
+// Old is what a store of the former layout holds that is not carried over yet.
+type Old struct {
+	There  bool          // there is one
+	Open   []string      // ids of orders that are not over
+	OnHand fleet.Items   // by its ledger
+	Ended  []fleet.Claim // of the last 30 days, as the book will hold them
+}
+
+// Old looks for the former layout and reads what must be carried over.
+func (c *Conn) Old(ctx context.Context) (Old, error) {
+	claims, err1 := c.exists(ctx, oldClaims)
+	ledger, err2 := c.exists(ctx, oldLedger)
+	if err := errors.Join(err1, err2); err != nil {
+		return Old{}, err
+	}
+	if !claims && !ledger {
+		return Old{}, nil
+	}
+	if done, err := c.carried(ctx); err != nil || done {
+		return Old{}, err
+	}
+	o := Old{There: true, OnHand: fleet.Items{}}
+	if claims {
+		if err := c.readClaims(ctx, &o); err != nil {
+			return Old{}, err
+		}
+	}
+	if ledger {
+		f := oldFold{on: o.OnHand, counted: map[string]uint64{}, keys: map[string]bool{}, ends: map[oldUse]oldEnd{}}
+		err := fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
+			return c.follow(ctx, oldLedger, 1, func(m message) { f.take(m.Seq, m.Data) }, ready)
+		})
+		if err != nil {
+			return Old{}, unsure("the former ledger", err)
+		}
+	}
+	return o, nil
+}
+
+// ready says why it can't be carried over.
+func (o Old) ready() error {
+	if len(o.Open) == 0 {
+		return nil
+	}
+	some := strings.Join(o.Open[:min(len(o.Open), 5)], " ")
+	return fmt.Errorf("the store is of the former layout, and %d of its orders are not over (%s): nothing was changed; "+
+		"start the former version of barista again, let it finish or cancel them (barista cancel ORDER), say of those in doubt what came of them "+
+		"(barista settle ORDER), and start this version when barista orders shows none open", len(o.Open), some)
+}
+
+func (c *Conn) exists(ctx context.Context, stream string) (bool, error) {
+	_, err := c.js.Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unsure("look at "+stream, err)
+	}
+	return true, nil
+}
+
+func (c *Conn) carried(ctx context.Context) (bool, error) {
+	_, err := c.Settings().Get(ctx, keyCarried)
+	if errors.Is(err, fleet.ErrNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readClaims lists the orders of the former bucket.
+func (c *Conn) readClaims(ctx context.Context, o *Old) error {
+	since := time.Now().Add(-oldKept)
+	err := fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
+		return c.follow(ctx, oldClaims, 1, func(m message) {
+			if len(m.Data) == 0 {
+				return // removed
+			}
+			claim, err := decodeOld(m.Subject, m.Data)
+			switch {
+			case err != nil:
+				c.log.Error("a record of the former layout can't be read and is left behind", "subject", m.Subject, "err", err)
+			case claim.Phase == oldRefused:
+			case claim.Phase.Open() || claim.Phase == fleet.Unknown:
+				o.Open = append(o.Open, claim.Order.ID)
+			case claim.Phase.Ended() && m.Time.After(since):
+				o.Ended = append(o.Ended, claim)
+			}
+		}, ready)
+	})
+	if err != nil {
+		return unsure("the former claims", err)
+	}
+	return nil
+}
+
+// decodeOld reads a claim of the former layout into what the book keeps of it:
+// enough to answer the same id as before. Its portion stays behind, because the
+// stock that is carried over is what is left after it.
+func decodeOld(subject string, b []byte) (fleet.Claim, error) {
+	var was struct {
+		Phase   fleet.Phase   `json:"phase"`
+		Order   fleet.Order   `json:"order"`
+		Hash    string        `json:"hash"`
+		Answer  fleet.Answer  `json:"answer"`
+		Epoch   int           `json:"epoch"`
+		Outcome fleet.Outcome `json:"outcome"`
+		fleet.Reason
+		By string `json:"by"`
+	}
+	if err := json.Unmarshal(b, &was); err != nil {
+		return fleet.Claim{}, err
+	}
+	claim := fleet.Claim{
+		Phase: was.Phase, Order: was.Order, Hash: was.Hash, Answer: was.Answer, Epoch: was.Epoch,
+		Outcome: was.Outcome, Reason: was.Reason, By: was.By, Via: fleet.ViaOld,
+	}
+	if was.Phase == oldRefused {
+		return claim, nil
+	}
+	return claim, whole(claim, strings.TrimPrefix(subject, "$KV.coffee-claims."))
+}
+
+// oldFold is what the former ledger says is on hand.
+type oldFold struct {
+	on      fleet.Items
+	counted map[string]uint64 // sequence of the last count
+	keys    map[string]bool
+	ends    map[oldUse]oldEnd
+}
+
+// oldUse is one reservation of an order, oldEnd how it ended; a later end of the
+// same use corrects the one before.
+type oldUse struct {
+	order string
+	use   int
+}
+
+type oldEnd struct {
+	act   fleet.Act
+	seq   uint64 // of the first end
+	taken fleet.Items
+}
+
+func (f *oldFold) take(seq uint64, b []byte) {
+	var e struct {
+		Act   fleet.Act   `json:"act"`
+		Order string      `json:"order"`
+		Use   int         `json:"use"`
+		Items fleet.Items `json:"items"`
+		Key   string      `json:"key"`
+	}
+	if json.Unmarshal(b, &e) != nil || !sane(e.Items) {
+		return // it counted for nothing there, too
+	}
+	if e.Order != "" {
+		f.end(seq, oldUse{e.Order, e.Use}, e.Act, e.Items)
+		return
+	}
+	if e.Key != "" && f.keys[e.Key] {
+		return
+	}
+	f.keys[e.Key] = true
+	for item, n := range e.Items {
+		had, known := f.on[item]
+		switch {
+		case e.Act == fleet.Refill:
+			f.on[item] = had + n
+		case e.Act == fleet.Count:
+			f.on[item], f.counted[item] = n, seq
+		case known && (e.Act == fleet.Consume || e.Act == fleet.Waste):
+			f.on[item] = had - min(n, had)
+		}
+	}
+}
+
+func (f *oldFold) end(seq uint64, use oldUse, act fleet.Act, items fleet.Items) {
+	was, again := f.ends[use]
+	end := oldEnd{act: act, seq: seq, taken: fleet.Items{}}
+	switch {
+	case again && was.act == act:
+		return
+	case again:
+		end.seq = was.seq
+	}
+	switch act {
+	case "release": // takes nothing
+	case fleet.Consume, fleet.Waste:
+		for item, n := range items {
+			had, known := f.on[item]
+			if again && f.counted[item] > was.seq { // on hand stays as it was counted
+				end.taken[item] = n
+			} else if known {
+				end.taken[item] = min(n, had+was.taken[item])
+			}
+		}
+	default: // a reservation moves nothing
+		return
+	}
+	for item := range f.on {
+		if back := was.taken[item] - end.taken[item]; f.counted[item] <= end.seq {
+			f.on[item] += back
+		}
+	}
+	f.ends[use] = end
+}
+
+// sane reports whether amounts are such as a person could mean.
+func sane(items fleet.Items) bool {
+	for item, n := range items {
+		if !fleet.IsToken(item) || n < 0 || n > 1_000_000 {
+			return false
+		}
+	}
+	return true
+}
+
+// makeRoom lets the former streams hold what they hold and no more, so that the
+// book finds its room, and puts aside what can't stay beside it: the snapshot of
+// the stock, which is written anew, and the copies of events.
+func (c *Conn) makeRoom(ctx context.Context) error {
+	for _, name := range []string{oldClaims, oldLedger, fleet.StreamEvents, oldStock} {
+		st, err := c.js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return unsure("look at "+name, err)
+		}
+		info := st.CachedInfo()
+		cfg := info.Config
+		switch name {
+		case oldStock:
+			if cfg.Storage == jetstream.FileStorage {
+				c.log.Info("the former snapshot of the stock is removed and written anew", "bucket", fleet.BucketStock)
+				err = c.js.DeleteStream(ctx, name)
+			}
+		case fleet.StreamEvents:
+			if cfg.RePublish != nil {
+				c.log.Info("the events that are there stay; each new one costs a sync until the former layout is removed (barista broker forget-old)")
+				cfg.RePublish = nil
+				_, err = c.js.UpdateStream(ctx, cfg)
+			}
+		default:
+			cfg.MaxBytes = 0
+			err = c.resize(ctx, info, cfg)
+		}
+		if err != nil {
+			return unsure("make room", err)
+		}
+	}
+	return nil
+}
+
+// carryOver writes into the book what the former layout held, once: each ended
+// order of the last 30 days, then the stock, then the word that it is done. Broken
+// off, it goes on at the next start; the roles start after it.
+func (c *Conn) carryOver(ctx context.Context, o Old) error {
+	if !o.There {
+		return nil
+	}
+	c.log.Info("the former layout is carried over", "orders", len(o.Ended), "items", len(o.OnHand))
+	b := book{c}
+	for _, claim := range o.Ended {
+		r := fleet.Record{Entry: fleet.Entry{Claim: claim}, IsClaim: true}
+		err := b.carry(ctx, r, func() (bool, error) {
+			_, err := b.Read(ctx, claim.Order.ID)
+			return err == nil, err
+		})
+		if err != nil {
+			return fmt.Errorf("carry over the order %s: %w; start again", claim.Order.ID, err)
+		}
+	}
+	stock := &fleet.StockAct{Act: fleet.Count, Items: o.OnHand, By: "barista", Note: "carried over from the former layout", Key: keyCarried, At: time.Now().UTC()}
+	err := b.carry(ctx, fleet.Record{Stock: stock}, func() (bool, error) {
+		m, err := c.get(ctx, fleet.StreamBook, ask{Last: fleet.Subject("coffee", "book", "new", actStock)})
+		if err != nil {
+			return false, err
+		}
+		r, err := b.record(m)
+		return err == nil && r.Stock.Key == keyCarried, err
+	})
+	if err != nil {
+		return fmt.Errorf("carry over the stock: %w; start again", err)
+	}
+	return c.Settings().Put(ctx, keyCarried, []byte(time.Now().UTC().Format(time.RFC3339)))
+}
+
+// carry writes an act unless it is there.
+func (b book) carry(ctx context.Context, r fleet.Record, there func() (bool, error)) error {
+	for {
+		last, err := b.c.get(ctx, fleet.StreamBook, ask{Last: allActs})
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return unsure("the book", err)
+		}
+		if done, err := there(); done || err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return err
+		}
+		if _, err = b.Act(ctx, r, last.Seq); !errors.Is(err, fleet.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// Forget removes the former layout for good, after it was carried over: claims,
+// ledger, and its stream of events, which can't be changed into the present kind;
+// that one is made anew and told from the book.
+func (c *Conn) Forget(ctx context.Context) error {
+	if o, err := c.Old(ctx); err != nil {
+		return err
+	} else if o.There {
+		return errors.New("the former layout was not carried over yet: start the shop once with this version, then forget it")
+	}
+	gone := []string{oldClaims, oldLedger}
+	if st, err := c.js.Stream(ctx, fleet.StreamEvents); err == nil && st.CachedInfo().Config.PersistMode != jetstream.AsyncPersistMode {
+		gone = append(gone, fleet.StreamEvents)
+	}
+	for _, name := range gone {
+		if err := c.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return unsure("remove "+name, err)
+		}
+	}
+	i := slices.IndexFunc(c.streams(nil), func(s jetstream.StreamConfig) bool { return s.Name == fleet.StreamEvents })
+	return c.stream(ctx, c.streams(nil)[i])
+}

@@ -1,0 +1,144 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"barista/fleet"
+)
+
+// message is a stored message as the leader reads it out.
+type message struct {
+	Subject string    `json:"subject"`
+	Seq     uint64    `json:"seq"`
+	Header  []byte    `json:"hdrs"`
+	Data    []byte    `json:"data"`
+	Time    time.Time `json:"time"`
+}
+
+// header is the message's; what can't be read of it is as if it were not there.
+func (m message) header() nats.Header {
+	h, err := nats.DecodeHeadersMsg(m.Header)
+	if err != nil {
+		return nats.Header{}
+	}
+	return h
+}
+
+// ask is which message.
+type ask struct {
+	Seq  uint64     `json:"seq,omitempty"`
+	Last string     `json:"last_by_subj,omitempty"`
+	Next string     `json:"next_by_subj,omitempty"` // the first from Seq or From on
+	From *time.Time `json:"start_time,omitempty"`
+}
+
+// get reads one message from the stream's leader. The client's own call asks for
+// the stream's configuration first, each time, and knows no time to begin at.
+// ErrNotFound is the leader's word.
+func (c *Conn) get(ctx context.Context, stream string, a ask) (message, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	body, err := json.Marshal(a)
+	if err != nil {
+		return message{}, err
+	}
+	m, err := c.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	if err != nil {
+		return message{}, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *message            `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return message{}, err
+	}
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return message{}, fleet.ErrNotFound
+	case answer.Error != nil:
+		return message{}, answer.Error
+	case answer.Message == nil:
+		return message{}, errors.New("an answer without a message")
+	}
+	return *answer.Message, nil
+}
+
+// each walks the stored messages of a subject, one request per message: for short
+// lists.
+func (c *Conn) each(ctx context.Context, stream, subject string, do func(message)) error {
+	for from := uint64(1); ; {
+		m, err := c.get(ctx, stream, ask{Seq: from, Next: subject})
+		if errors.Is(err, fleet.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return unsure("read "+stream, err)
+		}
+		do(m)
+		from = m.Seq + 1
+	}
+}
+
+// sure lets ErrNotFound stand and wraps everything else as unsure.
+func sure(what string, err error) error {
+	if errors.Is(err, fleet.ErrNotFound) {
+		return fleet.ErrNotFound
+	}
+	return unsure(what, err)
+}
+
+// follow hands over a stream from a sequence on until ctx ends. The client renews
+// a broken ordered consumer by itself; what it can't mend begins anew behind the
+// last message that was handed over.
+func (c *Conn) follow(ctx context.Context, stream string, from uint64, each func(message), ready func()) error {
+	if ready == nil {
+		ready = func() {}
+	}
+	ready = sync.OnceFunc(ready)
+	fleet.Keep(ctx, c.log, stream, func() error { return c.followOnce(ctx, stream, &from, each, ready) })
+	return ctx.Err()
+}
+
+func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each func(message), ready func()) error {
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	if *from > 1 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *from
+	}
+	cons, err := c.js.OrderedConsumer(ctx, stream, cfg)
+	if err != nil {
+		return err
+	}
+	if cons.CachedInfo().NumPending == 0 {
+		ready()
+	}
+	it, err := cons.Messages()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, it.Stop)
+	defer stop()
+	defer it.Stop()
+	for {
+		m, err := it.Next()
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		*from = meta.Sequence.Stream + 1
+		each(message{Subject: m.Subject(), Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data()})
+		if meta.NumPending == 0 {
+			ready()
+		}
+	}
+}
