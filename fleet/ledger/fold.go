@@ -1,0 +1,166 @@
+package ledger
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+
+	"barista/fleet"
+)
+
+// fold is the book up to a record, and over it what this process wrote further on.
+// It locks nothing and asks nobody.
+type fold struct {
+	shelf fleet.Shelf // nil: none
+	upto  uint64      // the newest record that the follower brought
+	acted uint64      // the newest act among those
+	acts  uint64      // the newest act that is folded or laid over
+
+	// orders are those that have not ended, and those of whose end, written here,
+	// the follower has not heard yet: a record before it must not open them again.
+	orders map[string]fleet.Entry
+	ahead  []fleet.Entry // acts beyond upto that take a portion, by this process
+
+	refusals fleet.Refusals
+	refused  uint64 // the record that they stand in; 0: none yet
+
+	balanced uint64 // up to here the last balance was folded
+	needs    uint64 // the oldest record that it refers to
+}
+
+func newFold(shelf fleet.Shelf) fold {
+	return fold{shelf: shelf, orders: map[string]fleet.Entry{}}
+}
+
+// restore takes up a balance.
+func (f *fold) restore(b fleet.Balance, open []fleet.Entry) {
+	f.upto, f.acted, f.acts = b.Upto, b.Acts, b.Acts
+	f.refusals = b.Refusals
+	f.balance(b)
+	for _, e := range open {
+		f.order(e)
+	}
+	if f.shelf != nil {
+		f.shelf.Restore(b, open)
+	}
+}
+
+// take folds the next record.
+func (f *fold) take(r fleet.Record) {
+	f.upto = r.Seq
+	if r.Act {
+		f.acted, f.acts = r.Seq, max(f.acts, r.Seq)
+	}
+	switch {
+	case r.IsClaim:
+		f.order(r.Entry)
+	case r.Refusals != nil && r.Seq >= f.refused:
+		f.refusals, f.refused = *r.Refusals, r.Seq
+	case r.Balance != nil:
+		f.balance(*r.Balance)
+	}
+	if f.shelf != nil {
+		f.shelf.Take(r)
+	}
+	f.ahead = slices.DeleteFunc(f.ahead, func(e fleet.Entry) bool { return e.Seq <= f.upto })
+}
+
+// order folds a claim, unless a later one of the same order is there.
+func (f *fold) order(e fleet.Entry) {
+	id := e.Order.ID
+	if have, there := f.orders[id]; there && e.Seq < have.Seq {
+		return
+	}
+	if e.Phase.Ended() && e.Seq <= f.upto {
+		delete(f.orders, id)
+	} else {
+		f.orders[id] = e
+	}
+}
+
+// balance notes what a balance stands for.
+func (f *fold) balance(b fleet.Balance) {
+	f.balanced, f.needs = max(f.balanced, b.Upto), b.Upto+1
+	for _, s := range b.Open {
+		f.needs = min(f.needs, s.Seq)
+	}
+}
+
+// behind is how many records came after the last balance.
+func (f *fold) behind() uint64 { return f.upto - min(f.upto, f.balanced) }
+
+// wrote lays an act over the fold that the follower has not brought yet.
+func (f *fold) wrote(r fleet.Record) {
+	if r.Seq <= f.upto {
+		return
+	}
+	f.acts = max(f.acts, r.Seq)
+	switch {
+	case r.Refusals != nil:
+		f.refusals, f.refused = *r.Refusals, r.Seq
+	case r.IsClaim:
+		f.order(r.Entry)
+		if r.Phase == fleet.Accepted || r.Phase == fleet.Unknown {
+			f.ahead = append(f.ahead, r.Entry)
+		}
+	}
+}
+
+// open lists the orders that have not ended, by sequence.
+func (f *fold) open() []fleet.Entry {
+	out := make([]fleet.Entry, 0, len(f.orders))
+	for _, e := range f.orders {
+		if !e.Phase.Ended() {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b fleet.Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return slices.Clip(out)
+}
+
+// waiting counts the orders that are neither ended nor parked.
+func (f *fold) waiting() (n int) {
+	for _, e := range f.orders {
+		if e.Phase.Open() {
+			n++
+		}
+	}
+	return n
+}
+
+// short is Shelf.Short with what is laid over. Without a shelf nothing is there.
+func (f *fold) short(items fleet.Items) string {
+	items = maps.Clone(items)
+	for item, n := range items {
+		if n <= 0 {
+			continue
+		}
+		if f.shelf == nil {
+			return item
+		}
+		for _, e := range f.ahead {
+			items[item] = min(items[item]+e.Portion[item], math.MaxInt32)
+		}
+	}
+	if f.shelf == nil {
+		return ""
+	}
+	return f.shelf.Short(items)
+}
+
+// levels are the shelf's with what is laid over.
+func (f *fold) levels() map[string]fleet.Level {
+	if f.shelf == nil {
+		return nil
+	}
+	out := f.shelf.Levels()
+	for _, e := range f.ahead {
+		for item, n := range e.Portion {
+			l := out[item]
+			l.Reserved += n
+			out[item] = l
+		}
+	}
+	return out
+}

@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"barista/fleet"
+)
+
+// lag is how many records a reader may be behind before it reads on by itself. It
+// bounds the memory, and nobody waits for a slow one.
+const lag = 2000
+
+// reader is somebody else who wants every record.
+type reader struct {
+	next  uint64
+	each  func(fleet.Record)
+	ready func()
+	wake  chan struct{} // there is something in the queue; holds at most one token
+
+	// Guarded by Ledger.mu.
+	queue []fleet.Record
+	live  bool // the follower hands over
+}
+
+// Subscribe hands over every record from the sequence on, once and in order, while
+// Run runs; ready is called once, when what stood in the book was handed over. Both
+// are called by one goroutine of the reader's own, so a slow one holds up nobody.
+// ready may be nil.
+func (l *Ledger) Subscribe(from uint64, each func(fleet.Record), ready func()) {
+	if ready == nil {
+		ready = func() {}
+	}
+	r := &reader{next: max(from, 1), each: each, ready: ready, wake: make(chan struct{}, 1)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.readers = append(l.readers, r)
+	if l.spawn != nil {
+		l.spawn(r)
+	}
+}
+
+// give takes what the follower brings. The caller holds the ledger's lock.
+func (r *reader) give(rec fleet.Record) {
+	if !r.live {
+		return
+	}
+	r.queue = append(r.queue, rec)
+	r.live = len(r.queue) < lag
+	poke(r.wake)
+}
+
+// run reads what is older than the follower's place, then what it hands over; and
+// from the beginning where it was too slow for that.
+func (r *reader) run(ctx context.Context, l *Ledger) {
+	if !fleet.Await(ctx, l.ready) {
+		return
+	}
+	for told := false; ctx.Err() == nil; {
+		l.mu.Lock()
+		r.queue, r.live = nil, true
+		at := l.fold.upto
+		l.mu.Unlock()
+		if err := r.catchUp(ctx, l.parts.Book, at); err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			l.log.Warn("the book's older records could not be read; tried again", "from", r.next, "err", err)
+			fleet.Pause(ctx, time.Second)
+			continue
+		}
+		if !told {
+			told = true
+			r.ready()
+		}
+		r.hear(ctx, l)
+	}
+}
+
+// catchUp reads the book itself, up to a record that it surely has.
+func (r *reader) catchUp(ctx context.Context, book fleet.Book, upto uint64) error {
+	if r.next > upto {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	whole := false
+	end := func() { whole = true; cancel() }
+	err := book.Follow(ctx, r.next, func(rec fleet.Record) {
+		if whole {
+			return
+		}
+		if rec.Seq <= upto {
+			r.hand(rec)
+		}
+		if rec.Seq >= upto {
+			end()
+		}
+	}, end)
+	if whole {
+		r.next = max(r.next, upto+1)
+		return nil
+	}
+	if err == nil {
+		err = fleet.ErrNoAnswer
+	}
+	return err
+}
+
+// hear hands over what the follower brings, until it is too far behind or ctx ends.
+func (r *reader) hear(ctx context.Context, l *Ledger) {
+	for {
+		l.mu.Lock()
+		batch, live := r.queue, r.live
+		r.queue = nil
+		l.mu.Unlock()
+		for _, rec := range batch {
+			if ctx.Err() != nil {
+				return
+			}
+			r.hand(rec)
+		}
+		if !live {
+			return
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *reader) hand(rec fleet.Record) {
+	if rec.Seq >= r.next {
+		r.next = rec.Seq + 1
+		r.each(rec)
+	}
+}
