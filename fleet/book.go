@@ -139,7 +139,8 @@ type Book interface {
 	History(ctx context.Context, order string) ([]Entry, error)
 	// Act writes an act behind the act that the decision was made on, 0 where
 	// there was none: a claim, a stock act, refusals or a balance. ErrConflict:
-	// something else is there already; fold it and decide anew.
+	// something else is there already; fold it and decide anew. A record that has a
+	// word already (Rec) is written under that one.
 	Act(ctx context.Context, r Record, last uint64) (Revision, error)
 	// Next writes the next state of a claim behind the revision that was read;
 	// it is compared over both of the order's subjects.

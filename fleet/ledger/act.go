@@ -15,6 +15,12 @@ const (
 	patience = 5 * time.Second
 	// tries is how often an act is put to the book without a clear answer.
 	tries = 3
+	// wordBytes is how long an act's own word is: it tells it from one that another
+	// process wrote in its place.
+	wordBytes = 12
+	// maxRefusals bounds the rolling record. What is refused beyond that can't be
+	// remembered, so nobody may be told of it.
+	maxRefusals = 200
 )
 
 // Act decides on the newest fold and writes the record that comes of it; see
@@ -95,7 +101,10 @@ func (l *Ledger) view() (fleet.View, uint64) {
 // that one is ours, and the follower knows it by its word. Nothing is decided anew
 // before that is known.
 func (l *Ledger) write(ctx context.Context, r fleet.Record, last uint64) (fleet.Revision, error) {
-	word := rand.Text()
+	if r.Refusals != nil && len(r.Refusals.List) > maxRefusals {
+		return fleet.Revision{}, fmt.Errorf("ledger: more than %d orders were refused within %v, nothing was done: %w", maxRefusals, fleet.RefusedFor, fleet.ErrNoAnswer)
+	}
+	word := rand.Text()[:wordBytes]
 	r.Rec, r.Act = word, true
 	l.mu.Lock()
 	l.mine[word] = 0

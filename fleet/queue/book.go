@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -47,9 +48,10 @@ type word struct {
 
 const wordBytes = 12
 
-// encode is a record's subject and bytes, under a new word.
+// encode is a record's subject and bytes, under its word, or a new one: who must
+// find out whether an act was written gives one of his own.
 func encode(r fleet.Record) (subject, rec string, body []byte, err error) {
-	rec = rand.Text()[:wordBytes]
+	rec = cmp.Or(r.Rec, rand.Text()[:wordBytes])
 	act := func(what string) string { return fleet.Subject("coffee", "book", "new", what) }
 	w := word{rec}
 	switch {
