@@ -42,6 +42,10 @@ func start(t testing.TB, cfg broker.Config) *Broker {
 	if _, err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
 		t.Fatal(err)
 	}
+	// As the shop does, so that the queue is there again after a restart.
+	var kept sync.WaitGroup
+	kept.Go(func() { c.Keep(t.Context(), fleet.DefaultMenu()) })
+	t.Cleanup(kept.Wait)
 	return b
 }
 

@@ -28,124 +28,49 @@ func orderN(n int) fleet.Order {
 
 var arabica = fleet.Class{Bean: "arabica", Milk: "free"}
 
-func TestClaims(t *testing.T) {
-	ctx := t.Context()
-	b := brokertest.Start(t)
-	s := b.Connect("one").Claims()
-	if _, err := s.Get(ctx, id); !errors.Is(err, fleet.ErrNotFound) {
-		t.Fatalf("get of nothing: %v", err)
-	}
-	c := fleet.Claim{Phase: fleet.Accepted, Epoch: 1, Order: orderN(0)}
-	first, err := s.Create(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Create(ctx, c); !errors.Is(err, fleet.ErrExists) {
-		t.Fatalf("second create: %v", err)
-	}
-	c.Phase = fleet.Claimed
-	if _, err := s.Update(ctx, first, c); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Update(ctx, first, c); !errors.Is(err, fleet.ErrConflict) {
-		t.Fatalf("update of an old revision: %v", err)
-	}
-	got, err := s.Get(ctx, id)
-	if err != nil || got.Phase != fleet.Claimed {
-		t.Fatalf("%+v %v", got, err)
-	}
-	now, err := s.Now(ctx)
-	if age := now.Sub(got.Created); err != nil || age < 0 || age > time.Minute {
-		t.Fatalf("age %v, %v", age, err)
-	}
-	b.Stop()
-	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-	defer cancel()
-	if _, err := s.Get(short, id); !errors.Is(err, fleet.ErrNoAnswer) || errors.Is(err, fleet.ErrNotFound) {
-		t.Fatalf("get without broker: %v", err)
-	}
-	if _, err := s.Update(short, got, c); !errors.Is(err, fleet.ErrNoAnswer) || errors.Is(err, fleet.ErrConflict) {
-		t.Fatalf("update without broker: %v", err)
-	}
+// entryN is an accepted order as the book holds it.
+func entryN(n int) fleet.Entry {
+	return fleet.Entry{Claim: fleet.Create(orderN(n), fleet.Items{"arabica": 9}, fleet.Success(orderN(n).ID), "request"), Revision: fleet.Revision{Seq: uint64(n + 1), Rec: "W"}}
 }
 
-func TestEventIsStoredOnce(t *testing.T) {
-	ctx := t.Context()
-	b := brokertest.Start(t)
-	s := b.Connect("one").Events()
-	for range 3 {
-		if err := s.Publish(ctx, fleet.Event{Order: id, Kind: fleet.EvServed}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Publish(ctx, fleet.Event{Order: id, Kind: fleet.EvStep, Epoch: 1, N: 2}); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.Of(ctx, id)
-	if err != nil || len(got) != 2 || got[0].Kind != fleet.EvServed || got[1].N != 2 {
-		t.Fatalf("%+v %v", got, err)
-	}
-	var seen []fleet.EventKind
-	follow, stop := context.WithCancel(ctx)
-	err = s.Follow(follow, 1, func(e fleet.StoredEvent) { seen = append(seen, e.Kind) }, stop)
-	if !errors.Is(err, context.Canceled) || len(seen) != 2 {
-		t.Fatalf("%v %v", seen, err)
-	}
-}
-
-func TestLedgerHasOneWinner(t *testing.T) {
-	ctx := t.Context()
-	l := brokertest.Start(t).Connect("one").Ledger()
-	if _, err := l.Append(ctx, fleet.Entry{Act: fleet.Refill}, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Append(ctx, fleet.Entry{Act: fleet.Refill}, 0); !errors.Is(err, fleet.ErrConflict) {
-		t.Fatalf("second behind 0: %v", err)
-	}
-	for i := range uint64(40) {
-		if _, err := l.Append(ctx, fleet.Entry{Act: fleet.Waste, Use: int(i)}, i+1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, after := range []uint64{0, 1, 30, 41} {
-		n := after
-		last, err := l.Read(ctx, after, func(seq uint64, e fleet.Entry) {
-			if n++; seq != n {
-				t.Fatalf("entry %d, wanted %d", seq, n)
-			}
-		})
-		if err != nil || last != 41 || n != 41 {
-			t.Fatalf("after %d: last %d, read to %d, %v", after, last, n, err)
-		}
+// put stores an accepted order in the queue.
+func put(t *testing.T, o fleet.Orders, n int, messageID string) {
+	t.Helper()
+	if err := o.Publish(context.Background(), entryN(n), messageID); err != nil {
+		t.Error(n, err)
 	}
 }
 
 func TestQueueFullAndUnlisted(t *testing.T) {
 	ctx := t.Context()
 	o := brokertest.Start(t).Connect("one").Orders()
-	for i := range fleet.QueueMax {
-		if dup, err := o.Publish(ctx, orderN(i), orderN(i).ID); err != nil || dup {
-			t.Fatal(i, dup, err)
-		}
+	const room = 2 * fleet.QueueMax
+	for i := range room {
+		put(t, o, i, orderN(i).ID)
 	}
-	if dup, err := o.Publish(ctx, orderN(3), orderN(3).ID); err != nil || !dup {
-		t.Fatalf("again with the same id: dup %v, %v", dup, err)
-	}
-	if _, err := o.Publish(ctx, orderN(900), "x"); !errors.Is(err, fleet.ErrFull) {
+	put(t, o, 3, orderN(3).ID) // again with the same id: no error, and no second one
+	if err := o.Publish(ctx, entryN(900), "x"); !errors.Is(err, fleet.ErrFull) {
 		t.Fatalf("full queue: %v", err)
 	}
-	odd := orderN(901)
-	odd.Bean = "chocolate"
-	if _, err := o.Publish(ctx, odd, "y"); !errors.Is(err, fleet.ErrUnlisted) {
+	odd := entryN(901)
+	odd.Order.Bean = "chocolate"
+	if err := o.Publish(ctx, odd, "y"); !errors.Is(err, fleet.ErrUnlisted) {
 		t.Fatalf("unlisted class: %v", err)
 	}
 	w, err := o.Waiting(ctx)
-	if err != nil || w[arabica] != fleet.QueueMax {
+	if err != nil || w[arabica] != room {
 		t.Fatal(w, err)
 	}
 	list, err := o.Stored(ctx)
-	if err != nil || len(list) != fleet.QueueMax || list[7].Order != orderN(7).ID || list[7].MessageID != orderN(7).ID {
+	if err != nil || len(list) != room {
 		t.Fatal(len(list), err)
+	}
+	s := list[7]
+	if got, err := fleet.DecodeOrder(s.Body, func(s string) string { return s }); err != nil || got != orderN(7) {
+		t.Errorf("body %s, %v", s.Body, err)
+	}
+	if s.Order != orderN(7).ID || s.MessageID != orderN(7).ID || s.Portion["arabica"] != 9 || s.Class != arabica || s.Stored.IsZero() {
+		t.Errorf("stored as %+v", s)
 	}
 }
 
@@ -158,19 +83,17 @@ func TestSetupIsRepeatable(t *testing.T) {
 		t.Fatalf("the same again: %v", err)
 	}
 	o := c.Orders()
-	if _, err := o.Publish(ctx, orderN(1), "1"); err != nil {
-		t.Fatal(err)
-	}
+	put(t, o, 1, "1")
 	menu.Beans = []string{"decaf"} // grows by three classes; arabica/free is not empty and stays
 	if _, err := c.Setup(ctx, menu); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Publish(ctx, orderN(2), "2"); err != nil {
+	if err := o.Publish(ctx, entryN(2), "2"); err != nil {
 		t.Fatalf("a class that held an order left: %v", err)
 	}
-	r := orderN(3)
-	r.Bean = "robusta"
-	if _, err := o.Publish(ctx, r, "3"); !errors.Is(err, fleet.ErrUnlisted) {
+	r := entryN(3)
+	r.Order.Bean = "robusta"
+	if err := o.Publish(ctx, r, "3"); !errors.Is(err, fleet.ErrUnlisted) {
 		t.Fatalf("an empty class stayed: %v", err)
 	}
 }
@@ -181,13 +104,16 @@ func TestTicketLife(t *testing.T) {
 		c := b.Connect("one")
 		o, tk := c.Orders(), c.Tickets()
 		begin := time.Now()
-		time.AfterFunc(5300*time.Millisecond, func() { o.Publish(context.Background(), orderN(1), "m1") })
+		time.AfterFunc(5300*time.Millisecond, func() { put(t, o, 1, "m1") })
 		a, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took < 5300*time.Millisecond || took > 5500*time.Millisecond {
 			t.Errorf("woken after %v, the order came at 5.3s", took)
+		}
+		if a.Portion["arabica"] != 9 || a.Created != entryN(1).Revision {
+			t.Errorf("portion %v, created %v", a.Portion, a.Created)
 		}
 		if a.MessageID != "m1" || a.Delivered != 1 || a.Class != arabica {
 			t.Fatalf("%+v", a)
@@ -254,9 +180,9 @@ func TestSweepStrandsNothing(t *testing.T) {
 		begin := time.Now()
 		go func() {
 			for i := range n {
-				od := orderN(i)
-				od.Bean, od.Milk = classes[i%9].Bean, classes[i%9].Milk
-				if _, err := o.Publish(context.Background(), od, od.ID); err != nil {
+				e := entryN(i)
+				e.Order.Bean, e.Order.Milk = classes[i%9].Bean, classes[i%9].Milk
+				if err := o.Publish(context.Background(), e, e.Order.ID); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(7 * time.Millisecond)
@@ -307,22 +233,22 @@ func TestNoClassStarves(t *testing.T) {
 		ctx := t.Context()
 		c := b.Connect("one")
 		o, tk := c.Orders(), c.Tickets()
-		other := orderN(1000)
-		other.Bean = "robusta"
+		other := entryN(1000)
+		other.Order.Bean = "robusta"
 		for i := range 50 {
-			o.Publish(ctx, orderN(i), orderN(i).ID)
+			put(t, o, i, orderN(i).ID)
 			if i == 3 {
-				o.Publish(ctx, other, other.ID)
+				o.Publish(ctx, other, other.Order.ID)
 			}
 		}
 		for i := range 51 {
-			x, err := tk.Next(ctx, []fleet.Class{arabica, other.Class()}, 0)
+			x, err := tk.Next(ctx, []fleet.Class{arabica, other.Order.Class()}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			x.Done(ctx)
 			time.Sleep(time.Second)
-			if x.MessageID == other.ID {
+			if x.MessageID == other.Order.ID {
 				if i > 4 {
 					t.Errorf("the lone robusta came as number %d", i+1)
 				}
@@ -339,14 +265,14 @@ func TestSpareWaitsForItsThreshold(t *testing.T) {
 		c := b.Connect("one")
 		o, tk := c.Orders(), c.Tickets()
 		for i := range 3 {
-			o.Publish(ctx, orderN(i), orderN(i).ID)
+			put(t, o, i, orderN(i).ID)
 		}
 		short, cancel := context.WithTimeout(ctx, 10*time.Second)
 		if x, err := tk.Next(short, []fleet.Class{arabica}, 4); err == nil {
 			t.Fatalf("took %s with 3 waiting, threshold 4", x.MessageID)
 		}
 		cancel()
-		o.Publish(ctx, orderN(3), orderN(3).ID)
+		put(t, o, 3, orderN(3).ID)
 		if _, err := tk.Next(ctx, []fleet.Class{arabica}, 4); err != nil {
 			t.Fatal(err)
 		}
@@ -359,7 +285,7 @@ func TestSilentLinkDeliversElsewhere(t *testing.T) {
 		link := b.Link()
 		one := b.ConnectOver("one", link).Tickets()
 		o := b.Connect("shop").Orders()
-		o.Publish(ctx, orderN(1), "m1")
+		put(t, o, 1, "m1")
 		x, err := one.Next(ctx, []fleet.Class{arabica}, 0)
 		if err != nil {
 			t.Fatal(err)
