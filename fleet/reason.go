@@ -19,6 +19,7 @@ const (
 	CodeSettled   = "settled"     // a person said what came of it
 	CodeNotInHand = "not_in_hand" // its machine does not have it any more
 	CodeNoRecord  = "no_record"   // its machine has no record of it
+	CodeBookBack  = "book_back"   // its machine began it, and the book does not know
 	CodeNotHeard  = "not_heard"   // its machine was not heard of since it began
 	CodeCordoned  = "cordoned"    // a person took the machine out of service
 	CodeLeaving   = "leaving"     // its service stops

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -12,113 +11,37 @@ import (
 	"barista/machine"
 )
 
-// gazette publishes events in order, off the path of the drink. What a crash
-// takes with it is told again by the claim; the ends are not left to it.
-type gazette struct {
-	events fleet.Events
-	log    *slog.Logger
-	in     chan fleet.Event
-	idle   chan chan struct{}
-}
-
-func newGazette(e fleet.Events, log *slog.Logger) *gazette {
-	return &gazette{events: e, log: log, in: make(chan fleet.Event, 256), idle: make(chan chan struct{})}
-}
-
-// post never blocks: the owner loop of the machine calls it.
-func (g *gazette) post(e fleet.Event) {
-	e.At = time.Now()
+// passes has what passes at the machine told, off the path of the drink: the owner
+// loop of the machine calls it, so it never waits.
+func (w *Worker) passes(e fleet.Event) {
+	e.At, e.Machine = time.Now(), w.cfg.Name
 	select {
-	case g.in <- e:
-	default:
-		g.log.Warn("an event was dropped, the broker is too slow", "order", e.Order, "kind", e.Kind)
+	case w.pass <- e:
+	default: // the link is slow, and what passes is soon old
 	}
 }
 
-// Run publishes until ctx ends.
-func (g *gazette) Run(ctx context.Context) {
+// tell tells it.
+func (w *Worker) tell(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case e := <-g.in:
-			g.publish(ctx, e)
-		case done := <-g.idle:
-			for len(g.in) > 0 && ctx.Err() == nil {
-				g.publish(ctx, <-g.in)
-			}
-			close(done)
+		case e := <-w.pass:
+			w.Live.Live(e)
 		}
 	}
 }
 
-func (g *gazette) publish(ctx context.Context, e fleet.Event) {
-	if e.Kind == fleet.EvPercent {
-		g.events.Live(e)
-		return
+// announce says every PresenceEvery, at every change, and when somebody wants to
+// know what the shop wants, that the machine is here. The answer is what the shop
+// wants; until the next one the last one holds. known is called after the first.
+func (w *Worker) announce(ctx context.Context, known func()) {
+	every := fleet.PresenceEvery
+	if w.cfg.MinWaiting > 0 {
+		every = spareLook
 	}
-	for tries := range 3 {
-		err := g.events.Publish(ctx, e)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		if tries == 2 {
-			g.log.Warn("an event was not stored", "order", e.Order, "kind", e.Kind, "err", err)
-			return
-		}
-		if !fleet.Pause(ctx, 100*time.Millisecond) {
-			return
-		}
-	}
-}
-
-// flush waits until what was posted is out, for at most d.
-func (g *gazette) flush(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	done := make(chan struct{})
-	select {
-	case g.idle <- done:
-	case <-t.C:
-		return
-	}
-	select {
-	case <-done:
-	case <-t.C:
-	}
-}
-
-// watchSettings follows the menu and this machine's cordon. known is closed
-// when what was there is read.
-func (w *Worker) watchSettings(ctx context.Context, known chan struct{}) {
-	key := fleet.CordonKey(w.cfg.Name)
-	err := w.Settings.Watch(ctx, func(k string, v []byte) {
-		switch k {
-		case key:
-			var c *fleet.Cordon
-			if v != nil {
-				parsed := fleet.ParseCordon(v)
-				c = &parsed
-			}
-			w.set(func() { w.cordon = c })
-		case fleet.KeyMenu:
-			m, err := fleet.ParseMenu(v)
-			if err != nil {
-				w.Log.Warn("the menu can't be used, the former one stays", "err", err)
-				return
-			}
-			w.set(func() { w.menu = m })
-		}
-	}, func() { close(known) })
-	if ctx.Err() == nil {
-		w.Log.Error("settings", "err", err)
-	}
-}
-
-// announce says every PresenceEvery, and at every change, that the machine is
-// here.
-func (w *Worker) announce(ctx context.Context) {
-	tick := time.NewTicker(fleet.PresenceEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var last fleet.Presence
 	rest := time.NewTimer(0) // between two words
@@ -131,27 +54,87 @@ func (w *Worker) announce(ctx context.Context) {
 		}
 		machineChanged := w.Machine.Changed()
 		p, changed := w.Presence()
+		var again <-chan time.Time
 		rest.Reset(saySoon)
 		// A percent is no news: the live events tell it.
-		if due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || !slices.Equal(p.Lacks, last.Lacks) {
-			if err := w.Fleet.Announce(ctx, p); err != nil && ctx.Err() == nil {
-				w.Log.Debug("presence", "err", err)
-			}
+		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || !slices.Equal(p.Lacks, last.Lacks)) {
 			if p.State != last.State {
 				w.Log.Info("state", "state", p.State, "note", p.Note, "order", p.Order)
 			}
 			last, due = p, false
+			word, err := w.Desk.Announce(ctx, p)
+			if err == nil {
+				w.hear(word)
+				known()
+			} else {
+				w.Log.Debug("presence", "err", err)
+				again = time.After(sayAgain)
+			}
 		}
 		select {
 		case <-ctx.Done():
 			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			_ = w.Fleet.Leave(bye, w.cfg.Name) // the entry ends by itself otherwise
+			_ = w.Desk.Leave(bye) // its word ends by itself otherwise
 			cancel()
 			return
 		case <-tick.C:
 			due = true
+		case <-again:
+			due = true
+		case <-w.look:
+			due = true
 		case <-changed:
 		case <-machineChanged:
+		}
+	}
+}
+
+// hear takes what the shop wants.
+func (w *Worker) hear(word fleet.Word) {
+	if word.Menu != nil {
+		if err := word.Menu.Check(); err != nil {
+			w.Log.Warn("the menu can't be used, the former one stays", "err", err)
+			word.Menu = nil
+		}
+	}
+	w.set(func() {
+		w.word = word
+		w.heard++
+		if word.Menu != nil {
+			w.menu = *word.Menu
+		}
+	})
+}
+
+// askAgain has the next word come at once.
+func (w *Worker) askAgain() {
+	select {
+	case w.look <- struct{}{}:
+	default:
+	}
+}
+
+// asked is what the shop wants now, or what it wanted last where no desk answers.
+func (w *Worker) asked(ctx context.Context) fleet.Word {
+	w.mu.Lock()
+	begun := w.heard
+	w.mu.Unlock()
+	w.askAgain()
+	late := time.NewTimer(fleet.DeskTime)
+	defer late.Stop()
+	for {
+		w.mu.Lock()
+		word, heard, changed := w.word, w.heard, w.changed
+		w.mu.Unlock()
+		if heard > begun {
+			return word
+		}
+		select {
+		case <-ctx.Done():
+			return word
+		case <-late.C:
+			return word
+		case <-changed:
 		}
 	}
 }
@@ -175,8 +158,8 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	case st.State == machine.StateFault:
 	case w.leaving:
 		p.State, why = fleet.StateDraining, because(fleet.CodeLeaving, "")
-	case w.cordon != nil:
-		p.State, why = fleet.StateCordoned, because(fleet.CodeCordoned, w.cordon.By+": "+w.cordon.Reason)
+	case w.word.Cordon != nil:
+		p.State, why = fleet.StateCordoned, because(fleet.CodeCordoned, w.word.Cordon.By+": "+w.word.Cordon.Reason)
 		if w.hand != "" {
 			p.State = fleet.StateDraining
 		}
@@ -218,6 +201,8 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 			break
 		}
 		w.Machine.Stop("by " + c.By + ": " + c.Why)
+	case "settings": // what the shop wants has changed
+		w.askAgain()
 	case "clear-fault":
 		err = w.Machine.ClearFault(c.By, c.Why)
 	default:

@@ -3,8 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"barista/fleet"
@@ -16,9 +16,8 @@ import (
 type verdict int
 
 const (
-	goOn     verdict = iota // read the claim again
-	letGo                   // the ticket was settled, or must be left alone
-	shortOut                // nobody knows; leave the ticket to come again
+	goOn  verdict = iota // read the claim again
+	letGo                // the ticket was settled, or must be left alone
 )
 
 // handle brings one ticket to rest. It returns when the ticket was settled or
@@ -38,89 +37,150 @@ func (w *Worker) handle(ctx context.Context, t *fleet.Ticket) {
 	w.set(func() { w.hand = id })
 	defer w.set(func() { w.hand = "" })
 
+	read, created := first(t, id)
 	for tries := 0; ; tries++ {
-		e, err := w.Claims.Get(ctx, id)
-		switch {
-		case errors.Is(err, fleet.ErrNotFound):
-			w.poison(ctx, t, noOrder(t, "no claim: this order was never accepted"))
-			return
-		case err != nil:
-			// The link. The queue gives the order to whoever can be reached.
-			if !fleet.Pause(ctx, pushPause) || t.Beat() != nil || tries > 10 {
-				w.giveBack(t, 0)
+		if !created || tries > 0 {
+			var err error
+			read, err = w.Desk.Take(ctx, id)
+			switch {
+			case errors.Is(err, fleet.ErrNotFound):
+				w.orphan(ctx, t, id)
+				return
+			case err != nil:
+				// The link, or no desk. The queue gives the order to whoever can be reached.
+				if !fleet.Pause(ctx, pushPause) || t.Beat() != nil || tries > 10 {
+					w.giveBack(t, 0)
+					return
+				}
+				continue
+			case read.Entry.Order.Class() != t.Class:
+				w.poison(ctx, t, "the subject is another class than the order's")
+				return
+			case tries > 20: // written by others all the time
+				w.giveBack(t, jitter(notNow))
 				return
 			}
-			continue
-		case e.Order.Class() != t.Class:
-			w.poison(ctx, t, "the subject is another class than the order's")
-			return
-		case tries > 20: // written by others all the time
-			w.giveBack(t, jitter(notNow))
-			return
 		}
-		if w.turn(ctx, t, e) != goOn {
+		if w.turn(ctx, t, read) != goOn {
 			return
 		}
 	}
+}
+
+// first is the claim of an order that comes for the first time, as its create
+// said: the message carries all of it, so nothing need be read. If the order has
+// gone on since, what is asked on that record is refused, and then it is read.
+func first(t *fleet.Ticket, id string) (fleet.Told, bool) {
+	o, err := fleet.DecodeOrder(t.Body, nil)
+	if err != nil || o.ID != id || t.MessageID != id || o.Class() != t.Class || t.Delivered != 1 || t.Created.Seq == 0 || len(t.Portion) == 0 {
+		return fleet.Told{}, false
+	}
+	return fleet.Told{Entry: fleet.Entry{Claim: fleet.Create(o, t.Portion, fleet.Success(id), ""), Revision: t.Created, Written: t.Stored}}, true
 }
 
 // turn does one step for the claim as it was just read.
-func (w *Worker) turn(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+func (w *Worker) turn(ctx context.Context, t *fleet.Ticket, read fleet.Told) verdict {
+	e := read.Entry
 	switch {
 	case e.Phase.Ended() || e.Phase == fleet.Unknown:
-		w.settle(t, e.Claim)
+		w.remove(t, e.Claim)
 		return letGo
+	case e.Phase == fleet.Again: // its next portion is being reserved, or there is none
+		after := passTime
+		if read.Age > stepBack {
+			after = notNow
+		}
+		w.giveBack(t, jitter(after))
+		return letGo
+	case (e.Phase == fleet.Accepted || e.Phase == fleet.Claimed) && w.Machine.Journal().Latest(e.Order.ID) >= e.Epoch:
+		// The book went back in time: this machine began what is not begun there.
+		w.Log.Error("the journal knows a start that the book does not", "order", e.Order.ID, "epoch", e.Epoch)
+		return w.move(ctx, t, fleet.DeskDoubt, e, fleet.Ask{Reason: because(fleet.CodeBookBack, w.cfg.Name)})
 	case e.Phase == fleet.Accepted:
-		return w.take(ctx, t, e)
+		return w.take(ctx, t, read)
 	case e.Phase == fleet.Claimed && e.Owns(w.owner):
 		return w.tryToMake(ctx, t, e)
 	case e.Phase == fleet.Claimed:
-		return w.claimedByOther(ctx, t, e)
+		return w.claimedByOther(ctx, t, read)
 	case e.Phase == fleet.Brewing && e.Machine() == w.cfg.Name:
 		return w.brewingUnderMyName(ctx, t, e)
 	case e.Phase == fleet.Brewing:
-		return w.brewingElsewhere(ctx, t, e)
+		return w.brewingElsewhere(ctx, t, read)
 	}
-	w.poison(ctx, t, fmt.Sprintf("the claim has the phase %q, which this version does not know", e.Phase))
+	// A later version wrote it. Nothing may be made of what can't be understood.
+	w.Log.Error("the claim has a phase that this version does not know", "order", e.Order.ID, "phase", e.Phase)
+	w.giveBack(t, lookAgain)
 	return letGo
 }
 
-// take claims an accepted order, unless this machine could not make it anyway.
-func (w *Worker) take(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+// ask has one of the claim's arrows made. Where the rules do not have it the
+// ticket is given back; where somebody was faster, or nobody knows, the claim
+// must be read before anything.
+func (w *Worker) ask(ctx context.Context, t *fleet.Ticket, verb string, e fleet.Entry, a fleet.Ask) (now fleet.Entry, done bool, v verdict) {
+	a.Owner = w.owner
+	now, err := w.Desk.Ask(ctx, verb, e, a)
+	switch {
+	case err == nil:
+		return now, true, letGo
+	case errors.Is(err, fleet.ErrNotAllowed):
+		w.Log.Warn("the desk does not do it", "order", e.Order.ID, "verb", verb, "err", err)
+		w.giveBack(t, jitter(notNow))
+		return e, false, letGo
+	}
+	return e, false, goOn
+}
+
+// move has an arrow made that ends this machine's part, and settles the ticket by
+// that: the order is over, or comes again.
+func (w *Worker) move(ctx context.Context, t *fleet.Ticket, verb string, e fleet.Entry, a fleet.Ask) verdict {
+	now, done, v := w.ask(ctx, t, verb, e, a)
+	switch {
+	case !done:
+	case now.Phase.Ended() || now.Phase == fleet.Unknown:
+		w.remove(t, now.Claim)
+	default:
+		w.giveBack(t, jitter(notNow))
+	}
+	return v
+}
+
+// take begins with an accepted order, unless this machine could not make it
+// anyway. Where a cup is there at once, the fence is all that is written.
+func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) verdict {
+	e := read.Entry
 	if a := e.Avoid; a != nil && a.Machine == w.cfg.Name {
-		if now, err := w.Claims.Now(ctx); err == nil && now.Before(a.Until) { // the broker's clock
-			w.passOn(ctx, t, e, min(a.Until.Sub(now), stepBack))
+		if left := a.Until.Sub(e.Written.Add(read.Age)); left > 0 { // the broker's clock
+			w.passOn(ctx, t, min(left, stepBack))
 			return letGo
 		}
 	}
 	if !slices.Contains(w.cfg.Sizes, e.Order.Size) {
-		w.passOn(ctx, t, e, jitter(notNow))
+		w.passOn(ctx, t, jitter(notNow))
 		return letGo
 	}
-	if err := w.Machine.Able(w.drink(e.Claim)); err != nil && e.Attempts < fleet.MaxAttempts {
+	usedUp := e.Attempts >= fleet.MaxAttempts // then it only ends the order
+	if err := w.Machine.Able(w.drink(e.Claim)); err != nil && !usedUp {
 		w.Log.Warn("cannot make the order now", "order", e.Order.ID, "reason", refusal(err).Text)
-		w.passOn(ctx, t, e, jitter(notNow))
+		w.passOn(ctx, t, jitter(notNow))
 		return letGo
 	}
-	c, err := e.Take(w.owner)
-	if err != nil {
-		return shortOut
+	if !usedUp && w.cupThere(ctx, e.Order.ID) {
+		return w.fence(ctx, t, e)
 	}
-	taken, err := w.Claims.Update(ctx, e, c)
-	if err != nil {
-		return goOn // conflict or no answer: read again
+	claimed, done, v := w.ask(ctx, t, fleet.DeskClaim, e, fleet.Ask{})
+	if !done {
+		return v
 	}
-	if taken.Exhausted() {
-		return goOn
+	if claimed.Exhausted() {
+		return w.move(ctx, t, fleet.DeskRelease, claimed, fleet.Ask{})
 	}
-	return w.cupAndFence(ctx, t, taken)
+	return w.cupAndFence(ctx, t, claimed)
 }
 
 // tryToMake goes from claimed by me to brewing, or back.
-func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verdict {
 	if e.Exhausted() {
-		c, err := e.GiveUp(w.owner)
-		return w.move(ctx, t, e, c, err)
+		return w.move(ctx, t, fleet.DeskRelease, e, fleet.Ask{})
 	}
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
 		return w.release(ctx, t, e, refusal(err))
@@ -128,25 +188,29 @@ func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEn
 	return w.cupAndFence(ctx, t, e)
 }
 
-func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
+func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verdict {
 	if err := w.awaitCup(ctx, e); err != nil {
 		return w.release(ctx, t, e, refusal(err))
 	}
 	return w.fence(ctx, t, e)
 }
 
-// awaitCup waits for a cup at the machine, two minutes at most.
-func (w *Worker) awaitCup(ctx context.Context, e fleet.ClaimEntry) error {
+// cupThere reports whether nobody has to be waited for.
+func (w *Worker) cupThere(ctx context.Context, order string) bool {
 	if w.cfg.Cup == string(machine.CupAttended) {
-		return nil // a person took the risk; there is nothing to wait for
+		return true // a person took the risk
 	}
 	now, cancel := context.WithTimeout(ctx, cupSoon)
-	err := w.Machine.AwaitCup(now, e.Order.ID)
-	cancel()
-	if err == nil {
+	defer cancel()
+	return w.Machine.AwaitCup(now, order) == nil
+}
+
+// awaitCup waits for a cup at the machine, two minutes at most.
+func (w *Worker) awaitCup(ctx context.Context, e fleet.Entry) error {
+	if w.cupThere(ctx, e.Order.ID) {
 		return nil
 	}
-	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvCup, Epoch: e.Epoch, Machine: w.cfg.Name})
+	w.passes(fleet.Event{Order: e.Order.ID, Kind: fleet.EvCup, Epoch: e.Epoch})
 	long, cancel := context.WithTimeout(ctx, cupWait)
 	defer cancel()
 	defer context.AfterFunc(w.stop, cancel)()
@@ -157,44 +221,39 @@ func (w *Worker) awaitCup(ctx context.Context, e fleet.ClaimEntry) error {
 func refusal(err error) fleet.Reason { return reasonOf(machine.ReasonOf(err)) }
 
 // release gives a claimed order back; nothing moved.
-func (w *Worker) release(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, reason fleet.Reason) verdict {
+func (w *Worker) release(ctx context.Context, t *fleet.Ticket, e fleet.Entry, reason fleet.Reason) verdict {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	c, err := e.Release(reason, w.avoid(ctx))
-	if err != nil {
-		return shortOut
-	}
-	if _, err := w.Claims.Update(ctx, e, c); err != nil {
-		return goOn
-	}
-	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvReleased, Epoch: e.Epoch, Machine: w.cfg.Name, Reason: reason})
-	w.giveBack(t, jitter(notNow))
-	return letGo
+	return w.move(ctx, t, fleet.DeskRelease, e, fleet.Ask{Reason: reason, StepBack: true})
 }
 
-// fence writes brewing and makes the drink. The two seconds to the first relay
+// fence asks for brewing and makes the drink. The two seconds to the first relay
 // run from sending the fence, not from its answer.
-func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry) verdict {
-	c, err := e.Fence(w.owner)
-	if err != nil {
-		return shortOut
-	}
+func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verdict {
 	sent := time.Now()
-	fenced, err := w.Claims.Update(ctx, e, c)
-	if err != nil {
-		return goOn // refused, or nobody knows: read again before anything
+	fenced, done, v := w.ask(ctx, t, fleet.DeskFence, e, fleet.Ask{})
+	if !done {
+		return v
 	}
-	w.news.post(fleet.Event{Order: e.Order.ID, Kind: fleet.EvBrewing, Epoch: e.Epoch, Machine: w.cfg.Name})
+	if !w.fencedAs(fenced, e) {
+		return goOn
+	}
 	report, fenced := w.make(ctx, fenced, sent)
 	w.finish(ctx, t, fenced, report)
 	return letGo
+}
+
+// fencedAs reports whether a desk's answer is what was asked for: this order, in
+// this epoch, in my hands.
+func (w *Worker) fencedAs(now, asked fleet.Entry) bool {
+	return now.Phase == fleet.Brewing && now.Owns(w.owner) && now.Order.ID == asked.Order.ID && now.Epoch == asked.Epoch
 }
 
 // make runs the machine. When it could not start in time it stands at an open
 // start with nothing moved: then a new fence lets it go on, and if that is
 // refused the journal says untouched. The claim comes back as it was last
 // written.
-func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) (machine.Report, fleet.ClaimEntry) {
+func (w *Worker) make(ctx context.Context, e fleet.Entry, sent time.Time) (machine.Report, fleet.Entry) {
 	begun := time.Now()
 	w.set(func() { w.at = step{} })
 	job := machine.Job{
@@ -221,22 +280,25 @@ func (w *Worker) make(ctx context.Context, e fleet.ClaimEntry, sent time.Time) (
 	}
 }
 
-// refence asks for the order once more, on the revision just read. No answer
-// means reading again: only a sure yes goes on, only a sure no or a long
-// silence gives up.
-func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (fleet.ClaimEntry, time.Time, bool) {
+// refence asks for the order once more, on the record just read. No answer means
+// reading again: only a sure yes goes on, only a sure no or a long silence gives
+// up.
+func (w *Worker) refence(ctx context.Context, was fleet.Entry) (fleet.Entry, time.Time, bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	for {
-		e, err := w.Claims.Get(ctx, was.Order.ID)
-		if err == nil {
-			c, err := e.Fence(w.owner)
-			if err != nil || e.Phase != fleet.Brewing || e.Epoch != was.Epoch {
-				return was, time.Time{}, false
-			}
+		read, err := w.Desk.Take(ctx, was.Order.ID)
+		switch {
+		case errors.Is(err, fleet.ErrNotFound), err == nil && !w.fencedAs(read.Entry, was):
+			return was, time.Time{}, false
+		case err == nil:
 			sent := time.Now()
-			if again, err := w.Claims.Update(ctx, e, c); err == nil {
+			again, err := w.Desk.Ask(ctx, fleet.DeskFence, read.Entry, fleet.Ask{Owner: w.owner})
+			switch {
+			case err == nil && w.fencedAs(again, was):
 				return again, sent, true
+			case errors.Is(err, fleet.ErrNotAllowed):
+				return was, time.Time{}, false
 			}
 		}
 		if !fleet.Pause(ctx, pushPause) {
@@ -247,12 +309,12 @@ func (w *Worker) refence(ctx context.Context, was fleet.ClaimEntry) (fleet.Claim
 
 // progress tells steps and, between them, percents. The machine's loop calls it
 // at every turn.
-func (w *Worker) progress(e fleet.ClaimEntry, p machine.Progress) {
+func (w *Worker) progress(e fleet.Entry, p machine.Progress) {
 	w.mu.Lock()
 	last := w.at
 	w.at = step{p.N, p.Percent}
 	w.mu.Unlock()
-	ev := fleet.Event{Order: e.Order.ID, Kind: fleet.EvStep, Epoch: e.Epoch, Machine: w.cfg.Name, Step: p.Step, N: p.N, Of: p.Of, Percent: p.Percent}
+	ev := fleet.Event{Order: e.Order.ID, Kind: fleet.EvStep, Epoch: e.Epoch, Step: p.Step, N: p.N, Of: p.Of, Percent: p.Percent}
 	switch {
 	case p.N != last.n:
 	case p.Percent != last.percent:
@@ -260,12 +322,12 @@ func (w *Worker) progress(e fleet.ClaimEntry, p machine.Progress) {
 	default:
 		return
 	}
-	w.news.post(ev)
+	w.passes(ev)
 }
 
-// finish pushes the outcome into the claim and settles the ticket by what the
-// claim says then.
-func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry, r machine.Report) {
+// finish brings the outcome to a desk and settles the ticket by what the claim
+// says then.
+func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.Entry, r machine.Report) {
 	if r.Outcome == fleet.Made {
 		w.set(func() { w.drinks++; w.busy += r.Took })
 	}
@@ -276,11 +338,14 @@ func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.ClaimEntry
 	}
 }
 
-// putDown settles a ticket whose outcome is in the claim and told.
+// putDown settles a ticket whose outcome is in the claim.
 func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
-	if c.Phase.Ended() || c.Phase == fleet.Unknown {
+	switch {
+	case c.Phase.Ended() || c.Phase == fleet.Unknown:
 		w.remove(t, c)
-	} else {
+	case c.Phase == fleet.Again:
+		w.giveBack(t, passTime) // until then its next portion is reserved
+	default:
 		w.giveBack(t, 0) // back in the queue, for another machine first
 	}
 }
@@ -289,18 +354,17 @@ func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
 // journal. It goes on until the claim has it or no longer awaits it; false only
 // when ctx ended before that. known is the claim as it was last written, if
 // that is at hand.
-func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, bool) {
+func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.Entry) (fleet.Claim, bool) {
 	w.set(func() { w.owes = true })
 	defer w.set(func() { w.owes = false })
+	defer w.syncLate()()
 	ctx, cancel := afterStop(ctx, settleTime)
 	defer cancel()
 	for {
 		c, err := w.pushOnce(ctx, k, out, reason, took, known)
 		if err == nil {
-			if j := w.Machine.Journal(); j.State(k).Phase != journal.None { // a want leaves no record
-				if err := j.Confirm(k); err != nil {
-					w.Log.Error("journal", "err", err)
-				}
+			if err := w.Machine.Journal().Confirm(k); err != nil { // a want has left no record
+				w.Log.Error("journal", "err", err)
 			}
 			return c, true
 		}
@@ -315,66 +379,61 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 	}
 }
 
-func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.ClaimEntry) (fleet.Claim, error) {
-	var e fleet.ClaimEntry
+// syncLate puts the journal's end on the disk where nobody has confirmed it soon:
+// until the book has it, that is the only place where it stands. The returned
+// function says that it is confirmed, or that nobody tries any more.
+func (w *Worker) syncLate() (over func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		late := time.NewTimer(syncAfter)
+		defer late.Stop()
+		select {
+		case <-done:
+			return
+		case <-late.C:
+		}
+		if err := w.Machine.Journal().Sync(); err != nil {
+			w.Log.Error("journal", "err", err)
+		}
+	})
+	return func() { close(done); wg.Wait() }
+}
+
+func (w *Worker) pushOnce(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.Entry) (fleet.Claim, error) {
+	var e fleet.Entry
 	if known != nil {
 		e = *known
 	} else {
-		var err error
-		e, err = w.Claims.Get(ctx, k.Order)
+		read, err := w.Desk.Take(ctx, k.Order)
 		if errors.Is(err, fleet.ErrNotFound) {
-			return fleet.Claim{Phase: fleet.Failed}, nil // purged after 30 days: nobody awaits it
+			return fleet.Claim{Phase: fleet.Failed}, nil // gone from the book: nobody awaits it
 		}
 		if err != nil {
 			return fleet.Claim{}, err
 		}
+		e = read.Entry
 	}
-	late := fleet.Event{At: time.Now(), Order: k.Order, Kind: fleet.EvEnd, Epoch: k.Epoch, Machine: w.cfg.Name, Outcome: out, Reason: reason, Seconds: took.Seconds()}
-	c, err := e.Claim, fleet.ErrNotAllowed
-	if e.Epoch == k.Epoch {
-		var avoid *fleet.Avoid
-		if out != fleet.Made && out != fleet.OutcomeUnknown {
-			avoid = w.avoid(ctx)
-		}
-		c, err = e.End(w.owner, out, reason, avoid)
+	if w.recorded(e.Claim, k, out) {
+		return e.Claim, nil
 	}
-	if err != nil { // no longer awaited: the end is told as a late event
-		if err := w.Events.Publish(ctx, late); err != nil {
-			return fleet.Claim{}, err
-		}
-		return e.Claim, w.publishEnd(ctx, e.Claim, 0)
+	now, err := w.Desk.Ask(ctx, fleet.DeskEnd, e, fleet.Ask{
+		Owner: w.owner, Epoch: k.Epoch, Outcome: out, Reason: reason, Took: took.Seconds(), StepBack: out != fleet.Made && out != fleet.OutcomeUnknown,
+	})
+	if errors.Is(err, fleet.ErrNotAllowed) {
+		w.Log.Warn("the outcome comes too late for the claim", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
+		return e.Claim, nil // no longer awaited; the desk told it as late
 	}
-	if _, err := w.Claims.Update(ctx, e, c); err != nil {
-		return fleet.Claim{}, err
-	}
-	if c.Phase != fleet.Served { // the served event says the same
-		if err := w.Events.Publish(ctx, late); err != nil {
-			return fleet.Claim{}, err
-		}
-	}
-	return c, w.publishEnd(ctx, c, took)
+	return now.Claim, err
 }
 
-// publishEnd stores the event of a claim's end, once.
-func (w *Worker) publishEnd(ctx context.Context, c fleet.Claim, took time.Duration) error {
-	ev, ok := c.EndEvent()
-	if !ok {
-		return nil
-	}
-	ev.At, ev.Seconds = time.Now(), took.Seconds()
-	return w.Events.Publish(ctx, ev)
-}
-
-// settle removes the ticket of an order that ended or is parked, after its end
-// event is surely there.
-func (w *Worker) settle(t *fleet.Ticket, c fleet.Claim) {
-	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
-	defer cancel()
-	if err := w.publishEnd(ctx, c, 0); err != nil {
-		w.Log.Warn("the end is not told yet", "order", c.Order.ID, "err", err)
-		return // the ticket comes again, and so does this
-	}
-	w.remove(t, c)
+// recorded reports whether the claim has an outcome of mine already: an answer
+// got lost.
+func (w *Worker) recorded(c fleet.Claim, k journal.Key, out fleet.Outcome) bool {
+	return c.Epoch == k.Epoch && c.Machine() == w.cfg.Name && c.Outcome == out ||
+		slices.ContainsFunc(c.Past, func(p fleet.Past) bool {
+			return p.Epoch == k.Epoch && p.Machine == w.cfg.Name && p.Outcome == out && p.Fenced
+		})
 }
 
 // remove takes the message of an order that ended or is parked out of the queue.
@@ -401,14 +460,30 @@ func (w *Worker) giveBack(t *fleet.Ticket, after time.Duration) {
 	}
 }
 
-// poison ends a message that can't be an order that anybody accepted.
-func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
-	w.Log.Warn("not an order", "subject", t.Subject, "seq", t.Seq, "reason", reason)
-	ev := fleet.Event{
-		Order: fleet.PoisonID(fleet.StreamOrders, t.Seq), Kind: fleet.EvRefused, Machine: w.cfg.Name,
-		Reason: fleet.Reason{Code: fleet.CodeInvalid, Quote: reason, Text: reason}, Payload: t.Body[:min(len(t.Body), fleet.MaxOrder)], Subject: t.Subject, At: time.Now(),
+// orphan meets a message without a record. One that the controller wrote proves
+// that the order was accepted, and that the book lost it: what becomes of it is no
+// machine's to say, so it is left in the queue. Anything else is no order.
+func (w *Worker) orphan(ctx context.Context, t *fleet.Ticket, id string) {
+	o, err := fleet.DecodeOrder(t.Body, nil)
+	switch {
+	case err != nil:
+		w.poison(ctx, t, err.Error())
+	case o.ID != id:
+		w.poison(ctx, t, "its message has the id of another order")
+	case o.Class() != t.Class:
+		w.poison(ctx, t, "the subject is another class than the order's")
+	default:
+		w.Log.Error("the book has no record of an order in the queue; the shop must say what becomes of it", "order", id, "seq", t.Seq)
+		w.giveBack(t, lookAgain)
 	}
-	if err := w.Events.Publish(ctx, ev); err != nil {
+}
+
+// poison ends a message that can't be an order that anybody accepted. The queue is
+// written by controllers only, so somebody else wrote it.
+func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
+	w.Log.Error("a message in the queue is no order: somebody writes there who should not", "subject", t.Subject, "seq", t.Seq, "reason", reason)
+	err := w.Desk.Poison(ctx, fleet.Poison{Seq: t.Seq, Subject: t.Subject, Why: fleet.Plain(reason), Payload: t.Body[:min(len(t.Body), fleet.MaxOrder)]})
+	if err != nil {
 		w.giveBack(t, jitter(notNow)) // kept for inspection first
 		return
 	}
@@ -420,7 +495,7 @@ func (w *Worker) poison(ctx context.Context, t *fleet.Ticket, reason string) {
 }
 
 // noOrder says why a message is no order: what is wrong with its body goes before
-// what is wrong with its claim, for whoever inspects it.
+// what is wrong with its id, for whoever inspects it.
 func noOrder(t *fleet.Ticket, why string) string {
 	if _, err := fleet.DecodeOrder(t.Body, nil); err != nil {
 		return err.Error()

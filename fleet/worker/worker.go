@@ -3,11 +3,16 @@
 // order never pours twice, never vanishes, and says honestly when the outcome
 // is unknown; the rules are those of fleet.Claim.
 //
+// It writes to no store. What it wants of a claim it asks of a desk, with the
+// record that it read; while no desk answers it begins nothing, and finishes what
+// it has: the end stays in the journal until a desk took it.
+//
 // One goroutine, Run, does everything in order: first the outcomes that the
 // journal still owes, then one order after the other. Beside it run the beat
 // (fed by the machine's own loop, so a machine that hangs loses its order), the
-// presence, the cordon and the commands. When ctx ends the drink in hand is
-// finished and settled, then Run returns: a stop never cuts a drink.
+// presence, which brings back what the shop wants of the machine, and the
+// commands. When ctx ends the drink in hand is finished and settled, then Run
+// returns: a stop never cuts a drink.
 //
 // The worker never creates a claim, never says made or not made for another
 // machine, and switches nothing: machine.Machine does.
@@ -33,6 +38,8 @@ const (
 	cupWait    = 2 * time.Minute        // for a cup, then the order goes back
 	cupSoon    = 250 * time.Millisecond // before the customer is asked for one
 	saySoon    = 250 * time.Millisecond // at least, between two words of presence
+	sayAgain   = time.Second            // after one that nobody heard
+	spareLook  = 2 * time.Second        // between two looks of a spare at how many wait
 	cupLook    = 2 * time.Second        // between two looks at others, while an old cup stands here
 	cupHope    = 15 * time.Second       // that others under which an old cup stands are ready before this one
 	stepBack   = 10 * time.Second       // a machine that failed lets another try first
@@ -41,6 +48,7 @@ const (
 	lookAgain  = 20 * time.Second       // at an order that another machine is making
 	settleTime = 20 * time.Second       // after a stop, to settle what was made
 	pushPause  = time.Second            // between tries to confirm an outcome
+	syncAfter  = time.Second            // an outcome that is not confirmed by then is on the disk
 )
 
 // Config is what this machine serves.
@@ -50,41 +58,40 @@ type Config struct {
 	Cup        string // how it knows that a cup is there
 	Classes    []fleet.Class
 	Sizes      []fleet.Size
-	MinWaiting int    // a spare takes only while at least so many wait; 0: always
-	Boot       string // the kernel's boot id
-	Version    string // of the program
-	// UnknownAfter is how old a brew of another machine must be before this one
-	// may say unknown. 0: fleet.LongestBrew + 60 s, the only right value in a fleet;
-	// tests make it short.
-	UnknownAfter time.Duration
-	Menu         fleet.Menu // until the settings were read
+	MinWaiting int        // a spare takes only while at least so many wait; 0: always
+	Boot       string     // the kernel's boot id
+	Version    string     // of the program
+	Menu       fleet.Menu // until the shop has said which
 }
 
 // Parts are the rooms that the worker joins.
 type Parts struct {
-	Claims   fleet.Claims
-	Events   fleet.Events
-	Tickets  fleet.Tickets
-	Settings fleet.Settings
-	Fleet    fleet.Fleet
-	Server   fleet.Server
-	Machine  *machine.Machine
-	Log      *slog.Logger
+	Desk    fleet.Desk
+	Live    Live
+	Tickets fleet.Tickets
+	Server  fleet.Server
+	Machine *machine.Machine
+	Log     *slog.Logger
 }
+
+// Live takes what passes at the machine: steps, percents, a cup that is waited for.
+type Live interface{ Live(e fleet.Event) }
 
 // Worker is one machine's hand in the queue.
 type Worker struct {
 	Parts
 	cfg   Config
 	owner fleet.Owner
-	news  *gazette
-	stop  context.Context // done when Run must end; it cuts only the wait for a cup
+	pass  chan fleet.Event // on its way to Live
+	look  chan struct{}    // has the shop asked anew what it wants
+	stop  context.Context  // done when Run must end; it cuts only the wait for a cup
 	leave context.CancelFunc
 
 	mu      sync.Mutex // guards what the page and the presence read
 	hand    string     // order in hand
 	owes    bool       // an outcome is not confirmed yet
-	cordon  *fleet.Cordon
+	word    fleet.Word // the shop's last
+	heard   int        // words
 	leaving bool
 	menu    fleet.Menu
 	drinks  int
@@ -102,9 +109,6 @@ type step struct{ n, percent int }
 
 // New joins the parts. It starts nothing.
 func New(p Parts, cfg Config) (*Worker, error) {
-	if cfg.UnknownAfter == 0 {
-		cfg.UnknownAfter = fleet.LongestBrew + fleet.UnknownAfter
-	}
 	var errs []error
 	if !fleet.IsToken(cfg.Name) {
 		errs = append(errs, fmt.Errorf("machine name %q: 1 to 32 of a-z, 0-9 and -", cfg.Name))
@@ -126,7 +130,7 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	return &Worker{
 		Parts: p, stop: stop, leave: leave, cfg: cfg, menu: cfg.Menu, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
 		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot},
-		news:  newGazette(p.Events, p.Log),
+		pass:  make(chan fleet.Event, 64), look: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -136,15 +140,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	aside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	known := make(chan struct{})
-	wg.Go(func() { w.news.Run(aside) })
-	wg.Go(func() { w.watchSettings(aside, known) })
-	wg.Go(func() { w.announce(aside) })
+	wg.Go(func() { w.tell(aside) })
+	wg.Go(func() { w.announce(aside, sync.OnceFunc(func() { close(known) })) })
 	wg.Go(func() { w.serve(aside) })
-	defer func() {
-		w.news.flush(time.Second)
-		stop()
-		wg.Wait()
-	}()
+	defer wg.Wait()
+	defer stop()
 	defer context.AfterFunc(ctx, func() {
 		w.leave()
 		w.set(func() { w.leaving = true })
@@ -205,7 +205,8 @@ func (w *Worker) free() (bool, <-chan struct{}, <-chan struct{}) {
 	st := w.Machine.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return st.State == machine.StateReady && w.cordon == nil && !w.leaving && !w.owes, w.changed, machineChanged
+	ok := st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes && w.word.Waiting >= w.cfg.MinWaiting
+	return ok, w.changed, machineChanged
 }
 
 // waitReady waits until an order may be taken; false when ctx ends.
@@ -240,10 +241,10 @@ func (w *Worker) cupTaken(ctx context.Context) bool {
 			w.hoping = time.Time{}
 			return true
 		}
-		switch able, soon := w.others(ctx); {
-		case able:
+		switch word := w.asked(ctx); {
+		case word.Able:
 			w.hoping = time.Time{}
-		case !soon || !w.hoping.IsZero() && time.Since(w.hoping) > cupHope:
+		case !word.Soon || !w.hoping.IsZero() && time.Since(w.hoping) > cupHope:
 			return true
 		case w.hoping.IsZero():
 			w.hoping = time.Now()
@@ -322,7 +323,7 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 		ctx, c = context.WithTimeout(ctx, soon)
 		defer c()
 	}
-	return w.Tickets.Next(ctx, classes, w.cfg.MinWaiting)
+	return w.Tickets.Next(ctx, classes, 0)
 }
 
 // classes are those that the machine takes now, and how long that holds if some

@@ -322,3 +322,13 @@ func (j *Journal) write(p payload, durable bool) error {
 }
 
 func stamp() string { return time.Now().UTC().Format(time.RFC3339) }
+
+// Sync waits until everything that was written is on the disk.
+func (j *Journal) Sync() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken != nil {
+		return j.broken
+	}
+	return j.f.Sync()
+}
