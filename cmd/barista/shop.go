@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,8 @@ import (
 	"barista/fleet"
 	"barista/fleet/broker"
 	"barista/fleet/controller"
+	"barista/fleet/desk"
+	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
@@ -43,6 +46,7 @@ type shop struct {
 
 	broker   *broker.Broker // nil without the role
 	listener net.Listener   // of the web role
+	ledger   *ledger.Ledger // nil where nothing is decided
 	ctl      *controller.Controller
 	stock    *stock.Stock
 	machines []*member
@@ -56,6 +60,7 @@ type shop struct {
 type seams struct {
 	worker     func(*worker.Parts, *worker.Config)
 	controller func(controller.Parts) controller.Parts
+	desk       func(desk.Parts) desk.Parts
 }
 
 // member is one machine of the process, with its way to the shop.
@@ -242,53 +247,13 @@ func (s *shop) queueConfig(name string) queue.Config {
 
 func (s *shop) openRoles(ctx context.Context) error {
 	f := s.file
-	var shopConn *queue.Conn
-	if f.Controller != nil {
-		c, err := s.connect(ctx, "controller")
-		if err != nil {
+	if f.Controller != nil || f.Stock != nil {
+		if err := s.openCounter(ctx); err != nil {
 			return err
 		}
-		if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
-			return fmt.Errorf("queue: %w", err)
-		}
-		shopConn = c
-		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
-	}
-	var levels fleet.Stock
-	if f.Stock != nil {
-		c, err := s.connect(ctx, "stock")
-		if err != nil {
-			return err
-		}
-		initial := f.Stock.Initial
-		s.stock = stock.New(stock.Parts{
-			Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings(), Server: c.Server(), Snapshot: c.Snapshot, Log: s.log.With("room", "stock"),
-		}, stock.Config{Initial: initial})
-		s.add("stock", s.stock.Run, nil)
-		levels = s.stock
-	}
-	if f.Controller != nil {
-		c := shopConn
-		if levels == nil {
-			levels = stock.Remote(c.Requester())
-		}
-		log := s.log.With("room", "controller")
-		roll := presence.New(seen(c, log))
-		parts := controller.Parts{
-			Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: levels, Events: c.Events(), Settings: c.Settings(),
-			Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
-		}
-		if s.seams.controller != nil {
-			parts = s.seams.controller(parts)
-		}
-		cfg := controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter}
-		run := s.follow(&cfg.Alive)
-		s.ctl = controller.New(parts, cfg)
-		s.add("presence", roll.Run, nil)
-		s.add("controller", run(s.ctl.Run), nil)
 	}
 	if f.Web != nil {
-		if err := s.openWeb(ctx, levels); err != nil {
+		if err := s.openWeb(ctx); err != nil {
 			return err
 		}
 	}
@@ -296,9 +261,100 @@ func (s *shop) openRoles(ctx context.Context) error {
 	return nil
 }
 
+// openCounter opens what decides on orders and stock: one connection, and the book
+// followed once for all of it.
+func (s *shop) openCounter(ctx context.Context) error {
+	f := s.file
+	name := "controller"
+	if f.Controller == nil {
+		name = "stock"
+	}
+	c, err := s.connect(ctx, name)
+	if err != nil {
+		return err
+	}
+	if f.Controller != nil {
+		if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+		s.add("streams", func(ctx context.Context) error { return endsWith(ctx, c.Keep(ctx, fleet.DefaultMenu())) }, nil)
+		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
+	}
+	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
+	s.add("ledger", s.ledger.Run, nil)
+	if f.Stock != nil {
+		s.stock = stock.New(stock.Parts{
+			Ledger: s.ledger, Settings: c.Settings(), Server: c.Server(), Snapshot: c.Snapshot, Log: s.log.With("room", "stock"),
+		}, stock.Config{Initial: f.Stock.Initial})
+		s.add("stock", s.stock.Run, nil)
+	}
+	if f.Controller == nil {
+		return nil
+	}
+	log := s.log.With("room", "controller")
+	roll := presence.New(seen(c, log))
+	parts := controller.Parts{
+		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
+		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
+	}
+	at := desk.Parts{
+		Book: c.Book(), Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
+		Wrote: s.ledger.Wrote, Waiting: s.waiting, Log: s.log.With("room", "desk"),
+	}
+	if s.seams.controller != nil {
+		parts = s.seams.controller(parts)
+	}
+	if s.seams.desk != nil {
+		at = s.seams.desk(at)
+	}
+	cfg := controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter}
+	run := s.follow(&cfg.Alive)
+	s.ctl = controller.New(parts, cfg)
+	s.add("presence", roll.Run, nil)
+	s.add("desk", desk.New(at).Run, nil)
+	s.add("controller", run(s.ctl.Run), nil)
+	return nil
+}
+
+// waiting counts the orders of these classes that nobody has in hand.
+func (s *shop) waiting(classes []fleet.Class) (n int) {
+	for _, e := range s.ledger.Open() {
+		if e.Phase == fleet.Accepted && slices.Contains(classes, e.Order.Class()) {
+			n++
+		}
+	}
+	return n
+}
+
+// endsWith is nil where a part ended because it was told to.
+func endsWith(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
 // seen is what the machines of a fleet are seen by.
 func seen(c *queue.Conn, log *slog.Logger) presence.Parts {
-	return presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now, Log: log}
+	return presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Book().Now, Log: log}
+}
+
+// followed is the book whose records come by the process's one follower.
+type followed struct {
+	fleet.Book
+	ledger *ledger.Ledger
+}
+
+// Follow hands over every record from the sequence on, for as long as the ledger
+// runs; it returns when ctx ends.
+func (b followed) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	b.ledger.Subscribe(from, func(r fleet.Record) {
+		if ctx.Err() == nil {
+			each(r)
+		}
+	}, ready)
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // watchSpace warns before a stream is full.
@@ -320,18 +376,23 @@ func (s *shop) watchSpace(ctx context.Context, c *queue.Conn) error {
 	}
 }
 
-func (s *shop) openWeb(ctx context.Context, levels fleet.Stock) error {
+func (s *shop) openWeb(ctx context.Context) error {
 	c, err := s.connect(ctx, "web")
 	if err != nil {
 		return err
 	}
 	asker := shopOf(c)
-	if levels == nil {
-		levels = asker.Stock
+	levels := asker.Stock.Levels
+	if s.stock != nil {
+		levels = s.stock.Levels
 	}
 	var door web.Shop = controller.Remote(c.Requester())
 	if s.ctl != nil {
 		door = s.ctl
+	}
+	book := c.Book()
+	if s.ledger != nil {
+		book = followed{book, s.ledger}
 	}
 	key, err := webKey(filepath.Join(s.file.State, "web.key"))
 	if err != nil {
@@ -342,7 +403,8 @@ func (s *shop) openWeb(ctx context.Context, levels fleet.Stock) error {
 	}
 	s.add("web address", nil, func() error { s.listener.Close(); return nil })
 	pages := web.New(web.Parts{
-		Shop: door, Events: c.Events(), Machines: asker.Machines, Stock: levels, Command: asker.Command, Key: key, Log: s.log.With("room", "web"),
+		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command, Key: key,
+		Log: s.log.With("room", "web"),
 	})
 	s.add("pages", pages.Run, nil)
 	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)
@@ -394,8 +456,7 @@ func (s *shop) openWorker(ctx context.Context, st *member, m *configs.Machine) e
 func (s *shop) worker(c *queue.Conn, st *member, m *configs.Machine) (*worker.Worker, error) {
 	st.conn.Store(c)
 	parts := worker.Parts{
-		Claims: c.Claims(), Events: c.Events(), Tickets: c.Tickets(), Settings: c.Settings(), Fleet: c.Fleet(), Server: c.Server(),
-		Machine: st.Machine, Log: s.log,
+		Desk: worker.NewDesk(c.Requester(), m.Name), Live: c.Events(), Tickets: c.Tickets(), Server: c.Server(), Machine: st.Machine, Log: s.log,
 	}
 	cfg := workerConfig(m)
 	if s.seams.worker != nil {
