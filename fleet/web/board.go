@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+
+	"barista/fleet"
 )
 
 // Most names that the board has room for.
@@ -28,19 +30,19 @@ type boardBody struct {
 	Stale          bool
 }
 
-func (w *Web) boardBody(p *pages) (boardBody, uint64) {
-	called, making, seq, stale := w.book.calls()
+func (w *Web) boardBody(p *pages) boardBody {
+	called, making, stale := w.book.calls()
 	b := boardBody{Stale: stale}
 	for _, o := range called[:min(len(called), maxCalled)] {
 		b.Called = append(b.Called, call{Name: firstName(o.What.Name), Machine: capital(o.Machine)})
 	}
 	for _, o := range making[:min(len(making), maxMaking)] {
-		b.Making = append(b.Making, call{firstName(o.What.Name), capital(o.Machine), o.Cup, o.Percent})
+		b.Making = append(b.Making, call{firstName(o.What.Name), capital(o.Machine), o.Phase == fleet.Claimed, o.Percent})
 	}
 	if len(b.Called) > 0 {
 		b.Say = p.say("board.say", b.Called[0].Name)
 	}
-	return b, seq
+	return b
 }
 
 // firstName is the name as it was typed, up to the first space.
@@ -54,15 +56,10 @@ func firstName(name string) string {
 // boardPage shows the names being called and those whose drink is being made.
 func (w *Web) boardPage(rw http.ResponseWriter, r *http.Request) {
 	p := w.pages[lang(r)]
-	body, _ := w.boardBody(p)
-	w.show(rw, r, http.StatusOK, view{Page: "board", Self: "/board", Title: p.say("board.title"), Live: "/board/events", Refresh: 10, Body: body})
+	w.show(rw, r, http.StatusOK, view{Page: "board", Self: "/board", Title: p.say("board.title"), Live: "/board/events", Refresh: 10, Body: w.boardBody(p)})
 }
 
 func (w *Web) boardEvents(rw http.ResponseWriter, r *http.Request) {
 	p := w.pages[lang(r)]
-	w.stream(rw, r, func(context.Context) (piece, error) {
-		body, seq := w.boardBody(p)
-		html, err := p.render("board-live", body)
-		return piece{html: html, seq: seq}, err
-	})
+	w.stream(rw, r, func(context.Context) drawing { return drawing{template: "board-live", body: w.boardBody(p)} })
 }

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"barista/fleet"
 )
 
 func TestBoard(t *testing.T) {
@@ -17,9 +15,9 @@ func TestBoard(t *testing.T) {
 	b, _ := h.order("عائشة بنت")
 	c, _ := h.order("Carl")
 	h.order("Dora") // waits, and is nobody's business
-	h.event(fleet.Event{Order: a, Kind: fleet.EvServed, Machine: "zoe"})
-	h.event(fleet.Event{Order: b, Kind: fleet.EvBrewing, Epoch: 1, Machine: "leo"})
-	h.event(fleet.Event{Order: c, Kind: fleet.EvCup, Epoch: 1, Machine: "mia"})
+	h.write(a, brewing("zoe"), served("zoe"))
+	h.write(b, brewing("leo"))
+	h.write(c, cup("mia"))
 	page := text(t, h.ask("GET", "/board", ""))
 	contains(t, page, "<bdi>Ada</bdi>", "at Zoe", "<bdi>عائشة</bdi>", "at Leo", "<bdi>Carl</bdi>", "at Mia · cup, please",
 		`data-say="Ada, your coffee is ready."`, `content="10;url=/board"`)
@@ -35,9 +33,9 @@ func TestBoardHasBounds(t *testing.T) {
 	h := open(t)
 	for range 40 {
 		id, _ := h.order("Ada")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Machine: "zoe"})
+		h.write(id, brewing("zoe"), served("zoe"))
 		id, _ = h.order("Bob")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "leo"})
+		h.write(id, brewing("leo"))
 	}
 	page := text(t, h.ask("GET", "/board", ""))
 	if n := strings.Count(page, "<bdi>Ada"); n != maxCalled {

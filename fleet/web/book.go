@@ -9,238 +9,200 @@ import (
 	"barista/fleet"
 )
 
-// How long things are kept.
+// How long things are kept, and how many.
 const (
 	keepEnded = 24 * time.Hour  // an ended order, with its customer's name
+	mostEnded = 4096            // of them; the page of an older one asks the book
 	keepCall  = 5 * time.Minute // a served order's name on the board
+	mostSteps = 16              // of a drink, as its page lists them
 )
 
-// order is what the pages know of one order: a fold of its events. Events may
-// come late and out of turn; the fold never goes back to an older epoch, and
-// ends are final.
+// order is what the pages know of one order: its last claim, as far as they show
+// it, and what is heard of the work on it.
 type order struct {
 	ID       string
-	What     fleet.Order // zero until "accepted" was seen
-	Place    uint64      // sequence of "accepted"; 0 until it was seen
+	What     fleet.Order
+	Place    uint64 // sequence of its create; 0: older than what was read
 	Phase    fleet.Phase
 	Epoch    int
-	rank     int // how far within the epoch, see ranks
 	Machine  string
-	Cup      bool // it waits for a cup
-	Step     string
-	N, Of    int
-	Steps    []string // of this epoch, in order
-	Percent  int
 	Outcome  fleet.Outcome
 	Reason   fleet.Reason
 	Again    bool  // an earlier try came to nothing
 	ETA      []int // seconds, as told when it was accepted
 	Accepted time.Time
 	Ended    time.Time
-	last     time.Time // when the latest event was stored
+	work
 }
 
-// ranks orders the kinds within an epoch.
-var ranks = map[fleet.EventKind]int{
-	fleet.EvClaimed:  1,
-	fleet.EvCup:      2,
-	fleet.EvBrewing:  3,
-	fleet.EvStep:     4,
-	fleet.EvEnd:      5,
-	fleet.EvReleased: 5,
-	fleet.EvUnknown:  6,
+// work is how far a machine has come in the present epoch, as it tells it. It is
+// heard live and stored nowhere: after a start of the web it comes with the next
+// step.
+type work struct {
+	Step    string
+	N, Of   int
+	Steps   []string // in order
+	Percent int
 }
 
-// apply folds one stored event in.
-func (o *order) apply(e fleet.StoredEvent) {
-	o.last = e.Stored
-	if o.Phase == "" {
-		o.Phase = fleet.Accepted
+// apply folds the next record of the order's claim in. A record is the whole
+// claim, so nothing is kept of those before it but the time of the first.
+func (o *order) apply(e fleet.Entry) {
+	c := e.Claim
+	if c.Epoch != o.Epoch || c.Phase == fleet.Again {
+		o.work = work{}
 	}
-	switch {
-	case e.Kind == fleet.EvAccepted:
-		o.accept(e)
-	case o.Phase.Ended():
-	case fleet.Phase(e.Kind).Ended():
-		o.end(e)
-	case e.Kind == fleet.EvAgain:
-		o.again(e)
-	case o.further(e):
-		o.move(e)
+	o.ID, o.What, o.Phase, o.Epoch, o.Machine = c.Order.ID, c.Order, c.Phase, c.Epoch, c.Machine()
+	o.Outcome, o.Reason, o.ETA, o.Again = c.Outcome, c.Reason, c.Answer.ETA, false
+	for i, p := range c.Past {
+		if p.Outcome == fleet.Untouched && !p.Fenced {
+			continue // only looked at
+		}
+		o.Again = true
+		if o.waits() && i == len(c.Past)-1 && p.Outcome != fleet.OutcomeUnknown {
+			o.Reason = p.Reason
+		}
 	}
-}
-
-func (o *order) accept(e fleet.StoredEvent) {
-	if o.Place != 0 {
-		return
+	if c.Phase == fleet.Accepted && c.Epoch == 1 {
+		o.Place, o.Accepted = e.Seq, e.Written
 	}
-	o.Place, o.Accepted, o.ETA = e.Seq, e.Stored, e.ETA
-	if e.What != nil {
-		o.What = *e.What
+	if c.Phase.Ended() {
+		o.Ended = e.Written
 	}
-	if e.Name != "" {
-		o.What.Name = e.Name
-	}
-}
-
-func (o *order) end(e fleet.StoredEvent) {
-	o.Phase, o.Outcome, o.Reason, o.Ended, o.Cup = fleet.Phase(e.Kind), e.Outcome, e.Reason, e.Stored, false
-	if e.Machine != "" {
-		o.Machine = e.Machine
-	}
-	if e.Kind == fleet.EvServed {
+	if c.Phase == fleet.Served {
 		o.Percent = 100
 	}
 }
 
-// again opens the epoch after the unknown one, whichever of the two it names.
-func (o *order) again(e fleet.StoredEvent) {
-	if e.Epoch < o.Epoch {
-		return
-	}
-	epoch := e.Epoch
-	if o.Phase == fleet.Unknown && epoch == o.Epoch {
-		epoch++
-	}
-	o.open(epoch)
-	o.Phase, o.Again = fleet.Accepted, true
-}
+// waits reports whether the order waits for a machine.
+func (o *order) waits() bool { return o.Phase == fleet.Accepted || o.Phase == fleet.Again }
 
-// further reports whether the event lies behind all that was seen of the order,
-// and opens its epoch.
-func (o *order) further(e fleet.StoredEvent) bool {
-	rank, known := ranks[e.Kind]
-	step := e.Kind == fleet.EvStep && rank == o.rank && e.N > o.N
-	if !known || e.Epoch < o.Epoch || e.Epoch == o.Epoch && rank <= o.rank && !step {
+// hear takes what a machine tells of its work, and reports whether it shows. A
+// step may come before the record of its fence.
+func (o *order) hear(e fleet.Event) (shows bool) {
+	if !o.Phase.Open() || e.Epoch != 0 && e.Epoch != o.Epoch {
 		return false
 	}
-	if e.Epoch > o.Epoch {
-		o.open(e.Epoch)
-	}
-	o.rank = rank
-	return true
-}
-
-// move is a step within an epoch.
-func (o *order) move(e fleet.StoredEvent) {
-	o.Cup = e.Kind == fleet.EvCup
-	if e.Machine != "" {
-		o.Machine = e.Machine
-	}
-	switch e.Kind {
-	case fleet.EvClaimed, fleet.EvCup:
-		o.Phase = fleet.Claimed
-	case fleet.EvBrewing:
-		o.Phase = fleet.Brewing
-	case fleet.EvStep:
-		o.Phase, o.Step, o.N, o.Of = fleet.Brewing, e.Step, e.N, e.Of
-		o.Percent = max(o.Percent, min(e.Percent, 100))
-		if len(o.Steps) < 16 {
+	brewing := o.Phase == fleet.Brewing
+	if e.Kind == fleet.EvStep && e.N > o.N {
+		o.Step, o.N, o.Of = e.Step, e.N, e.Of
+		if len(o.Steps) < mostSteps {
 			o.Steps = append(slices.Clip(o.Steps), e.Step) // pages hold copies of the old one
 		}
-	case fleet.EvEnd:
-		switch e.Outcome {
-		case fleet.Made:
-			o.Phase, o.Percent = fleet.Brewing, 100 // "served" follows when the claim says so
-		case fleet.Spoiled, fleet.Untouched:
-			o.Phase, o.Again, o.Machine, o.Reason = fleet.Accepted, true, "", e.Reason
-		}
-	case fleet.EvReleased:
-		o.Phase, o.Machine = fleet.Accepted, ""
-	case fleet.EvUnknown:
-		o.Phase, o.Outcome, o.Reason = fleet.Unknown, e.Outcome, e.Reason
+		shows = brewing
 	}
+	if p := min(e.Percent, 100); brewing && p > o.Percent && (e.Kind == fleet.EvStep || e.Kind == fleet.EvPercent) {
+		o.Percent, shows = p, true
+	}
+	return shows
 }
 
-// open begins an epoch.
-func (o *order) open(epoch int) {
-	o.Epoch, o.rank, o.Machine, o.Cup = epoch, 0, "", false
-	o.Step, o.N, o.Of, o.Steps, o.Percent = "", 0, 0, nil, 0
-	o.Outcome, o.Reason = "", fleet.Reason{}
+// fold is what follows from the records that were read: every order of which one
+// was, but those that ended long ago.
+type fold struct {
+	orders map[string]*order
+	open   map[string]*order // those not ended
+	ended  []*order          // in the order of their ends
 }
 
-// book is the fold of the stream: every order that has not ended, or ended
-// within a day. Readers get copies.
+func newFold() *fold { return &fold{orders: map[string]*order{}, open: map[string]*order{}} }
+
+func (f *fold) take(e fleet.Entry, now time.Time) {
+	id := e.Order.ID
+	o := f.orders[id]
+	if o == nil {
+		o = &order{}
+		f.orders[id] = o
+	}
+	over := o.Phase.Ended()
+	o.apply(e)
+	switch {
+	case !o.Phase.Ended():
+		f.open[id] = o
+	case !over:
+		delete(f.open, id)
+		f.ended = append(f.ended, o)
+	}
+	f.forget(now)
+}
+
+// forget drops what ended more than a day ago, and the oldest of too many.
+func (f *fold) forget(now time.Time) {
+	n := max(0, len(f.ended)-mostEnded)
+	for n < len(f.ended) && now.Sub(f.ended[n].Ended) > keepEnded {
+		n++
+	}
+	for _, o := range f.ended[:n] {
+		delete(f.orders, o.ID)
+	}
+	f.ended = slices.Delete(f.ended, 0, n)
+}
+
+// book is the fold that the pages show. Readers get copies.
 type book struct {
 	wall func() time.Time
 
 	mu      sync.Mutex
-	orders  map[string]*order
-	open    map[string]*order // those not ended
-	seq     uint64            // of the last stored event seen
-	ready   bool              // the history was read to its end
-	stale   bool              // the stream broke off and is not back
+	now     *fold
+	next    *fold // while records are read anew: what will be shown when they are
+	ready   bool  // they were read to their end once
+	stale   bool  // the book broke off and is not back
 	running bool
 	news    chan struct{} // closed at the next change
 }
 
 func newBook(wall func() time.Time) *book {
-	return &book{wall: wall, orders: map[string]*order{}, open: map[string]*order{}, news: make(chan struct{})}
+	return &book{wall: wall, now: newFold(), news: make(chan struct{})}
 }
 
-// next is the sequence from which to follow.
-func (b *book) next() uint64 {
+// begin is called before the records are read, the first time or anew. What the
+// pages show stays until all are read: a store may come back without its last
+// records, and then those must go from here too.
+func (b *book) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.seq + 1
+	b.next = newFold()
 }
 
-// fold takes a stored event. It is the callback of Follow: one at a time.
-func (b *book) fold(e fleet.StoredEvent) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e.Seq <= b.seq {
-		return
-	}
-	b.seq = e.Seq
-	b.stale = false
-	if _, err := fleet.ParseID(e.Order); err != nil {
-		return // poison has no customer
-	}
-	o := b.orders[e.Order]
-	if o == nil {
-		o = &order{ID: e.Order}
-		b.orders[e.Order], b.open[e.Order] = o, o
-	}
-	o.apply(e)
-	if o.Phase.Ended() {
-		delete(b.open, o.ID)
-	}
-	if b.ready {
-		b.tell()
-	} else if e.Seq%4096 == 0 {
-		b.drop() // ninety days of history need not be in memory at once
-	}
-}
-
-// live takes the percent of a drink from the unstored news. All else comes by
-// fold.
-func (b *book) live(e fleet.StoredEvent) {
-	if e.Kind != fleet.EvPercent {
+// take folds a record in. One at a time, in the order of the book.
+func (b *book) take(r fleet.Record) {
+	if !r.IsClaim {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	o := b.open[e.Order]
-	if o == nil || o.Phase != fleet.Brewing || e.Epoch != 0 && e.Epoch != o.Epoch {
+	if b.next != nil {
+		b.next.take(r.Entry, b.wall())
 		return
 	}
-	if p := min(e.Percent, 100); p > o.Percent {
-		o.Percent = p
-		b.tell()
-	}
-}
-
-// caughtUp says that the history was read to its end.
-func (b *book) caughtUp() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ready, b.stale = true, false
-	b.drop()
+	b.now.take(r.Entry, b.wall())
 	b.tell()
 }
 
-// lost says that the stream broke off.
+// caughtUp says that all was read that was there.
+func (b *book) caughtUp() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, o := range b.next.orders {
+		if old := b.now.orders[id]; old != nil && old.Epoch == o.Epoch && o.Phase.Open() {
+			o.work = old.work
+		}
+	}
+	b.now, b.next = b.next, nil
+	b.ready, b.stale = true, false
+	b.tell()
+}
+
+// live takes what machines tell of their work.
+func (b *book) live(e fleet.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o := b.now.orders[e.Order]; o != nil && o.hear(e) {
+		b.tell()
+	}
+}
+
+// lost says that the book broke off.
 func (b *book) lost() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -260,16 +222,16 @@ func (b *book) notReady() string {
 	defer b.mu.Unlock()
 	switch {
 	case !b.running:
-		return "the fold of the events is not running"
+		return "the fold of the book is not running"
 	case !b.ready:
-		return "the history of the events is still being read"
+		return "the book is still being read"
 	case b.stale:
-		return "the stream of events broke off and is being followed anew"
+		return "the book broke off and is being followed anew"
 	}
 	return ""
 }
 
-// whole reports whether the history was read to its end once: before that, an
+// whole reports whether the records were read to their end once: before that, an
 // order looks younger than it is.
 func (b *book) whole() bool {
 	b.mu.Lock()
@@ -291,47 +253,35 @@ func (b *book) changed() <-chan struct{} {
 	return b.news
 }
 
-// prune forgets what ended more than a day ago.
+// prune forgets what ended more than a day ago, in a shop without orders too.
 func (b *book) prune() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.drop()
-}
-
-func (b *book) drop() {
-	before := b.wall().Add(-keepEnded)
-	for id, o := range b.orders {
-		// What never was accepted and has no news is the tail of a forgotten order.
-		if o.Phase.Ended() && o.Ended.Before(before) || o.Place == 0 && o.last.Before(before) {
-			delete(b.orders, id)
-			delete(b.open, id)
-		}
-	}
+	b.now.forget(b.wall())
 }
 
 // sight is one order as its page shows it.
 type sight struct {
 	order
 	Queue int // place in the queue, from 1; 0 when it does not wait
-	Seq   uint64
 	Stale bool
 }
 
-// look returns a copy of an order's state; false if the book has none.
+// look returns a copy of an order's state; false if the fold has none.
 func (b *book) look(id string) (sight, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := sight{Seq: b.seq, Stale: b.stale || !b.ready}
-	o := b.orders[id]
+	s := sight{Stale: b.stale || !b.ready}
+	o := b.now.orders[id]
 	if o == nil {
 		s.order = order{ID: id, Phase: fleet.Accepted}
 		return s, false
 	}
 	s.order = *o
-	if o.Phase == fleet.Accepted && o.Place != 0 {
+	if o.waits() {
 		s.Queue = 1
-		for _, other := range b.open {
-			if other.Phase == fleet.Accepted && other.Place != 0 && other.Place < o.Place {
+		for _, other := range b.now.open {
+			if other.waits() && other.compare(o) < 0 {
 				s.Queue++
 			}
 		}
@@ -339,22 +289,31 @@ func (b *book) look(id string) (sight, bool) {
 	return s, true
 }
 
+// compare is negative for an order that was accepted before the other one.
+func (o *order) compare(other *order) int {
+	return cmp.Or(cmp.Compare(o.Place, other.Place), cmp.Compare(o.ID, other.ID))
+}
+
 // calls returns who is called now, the latest first, and whose drink is being
 // made or looked at, the oldest order first.
-func (b *book) calls() (called, making []order, seq uint64, stale bool) {
+func (b *book) calls() (called, making []order, stale bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.wall()
-	for _, o := range b.orders {
-		switch {
-		case o.What.Name == "":
-		case o.Phase == fleet.Served && now.Sub(o.Ended) < keepCall:
+	for _, o := range slices.Backward(b.now.ended) {
+		if now.Sub(o.Ended) >= keepCall {
+			break
+		}
+		if o.Phase == fleet.Served {
 			called = append(called, *o)
-		case o.Phase == fleet.Claimed, o.Phase == fleet.Brewing:
+		}
+	}
+	for _, o := range b.now.open {
+		if o.Phase == fleet.Claimed || o.Phase == fleet.Brewing {
 			making = append(making, *o)
 		}
 	}
-	slices.SortFunc(called, func(x, y order) int { return cmp.Or(y.Ended.Compare(x.Ended), int(x.Place)-int(y.Place)) })
-	slices.SortFunc(making, func(x, y order) int { return int(x.Place) - int(y.Place) })
-	return called, making, b.seq, b.stale || !b.ready
+	slices.SortFunc(called, func(x, y order) int { return cmp.Or(y.Ended.Compare(x.Ended), x.compare(&y)) })
+	slices.SortFunc(making, func(x, y order) int { return x.compare(&y) })
+	return called, making, b.stale || !b.ready
 }

@@ -159,17 +159,12 @@ func (h *house) listening() string {
 
 // brew tells the whole way of a drink after its cup was placed.
 func (h *house) brew(id string) {
-	put := func(e fleet.Event) {
-		e.Order, e.Epoch, e.Machine = id, 1, "zoe"
-		h.events.put(e, time.Now())
-	}
-	put(fleet.Event{Kind: fleet.EvBrewing})
+	h.step(id, brewing("zoe"))
 	for i, s := range []string{"grind", "heat", "pour", "milk"} {
-		put(fleet.Event{Kind: fleet.EvStep, N: i + 1, Of: 4, Step: s})
-		h.events.Live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: 25*i + 20})
+		h.records.live(fleet.Event{Order: id, Kind: fleet.EvStep, Epoch: 1, Machine: "zoe", N: i + 1, Of: 4, Step: s})
+		h.records.live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: 25*i + 20})
 	}
-	put(fleet.Event{Kind: fleet.EvEnd, Outcome: fleet.Made})
-	put(fleet.Event{Kind: fleet.EvServed})
+	h.step(id, served("zoe"))
 }
 
 func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
@@ -201,14 +196,12 @@ func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
 
 	// What follows comes by events, into the same page.
 	b.do(t, chromedp.Evaluate[chromedp.Void](`void (window.stayed = true)`), chromedp.Focus("#cancel"))
-	h.events.put(fleet.Event{Order: id, Kind: fleet.EvClaimed, Epoch: 1, Machine: "zoe"}, time.Now())
-	b.see(t, "h1", "Zoe takes your order")
-	b.see(t, "#said", "Zoe takes your order")
+	h.step(id, cup("zoe"))
+	b.see(t, "h1", "Put your cup under Zoe")
+	b.see(t, "#said", "Put your cup under Zoe")
 	if focus := get(t, b, chromedp.Evaluate[string](`document.activeElement.id`)); focus != "cancel" {
 		t.Errorf("the focus went from the button to %q", focus)
 	}
-	h.events.put(fleet.Event{Order: id, Kind: fleet.EvCup, Epoch: 1, Machine: "zoe"}, time.Now())
-	b.see(t, "h1", "Put your cup under Zoe")
 	if !get(t, b, chromedp.Evaluate[bool](`window.stayed === true`)) {
 		t.Error("the page was loaded anew instead of being told")
 	}
@@ -218,11 +211,11 @@ func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
 	// Names are text on a page that is told by events, too.
 	b.do(t, chromedp.Navigate(at+"/board"))
 	b.see(t, ".called bdi", "Zoé")
-	evil := `<img/src=x/onerror=document.title="owned">` // no shop takes it; a rogue event might hold it
-	e := ada(idB)
-	e.Name = evil
-	h.events.put(e, time.Now())
-	h.events.put(fleet.Event{Order: idB, Kind: fleet.EvBrewing, Epoch: 1, Machine: "leo"}, time.Now())
+	evil := `<img/src=x/onerror=document.title="owned">` // no shop takes it; a rogue record might hold it
+	c := ada(idB)
+	c.Order.Name = evil
+	h.records.put(c, time.Now())
+	h.step(idB, brewing("leo"))
 	b.see(t, ".making bdi", evil)
 	if n := get(t, b, chromedp.Evaluate[int](`document.querySelectorAll("main img").length`)); n != 0 {
 		t.Error("a name became an image")
@@ -269,25 +262,23 @@ func TestScreens(t *testing.T) {
 		{Machine: "mia", State: fleet.StateReady, Classes: classes[:3], Sizes: fleet.Sizes[:2], Cup: "dispenser", Driver: "mock", MinWaiting: 4},
 	}
 	pages := map[string]string{"form": "/", "board": "/board", "fleet": "/fleet"}
-	put := func(page, name string, events ...fleet.Event) {
+	put := func(page, name string, arrows ...arrow) (id string) {
 		id, path := h.order(name)
 		pages[page] = path
-		for _, e := range events {
-			e.Order, e.Epoch = id, 1
-			h.event(e)
-		}
+		h.write(id, arrows...)
+		return id
 	}
-	put("cup", "Grace", fleet.Event{Kind: fleet.EvCup, Machine: "mia"})
+	put("cup", "Grace", cup("mia"))
 	put("waiting", "Ada")
-	put("making", "Linus", fleet.Event{Kind: fleet.EvBrewing, Machine: "zoe"},
-		fleet.Event{Kind: fleet.EvStep, N: 1, Of: 4, Step: "grind", Percent: 20, Machine: "zoe"},
-		fleet.Event{Kind: fleet.EvStep, N: 2, Of: 4, Step: "heat", Percent: 30, Machine: "zoe"},
-		fleet.Event{Kind: fleet.EvStep, N: 3, Of: 4, Step: "pour", Percent: 60, Machine: "zoe"})
-	put("unknown", "Alan", fleet.Event{Kind: fleet.EvUnknown, Machine: "leo"})
-	put("failed", "Ken", fleet.Event{Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Reason: fleet.Reason{Text: "given up after 3 tries: the flow meter saw 3 ml of 110"}, Machine: "leo"})
-	put("x", "עדה", fleet.Event{Kind: fleet.EvServed, Machine: "mia"})
-	put("x", "Bob", fleet.Event{Kind: fleet.EvServed, Machine: "mia"})
-	put("served", "Marie-Antoinette de Habsbourg", fleet.Event{Kind: fleet.EvServed, Machine: "zoe"})
+	linus := put("making", "Linus", brewing("zoe"))
+	for i, name := range []string{"grind", "heat", "pour"} {
+		h.live(fleet.Event{Order: linus, Kind: fleet.EvStep, N: i + 1, Of: 4, Step: name, Percent: []int{20, 30, 60}[i], Machine: "zoe"})
+	}
+	put("unknown", "Alan", brewing("leo"), parked)
+	put("failed", "Ken", brewing("leo"), failed("leo", fleet.Spoiled, fleet.Reason{Text: "given up after 3 tries: the flow meter saw 3 ml of 110"}))
+	put("x", "עדה", brewing("mia"), served("mia"))
+	put("x", "Bob", brewing("mia"), served("mia"))
+	put("served", "Marie-Antoinette de Habsbourg", brewing("zoe"), served("zoe"))
 	delete(pages, "x")
 	for _, view := range []struct {
 		w, h         int64

@@ -39,8 +39,8 @@ type offer struct {
 // counter asks the shop what it can make, at most every two seconds however
 // many customers look.
 type counter struct {
-	shop  Shop
-	stock fleet.Stock
+	shop   Shop
+	levels func(context.Context) (map[string]fleet.Level, error)
 
 	asking sync.Mutex // one asks, the others wait for the same answer
 	mu     sync.Mutex
@@ -61,7 +61,7 @@ func (c *counter) offer(ctx context.Context) *offer {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTime)
 	defer cancel()
 	o := &offer{menu: c.shop.Menu(), waits: map[choice]fleet.Wait{}}
-	if levels, err := c.stock.Levels(ctx); err == nil {
+	if levels, err := c.levels(ctx); err == nil {
 		o.levels = levels
 	}
 	for _, class := range o.menu.Classes() {

@@ -13,11 +13,11 @@
 // there is no login, and nothing here can move a machine otherwise.
 //
 // Live pages get server-sent events: each carries the rendered piece of the page
-// from the same template, with the stream's sequence as its id. A page that
-// slept comes back to the present state, not to a replay. A reader that is too
-// slow is dropped and comes back by itself.
+// from the same template, drawn once for all who look at it. A page that slept
+// comes back to the present state, not to a replay. A reader that is too slow is
+// dropped and comes back by itself.
 //
-// Run folds the stream of events into a small state per order and must run while
+// Run folds the book's last day into a small state per order, and must run while
 // pages are served; Serve, or any http.Server around Handler, answers them. Both
 // end with their context. The web keeps nothing on disk and must never reach a
 // machine or a driver: it knows the fleet's words only.

@@ -281,9 +281,13 @@ func TestNamesStayText(t *testing.T) {
 	for i, name := range payloads {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			id, path := h.order(name)
-			h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+			h.write(id, brewing("zoe"))
 			making := text(t, h.ask("GET", "/board", ""))
-			h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Machine: "zoe", Reason: fleet.Reason{Text: `<img src=x onerror=alert(1)>`}})
+			h.write(id, func(c fleet.Claim) (fleet.Claim, error) {
+				c, err := served("zoe")(c)
+				c.Reason = fleet.Reason{Text: `<img src=x onerror=alert(1)>`}
+				return c, err
+			})
 			for _, page := range []string{making, text(t, h.ask("GET", "/board", "")), text(t, h.ask("GET", path, ""))} {
 				lacks(t, page, "<script>", "<b>", "<img src=x", ` onmouseover="`, ` onfocus='`)
 				if strings.ContainsAny(name, `"'`) {

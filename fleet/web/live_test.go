@@ -1,9 +1,11 @@
 package web
 
 import (
+	"html/template"
+	"net"
 	"net/http"
-	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,30 +15,28 @@ import (
 )
 
 func TestEventsOfAnOrder(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		id, path := h.order("Ada")
 		c := l.dial()
 		defer c.Close()
 		in := newReader(t, listen(t, c, path+"/events"))
 		first := in.until("Thank you, Ada!")
-		if first.id != "1" {
-			t.Errorf("id %q, want the stream's sequence 1", first.id)
+		if first.id == "" {
+			t.Error("the event has no id")
 		}
 		contains(t, first.data, "Place in the queue", "1 to 2 min", "Cancel the order")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvClaimed, Epoch: 1, Machine: "zoe"})
-		in.until("Zoe takes your order")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvCup, Epoch: 1, Machine: "zoe"})
-		contains(t, in.until("Put your cup under Zoe").data, path+"/cup")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+		h.write(id, cup("zoe"))
+		contains(t, in.until("Put your cup under Zoe").data, path+"/cup", "Cancel the order")
+		h.write(id, brewing("zoe"))
 		lacks(t, in.until("Zoe makes your coffee").data, "Cancel the order", path+"/cup")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvStep, Epoch: 1, N: 1, Of: 3, Step: "grind", Percent: 5, Machine: "zoe"})
+		h.live(fleet.Event{Order: id, Kind: fleet.EvStep, N: 1, Of: 3, Step: "grind", Percent: 5, Machine: "zoe"})
 		in.until("Step 1 of 3: Grinding")
-		h.events.Live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: 42})
+		h.live(fleet.Event{Order: id, Kind: fleet.EvPercent, Percent: 42})
 		contains(t, in.until(`value="42"`).data, `id="step"`)
-		h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Epoch: 1, Machine: "zoe"})
+		h.write(id, served("zoe"))
 		last := in.until("Your coffee is ready, Ada!")
-		if last.id != "6" {
-			t.Errorf("id %q, want 6", last.id)
+		if last.id == "" || last.id == first.id {
+			t.Errorf("id %q after %q", last.id, first.id)
 		}
 		if e, ok := in.next(); !ok || e.kind != "end" {
 			t.Errorf("after the end: %+v %v", e, ok)
@@ -47,52 +47,65 @@ func TestEventsOfAnOrder(t *testing.T) {
 	})
 }
 
-// The id of an event is the stream's sequence: who comes back hears the present
-// state if anything was stored since, nothing otherwise, and 204 when all was
-// said.
+// The id of an event is that of what it shows: who comes back hears the present
+// state if it looks different, nothing otherwise, and 204 when all was said.
 func TestLastEventID(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		id, path := h.order("Ada")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
-		have := func(seq int) string { return "Last-Event-ID: " + strconv.Itoa(seq) }
-
-		behind := l.dial()
-		start := time.Now()
-		in := newReader(t, listen(t, behind, path+"/events", have(1)))
-		if e, _ := in.next(); time.Since(start) > time.Second || e.id != "2" || !strings.Contains(e.data, "Zoe makes your coffee") {
-			t.Errorf("who missed one heard %+v", e)
+		// seen is what a reader hears first who has this.
+		seen := func(have string) sse {
+			c := l.dial()
+			defer c.Close()
+			start := time.Now()
+			e, ok := newReader(t, listen(t, c, path+"/events", "Last-Event-ID: "+have)).next()
+			if took := time.Since(start); !ok || took > time.Second && have != "" {
+				t.Errorf("who had %q heard %+v after %s", have, e, took)
+			}
+			return e
 		}
-		behind.Close()
+		taken := seen("")
+		h.write(id, brewing("zoe"))
+		made := seen(taken.id)
+		if !strings.Contains(made.data, "Zoe makes your coffee") || made.id == taken.id {
+			t.Errorf("who missed one heard %+v", made)
+		}
+		if odd := seen("<nonsense>"); odd != made {
+			t.Errorf("who had nonsense heard %+v", odd)
+		}
 
 		level := l.dial()
-		in = newReader(t, listen(t, level, path+"/events", have(2)))
-		h.event(fleet.Event{Order: id, Kind: fleet.EvStep, Epoch: 1, N: 1, Of: 2, Step: "pour", Machine: "zoe"})
-		if e, _ := in.next(); e.id != "3" || !strings.Contains(e.data, "Pouring") {
-			t.Errorf("who missed nothing heard first %+v", e)
+		in := newReader(t, listen(t, level, path+"/events", "Last-Event-ID: "+made.id))
+		h.live(fleet.Event{Order: id, Kind: fleet.EvStep, N: 1, Of: 2, Step: "pour", Machine: "zoe"})
+		pour, _ := in.next()
+		if pour.id == made.id || !strings.Contains(pour.data, "Pouring") {
+			t.Errorf("who missed nothing heard first %+v", pour)
 		}
 		level.Close()
+		if behind := seen(made.id); behind != pour { // a step is stored nowhere, and is not missed all the same
+			t.Errorf("who missed a step heard %+v", behind)
+		}
 
-		odd := l.dial()
-		in = newReader(t, listen(t, odd, path+"/events", "Last-Event-ID: <nonsense>"))
-		in.until("Zoe makes your coffee")
-		odd.Close()
-
-		h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Epoch: 1, Machine: "zoe"})
-		status(t, h.askEvents(path, 4), http.StatusNoContent)
+		h.write(id, served("zoe"))
+		last := seen(pour.id)
+		if !strings.Contains(last.data, "Your coffee is ready") {
+			t.Errorf("who missed the end heard %+v", last)
+		}
+		status(t, h.askEvents(path, last.id), http.StatusNoContent)
+		status(t, h.askEvents(path, pour.id), http.StatusOK)
 	})
 }
 
 // askEvents asks for events that end at once.
-func (h *house) askEvents(path string, have int) *http.Response {
+func (h *house) askEvents(path, have string) *http.Response {
 	w := &deadlines{}
-	return h.askInto(w, "GET", path+"/events", header("Last-Event-ID", strconv.Itoa(have)))
+	return h.askInto(w, "GET", path+"/events", header("Last-Event-ID", have))
 }
 
 // A burst of events is drawn once.
 func TestBurstIsOnePiece(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		id, path := h.order("Ada")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+		h.write(id, brewing("zoe"))
 		c := l.dial()
 		defer c.Close()
 		in := newReader(t, listen(t, c, path+"/events"))
@@ -110,7 +123,7 @@ func TestBurstIsOnePiece(t *testing.T) {
 		}()
 		synctest.Wait()
 		for p := range 100 {
-			h.events.Live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: p + 1})
+			h.records.live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: p + 1})
 			synctest.Wait()
 		}
 		time.Sleep(time.Second)
@@ -123,15 +136,15 @@ func TestBurstIsOnePiece(t *testing.T) {
 }
 
 func TestBoardEvents(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		c := l.dial()
 		defer c.Close()
 		in := newReader(t, listen(t, c, "/board/events"))
 		in.until("Nobody is called")
 		id, _ := h.order("Ada Lovelace")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+		h.write(id, brewing("zoe"))
 		contains(t, in.until("<bdi>Ada</bdi>").data, "at Zoe")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvServed, Epoch: 1, Machine: "zoe"})
+		h.write(id, served("zoe"))
 		contains(t, in.until("Ada, your coffee is ready.").data, "No coffee is being made")
 		start := time.Now()
 		in.until("Nobody is called") // five minutes later, without any event
@@ -160,7 +173,7 @@ func TestStreamBreaksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t)
 		id, path := h.order("Ada")
-		h.events.setBroken(true)
+		h.records.setBroken(true)
 		synctest.Wait()
 		contains(t, text(t, h.ask("GET", path, "")), "no fresh news", "Thank you, Ada!")
 		contains(t, text(t, h.ask("GET", "/board", "")), "no fresh news")
@@ -168,8 +181,9 @@ func TestStreamBreaksOff(t *testing.T) {
 		status(t, res, http.StatusServiceUnavailable)
 		contains(t, text(t, res), "broke off")
 		time.Sleep(time.Minute)
-		h.events.put(fleet.Event{Order: id, Kind: fleet.EvServed, Machine: "zoe"}, time.Now())
-		h.events.setBroken(false)
+		h.step(id, brewing("zoe"))
+		h.step(id, served("zoe"))
+		h.records.setBroken(false)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		page := text(t, h.ask("GET", path, ""))
@@ -179,8 +193,87 @@ func TestStreamBreaksOff(t *testing.T) {
 }
 
 func TestEventsForm(t *testing.T) {
-	got := string(appendEvent(nil, piece{html: []byte("\n<p>a\r\n</p>\n<b>\n\n"), seq: 7}))
-	if want := "id: 7\ndata: <p>a\ndata: </p>\ndata: <b>\n\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
+	got := newPiece([]byte("\n<p>a\r\n</p>\n<b>\n\n"))
+	if want := "id: " + got.id + "\ndata: <p>a\ndata: </p>\ndata: <b>\n\n"; string(got.event) != want {
+		t.Errorf("%q, want %q", got.event, want)
 	}
+	if len(got.id) != 12 || got.id != newPiece([]byte("<p>a</p><b>")).id && got.id == newPiece([]byte("<p>b</p>")).id {
+		t.Errorf("id %q", got.id)
+	}
+}
+
+// However many look at a page, it is drawn once in each language for all of them,
+// once in a breath, and only when it looks different.
+func TestDrawnOnceForAll(t *testing.T) {
+	withServer(t, func(h *house, l *pipes) {
+		drawn := map[string]*atomic.Int32{}
+		for lang, p := range h.web.pages {
+			n := new(atomic.Int32)
+			drawn[lang] = n
+			p.t.Funcs(template.FuncMap{"t": func(key string, args ...any) string {
+				if key == "order.progress" { // once in each picture of a drink that is made
+					n.Add(1)
+				}
+				return p.say(key, args...)
+			}})
+		}
+		id, path := h.order("Ada")
+		h.write(id, brewing("zoe"))
+		time.Sleep(time.Hour) // its wait is over, and shrinks no more
+		const viewers = 40
+		var done sync.WaitGroup
+		var there atomic.Int32
+		var conns []net.Conn
+		for i := range viewers {
+			time.Sleep(7 * time.Millisecond) // nobody comes at the same moment
+			c := l.dial()
+			conns = append(conns, c)
+			in := newReader(t, listen(t, c, path+"/events", "Accept-Language: "+[]string{"en", "fr"}[i%2]))
+			done.Go(func() {
+				for e, ok := in.next(); ok; e, ok = in.next() {
+					if strings.Contains(e.data, `value="100"`) {
+						there.Add(1)
+					}
+				}
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		const news = 100
+		for p := range news {
+			h.records.live(fleet.Event{Order: id, Kind: fleet.EvPercent, Epoch: 1, Percent: p + 1})
+			time.Sleep(breath / 4)
+		}
+		breaths := int32(time.Since(start) / breath)
+		time.Sleep(2 * breath)
+		synctest.Wait()
+		if n := there.Load(); n != viewers {
+			t.Errorf("%d of %d saw the last news within two breaths", n, viewers)
+		}
+		for lang, n := range drawn {
+			if n := n.Load(); n > breaths+3 || n < breaths/2 {
+				t.Errorf("%s: drawn %d times in %d breaths for %d who looked", lang, n, breaths, viewers/2)
+			}
+			n.Store(0)
+		}
+		other, _ := h.order("Bob") // news, but not of this page
+		h.write(other, brewing("leo"))
+		time.Sleep(time.Minute)
+		for lang, n := range drawn {
+			if n := n.Load(); n != 0 {
+				t.Errorf("%s: drawn %d times, and it looked the same", lang, n)
+			}
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+		done.Wait()
+		time.Sleep(2 * heartbeat)
+		synctest.Wait()
+		h.web.gallery.mu.Lock()
+		defer h.web.gallery.mu.Unlock()
+		if n := len(h.web.gallery.pictures); n != 0 {
+			t.Errorf("%d pictures hang where nobody looks", n)
+		}
+	})
 }

@@ -131,8 +131,5 @@ func (w *Web) fleetPage(rw http.ResponseWriter, r *http.Request) {
 
 func (w *Web) fleetEvents(rw http.ResponseWriter, r *http.Request) {
 	p := w.pages[lang(r)]
-	w.stream(rw, r, func(ctx context.Context) (piece, error) {
-		html, err := p.render("fleet-live", w.fleetBody(ctx, p))
-		return piece{html: html}, err
-	})
+	w.stream(rw, r, func(ctx context.Context) drawing { return drawing{template: "fleet-live", body: w.fleetBody(ctx, p)} })
 }

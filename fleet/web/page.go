@@ -10,7 +10,7 @@ import (
 	"barista/fleet/words"
 )
 
-// askTime bounds a question to a machine, the controller or the stream.
+// askTime bounds a question to a machine, the controller or the book.
 const askTime = 2 * time.Second
 
 // step is a line of the list of steps.
@@ -78,8 +78,8 @@ func (w *Web) showOrder(rw http.ResponseWriter, r *http.Request, id string, stat
 	w.show(rw, r, status, v)
 }
 
-// see is the state of an order: from the book, or for one that the book has
-// forgotten, or not heard of yet, from its stored events.
+// see is the state of an order: from the fold, or for one that the fold has
+// forgotten, or not heard of yet, from its records in the book.
 func (w *Web) see(ctx context.Context, id string) sight {
 	s, there := w.book.look(id)
 	if there && !s.Stale {
@@ -87,15 +87,15 @@ func (w *Web) see(ctx context.Context, id string) sight {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	stored, err := w.Events.Of(ctx, id)
-	if err != nil || len(stored) == 0 {
-		return s // an order just taken, whose event is on its way
+	records, err := w.History(ctx, id)
+	if err != nil || len(records) == 0 {
+		return s // an order just taken, whose record is on its way
 	}
-	fold := order{ID: id}
-	for _, e := range stored {
-		fold.apply(e)
+	o := order{Epoch: s.Epoch, work: s.work}
+	for _, e := range records {
+		o.apply(e)
 	}
-	s.order = fold
+	s.order = o
 	return s
 }
 
@@ -106,14 +106,13 @@ func (w *Web) orderEvents(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := w.pages[lang(r)]
-	w.stream(rw, r, func(ctx context.Context) (piece, error) {
+	w.stream(rw, r, func(ctx context.Context) drawing {
 		s, there := w.book.look(id)
 		if !there {
 			s = w.see(ctx, id)
 		}
 		body := w.orderBody(p, s)
-		html, err := p.render("order-live", body)
-		return piece{html: html, seq: s.Seq, last: body.Ended}, err
+		return drawing{"order-live", body, body.Ended}
 	})
 }
 
@@ -146,7 +145,7 @@ func (w *Web) sayPhase(b *orderBody, p *pages, s sight) {
 		b.Mood, b.Head, b.Text = mood, p.say("head."+key, args...), p.say("text."+key, args...)
 	}
 	switch s.Phase {
-	case fleet.Accepted:
+	case fleet.Accepted, fleet.Again:
 		b.CanStop = true
 		if s.Again {
 			said("waiting", "again")
@@ -155,13 +154,9 @@ func (w *Web) sayPhase(b *orderBody, p *pages, s sight) {
 		}
 		b.Span, b.Late = w.left(p, s)
 	case fleet.Claimed:
-		b.CanStop = true
-		said("waiting", "claimed", b.Machine)
+		b.CanStop, b.Cup = true, fleet.IsToken(s.Machine)
+		said("cup", "cup", b.Machine)
 		b.Span, b.Late = w.left(p, s)
-		if s.Cup {
-			b.Cup = fleet.IsToken(s.Machine)
-			said("cup", "cup", b.Machine)
-		}
 	case fleet.Brewing:
 		said("making", "brewing", b.Machine)
 		b.Span, b.Late = w.left(p, s)
@@ -187,15 +182,13 @@ func (w *Web) sayPhase(b *orderBody, p *pages, s sight) {
 		default:
 			b.Used = p.say("used.unknown")
 		}
-	case fleet.Unknown:
-		b.Machine = cmp.Or(b.Machine, p.say("order.machine"))
-		said("unknown", "unknown", b.Machine)
 	case fleet.Cancelled:
 		said("sorry", "cancelled")
 	case fleet.Expired:
 		said("sorry", "expired")
-	default:
-		said("sorry", "refused")
+	default: // unknown, or what a later version says
+		b.Machine = cmp.Or(b.Machine, p.say("order.machine"))
+		said("unknown", "unknown", b.Machine)
 	}
 }
 
@@ -230,7 +223,7 @@ func (w *Web) cup(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s, _ := w.book.look(id)
-	if !s.Cup || !fleet.IsToken(s.Machine) {
+	if s.Phase != fleet.Claimed || !fleet.IsToken(s.Machine) {
 		// Pressed twice, or the machine saw the cup by itself: the page tells.
 		w.toOrder(rw, r, id)
 		return

@@ -31,40 +31,52 @@ func (h *house) askInto(w *deadlines, method, target string, change ...func(*htt
 var bareKey = regexp.MustCompile(`\b(head|text|order|used|step|span|sugar|size|bean|milk)\.[a-z_0-9]+\b`)
 
 func TestOrdersPageInEveryPhase(t *testing.T) {
-	brewing := fleet.Event{Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"}
+	spoiled := func(r fleet.Reason) []arrow { return []arrow{brewing("zoe"), came("zoe", fleet.Spoiled, r)} }
+	step := func(n int, name string, percent int) fleet.Event {
+		return fleet.Event{Kind: fleet.EvStep, N: n, Of: 3, Step: name, Percent: percent, Machine: "zoe"}
+	}
 	for _, tt := range []struct {
 		name   string
-		events []fleet.Event
+		arrows []arrow
+		live   []fleet.Event
 		want   []string
 		not    []string
 	}{
-		{"taken", nil, []string{"Thank you, Ada!", "Place in the queue", "<dd>1</dd>", "1 to 2 min", "Cancel the order",
+		{"taken", nil, nil, []string{"Thank you, Ada!", "Place in the queue", "<dd>1</dd>", "1 to 2 min", "Cancel the order",
 			"Medium · Arabica · No milk · 1 sugar", `http-equiv="refresh" content="10;url=/orders/`, `/events"`, `id="taken"`}, []string{"My cup is there", "Order another"}},
-		{"looked at", []fleet.Event{{Kind: fleet.EvClaimed, Epoch: 1, Machine: "zoe"}}, []string{"Zoe takes your order", "Cancel the order"}, []string{"Place in the queue", "My cup is there"}},
-		{"cup", []fleet.Event{{Kind: fleet.EvCup, Epoch: 1, Machine: "zoe"}}, []string{"Put your cup under Zoe", "My cup is there", `/cup"`, "Cancel the order"}, nil},
-		{"brewing", []fleet.Event{brewing, {Kind: fleet.EvStep, Epoch: 1, N: 1, Of: 3, Step: "grind", Machine: "zoe"}, {Kind: fleet.EvStep, Epoch: 1, N: 2, Of: 3, Step: "froth", Percent: 40, Machine: "zoe"}},
+		{"given back", []arrow{cup("zoe"), released}, nil, []string{"Thank you, Ada!", "Place in the queue", "Cancel the order"}, []string{"We start again", "Reason:"}},
+		{"cup", []arrow{cup("zoe")}, nil, []string{"Put your cup under Zoe", "My cup is there", `/cup"`, "Cancel the order", "1 to 2 min"}, []string{"Place in the queue"}},
+		{"brewing", []arrow{brewing("zoe")}, []fleet.Event{step(1, "grind", 0), step(2, "froth", 40)},
 			[]string{"Zoe makes your coffee", "Step 2 of 3: Froth", `<progress max="100" value="40"`, `class="done">Grinding`, `class="now">Froth`}, []string{"Cancel the order"}},
-		{"served", []fleet.Event{brewing, {Kind: fleet.EvServed, Machine: "zoe"}}, []string{"Your coffee is ready, Ada!", "take it from Zoe", "Order another"}, []string{"Cancel the order", "http-equiv", "/events"}},
-		{"failed, nothing used", []fleet.Event{{Kind: fleet.EvFailed, Outcome: fleet.Untouched, Reason: fleet.Reason{Text: "given up after 3 tries: <b>tank empty</b>"}}},
+		{"served", []arrow{brewing("zoe"), served("zoe")}, nil, []string{"Your coffee is ready, Ada!", "take it from Zoe", "Order another"}, []string{"Cancel the order", "http-equiv", "/events"}},
+		{"failed, nothing used", []arrow{brewing("zoe"), failed("zoe", fleet.Untouched, fleet.Reason{Text: "given up after 3 tries: <b>tank empty</b>"})}, nil,
 			[]string{"could not be made", "Nothing was used."}, []string{"already used", "given up", "tank empty"}},
-		{"failed, something used", []fleet.Event{brewing, {Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Reason: fleet.Reason{Code: "no-flow", Text: "no-flow: The pump runs and no water comes."}}},
+		{"failed, something used", []arrow{brewing("zoe"), failed("zoe", fleet.Spoiled, fleet.Reason{Code: "no-flow", Text: "no-flow: The pump runs and no water comes."})}, nil,
 			[]string{"could not be made", "already used", "Reason: No water came."}, []string{"Nothing was used", "no-flow", "pump"}},
-		{"failed for stock", []fleet.Event{{Kind: fleet.EvFailed, Outcome: fleet.Untouched, Reason: fleet.Reason{Code: fleet.CodeOutOfStock, Text: "out_of_stock: Insufficient coffee"}}},
-			[]string{"There were not enough beans, milk or sugar left."}, []string{"out_of_stock", "Insufficient"}},
-		{"unknown", []fleet.Event{brewing, {Kind: fleet.EvUnknown, Epoch: 1, Machine: "zoe", Outcome: fleet.OutcomeUnknown}},
+		{"failed for stock", append(spoiled(fleet.Reason{}), func(c fleet.Claim) (fleet.Claim, error) {
+			return c.FailStock(fleet.Reason{Code: fleet.CodeOutOfStock, Text: "out_of_stock: Insufficient coffee"})
+		}), nil, []string{"There were not enough beans, milk or sugar left."}, []string{"out_of_stock", "Insufficient"}},
+		{"unknown", []arrow{brewing("zoe"), parked}, nil,
 			[]string{"We do not know whether your coffee was made", "lost sight of Zoe", "ask a person of the shop", "/events"}, []string{"Nothing was used", "Cancel the order", "sorry."}},
-		{"again", []fleet.Event{brewing, {Kind: fleet.EvEnd, Epoch: 1, Outcome: fleet.Spoiled, Machine: "zoe", Reason: fleet.Reason{Code: "tank"}}},
+		{"again", spoiled(fleet.Reason{Code: "tank"}), nil,
 			[]string{"We start again", "Reason: The machine had run out of water.", "Cancel the order"}, []string{"1 to 2 min"}},
-		{"cancelled", []fleet.Event{{Kind: fleet.EvCancelled}}, []string{"The order was cancelled", "nothing was used"}, []string{"Cancel the order"}},
-		{"expired", []fleet.Event{{Kind: fleet.EvExpired}}, []string{"waited too long", "nothing was used"}, nil},
-		{"refused", []fleet.Event{{Kind: fleet.EvRefused, Reason: fleet.Reason{Code: fleet.CodeQueueFull, Text: "queue_full: 200 orders wait"}}}, []string{"The order was not taken", "Too many coffees were waiting"}, []string{"200 orders"}},
+		{"again, and its portion is reserved", append(spoiled(fleet.Reason{Code: "tank"}), remade), nil,
+			[]string{"We start again", "Reason: The machine had run out of water.", "Cancel the order"}, []string{"1 to 2 min"}},
+		{"again, because a person wants it", []arrow{brewing("zoe"), parked, again}, nil,
+			[]string{"We start again", "Cancel the order"}, []string{"1 to 2 min", "Reason:"}},
+		{"cancelled", []arrow{stopped(fleet.Cancelled)}, nil, []string{"The order was cancelled", "nothing was used"}, []string{"Cancel the order"}},
+		{"cancelled before it is made again", append(spoiled(fleet.Reason{}), stopped(fleet.Cancelled)), nil, []string{"The order was cancelled"}, []string{"Cancel the order"}},
+		{"expired", []arrow{stopped(fleet.Expired)}, nil, []string{"waited too long", "nothing was used"}, nil},
+		{"of a later version", []arrow{func(c fleet.Claim) (fleet.Claim, error) { c.Phase = "dreaming"; return c, nil }}, nil,
+			[]string{"We do not know whether your coffee was made"}, []string{"dreaming", "Cancel the order"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := open(t)
 			id, path := h.order("Ada")
-			for _, e := range tt.events {
+			h.write(id, tt.arrows...)
+			for _, e := range tt.live {
 				e.Order = id
-				h.event(e)
+				h.live(e)
 			}
 			res := h.ask("GET", path, "")
 			status(t, res, http.StatusOK)
@@ -81,27 +93,35 @@ func TestOrdersPageInEveryPhase(t *testing.T) {
 	}
 }
 
-// An order whose event has not arrived yet has a page at once; it was taken,
+// An order whose record has not arrived yet has a page at once; it was taken,
 // else there would be no address.
-func TestPageBeforeItsEvent(t *testing.T) {
+func TestPageBeforeItsRecord(t *testing.T) {
 	h := open(t)
 	res := h.ask("GET", h.web.pathOf(idA), "")
 	status(t, res, http.StatusOK)
 	contains(t, text(t, res), "Thank you, dear guest!", "Your order was taken")
 }
 
-// A page older than the book is read from its stored events.
+// A page older than the fold is read from its order's records.
 func TestPageOfAForgottenOrder(t *testing.T) {
 	h := build(t)
 	old := time.Now().Add(-48 * time.Hour)
-	h.events.put(ada(idA), old)
-	h.events.put(fleet.Event{Order: idA, Kind: fleet.EvServed, Machine: "zoe"}, old)
+	h.records.put(ada(idA), old)
+	for _, f := range []arrow{brewing("zoe"), served("zoe")} {
+		c, err := f(h.records.last(idA))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.records.put(c, old)
+	}
 	h.run()
 	if _, there := h.web.book.look(idA); there {
-		t.Fatal("the book kept it")
+		t.Fatal("the fold kept it")
 	}
 	contains(t, text(t, h.ask("GET", h.web.pathOf(idA), "")), "Your coffee is ready, Ada!")
 	lacks(t, text(t, h.ask("GET", "/board", "")), "Ada")
+	w := &deadlines{ResponseRecorder: *httptest.NewRecorder()}
+	contains(t, text(t, h.askInto(w, "GET", h.web.pathOf(idA)+"/events")), "Your coffee is ready, Ada!", "event: end")
 }
 
 func TestTheWaitShrinksAndIsHonest(t *testing.T) {
@@ -127,7 +147,7 @@ func TestMyCupIsThere(t *testing.T) {
 	if len(h.desk.asked) != 0 {
 		t.Fatalf("asked %v", h.desk.asked)
 	}
-	h.event(fleet.Event{Order: id, Kind: fleet.EvCup, Epoch: 1, Machine: "zoe"})
+	h.write(id, cup("zoe"))
 	res := press()
 	status(t, res, http.StatusSeeOther)
 	if res.Header.Get("Location") != path {
@@ -149,11 +169,11 @@ func TestMyCupIsThere(t *testing.T) {
 	contains(t, text(t, res), "did not answer")
 }
 
-// The name of a machine in an event is never trusted in a subject.
+// The name of a machine in a record is never trusted in a subject.
 func TestCupAtAMachineThatIsNoToken(t *testing.T) {
 	h := open(t)
 	id, path := h.order("Ada")
-	h.event(fleet.Event{Order: id, Kind: fleet.EvCup, Epoch: 1, Machine: "zoe.>\r\nPUB x"})
+	h.write(id, cup("zoe.>\r\nPUB x"))
 	lacks(t, text(t, h.ask("GET", path, "")), "My cup is there")
 	status(t, h.ask("POST", path+"/cup", ""), http.StatusSeeOther)
 	if len(h.desk.asked) != 0 {
@@ -174,7 +194,7 @@ func TestCancel(t *testing.T) {
 	page := text(t, res)
 	contains(t, page, "do not know whether it was cancelled", "Cancel the order")
 	lacks(t, page, "words of the shop")
-	h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+	h.write(id, brewing("zoe"))
 	res = h.ask("POST", path+"/cancel", "")
 	status(t, res, http.StatusConflict)
 	contains(t, text(t, res), "too late to cancel", "Zoe makes your coffee")

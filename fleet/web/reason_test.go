@@ -48,7 +48,7 @@ func TestCustomerReadsHisSentence(t *testing.T) {
 	h := open(t)
 	for _, code := range words.Codes("fr") {
 		id, path := h.order("Ada")
-		h.event(fleet.Event{Order: id, Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Machine: "zoe", Reason: told(code)})
+		h.write(id, brewing("zoe"), failed("zoe", fleet.Spoiled, told(code)))
 		for _, lang := range words.Languages {
 			res := h.ask("GET", path, "", header("Accept-Language", lang))
 			status(t, res, http.StatusOK)
@@ -95,7 +95,7 @@ func TestRecordsWithoutACode(t *testing.T) {
 	h := open(t)
 	const old = "no-grind: The grinder turns and nothing comes: jammed, or the hopper is empty. Three times in a row."
 	id, path := h.order("Ada")
-	h.event(fleet.Event{Order: id, Kind: fleet.EvFailed, Outcome: fleet.Spoiled, Machine: "zoe", Reason: fleet.Reason{Text: old}})
+	h.write(id, brewing("zoe"), failed("zoe", fleet.Spoiled, fleet.Reason{Text: old}))
 	page := text(t, h.ask("GET", path, "", header("Accept-Language", "fr")))
 	contains(t, html.UnescapeString(page), "n'a pas pu être préparé")
 	lacks(t, page, "grinder")

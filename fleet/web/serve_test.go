@@ -12,12 +12,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"barista/fleet"
 )
 
-// served runs a house behind Serve on pipes, under fake time.
-func served(t *testing.T, f func(h *house, l *pipes)) {
+// withServer runs a house behind Serve on pipes, under fake time.
+func withServer(t *testing.T, f func(h *house, l *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -49,7 +47,7 @@ func listen(t *testing.T, c net.Conn, target string, headers ...string) *bufio.R
 
 // Live pages outlast the server's deadlines, and hear a heartbeat.
 func TestEventsOutlastTheServersDeadlines(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		_, path := h.order("Ada")
 		c := l.dial()
 		defer c.Close()
@@ -73,14 +71,14 @@ func TestEventsOutlastTheServersDeadlines(t *testing.T) {
 
 // A reader that takes nothing is dropped and does not hold up anything.
 func TestSlowReaderIsDropped(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		id, path := h.order("Ada")
 		slow, quick := l.dial(), l.dial()
 		defer quick.Close()
 		listen(t, slow, path+"/events") // and never reads again
 		in := newReader(t, listen(t, quick, path+"/events"))
 		start := time.Now()
-		h.event(fleet.Event{Order: id, Kind: fleet.EvBrewing, Epoch: 1, Machine: "zoe"})
+		h.write(id, brewing("zoe"))
 		in.until("Zoe makes your coffee")
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("the quick reader heard it after %s", took)
@@ -95,7 +93,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 }
 
 func TestSlowSendersAreDropped(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		for name, tt := range map[string]struct {
 			send string
 			by   time.Duration
@@ -118,7 +116,7 @@ func TestSlowSendersAreDropped(t *testing.T) {
 }
 
 func TestHeaderSize(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		c := l.dial()
 		defer c.Close()
 		go io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Bomb: "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
@@ -133,7 +131,7 @@ func TestHeaderSize(t *testing.T) {
 }
 
 func TestAtMostSoManyConnections(t *testing.T) {
-	served(t, func(h *house, l *pipes) {
+	withServer(t, func(h *house, l *pipes) {
 		var in []net.Conn
 		for range maxConns {
 			in = append(in, l.dial())

@@ -23,43 +23,51 @@ import (
 	"barista/fleet"
 )
 
-// stream is fleet.Events in memory: stored once per slot, followed from any
-// sequence.
-type stream struct {
+// pages of the book: a fleet.Book's records in memory, and what machines tell live.
+type records struct {
 	mu     sync.Mutex
-	stored []fleet.StoredEvent
-	slots  map[string]bool
-	lives  map[chan fleet.StoredEvent]bool
+	list   []fleet.Record
+	lives  map[chan fleet.Event]bool
 	news   chan struct{}
-	broken bool // Follow and Of fail
+	broken bool // follow and history fail
 }
 
-func newStream() *stream {
-	return &stream{slots: map[string]bool{}, lives: map[chan fleet.StoredEvent]bool{}, news: make(chan struct{})}
+func newRecords() *records {
+	return &records{lives: map[chan fleet.Event]bool{}, news: make(chan struct{})}
 }
 
-func (s *stream) Publish(_ context.Context, e fleet.Event) error {
-	s.put(e, time.Now())
-	return nil
+// put writes the next record of a claim.
+func (r *records) put(c fleet.Claim, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seq := uint64(len(r.list) + 1)
+	e := fleet.Entry{Claim: c, Revision: fleet.Revision{Seq: seq, Rec: ulid.Make().String()}, Written: at}
+	r.list = append(r.list, fleet.Record{Entry: e, IsClaim: true, Act: c.Phase == fleet.Accepted})
+	r.tell()
 }
 
-func (s *stream) put(e fleet.Event, at time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	slot := e.Order + "." + e.Slot()
-	if s.slots[slot] {
-		return
+// last is an order's claim.
+func (r *records) last(order string) fleet.Claim {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range slices.Backward(r.list) {
+		if one.Order.ID == order {
+			return one.Claim
+		}
 	}
-	s.slots[slot] = true
-	se := fleet.StoredEvent{Event: e, Seq: uint64(len(s.stored) + 1), Stored: at}
-	s.stored = append(s.stored, se)
-	s.send(se)
-	close(s.news)
-	s.news = make(chan struct{})
+	return fleet.Claim{}
 }
 
-func (s *stream) send(e fleet.StoredEvent) {
-	for c := range s.lives {
+// tell wakes who follows. The caller holds mu.
+func (r *records) tell() {
+	close(r.news)
+	r.news = make(chan struct{})
+}
+
+func (r *records) live(e fleet.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.lives {
 		select {
 		case c <- e:
 		default:
@@ -67,39 +75,33 @@ func (s *stream) send(e fleet.StoredEvent) {
 	}
 }
 
-func (s *stream) Live(e fleet.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.send(fleet.StoredEvent{Event: e, Stored: time.Now()})
-}
-
-func (s *stream) Of(_ context.Context, order string) ([]fleet.StoredEvent, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.broken {
+func (r *records) history(_ context.Context, order string) ([]fleet.Entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken {
 		return nil, fleet.ErrNoAnswer
 	}
-	var out []fleet.StoredEvent
-	for _, e := range s.stored {
-		if e.Order == order {
-			out = append(out, e)
+	var out []fleet.Entry
+	for _, one := range r.list {
+		if one.Order.ID == order {
+			out = append(out, one.Entry)
 		}
 	}
 	return out, nil
 }
 
-func (s *stream) Follow(ctx context.Context, from uint64, each func(fleet.StoredEvent), ready func()) error {
-	at := int(max(from, 1)) - 1
+func (r *records) follow(ctx context.Context, each func(fleet.Record), ready func()) error {
+	at := 0
 	said := false
 	for {
-		s.mu.Lock()
-		next, news, broken := slices.Clone(s.stored[min(at, len(s.stored)):]), s.news, s.broken
-		s.mu.Unlock()
+		r.mu.Lock()
+		next, news, broken := slices.Clone(r.list[min(at, len(r.list)):]), r.news, r.broken
+		r.mu.Unlock()
 		if broken {
-			return errors.New("the stream is broken")
+			return errors.New("the book is broken")
 		}
-		for _, e := range next {
-			each(e)
+		for _, one := range next {
+			each(one)
 		}
 		at += len(next)
 		if !said {
@@ -114,15 +116,15 @@ func (s *stream) Follow(ctx context.Context, from uint64, each func(fleet.Stored
 	}
 }
 
-func (s *stream) FollowLive(ctx context.Context, each func(fleet.StoredEvent)) error {
-	c := make(chan fleet.StoredEvent, 64)
-	s.mu.Lock()
-	s.lives[c] = true
-	s.mu.Unlock()
+func (r *records) followLive(ctx context.Context, each func(fleet.Event)) error {
+	c := make(chan fleet.Event, 64)
+	r.mu.Lock()
+	r.lives[c] = true
+	r.mu.Unlock()
 	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.lives, c)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.lives, c)
 	}()
 	for {
 		select {
@@ -134,19 +136,65 @@ func (s *stream) FollowLive(ctx context.Context, each func(fleet.StoredEvent)) e
 	}
 }
 
-func (s *stream) setBroken(on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.broken = on
-	close(s.news)
-	s.news = make(chan struct{})
+func (r *records) setBroken(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = on
+	r.tell()
+}
+
+// arrow takes a claim further, as a desk or a controller does.
+type arrow func(fleet.Claim) (fleet.Claim, error)
+
+func owner(machine string) fleet.Owner {
+	return fleet.Owner{Machine: machine, Journal: "j-" + machine, Boot: "b"}
+}
+
+// cup: the machine waits for a cup.
+func cup(machine string) arrow {
+	return func(c fleet.Claim) (fleet.Claim, error) { return c.Take(owner(machine)) }
+}
+
+func brewing(machine string) arrow {
+	return func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(owner(machine)) }
+}
+
+func released(c fleet.Claim) (fleet.Claim, error) {
+	return c.Release(fleet.Reason{Code: "tank"}, nil)
+}
+
+// came says what the machine's journal says.
+func came(machine string, out fleet.Outcome, r fleet.Reason) arrow {
+	return func(c fleet.Claim) (fleet.Claim, error) { return c.End(owner(machine), out, r, 0, nil) }
+}
+
+func served(machine string) arrow { return came(machine, fleet.Made, fleet.Reason{}) }
+
+// failed: the machine's last try came to nothing.
+func failed(machine string, out fleet.Outcome, r fleet.Reason) arrow {
+	return func(c fleet.Claim) (fleet.Claim, error) {
+		c.Attempts = fleet.MaxAttempts
+		return c.End(owner(machine), out, r, 0, nil)
+	}
+}
+
+func parked(c fleet.Claim) (fleet.Claim, error) {
+	return c.Park("max", fleet.Reason{Code: fleet.CodeNotHeard})
+}
+
+func again(c fleet.Claim) (fleet.Claim, error) { return c.MakeAgain("boss") }
+
+func remade(c fleet.Claim) (fleet.Claim, error) { return c.Remake() }
+
+func stopped(end fleet.Phase) arrow {
+	return func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(end, "customer", fleet.Reason{}) }
 }
 
 // shop is a Shop in memory with the controller's manners: the same id and order
 // give the same answer, another order under the id is a conflict.
 type shop struct {
 	mu      sync.Mutex
-	events  *stream
+	records *records
 	menu    fleet.Menu
 	waits   map[choice]fleet.Wait
 	answers map[string]fleet.Answer
@@ -185,7 +233,7 @@ func (s *shop) Place(_ context.Context, body []byte, _ string) fleet.Answer {
 	a.Position, a.ETA = 1, []int{60, 120}
 	s.hashes[o.ID], s.answers[o.ID] = o.Hash(), a
 	s.placed = append(s.placed, o)
-	s.events.put(fleet.Event{Order: o.ID, Kind: fleet.EvAccepted, Name: o.Name, What: &o, ETA: a.ETA}, time.Now())
+	s.records.put(fleet.Create(o, nil, a, "web"), time.Now())
 	return a
 }
 
@@ -195,8 +243,11 @@ func (s *shop) Cancel(_ context.Context, order, by string) error {
 	if s.cancels != nil {
 		return s.cancels
 	}
-	s.events.put(fleet.Event{Order: order, Kind: fleet.EvCancelled, By: by}, time.Now())
-	return nil
+	c, err := s.records.last(order).Stop(fleet.Cancelled, by, fleet.Reason{})
+	if err == nil {
+		s.records.put(c, time.Now())
+	}
+	return err
 }
 
 func (s *shop) Wait(_ context.Context, c fleet.Class, size fleet.Size) fleet.Wait {
@@ -229,16 +280,14 @@ func (s *shop) orders() []fleet.Order {
 	return slices.Clone(s.placed)
 }
 
-// shelf is a fleet.Stock that holds what it is given.
+// shelf is a stock that holds what it is given.
 type shelf struct {
 	mu     sync.Mutex
 	levels map[string]fleet.Level
 	err    error
 }
 
-func (s *shelf) Reserve(context.Context, string, int, fleet.Items) error { return nil }
-func (s *shelf) Book(context.Context, fleet.Booking) error               { return nil }
-func (s *shelf) Levels(context.Context) (map[string]fleet.Level, error) {
+func (s *shelf) read(context.Context) (map[string]fleet.Level, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.levels, s.err
@@ -294,24 +343,24 @@ func (d *desk) command(_ context.Context, machine string, c fleet.Command) (flee
 
 // house is a web with everything around it, in memory.
 type house struct {
-	t      testing.TB
-	web    *Web
-	shop   *shop
-	events *stream
-	stock  *shelf
-	crew   *crew
-	desk   *desk
-	log    *bytes.Buffer
+	t       testing.TB
+	web     *Web
+	shop    *shop
+	records *records
+	stock   *shelf
+	crew    *crew
+	desk    *desk
+	log     *bytes.Buffer
 }
 
 // build makes a house whose web is not running yet.
 func build(t testing.TB) *house {
-	h := &house{t: t, events: newStream(), stock: &shelf{levels: full()}, crew: &crew{},
+	h := &house{t: t, records: newRecords(), stock: &shelf{levels: full()}, crew: &crew{},
 		desk: &desk{reply: fleet.CommandAnswer{OK: true}}, log: &bytes.Buffer{}}
-	h.shop = &shop{events: h.events, menu: fleet.DefaultMenu(), waits: map[choice]fleet.Wait{},
+	h.shop = &shop{records: h.records, menu: fleet.DefaultMenu(), waits: map[choice]fleet.Wait{},
 		answers: map[string]fleet.Answer{}, hashes: map[string]string{}}
-	h.web = New(Parts{Shop: h.shop, Events: h.events, Machines: h.crew.machines, Stock: h.stock, Command: h.desk.command,
-		Key: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewTextHandler(&guarded{w: h.log}, nil))})
+	h.web = New(Parts{Shop: h.shop, Records: h.records.follow, History: h.records.history, Live: h.records.followLive,
+		Machines: h.crew.machines, Levels: h.stock.read, Command: h.desk.command, Key: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewTextHandler(&guarded{w: h.log}, nil))})
 	return h
 }
 
@@ -363,14 +412,42 @@ func (h *house) until(ok func() bool) {
 	}
 }
 
-// event stores an event and waits until the pages know it.
-func (h *house) event(e fleet.Event) {
+// step writes the next record of an order, and waits for nobody.
+func (h *house) step(id string, f arrow) fleet.Claim {
 	h.t.Helper()
-	h.events.put(e, time.Now())
-	h.events.mu.Lock()
-	seq := uint64(len(h.events.stored))
-	h.events.mu.Unlock()
-	h.until(func() bool { return h.web.book.next() > seq })
+	c, err := f(h.records.last(id))
+	if err != nil {
+		h.t.Errorf("%s: %v", c.Phase, err)
+		return c
+	}
+	h.records.put(c, time.Now())
+	return c
+}
+
+// write takes an order's claim further, one record for each arrow, and waits until
+// the pages know it.
+func (h *house) write(id string, arrows ...arrow) {
+	h.t.Helper()
+	for _, f := range arrows {
+		c := h.step(id, f)
+		h.until(func() bool {
+			s, _ := h.web.book.look(id)
+			return s.Phase == c.Phase && s.Epoch == c.Epoch
+		})
+	}
+}
+
+// live tells what a machine says of an order, and waits until the pages know it.
+func (h *house) live(events ...fleet.Event) {
+	h.t.Helper()
+	for _, e := range events {
+		e.Epoch = max(e.Epoch, 1)
+		h.records.live(e)
+		h.until(func() bool {
+			s, _ := h.web.book.look(e.Order)
+			return s.N >= e.N && s.Percent >= e.Percent
+		})
+	}
 }
 
 // ask sends a request straight to the handler, from loopback.

@@ -22,13 +22,19 @@ type Shop interface {
 	Menu() fleet.Menu
 }
 
-// Parts is what the web is joined to. Shop, Events, Machines, Stock and
-// Command are needed; the rest has defaults.
+// Parts is what the web is joined to. Those before Key are needed; the rest has
+// defaults.
 type Parts struct {
-	Shop     Shop
-	Events   fleet.Events
-	Machines func(context.Context) ([]fleet.Machine, error) // by name: who is here
-	Stock    fleet.Stock
+	Shop Shop
+	// Records hands over the book's records of the last 25 h, oldest first, then
+	// each new one, one at a time, until ctx ends or the book breaks off; then it is
+	// called again. ready is called once, when what was there is over.
+	Records func(ctx context.Context, each func(fleet.Record), ready func()) error
+	// History lists the records of one order, oldest first.
+	History  func(ctx context.Context, order string) ([]fleet.Entry, error)
+	Live     func(ctx context.Context, each func(fleet.Event)) error // what machines tell of their work
+	Machines func(context.Context) ([]fleet.Machine, error)          // by name: who is here
+	Levels   func(context.Context) (map[string]fleet.Level, error)   // the stock, by item
 	Command  func(ctx context.Context, machine string, c fleet.Command) (fleet.CommandAnswer, error)
 
 	// Key makes the secret addresses of orders, at least 32 random bytes that
@@ -46,6 +52,7 @@ type Parts struct {
 type Web struct {
 	Parts
 	book    *book
+	gallery gallery
 	counter *counter
 	rates   *rates
 	roll    roll
@@ -68,8 +75,8 @@ func New(p Parts) *Web {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Web{Parts: p, book: newBook(p.Wall), rates: newRates(), pages: parsePages()}
-	w.counter = &counter{shop: p.Shop, stock: p.Stock}
+	w := &Web{Parts: p, book: newBook(p.Wall), gallery: gallery{pictures: map[string]*picture{}}, rates: newRates(), pages: parsePages()}
+	w.counter = &counter{shop: p.Shop, levels: p.Levels}
 	w.handler = w.routes()
 	return w
 }
@@ -107,23 +114,22 @@ func (w *Web) Handler() http.Handler { return w.handler }
 // pruneEvery is how often ended orders are looked through.
 const pruneEvery = 10 * time.Minute
 
-// Run folds the events until ctx ends, and begins anew where the stream breaks
-// off. It returns nil.
+// Run folds the book until ctx ends, and begins anew where it breaks off. It
+// returns nil.
 func (w *Web) Run(ctx context.Context) error {
 	w.book.setRunning(true)
 	defer w.book.setRunning(false)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		w.keep(ctx, "the stream of events", func() error {
-			err := w.Events.Follow(ctx, w.book.next(), w.book.fold, w.book.caughtUp)
+		w.keep(ctx, "the book", func() error {
+			w.book.begin()
+			err := w.Records(ctx, w.book.take, w.book.caughtUp)
 			w.book.lost()
 			return err
 		})
 	})
 	wg.Go(func() {
-		w.keep(ctx, "live news", func() error {
-			return w.Events.FollowLive(ctx, w.book.live)
-		})
+		w.keep(ctx, "live news", func() error { return w.Live(ctx, w.book.live) })
 	})
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()

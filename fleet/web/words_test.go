@@ -72,7 +72,7 @@ func composed() map[string]bool {
 			add("out", f.Lacks)
 		}
 	}
-	for _, said := range []string{"taken", "again", "claimed", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired", "refused"} {
+	for _, said := range []string{"taken", "again", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired"} {
 		add("head", said)
 		add("text", said)
 	}

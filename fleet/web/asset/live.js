@@ -17,7 +17,12 @@ const same = (a, b) =>
 // that is still the same, so that focus, animations and transitions survive.
 function morph(now, next) {
   let at = now.firstChild;
-  for (const want of [...next.childNodes]) {
+  const wanted = [...next.childNodes];
+  for (const [i, want] of wanted.entries()) {
+    if (at && at.id && !same(at, want) && wanted.slice(i).some((w) => same(at, w))) {
+      at.before(want); // something came before the element that stays
+      continue;
+    }
     if (at && !same(at, want) && (want.id || at.nodeType === Node.TEXT_NODE)) {
       // Something before it went away: go on at the node that stayed.
       let later = at.nextSibling;
