@@ -63,7 +63,7 @@ func (o *order) apply(e fleet.Entry) {
 			o.Reason = p.Reason
 		}
 	}
-	if c.Phase == fleet.Accepted && c.Epoch == 1 {
+	if c.Phase == fleet.Accepted && c.Epoch == 1 && o.Accepted.IsZero() { // an old one may be written anew, as it is
 		o.Place, o.Accepted = e.Seq, e.Written
 	}
 	if c.Phase.Ended() {
@@ -164,9 +164,10 @@ func (b *book) begin() {
 	b.next = newFold()
 }
 
-// take folds a record in. One at a time, in the order of the book.
+// take folds a record in. One at a time, in the order of the book. What was
+// carried over from a former layout was over before it was written.
 func (b *book) take(r fleet.Record) {
-	if !r.IsClaim {
+	if !r.IsClaim || r.Via == fleet.ViaOld {
 		return
 	}
 	b.mu.Lock()

@@ -162,10 +162,26 @@ func TestRecordsBeganAfterTheOrder(t *testing.T) {
 	}
 }
 
-// What is no claim is nobody's page.
+// An order that was not over when its records got old is written anew, as it is.
+func TestWrittenAnew(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	b := newBook(time.Now)
+	p := newPen(t, b)
+	p.put(ada(idA), now)
+	p.put(ada(idB), now)
+	p.put(p.last[idA], now.Add(time.Hour))
+	if s, _ := b.look(idA); s.Queue != 1 || !s.Accepted.Equal(now) {
+		t.Errorf("place %d, accepted %v", s.Queue, s.Accepted)
+	}
+}
+
+// What is no claim is nobody's page, and what was carried over is no news.
 func TestOtherRecords(t *testing.T) {
 	b := newBook(time.Now)
-	newPen(t, b)
+	p := newPen(t, b)
+	old := ada(idA)
+	old.Phase, old.Via = fleet.Served, fleet.ViaOld
+	p.put(old, time.Now())
 	for _, r := range []fleet.Record{{}, {Act: true, Stock: &fleet.StockAct{Act: fleet.Refill}}, {Act: true, Refusals: &fleet.Refusals{}}, {Balance: &fleet.Balance{}}} {
 		b.take(r)
 	}

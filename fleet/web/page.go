@@ -87,7 +87,7 @@ func (w *Web) see(ctx context.Context, id string) sight {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	records, err := w.History(ctx, id)
+	records, err := w.Book.History(ctx, id)
 	if err != nil || len(records) == 0 {
 		return s // an order just taken, whose record is on its way
 	}

@@ -23,13 +23,13 @@ import (
 	"barista/fleet"
 )
 
-// pages of the book: a fleet.Book's records in memory, and what machines tell live.
+// records is a book in memory, and what machines tell live.
 type records struct {
 	mu     sync.Mutex
 	list   []fleet.Record
 	lives  map[chan fleet.Event]bool
 	news   chan struct{}
-	broken bool // follow and history fail
+	broken bool // Follow and History fail
 }
 
 func newRecords() *records {
@@ -75,7 +75,7 @@ func (r *records) live(e fleet.Event) {
 	}
 }
 
-func (r *records) history(_ context.Context, order string) ([]fleet.Entry, error) {
+func (r *records) History(_ context.Context, order string) ([]fleet.Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.broken {
@@ -90,8 +90,8 @@ func (r *records) history(_ context.Context, order string) ([]fleet.Entry, error
 	return out, nil
 }
 
-func (r *records) follow(ctx context.Context, each func(fleet.Record), ready func()) error {
-	at := 0
+func (r *records) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	at := int(max(from, 1)) - 1
 	said := false
 	for {
 		r.mu.Lock()
@@ -114,6 +114,18 @@ func (r *records) follow(ctx context.Context, each func(fleet.Record), ready fun
 		case <-news:
 		}
 	}
+}
+
+func (r *records) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+
+func (r *records) Since(_ context.Context, t time.Time) (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.list, func(one fleet.Record) bool { return !one.Written.Before(t) })
+	if i < 0 {
+		i = len(r.list)
+	}
+	return uint64(i + 1), nil
 }
 
 func (r *records) followLive(ctx context.Context, each func(fleet.Event)) error {
@@ -359,7 +371,7 @@ func build(t testing.TB) *house {
 		desk: &desk{reply: fleet.CommandAnswer{OK: true}}, log: &bytes.Buffer{}}
 	h.shop = &shop{records: h.records, menu: fleet.DefaultMenu(), waits: map[choice]fleet.Wait{},
 		answers: map[string]fleet.Answer{}, hashes: map[string]string{}}
-	h.web = New(Parts{Shop: h.shop, Records: h.records.follow, History: h.records.history, Live: h.records.followLive,
+	h.web = New(Parts{Shop: h.shop, Book: h.records, Live: h.records.followLive,
 		Machines: h.crew.machines, Levels: h.stock.read, Command: h.desk.command, Key: []byte("0123456789abcdef0123456789abcdef"), Log: slog.New(slog.NewTextHandler(&guarded{w: h.log}, nil))})
 	return h
 }

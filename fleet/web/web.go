@@ -22,16 +22,21 @@ type Shop interface {
 	Menu() fleet.Menu
 }
 
+// Book is what the web reads of the book: a fleet.Book, or one whose records a
+// ledger hands over.
+type Book interface {
+	// History lists the records of one order, oldest first.
+	History(ctx context.Context, order string) ([]fleet.Entry, error)
+	Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error
+	Since(ctx context.Context, t time.Time) (uint64, error)
+	Now(ctx context.Context) (time.Time, error)
+}
+
 // Parts is what the web is joined to. Those before Key are needed; the rest has
 // defaults.
 type Parts struct {
-	Shop Shop
-	// Records hands over the book's records of the last 25 h, oldest first, then
-	// each new one, one at a time, until ctx ends or the book breaks off; then it is
-	// called again. ready is called once, when what was there is over.
-	Records func(ctx context.Context, each func(fleet.Record), ready func()) error
-	// History lists the records of one order, oldest first.
-	History  func(ctx context.Context, order string) ([]fleet.Entry, error)
+	Shop     Shop
+	Book     Book
 	Live     func(ctx context.Context, each func(fleet.Event)) error // what machines tell of their work
 	Machines func(context.Context) ([]fleet.Machine, error)          // by name: who is here
 	Levels   func(context.Context) (map[string]fleet.Level, error)   // the stock, by item
@@ -122,8 +127,7 @@ func (w *Web) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		w.keep(ctx, "the book", func() error {
-			w.book.begin()
-			err := w.Records(ctx, w.book.take, w.book.caughtUp)
+			err := w.follow(ctx)
 			w.book.lost()
 			return err
 		})
@@ -142,6 +146,24 @@ func (w *Web) Run(ctx context.Context) error {
 			w.book.prune()
 		}
 	}
+}
+
+// recent is how far back the book is read: what is kept of ended orders, and an
+// hour for two clocks and the way of an order before its end.
+const recent = keepEnded + time.Hour
+
+// follow folds the book's last day and what comes after it, until it breaks off.
+func (w *Web) follow(ctx context.Context) error {
+	now, err := w.Book.Now(ctx)
+	if err != nil {
+		return err
+	}
+	from, err := w.Book.Since(ctx, now.Add(-recent))
+	if err != nil {
+		return err
+	}
+	w.book.begin()
+	return w.Book.Follow(ctx, from, w.book.take, w.book.caughtUp)
 }
 
 // keep calls follow again when it fails, after a pause that grows to 10 s.
