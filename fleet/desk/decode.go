@@ -22,7 +22,7 @@ func decode(b []byte) (fleet.Ask, error) {
 		return fleet.Ask{}, err
 	}
 	if err := check(a); err != nil {
-		return fleet.Ask{}, err
+		return fleet.Ask{Nonce: a.Nonce}, err // so that it knows whose answer it is
 	}
 	return a, nil
 }

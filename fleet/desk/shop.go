@@ -46,7 +46,7 @@ func (d *Desk) setting(key string, value []byte) {
 			d.log.Warn("the menu can't be used, the former one stays", "err", err)
 			return
 		}
-		s.menu = &m
+		s.menu, machine = &m, ""
 	default:
 		return
 	}
