@@ -82,7 +82,11 @@ func (r Refusals) Of(order string, now time.Time) (Answer, bool) {
 // With adds a refusal and drops what is over.
 func (r Refusals) With(one Refusal) Refusals {
 	list := slices.DeleteFunc(slices.Clone(r.List), func(o Refusal) bool { return one.At.Sub(o.At) >= RefusedFor || o.Order == one.Order })
-	return Refusals{Before: r.Before + 1, List: append(list, one)}
+	before := r.Before
+	if len(r.List) > 0 { // there was a record, and this one rolls it away
+		before++
+	}
+	return Refusals{Before: before, List: append(list, one)}
 }
 
 // Balance is the fold of the book up to a record, written into it so that a start

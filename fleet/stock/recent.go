@@ -1,9 +1,10 @@
 package stock
 
+import "iter"
+
 // recent is a map that forgets: it holds the last max keys that were put in.
 type recent[K comparable, V any] struct {
 	max    int
-	forgot int // how many were put in and are gone
 	values map[K]V
 	ring   []K // in order of arrival; next is the oldest once it is full
 	next   int
@@ -27,8 +28,18 @@ func (r *recent[K, V]) put(k K, v V) {
 			delete(r.values, r.ring[r.next])
 			r.ring[r.next] = k
 			r.next = (r.next + 1) % r.max
-			r.forgot++
 		}
 	}
 	r.values[k] = v
+}
+
+// all are the values, the oldest first.
+func (r *recent[K, V]) all() iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for i := range r.ring {
+			if !yield(r.values[r.ring[(r.next+i)%len(r.ring)]]) {
+				return
+			}
+		}
+	}
 }

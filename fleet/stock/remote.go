@@ -9,26 +9,12 @@ import (
 	"barista/fleet"
 )
 
-// Remote is the stock of another process, over the network. Its errors are those
+// Remote is the stock of another process, over the network.
+func Remote(r fleet.Requester) Client { return Client{r} }
+
+// Client is the stock of another process, over the network. Its errors are those
 // of Stock; one that wraps fleet.ErrNobody is certain that nothing was done.
-func Remote(r fleet.Requester) fleet.Stock { return Client{r} }
-
-// Client is Remote with what a person does: add and count.
 type Client struct{ Requester fleet.Requester }
-
-var _ fleet.Stock = Client{}
-
-// Reserve is Stock.Reserve.
-func (c Client) Reserve(ctx context.Context, order string, use int, items fleet.Items) error {
-	_, err := c.ask(ctx, subjectReserve, Request{Order: order, Use: use, Items: items})
-	return err
-}
-
-// Book is Stock.Book.
-func (c Client) Book(ctx context.Context, b fleet.Booking) error {
-	_, err := c.ask(ctx, subjectBook, Request{Order: b.Order, Use: b.Use, Act: b.Act, Items: b.Items})
-	return err
-}
 
 // Levels is Stock.Levels.
 func (c Client) Levels(ctx context.Context) (map[string]fleet.Level, error) {
@@ -68,10 +54,6 @@ func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, erro
 	switch {
 	case reply.OK:
 		return reply, nil
-	case reply.Code == fleet.CodeOutOfStock:
-		return reply, &fleet.OutOfStockError{Item: reply.Item}
-	case reply.Code == CodeUseClosed:
-		return reply, fleet.ErrUseClosed
 	case reply.Code == CodeInvalid:
 		return reply, &invalid{errors.New(reply.Message)}
 	case reply.Code == CodeUnknownItem:

@@ -15,19 +15,15 @@ import (
 // The subjects beside coffee.stock.<item>.get and .dec.<size>. Each takes and
 // gives JSON: Request and Reply.
 //
-//	coffee.stock.reserve  {"order":"01J…","use":0,"items":{"arabica":9}}
-//	coffee.stock.book     {"order":"01J…","use":0,"act":"consume","items":{"arabica":9}}
 //	coffee.stock.levels   (nothing)
 //	coffee.stock.add      {"item":"arabica","amount":1000,"by":"lea","key":"k1"}
 //	coffee.stock.count    {"item":"arabica","amount":640,"by":"lea","key":"k2"}
 var (
-	subjectReserve = fleet.Subject("coffee", "stock", "reserve")
-	subjectBook    = fleet.Subject("coffee", "stock", "book")
-	subjectLevels  = fleet.Subject("coffee", "stock", "levels")
-	subjectAdd     = fleet.Subject("coffee", "stock", "add")
-	subjectCount   = fleet.Subject("coffee", "stock", "count")
-	subjectGet     = fleet.Subject("coffee", "stock", "*", "get")
-	subjectDec     = fleet.Subject("coffee", "stock", "*", "dec", "*")
+	subjectLevels = fleet.Subject("coffee", "stock", "levels")
+	subjectAdd    = fleet.Subject("coffee", "stock", "add")
+	subjectCount  = fleet.Subject("coffee", "stock", "count")
+	subjectGet    = fleet.Subject("coffee", "stock", "*", "get")
+	subjectDec    = fleet.Subject("coffee", "stock", "*", "dec", "*")
 )
 
 // answerWithin bounds one request: a customer hears within 2 s, and the
@@ -39,32 +35,25 @@ const maxRequest = 4 << 10
 
 // Request is what the JSON subjects take. Other fields are ignored.
 type Request struct {
-	Order  string      `json:"order,omitempty"`  // reserve, book: the order's id
-	Use    int         `json:"use,omitempty"`    // reserve, book: from 0
-	Act    fleet.Act   `json:"act,omitempty"`    // book: reserve, release, consume, waste
-	Items  fleet.Items `json:"items,omitempty"`  // reserve, book
-	Item   string      `json:"item,omitempty"`   // add, count
-	Amount *int        `json:"amount,omitempty"` // add: how much more; count: what was found
-	By     string      `json:"by,omitempty"`     // add, count: who, at most 64 characters
-	Key    string      `json:"key,omitempty"`    // add, count: given twice, it counts once
+	Item   string `json:"item,omitempty"`   // add, count
+	Amount *int   `json:"amount,omitempty"` // add: how much more; count: what was found
+	By     string `json:"by,omitempty"`     // add, count: who, at most 64 characters
+	Key    string `json:"key,omitempty"`    // add, count: given twice, it counts once
 }
 
 // Reply is what the JSON subjects answer.
 type Reply struct {
 	OK      bool   `json:"ok"`
 	Code    string `json:"code,omitempty"` // when not ok, see the constants
-	Item    string `json:"item,omitempty"` // with out_of_stock: the first item that is short
 	Message string `json:"message,omitempty"`
-	// levels: the ledger's sequence and every item; add and count: the item.
+	// levels: the book's sequence and every item; add and count: the item.
 	Seq    uint64                 `json:"seq,omitempty"`
 	Levels map[string]fleet.Level `json:"levels,omitempty"`
 }
 
-// The codes of a Reply, beside fleet.CodeOutOfStock and fleet.CodeUnavailable;
-// the latter means that nobody knows: ask again with the same order and use, or
-// the same key.
+// The codes of a Reply, beside fleet.CodeUnavailable, which means that nobody
+// knows: ask again with the same key.
 const (
-	CodeUseClosed   = "use_closed"   // reserve: this use has ended
 	CodeInvalid     = "invalid"      // the request can never succeed
 	CodeUnknownItem = "unknown_item" // count: add it first
 )
@@ -76,15 +65,9 @@ type endpoint struct {
 
 func (s *Stock) endpoints() []endpoint {
 	return []endpoint{
-		{subjectReserve, answering(func(ctx context.Context, r Request) (Reply, error) {
-			return Reply{}, s.Reserve(ctx, r.Order, r.Use, r.Items)
-		})},
-		{subjectBook, answering(func(ctx context.Context, r Request) (Reply, error) {
-			return Reply{}, s.Book(ctx, fleet.Booking{Order: r.Order, Use: r.Use, Act: r.Act, Items: r.Items})
-		})},
 		{subjectLevels, answering(func(ctx context.Context, _ Request) (Reply, error) {
-			seq, levels, err := s.view(ctx)
-			return Reply{Seq: seq, Levels: levels}, err
+			levels, err := s.Levels(ctx)
+			return Reply{Seq: s.parts.Ledger.Upto(), Levels: levels}, err
 		})},
 		{subjectAdd, answering(func(ctx context.Context, r Request) (Reply, error) {
 			n, err := r.amount()
@@ -150,15 +133,8 @@ func (r Request) amount() (int, error) {
 
 // replyOf says an error in the words of a Reply.
 func replyOf(err error) Reply {
-	var (
-		short *fleet.OutOfStockError
-		never *invalid
-	)
+	var never *invalid
 	switch {
-	case errors.As(err, &short):
-		return Reply{Code: fleet.CodeOutOfStock, Item: short.Item, Message: err.Error()}
-	case errors.Is(err, fleet.ErrUseClosed):
-		return Reply{Code: CodeUseClosed, Message: err.Error()}
 	case errors.As(err, &never):
 		return Reply{Code: CodeInvalid, Message: err.Error()}
 	case errors.Is(err, fleet.ErrNotFound):
