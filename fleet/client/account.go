@@ -29,15 +29,23 @@ type Try struct {
 	fleet.Reason
 }
 
-// Why tells what became of an order; events are those of the account, with the
-// broker's times.
-func (s Shop) Why(ctx context.Context, c fleet.Claim) (a Account, events []fleet.StoredEvent, err error) {
-	events, err = s.Events.Of(ctx, c.Order.ID)
-	a = accountOf(c)
-	for _, e := range events {
-		a.Events = append(a.Events, e.Event)
+// Why tells what became of an order.
+func (s Shop) Why(ctx context.Context, c fleet.Claim) (Account, error) {
+	a := accountOf(c)
+	records, err := s.Book.History(ctx, c.Order.ID)
+	for _, e := range records {
+		a.Events = append(a.Events, EventsOf(e)...)
 	}
-	return a, events, err
+	return a, err
+}
+
+// EventsOf are what a record tells, at the time of the broker's clock.
+func EventsOf(e fleet.Entry) []fleet.Event {
+	out := e.Claim.Events()
+	for i := range out {
+		out[i].At = e.Written
+	}
+	return out
 }
 
 func accountOf(c fleet.Claim) Account {
@@ -48,28 +56,16 @@ func accountOf(c fleet.Claim) Account {
 	if c.Owner != nil {
 		a.Tries = append(a.Tries, Try{c.Epoch, c.Owner.Machine, c.Outcome, c.Reason})
 	}
-	add := func(to *fleet.Items, items fleet.Items) {
-		if *to == nil {
-			*to = fleet.Items{}
+	reserved, used, wasted := c.Portions()
+	times := func(n int) fleet.Items {
+		out := fleet.Items{}
+		for item, dose := range c.Portion {
+			if n*dose > 0 {
+				out[item] = n * dose
+			}
 		}
-		for item, n := range items {
-			(*to)[item] += n
-		}
+		return out
 	}
-	booked := map[int]bool{}
-	for _, b := range c.Bookings() {
-		booked[b.Use] = true
-		switch b.Act {
-		case fleet.Consume:
-			add(&a.Consumed, b.Items)
-		case fleet.Waste:
-			add(&a.Wasted, b.Items)
-		case fleet.Reserve:
-			add(&a.Reserved, b.Items)
-		}
-	}
-	if !booked[c.Use] && !c.Phase.Ended() && c.Said() {
-		add(&a.Reserved, c.Portion)
-	}
+	a.Reserved, a.Consumed, a.Wasted = times(reserved), times(used), times(wasted)
 	return a
 }

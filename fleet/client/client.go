@@ -8,27 +8,47 @@
 //
 // Whoever makes a Shop owns the connection behind it. There is nothing to start
 // or stop, every call ends with its context, and any goroutine may call. It
-// writes cordons and the menu, never a claim: for that it asks the controller.
+// writes cordons and the menu, nothing into the book: for that it asks the
+// controller and the stock.
 package client
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"barista/fleet"
 )
 
 // Parts is what a Shop is joined to.
 type Parts struct {
-	Claims     fleet.Claims
-	Orders     fleet.Orders
-	Events     fleet.Events
+	Book       Book
+	Orders     func(context.Context) ([]fleet.Entry, error) // those that are not over, and the last day's: ledger.Read
+	Live       func(ctx context.Context, each func(fleet.Event)) error
+	Waiting    func(context.Context) (map[fleet.Class]int, error) // messages in the queue
 	Settings   fleet.Settings
 	Requester  fleet.Requester
-	Stock      fleet.Stock
+	Stock      Stock
 	Controller Controller
 	Machines   func(context.Context) ([]fleet.Machine, error) // by name: presence.Parts.Read
+}
+
+// Book is what a Shop reads of the book.
+type Book interface {
+	Read(ctx context.Context, order string) (fleet.Entry, error)
+	History(ctx context.Context, order string) ([]fleet.Entry, error)
+	Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error
+	Since(ctx context.Context, t time.Time) (uint64, error)
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// Stock is what a person may ask of the stock. An act with a key counts once,
+// however often it is sent.
+type Stock interface {
+	Levels(ctx context.Context) (map[string]fleet.Level, error)
+	Add(ctx context.Context, item string, amount int, by, key string) (fleet.Level, error)
+	Count(ctx context.Context, item string, found int, by, key string) (fleet.Level, error)
 }
 
 // Controller is what a person may ask of the controller about an order.

@@ -5,15 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
+	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
 )
@@ -22,25 +26,34 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shelf is a stock of fixed levels.
 type shelf struct {
-	fleet.Stock
+	Stock
 	levels map[string]fleet.Level
 	err    error
 }
 
 func (s *shelf) Levels(context.Context) (map[string]fleet.Level, error) { return s.levels, s.err }
 
-// open joins a Shop to the real broker.
-func open(t *testing.T) (Shop, *queue.Conn, *shelf) {
+// place is a Shop joined to the real broker, and what writes into its book.
+type place struct {
+	Shop
+	conn  *queue.Conn
+	stock *shelf
+	acts  uint64 // the last one
+}
+
+func open(t *testing.T) *place {
 	t.Helper()
 	c := brokertest.Start(t).Connect("asker")
 	stock := &shelf{levels: map[string]fleet.Level{fleet.ItemSugar: {OnHand: 50}}}
 	for _, item := range fleet.DefaultMenu().Items() {
 		stock.levels[item] = fleet.Level{OnHand: 1000}
 	}
-	return Shop{Parts{
-		Claims: c.Claims(), Orders: c.Orders(), Events: c.Events(), Settings: c.Settings(), Requester: c.Requester(), Stock: stock,
-		Machines: presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now}.Read,
-	}}, c, stock
+	book := c.Book()
+	return &place{conn: c, stock: stock, Shop: Shop{Parts{
+		Book: book, Orders: func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, book) },
+		Live: c.Events().FollowLive, Waiting: c.Orders().Waiting, Settings: c.Settings(), Requester: c.Requester(), Stock: stock,
+		Machines: presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: book.Now}.Read,
+	}}}
 }
 
 const (
@@ -58,41 +71,68 @@ func order(id string) fleet.Order {
 	return fleet.Order{ID: id, Name: "Zoë", Size: fleet.Small, Bean: "arabica", Milk: fleet.NoMilk}
 }
 
-// create writes an accepted order and takes it further by the arrows.
-func create(t *testing.T, s Shop, id string, arrows ...func(fleet.Claim) (fleet.Claim, error)) fleet.ClaimEntry {
+// act writes the first record of an order.
+func (s *place) act(t *testing.T, c fleet.Claim) fleet.Entry {
 	t.Helper()
-	doses, _ := fleet.DefaultMenu().Portion(order(id))
-	e, err := s.Claims.Create(t.Context(), fleet.Claim{
-		Phase: fleet.Accepted, Order: order(id), Hash: order(id).Hash(), Portion: doses, Epoch: 1, Answer: fleet.Success(id),
-	})
-	mark := func(c fleet.Claim) (fleet.Claim, error) { return c.Mark(c.MessageID()) }
-	for _, arrow := range append([]func(fleet.Claim) (fleet.Claim, error){mark}, arrows...) {
-		var c fleet.Claim
-		if err == nil {
-			c, err = arrow(e.Claim)
-		}
-		if err == nil {
-			e, err = s.Claims.Update(t.Context(), e, c)
-		}
-	}
-	if err != nil {
+	e := fleet.Entry{Claim: c}
+	var err error
+	if e.Revision, err = s.conn.Book().Act(t.Context(), fleet.Record{Entry: e, IsClaim: true}, s.acts); err != nil {
 		t.Fatal(err)
+	}
+	s.acts = e.Seq
+	return e
+}
+
+// create writes an accepted order and takes it further by the arrows.
+func (s *place) create(t *testing.T, id string, arrows ...arrow) fleet.Entry {
+	t.Helper()
+	portion, _ := fleet.DefaultMenu().Portion(order(id))
+	return s.further(t, s.act(t, fleet.Create(order(id), portion, fleet.Success(id), "web")), arrows...)
+}
+
+func (s *place) further(t *testing.T, e fleet.Entry, arrows ...arrow) fleet.Entry {
+	t.Helper()
+	for _, f := range arrows {
+		c, err := f(e.Claim)
+		switch {
+		case err != nil:
+		case c.Phase == fleet.Accepted && e.Phase == fleet.Again:
+			e = s.act(t, c)
+		default:
+			e, err = s.conn.Book().Next(t.Context(), e.Revision, c)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return e
 }
 
+type arrow = func(fleet.Claim) (fleet.Claim, error)
+
+func park(c fleet.Claim) (fleet.Claim, error) {
+	return c.Park("max", fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"})
+}
+func again(c fleet.Claim) (fleet.Claim, error)  { return c.MakeAgain("boss") }
+func remake(c fleet.Claim) (fleet.Claim, error) { return c.Remake() }
+func cancel(c fleet.Claim) (fleet.Claim, error) {
+	return c.Stop(fleet.Cancelled, "customer", fleet.Reason{})
+}
+func made(c fleet.Claim) (fleet.Claim, error) {
+	return c.End(zoe.Owner, fleet.Made, fleet.Reason{}, 42, nil)
+}
 func take(c fleet.Claim) (fleet.Claim, error)  { return c.Take(zoe.Owner) }
 func fence(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe.Owner) }
 
 // TestFind: which order a person means, and which error says why none.
 func TestFind(t *testing.T) {
-	s, _, _ := open(t)
+	s := open(t)
 	if _, err := s.Find(t.Context(), Last); !errors.Is(err, ErrNoOrders) {
 		t.Error(err)
 	}
-	create(t, s, a)
-	create(t, s, twin)
-	create(t, s, b)
+	s.create(t, a)
+	s.create(t, twin)
+	s.create(t, b)
 	for ref, want := range map[string]string{
 		a: a, strings.ToLower(b): b, "0bbb": b, "10AAA": twin, Last: b,
 		"0AAA": "2 orders end with 0AAA: give more of the id (" + a + ", " + twin + ")",
@@ -120,36 +160,94 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestWhy: tries and stock of an order that went through two machines' hands.
+// What was carried over from a former layout is an order that a person can ask for,
+// and no news.
+func TestCarriedOver(t *testing.T) {
+	s := open(t)
+	old := fleet.Create(order(a), nil, fleet.Success(a), fleet.ViaOld)
+	old.Phase, old.Outcome = fleet.Served, fleet.Made
+	s.act(t, old)
+	if list, err := s.List(t.Context(), false, 0); len(list) != 0 || err != nil {
+		t.Errorf("%+v %v", list, err)
+	}
+	e, err := s.Find(t.Context(), a)
+	if err != nil || e.Phase != fleet.Served {
+		t.Error(e.Phase, err)
+	}
+	if got, err := s.Why(t.Context(), e.Claim); len(got.Events) != 0 || err != nil {
+		t.Errorf("%+v %v", got.Events, err)
+	}
+}
+
+// TestWhy: tries, stock and story of an order that went through two machines' hands.
 func TestWhy(t *testing.T) {
-	s, _, _ := open(t)
-	e := create(t, s, a, take, fence,
-		func(c fleet.Claim) (fleet.Claim, error) {
-			return c.Park("max", fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"})
-		},
-		func(c fleet.Claim) (fleet.Claim, error) { return c.MakeAgain("boss") },
-		take)
-	if err := s.Events.Publish(t.Context(), fleet.Event{Order: a, Kind: fleet.EvAccepted, Epoch: 1, At: time.Now()}); err != nil {
+	s := open(t)
+	e := s.create(t, a, fence, park, again, remake, take)
+	got, err := s.Why(t.Context(), e.Claim)
+	if err != nil {
 		t.Fatal(err)
 	}
-	got, events, err := s.Why(t.Context(), e.Claim)
-	if err != nil || len(events) != 1 || len(got.Events) != 1 {
-		t.Fatal(got, events, err)
+	var story []string
+	for _, e := range got.Events {
+		story = append(story, fmt.Sprint(e.Kind, " ", e.Epoch, " ", e.Machine))
+		if since := time.Since(e.At); since < -time.Minute || since > time.Minute {
+			t.Errorf("%s at %v", e.Kind, e.At)
+		}
+	}
+	if d := cmp.Diff([]string{"accepted 1 ", "brewing 1 zoe", "unknown 1 zoe", "again 2 ", "claimed 2 zoe"}, story); d != "" {
+		t.Error(d)
 	}
 	got.Events = nil
 	want := Account{
-		Order: order(a), Phase: fleet.Claimed, Told: fleet.Success(a), By: e.By,
+		Order: order(a), Phase: fleet.Claimed, Told: fleet.Success(a), By: e.By, Via: "web",
 		Tries:    []Try{{Epoch: 1, Machine: "zoe", Outcome: fleet.OutcomeUnknown, Reason: fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"}}, {Epoch: 2, Machine: "zoe"}},
 		Consumed: fleet.Items{"arabica": 9}, Reserved: fleet.Items{"arabica": 9},
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
 		t.Error(d)
+	}
+	b, err := json.Marshal(got)
+	if err != nil || strings.Contains(string(b), "wasted") {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
+// What an order means for the stock, in the words of why.
+func TestWhatItTook(t *testing.T) {
+	c := fleet.Create(order(a), fleet.Items{"arabica": 9, "sugar": 2}, fleet.Success(a), "web")
+	for _, step := range []struct {
+		name                       string
+		do                         arrow
+		reserved, consumed, wasted fleet.Items
+	}{
+		{"accepted", func(c fleet.Claim) (fleet.Claim, error) { return c, nil }, c.Portion, nil, nil},
+		{"brewing", fence, c.Portion, nil, nil},
+		{"spoiled", func(c fleet.Claim) (fleet.Claim, error) {
+			return c.End(zoe.Owner, fleet.Spoiled, fleet.Reason{}, 0, nil)
+		}, nil, nil, c.Portion},
+		{"remade", remake, c.Portion, nil, c.Portion},
+		{"brewing again", fence, c.Portion, nil, c.Portion},
+		{"unknown", park, nil, c.Portion, c.Portion},
+		{"again", again, nil, c.Portion, c.Portion},
+		{"remade again", remake, c.Portion, c.Portion, c.Portion},
+		{"its third try", fence, c.Portion, c.Portion, c.Portion},
+		{"made", made, nil, fleet.Items{"arabica": 18, "sugar": 4}, c.Portion},
+	} {
+		var err error
+		if c, err = step.do(c); err != nil {
+			t.Fatal(step.name, err)
+		}
+		got := accountOf(c)
+		if d := cmp.Diff([]fleet.Items{step.reserved, step.consumed, step.wasted}, []fleet.Items{got.Reserved, got.Consumed, got.Wasted}, cmpopts.EquateEmpty()); d != "" {
+			t.Error(step.name, d)
+		}
 	}
 }
 
 // TestMachines: who is here, who is out of service, and what is asked of them.
 func TestMachines(t *testing.T) {
-	s, c, _ := open(t)
+	s := open(t)
+	c := s.conn
 	ctx := t.Context()
 	if err := c.Fleet().Announce(ctx, zoe); err != nil {
 		t.Fatal(err)
@@ -227,7 +325,8 @@ func serve(t *testing.T, c *queue.Conn, subject string, answer func([]byte) any)
 }
 
 func TestCommand(t *testing.T) {
-	s, c, _ := open(t)
+	s := open(t)
+	c := s.conn
 	serve(t, c, fleet.CommandSubject("zoe"), func(body []byte) any {
 		var q fleet.Command
 		_ = json.Unmarshal(body, &q)
@@ -241,7 +340,8 @@ func TestCommand(t *testing.T) {
 
 // TestPlace: "not known yet" is asked again with the same id.
 func TestPlace(t *testing.T) {
-	s, c, _ := open(t)
+	s := open(t)
+	c := s.conn
 	if _, err := s.Place(t.Context(), order(a)); !errors.Is(err, fleet.ErrNobody) {
 		t.Error(err)
 	}
@@ -263,37 +363,140 @@ func TestPlace(t *testing.T) {
 
 // TestFollow: the story from its beginning, to its end and no further.
 func TestFollow(t *testing.T) {
-	s, _, _ := open(t)
+	s := open(t)
 	ctx := t.Context()
-	publish := func(kinds ...fleet.EventKind) {
-		t.Helper()
-		for _, k := range kinds {
-			if err := s.Events.Publish(ctx, fleet.Event{Order: a, Kind: k, Epoch: 1, At: time.Now()}); err != nil {
-				t.Fatal(err)
+	e := s.create(t, a)
+	other := s.create(t, b)
+	var heard []fleet.EventKind
+	last, err := s.Follow(ctx, a, func(one fleet.Event) error {
+		switch heard = append(heard, one.Kind); one.Kind {
+		case fleet.EvAccepted:
+			s.further(t, other, fence)
+			e = s.further(t, e, take, fence)
+		case fleet.EvBrewing:
+			// A step is not stored: it is told until somebody hears it.
+			stop := make(chan struct{})
+			t.Cleanup(sync.OnceFunc(func() { close(stop) }))
+			go func() {
+				for step := (fleet.Event{Order: a, Kind: fleet.EvStep, Machine: "zoe", Epoch: 1, N: 1, Of: 1, Step: "pour"}); ; {
+					s.conn.Events().Live(fleet.Event{Order: b, Kind: fleet.EvStep, Machine: "zoe", Epoch: 1, N: 1, Of: 1, Step: "pour"})
+					s.conn.Events().Live(fleet.Event{Order: a, Kind: fleet.EvPercent, Machine: "zoe", Epoch: 1, Percent: 3})
+					s.conn.Events().Live(step)
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Millisecond):
+					}
+				}
+			}()
+		case fleet.EvStep:
+			if e.Phase == fleet.Brewing {
+				e = s.further(t, e, made)
 			}
 		}
-	}
-	publish(fleet.EvAccepted)
-	var heard []fleet.EventKind
-	last, err := s.Follow(ctx, a, func(e fleet.StoredEvent) error {
-		if heard = append(heard, e.Kind); e.Kind == fleet.EvAccepted {
-			publish(fleet.EvClaimed, fleet.EvCancelled)
+		if one.Order != a || one.At.IsZero() && one.Kind != fleet.EvStep {
+			t.Errorf("%+v", one)
 		}
 		return nil
 	})
-	want := []fleet.EventKind{fleet.EvAccepted, fleet.EvClaimed, fleet.EvCancelled}
-	if d := cmp.Diff(want, heard); d != "" || err != nil || last == nil || last.Kind != fleet.EvCancelled {
+	want := []fleet.EventKind{fleet.EvAccepted, fleet.EvClaimed, fleet.EvBrewing, fleet.EvStep, fleet.EvServed}
+	if d := cmp.Diff(want, slices.Compact(heard)); d != "" || err != nil || last == nil || last.Kind != fleet.EvServed || last.Seconds != 42 {
+		t.Error(last, err, d)
+	}
+	heard = nil
+	last, err = s.Follow(ctx, a, func(one fleet.Event) error { heard = append(heard, one.Kind); return nil })
+	want = []fleet.EventKind{fleet.EvAccepted, fleet.EvClaimed, fleet.EvBrewing, fleet.EvServed}
+	if d := cmp.Diff(want, heard); d != "" || err != nil || last == nil || last.Kind != fleet.EvServed {
 		t.Error(last, err, d)
 	}
 	full := errors.New("nobody reads")
-	if last, err := s.Follow(ctx, a, func(fleet.StoredEvent) error { return full }); last != nil || err != full {
+	if last, err := s.Follow(ctx, b, func(fleet.Event) error { return full }); last != nil || err != full {
 		t.Error(last, err)
+	}
+	if last, err := s.Follow(ctx, twin, func(fleet.Event) error { return nil }); last != nil || !errors.Is(err, fleet.ErrNotFound) {
+		t.Error(last, err)
+	}
+}
+
+// A doubt ends the story, unless somebody has decided since.
+func TestFollowADoubt(t *testing.T) {
+	s := open(t)
+	e := s.create(t, a, fence, park)
+	heard := ""
+	tell := func(one fleet.Event) error {
+		if heard += fmt.Sprintf("%s %d, ", one.Kind, one.Epoch); one.Kind == fleet.EvClaimed {
+			s.further(t, e, cancel)
+		}
+		return nil
+	}
+	last, err := s.Follow(t.Context(), a, tell)
+	if want := "accepted 1, brewing 1, unknown 1, "; heard != want || err != nil || last == nil || last.Kind != fleet.EvUnknown {
+		t.Errorf("%s, want %s; %v %v", heard, want, last, err)
+	}
+	e = s.further(t, e, again, remake, take)
+	heard = ""
+	last, err = s.Follow(t.Context(), a, tell)
+	if want := "accepted 1, brewing 1, unknown 1, again 2, claimed 2, cancelled 2, "; heard != want || err != nil || last == nil || last.Kind != fleet.EvCancelled {
+		t.Errorf("%s, want %s; %v %v", heard, want, last, err)
+	}
+}
+
+// TestWatch: what is there, then every change, each once.
+func TestWatch(t *testing.T) {
+	s := open(t)
+	s.create(t, a, fence, made)
+	e := s.create(t, b)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var seen []string
+	err := s.Watch(ctx, func(e fleet.Entry) {
+		if seen = append(seen, e.Order.ID+" "+string(e.Phase)); e.Phase == fleet.Cancelled {
+			stop()
+		}
+	}, func() {
+		seen = append(seen, "ready")
+		s.further(t, e, fence, func(c fleet.Claim) (fleet.Claim, error) {
+			return c.End(zoe.Owner, fleet.Untouched, fleet.Reason{}, 0, nil)
+		}, cancel)
+	})
+	want := []string{a + " served", b + " accepted", "ready", b + " brewing", b + " accepted", b + " cancelled"}
+	if d := cmp.Diff(want, seen); d != "" || !errors.Is(err, context.Canceled) {
+		t.Error(err, d)
+	}
+}
+
+// TestNews: what happens from now on, recorded or only told.
+func TestNews(t *testing.T) {
+	s := open(t)
+	s.create(t, a, fence, made)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	heard := make(chan fleet.Event, 100)
+	done := make(chan error, 1)
+	go func() { done <- s.News(ctx, func(e fleet.Event) { heard <- e }) }()
+	brokertest.Eventually(t, "a cup that is waited for", func() bool {
+		s.conn.Events().Live(fleet.Event{Order: b, Kind: fleet.EvCup, Machine: "zoe", Epoch: 1})
+		return len(heard) > 0
+	})
+	s.create(t, b)
+	for e := range heard {
+		if e.Order != b || e.Kind != fleet.EvCup && e.Kind != fleet.EvAccepted {
+			t.Errorf("%+v", e)
+		}
+		if e.Kind == fleet.EvAccepted {
+			break
+		}
+	}
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 
 // TestStatus: everything that a person should look at, and nothing else.
 func TestStatus(t *testing.T) {
-	s, c, stock := open(t)
+	s := open(t)
+	c, stock := s.conn, s.stock
 	ctx := t.Context()
 	look := func(want ...string) Status {
 		t.Helper()
@@ -320,10 +523,8 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e := create(t, s, a, take, fence, func(c fleet.Claim) (fleet.Claim, error) {
-		return c.Park("max", fleet.Reason{Code: fleet.CodeNotHeard, Text: "zoe was silent"})
-	})
-	if _, err := s.Orders.Publish(ctx, e.Order, e.MessageID()); err != nil {
+	e := s.create(t, a, take, fence, park)
+	if err := c.Orders().Publish(ctx, e, e.MessageID()); err != nil {
 		t.Fatal(err)
 	}
 	stock.levels["arabica"] = fleet.Level{OnHand: 20}
@@ -341,7 +542,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestMenu(t *testing.T) {
-	s, _, _ := open(t)
+	s := open(t)
 	m, isSet, err := s.Menu(t.Context())
 	if d := cmp.Diff(fleet.DefaultMenu(), m); d != "" || isSet || err != nil {
 		t.Error(isSet, err, d)

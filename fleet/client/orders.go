@@ -1,14 +1,13 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"barista/fleet"
@@ -32,17 +31,17 @@ type Order struct {
 }
 
 // OrderOf is the line of a claim.
-func OrderOf(e fleet.ClaimEntry) Order {
+func OrderOf(e fleet.Entry) Order {
 	return Order{
 		ID: e.Order.ID, Phase: e.Phase, Name: e.Order.Name, Size: e.Order.Size, Bean: e.Order.Bean, Milk: e.Order.Milk,
-		Sugar: e.Order.Sugar, Machine: e.Machine(), Attempts: e.Attempts, Epoch: e.Epoch, Reason: e.Reason, By: e.By, Changed: e.Created,
+		Sugar: e.Order.Sugar, Machine: e.Machine(), Attempts: e.Attempts, Epoch: e.Epoch, Reason: e.Reason, By: e.By, Changed: e.Written,
 	}
 }
 
-// List lists the orders, or only the open ones, the one that changed last at the
-// end; of more than limit the last ones. 0: all.
+// List lists the orders of the last day, or only the open ones, the one that
+// changed last at the end; of more than limit the last ones. 0: all.
 func (s Shop) List(ctx context.Context, open bool, limit int) ([]Order, error) {
-	list, err := s.claims(ctx)
+	list, err := s.orders(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +60,11 @@ func (s Shop) List(ctx context.Context, open bool, limit int) ([]Order, error) {
 // Why no order is found, beside fleet.ErrNotFound.
 var (
 	ErrNoRef    = errors.New("no reference to an order: give its id, the last 4 or more characters of it, or last")
-	ErrNoOrders = errors.New("there is no order yet")
+	ErrNoOrders = errors.New("no order is open, and none ended within a day")
 	ErrSeveral  = errors.New("more than one order is meant")
 )
 
-// Last means the order that changed last.
+// Last means the order that changed last, of the open ones and the last day's.
 const Last = "last"
 
 // CheckRef returns ErrNoRef for what can't mean an order.
@@ -79,31 +78,31 @@ func CheckRef(ref string) error {
 	return nil
 }
 
-// Find reads the claim that a person means: a whole id, the last four or more of
-// its characters if only one order ends so, or Last.
-func (s Shop) Find(ctx context.Context, ref string) (fleet.ClaimEntry, error) {
+// Find reads the claim that a person means: a whole id; the last four or more of
+// its characters, if only one of the open and the last day's orders ends so; or Last.
+func (s Shop) Find(ctx context.Context, ref string) (fleet.Entry, error) {
 	if id, err := fleet.ParseID(ref); err == nil {
-		e, err := s.Claims.Get(ctx, id)
+		e, err := s.Book.Read(ctx, id)
 		if errors.Is(err, fleet.ErrNotFound) {
-			return e, fleet.Saying("there is no order "+id, fleet.ErrNotFound)
+			return e, noOrder(id)
 		}
 		return e, err
 	}
 	if err := CheckRef(ref); err != nil {
-		return fleet.ClaimEntry{}, err
+		return fleet.Entry{}, err
 	}
-	list, err := s.claims(ctx)
+	list, err := s.orders(ctx)
 	if err != nil {
-		return fleet.ClaimEntry{}, err
+		return fleet.Entry{}, err
 	}
 	if ref == Last {
 		if len(list) == 0 {
-			return fleet.ClaimEntry{}, ErrNoOrders
+			return fleet.Entry{}, ErrNoOrders
 		}
 		return list[len(list)-1], nil
 	}
 	tail := strings.ToUpper(ref)
-	var found []fleet.ClaimEntry
+	var found []fleet.Entry
 	var ids []string
 	for _, e := range list {
 		if strings.HasSuffix(e.Order.ID, tail) {
@@ -113,11 +112,11 @@ func (s Shop) Find(ctx context.Context, ref string) (fleet.ClaimEntry, error) {
 	}
 	switch len(found) {
 	case 0:
-		return fleet.ClaimEntry{}, fleet.Saying("no order ends with "+tail, fleet.ErrNotFound)
+		return fleet.Entry{}, fleet.Saying("no order ends with "+tail, fleet.ErrNotFound)
 	case 1:
 		return found[0], nil
 	}
-	return fleet.ClaimEntry{}, fleet.Saying(
+	return fleet.Entry{}, fleet.Saying(
 		fmt.Sprintf("%d orders end with %s: give more of the id (%s)", len(found), tail, strings.Join(ids[:min(len(ids), 5)], ", ")), ErrSeveral)
 }
 
@@ -155,35 +154,43 @@ func (s Shop) Place(ctx context.Context, o fleet.Order) (fleet.Answer, error) {
 }
 
 // Follow tells what happened to an order and what happens, until it has ended or
-// is in doubt, tell fails, or ctx ends. last is the event that it ended with;
-// nil if it did not.
-func (s Shop) Follow(ctx context.Context, id string, tell func(fleet.StoredEvent) error) (last *fleet.StoredEvent, err error) {
-	past, err := s.Events.Of(ctx, id)
+// is in doubt, tell fails, or ctx ends. The steps of a drink are told from now on
+// only: they are stored nowhere. last is the event that it ended with; nil if it
+// did not.
+func (s Shop) Follow(ctx context.Context, id string, tell func(fleet.Event) error) (last *fleet.Event, err error) {
+	past, err := s.Book.History(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if len(past) == 0 {
+		return nil, noOrder(id)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var broken error
-	from := uint64(1)
-	each := func(e fleet.StoredEvent) {
-		if e.Order != id || e.Seq < from || last != nil || broken != nil {
+	hear := func(e fleet.Event, more bool) {
+		if last != nil || broken != nil {
 			return
 		}
-		from = e.Seq + 1
 		broken = tell(e)
-		if fleet.Phase(e.Kind).Ended() || e.Kind == fleet.EvUnknown { // nothing follows, or only a person's decision
+		if !more && (fleet.Phase(e.Kind).Ended() || e.Kind == fleet.EvUnknown) { // nothing follows, or only a person's decision
 			last = &e
 		}
 		if broken != nil || last != nil {
 			cancel()
 		}
 	}
-	for _, e := range past {
-		each(e)
+	for i, record := range past {
+		for _, e := range EventsOf(record) {
+			hear(e, i < len(past)-1)
+		}
 	}
 	if ctx.Err() == nil {
-		err = s.Events.Follow(ctx, from, each, func() {})
+		err = s.news(ctx, past[len(past)-1].Seq+1, func(e fleet.Event, live bool) {
+			if e.Order == id && (!live || e.Kind == fleet.EvStep) { // its record tells all else better
+				hear(e, false)
+			}
+		})
 	}
 	if broken != nil || last != nil {
 		return last, broken
@@ -191,14 +198,85 @@ func (s Shop) Follow(ctx context.Context, id string, tell func(fleet.StoredEvent
 	return nil, err
 }
 
-// claims lists every claim that is kept, the one that changed last at the end.
-func (s Shop) claims(ctx context.Context) ([]fleet.ClaimEntry, error) {
-	byID := map[string]fleet.ClaimEntry{}
-	err := fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
-		return s.Claims.Watch(ctx, func(e fleet.ClaimEntry) { byID[e.Order.ID] = e }, ready)
+// News hands over what happens to any order from now on, and what machines tell of
+// their work, one at a time, until ctx ends.
+func (s Shop) News(ctx context.Context, each func(fleet.Event)) error {
+	from, err := s.next(ctx)
+	if err != nil {
+		return err
+	}
+	return s.news(ctx, from, func(e fleet.Event, _ bool) { each(e) })
+}
+
+// news hands over what the records from the sequence on tell, and what is told live.
+func (s Shop) news(ctx context.Context, from uint64, each func(e fleet.Event, live bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex // one at a time
+	var told sync.WaitGroup
+	told.Go(func() {
+		_ = s.Live(ctx, func(e fleet.Event) { // it may get lost
+			mu.Lock()
+			defer mu.Unlock()
+			each(e, true)
+		})
 	})
+	err := s.Book.Follow(ctx, from, func(r fleet.Record) {
+		if !r.IsClaim {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range EventsOf(r.Entry) {
+			each(e, false)
+		}
+	}, func() {})
+	cancel()
+	told.Wait()
+	return err
+}
+
+// next is the sequence that the book's next record has, or one a little before.
+func (s Shop) next(ctx context.Context) (uint64, error) {
+	now, err := s.Book.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.Book.Since(ctx, now)
+}
+
+// Watch hands over the orders that List lists, and then every change; ready is
+// called once, between the two.
+func (s Shop) Watch(ctx context.Context, each func(fleet.Entry), ready func()) error {
+	from, err := s.next(ctx) // before the list is read, so that nothing is missed
+	if err != nil {
+		return err
+	}
+	list, err := s.orders(ctx)
+	if err != nil {
+		return err
+	}
+	var upto uint64
+	for _, e := range list {
+		upto = max(upto, e.Seq)
+		each(e)
+	}
+	ready()
+	return s.Book.Follow(ctx, max(from, upto+1), func(r fleet.Record) {
+		if r.IsClaim {
+			each(r.Entry)
+		}
+	}, func() {})
+}
+
+func noOrder(id string) error { return fleet.Saying("there is no order "+id, fleet.ErrNotFound) }
+
+// orders lists those that are not over and the last day's, the one that changed
+// last at the end. What was carried over from a former layout is none of them.
+func (s Shop) orders(ctx context.Context) ([]fleet.Entry, error) {
+	list, err := s.Orders(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("the orders could not be read: %w", err)
 	}
-	return slices.SortedFunc(maps.Values(byID), func(a, b fleet.ClaimEntry) int { return cmp.Compare(a.Revision, b.Revision) }), nil
+	return slices.DeleteFunc(list, func(e fleet.Entry) bool { return e.Via == fleet.ViaOld }), nil
 }

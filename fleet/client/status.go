@@ -59,17 +59,17 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return st, err
 	}
-	waiting, err := s.Orders.Waiting(ctx)
+	waiting, err := s.Waiting(ctx)
 	if err != nil {
 		return st, err
 	}
-	claims, err := s.claims(ctx)
+	orders, err := s.orders(ctx)
 	if err != nil {
 		return st, err
 	}
 	able := st.judgeMachines()
 	st.judgeQueue(menu, waiting, able)
-	st.judgeOrders(claims)
+	st.judgeOrders(orders)
 	if levels, err := s.Stock.Levels(ctx); err != nil {
 		st.say("the stock does not answer")
 	} else {
@@ -127,8 +127,8 @@ func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able 
 	}
 }
 
-func (st *Status) judgeOrders(claims []fleet.ClaimEntry) {
-	for _, e := range claims {
+func (st *Status) judgeOrders(orders []fleet.Entry) {
+	for _, e := range orders {
 		if !e.Phase.Ended() {
 			st.Open++
 		}
