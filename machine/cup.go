@@ -138,7 +138,8 @@ func (m *Machine) cupNote(r readings) Reason {
 
 // cups follows the cups with every look. A cup under which a drink was begun
 // counts as used until the place was seen empty; that is in the journal, so a
-// restart does not take it for a fresh one.
+// restart does not take it for a fresh one. Nor does a start after a power cut,
+// which may have taken the journal's last records.
 func (m *Machine) cups(r readings) {
 	if m.usedCup() && m.sees() && !m.hand.makes() && r.no(driver.Cup) {
 		if err := m.j.CupTaken(); err != nil {

@@ -8,15 +8,16 @@
 //     it would do asks the plan, and New refuses metal that is anything else.
 //   - One goroutine owns the metal: Run. Everybody else hands it a job and waits
 //     for the Report. Every "on" goes through package guard with a bound.
-//   - Nothing moves before the journal's start is on disk, nothing moves when
+//   - Nothing moves before the journal's start is written, nothing moves when
 //     the job's deadline has passed, and an attempt that the journal knows is
-//     never begun again.
+//     never begun again. No start or end waits for the disk: package journal says
+//     why that is enough.
 //   - A Report is made (poured to completion, everything seen off, nothing
 //     doubted), untouched (grinder, pump, milk and sugar never went on) or
 //     spoiled (anything else). Only an appliance without proof, and a crash, can
 //     leave unknown.
 //   - No drink starts before a cup was confirmed there, and none after a drink
-//     before that cup was taken; over a restart too.
+//     before that cup was taken; over a restart and a power cut too.
 //   - One thing is in hand at a time (task): a drink, a start that waits for its
 //     fence, a cup that is dropped, a trial of a part.
 //   - A sensor that the drink needs and that can't say is a fault, never a

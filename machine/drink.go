@@ -277,9 +277,9 @@ func (m *Machine) complete(d *pour) {
 	m.finish(d.drink, journal.Made, Reason{})
 }
 
-// finish is the end of the drink in hand: everything is off, the end goes to
-// disk, then the report goes out. The report tells the truth even if the disk
-// could not take the end.
+// finish is the end of the drink in hand: everything is off, the end goes into
+// the journal, then the report goes out. The report tells the truth even if the
+// journal could not take the end.
 func (m *Machine) finish(d *drink, out journal.Outcome, reason Reason) {
 	m.hand, m.pressed = idle{}, ""
 	if out == journal.Made {
@@ -292,7 +292,7 @@ func (m *Machine) finish(d *drink, out journal.Outcome, reason Reason) {
 	d.reply <- Report{Outcome: out, Reason: reason, Took: time.Since(d.began)}
 }
 
-// recorded writes an end and adds to its reason when the disk did not take it.
+// recorded writes an end and adds to its reason when the journal did not take it.
 func (m *Machine) recorded(k journal.Key, out journal.Outcome, reason Reason) Reason {
 	if err := m.record(k, out, reason); err != nil {
 		reason.Quote = strings.TrimPrefix(reason.Quote+"; not recorded: "+err.Error(), "; ")

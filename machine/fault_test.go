@@ -222,7 +222,7 @@ func (b *bench) mended(c Cause) {
 }
 
 // Every row, judged by the physical edges: all at rest in time, nothing on
-// afterwards, the outcome told and on disk, mended as the row says.
+// afterwards, the outcome told and in the journal, mended as the row says.
 func TestFaults(t *testing.T) {
 	for _, c := range strikes {
 		t.Run(strings.TrimSpace(string(c.cause)+" "+c.name), func(t *testing.T) {

@@ -477,7 +477,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// The end of the service cuts a drink: all off, spoiled, on disk.
+// The end of the service cuts a drink: all off, spoiled, in the journal.
 func TestEndInMidDrink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setUp(t)

@@ -156,7 +156,9 @@ func (p Plan) Product(d recipe.Drink) (driver.Product, error) {
 	return x, nil
 }
 
-// slowDisk is what a drink may wait for its records, start and end together.
+// slowDisk is what a drink may wait for its records, start and end together:
+// mostly nothing, but a start that must wait for an older end does, and so does a
+// write that the kernel holds up while a worn card is busy.
 const slowDisk = 30 * time.Second
 
 // Longest is a bound on how long any drink of the book takes, from its start to

@@ -1,14 +1,19 @@
 package journal
 
 import (
+	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gofrs/flock"
+
+	"barista/driver/guard"
 )
 
 // file is what the journal needs of an open file.
@@ -27,6 +32,9 @@ type disk interface {
 	extend(path string, size int64) (file, error)
 	// syncDir makes names in the folder durable.
 	syncDir(dir string) error
+	// boot names the run of the kernel that holds what is not on the disk yet. One
+	// that has no name equals no other.
+	boot() string
 }
 
 type realDisk struct{}
@@ -42,9 +50,7 @@ func (realDisk) extend(path string, size int64) (file, error) {
 	}
 	st, err := f.Stat()
 	if err == nil && st.Size() != size {
-		if err = f.Truncate(size); err == nil {
-			err = f.Sync()
-		}
+		err = f.Truncate(size)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -58,6 +64,10 @@ func (realDisk) syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+func (realDisk) boot() string {
+	return cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text()))
 }
 
 // lock takes the journal for this process. The lock stands on a file beside the

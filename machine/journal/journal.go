@@ -40,17 +40,23 @@ type Journal struct {
 	head header
 	lock *flock.Flock
 
+	syncing sync.Mutex // one fsync at a time; nobody who moves anything waits for it
+
 	mu     sync.Mutex
 	f      file
 	seq    uint64
+	synced uint64 // the last record that is on disk for certain
 	x      *index
-	broken error // sticky
+	owed   map[Key]bool // ended, and not yet in the claim or on disk: see Start
+	broken error        // sticky
 }
 
 // Open opens the journal at path for the given hardware, or makes one. The
-// folder must exist. A torn end is cut. A damaged journal, or one of other
-// hardware, is moved aside: see Damaged. Errors: ErrLocked; any other says that
-// the disk failed or a later version wrote the file, and nothing was lost.
+// folder must exist. A torn end is cut, and what is left is on disk when Open
+// returns, so that nothing that was decided on it goes lost later. A damaged
+// journal, or one of other hardware, is moved aside: see Damaged. Errors:
+// ErrLocked; any other says that the disk failed or a later version wrote the
+// file, and nothing was lost.
 func Open(path, hardware string) (*Journal, error) { return open(realDisk{}, path, hardware) }
 
 func open(d disk, path, hardware string) (*Journal, error) {
@@ -59,13 +65,38 @@ func open(d disk, path, hardware string) (*Journal, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	j := &Journal{path: path, lock: lk, x: newIndex()}
+	j := &Journal{path: path, lock: lk, x: newIndex(), owed: map[Key]bool{}}
 	if err := j.load(d, hardware); err != nil {
 		lk.Close()
 		return nil, fail(err)
 	}
+	if err := j.run(d.boot()); err != nil {
+		j.f.Close()
+		lk.Close()
+		return nil, err
+	}
 	j.x.order, j.x.reading = nil, false
 	return j, nil
+}
+
+// run notes under which boot of the kernel this process writes. Where another one
+// wrote and did not come to its Close, the power may have taken its last records
+// with it, and with them the drink whose cup still stands there: then there may
+// be one.
+func (j *Journal) run(boot string) error {
+	if j.x.boot == boot {
+		return j.sync() // killed and started again: nothing is lost
+	}
+	lost := j.x.boot != ""
+	if err := j.write(payload{Do: doRun, Boot: boot}, false); err != nil {
+		return err
+	}
+	if lost {
+		if err := j.write(payload{Do: doCup, Order: forgotten.Order}, false); err != nil {
+			return err
+		}
+	}
+	return j.sync()
 }
 
 func (j *Journal) load(d disk, hardware string) error {
@@ -163,7 +194,8 @@ func (j *Journal) Damaged() (string, bool) {
 }
 
 // AcceptDamage is a person's word, with name and reason, that the machine may
-// work on without what the damaged journal knew. It is durable.
+// work on without what the damaged journal knew. It is on disk when this returns:
+// a machine that asked a person twice for the same word would not be believed.
 func (j *Journal) AcceptDamage(by, why string) error {
 	if strings.TrimSpace(by) == "" || strings.TrimSpace(why) == "" {
 		return errors.New("accepting a damaged journal needs a name and a reason")
@@ -176,9 +208,11 @@ func (j *Journal) AcceptDamage(by, why string) error {
 	return j.write(payload{Do: doAccept, By: clip(by), Reason: clip(why), At: stamp()}, true)
 }
 
-// Start writes that the metal will be told to make this drink, and returns when
-// that is on disk. Whoever moves anything calls it first. Errors: ErrTwice,
-// ErrDamaged, ErrBroken; with any of them nothing may move.
+// Start writes that the metal will be told to make this drink. Whoever moves
+// anything calls it first. It does not wait for the disk, but for ends before it
+// that only this journal knows: else a counter that this drink moves could speak
+// for one of those after a power cut. Errors: ErrTwice, ErrDamaged, ErrBroken; with
+// any of them nothing may move.
 func (j *Journal) Start(k Key, note Note) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -192,11 +226,16 @@ func (j *Journal) Start(k Key, note Note) error {
 	if note.Counter >= 0 {
 		p.Counter = &note.Counter
 	}
-	return j.write(p, true)
+	if len(j.owed) > 0 {
+		if err := j.sync(); err != nil {
+			return err
+		}
+	}
+	return j.write(p, false)
 }
 
-// End writes how a start came out, and returns when that is on disk. The same
-// end again is no error, another one is ErrNotStarted.
+// End writes how a start came out. Who can't bring it into the claim soon calls
+// Sync. The same end again is no error, another one is ErrNotStarted.
 func (j *Journal) End(k Key, out Outcome, reason Reason) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -207,18 +246,66 @@ func (j *Journal) End(k Key, out Outcome, reason Reason) error {
 		}
 		return fmt.Errorf("can't end %s as %s: it %w (it is %s %s)", k, out, ErrNotStarted, s.Phase, s.Outcome)
 	}
-	return j.write(ended(doEnd, k, out, reason), true)
+	if err := j.write(ended(doEnd, k, out, reason), false); err != nil {
+		return err
+	}
+	j.owed[k] = true
+	return nil
 }
 
-// Confirm writes that the end is in the claim. It is not awaited on disk: if a
-// power cut takes it, the same end is pushed once more, which changes nothing.
-// Of an attempt that the journal does not know, there is nothing to confirm.
+// Sync returns when everything that was written before it is on disk. It may take
+// long; nothing else waits for it.
+func (j *Journal) Sync() error {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	j.mu.Lock()
+	seq, done, err := j.seq, j.synced == j.seq, j.broken
+	j.mu.Unlock()
+	if done || err != nil {
+		return err
+	}
+	err = j.f.Sync()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.settled(seq, err)
+}
+
+// sync is Sync for who holds mu, at a moment when nothing is on.
+func (j *Journal) sync() error {
+	if j.broken != nil {
+		return j.broken
+	}
+	return j.settled(j.seq, j.f.Sync())
+}
+
+// settled takes the result of an fsync that began after this record.
+func (j *Journal) settled(seq uint64, err error) error {
+	if err != nil {
+		return j.fail(err)
+	}
+	if j.synced = max(j.synced, seq); j.synced == j.seq {
+		clear(j.owed)
+	}
+	return j.broken
+}
+
+// Confirm writes that the end is in the claim. If a power cut takes it, the same
+// end is pushed once more, which changes nothing. Of an attempt that the journal
+// does not know, there is nothing to confirm.
 func (j *Journal) Confirm(k Key) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch s := j.x.state(k); s.Phase {
 	case Ended:
-		return j.write(payload{Do: doConfirm, Order: k.Order, Epoch: k.Epoch}, false)
+		if err := j.write(payload{Do: doConfirm, Order: k.Order, Epoch: k.Epoch}, false); err != nil {
+			return err
+		}
+		// A claim that is unknown still takes a better word from this journal, so
+		// that nobody knows must not get lost either.
+		if s.Outcome != Unknown {
+			delete(j.owed, k)
+		}
+		return nil
 	case Confirmed, None:
 		return nil
 	default:
@@ -226,15 +313,16 @@ func (j *Journal) Confirm(k Key) error {
 	}
 }
 
-// CupStands names the drink whose cup was not seen taken yet.
+// CupStands names the drink whose cup was not seen taken yet. After a power cut it
+// may be one that nobody knows any more.
 func (j *Journal) CupStands() (Key, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.x.dirty, j.x.dirty != Key{}
 }
 
-// CupTaken writes that the cup of CupStands was taken. It is not awaited on
-// disk: if a power cut takes it, the cup must be seen taken once more.
+// CupTaken writes that the cup of CupStands was taken. If a power cut takes it, the
+// cup must be seen taken once more.
 func (j *Journal) CupTaken() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -252,7 +340,9 @@ func (j *Journal) State(k Key) State {
 	return j.x.state(k)
 }
 
-// Latest is the highest epoch of an order that was started here, 0 if none was.
+// Latest is the highest epoch of an order that was started here, 0 if none was or
+// compaction has dropped it. A claim that still offers this epoch, or an earlier
+// one, is of a book that went back in time.
 func (j *Journal) Latest(order string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -278,16 +368,20 @@ func (j *Journal) Broken() error {
 	return j.broken
 }
 
-// Close ends the use of the journal and lets go of its lock.
+// Close ends the use of the journal and lets go of its lock. All of it is on disk
+// then, and it says so itself: no boot of the kernel that comes later asks what
+// may have been lost.
 func (j *Journal) Close() error {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.lock == nil {
 		return nil
 	}
-	err := j.f.Sync() // what was not awaited
-	if j.broken != nil {
-		err = nil // said before
+	var err error
+	if j.broken == nil { // else it was said before
+		err = j.write(payload{Do: doRun}, true)
 	}
 	err = errors.Join(err, j.f.Close(), j.lock.Close())
 	j.lock = nil
@@ -297,10 +391,8 @@ func (j *Journal) Close() error {
 	return err
 }
 
-// write appends one record, waits for the disk if it must, and only then lets
-// it count. After an error nobody knows what is on disk, and a second fsync
-// would say "done" about data that the kernel has dropped: so nothing is tried
-// again.
+// write appends one record, waits for the disk if it must, and only then lets it
+// count.
 func (j *Journal) write(p payload, durable bool) error {
 	if j.broken != nil {
 		return j.broken
@@ -313,22 +405,24 @@ func (j *Journal) write(p payload, durable bool) error {
 		err = j.f.Sync()
 	}
 	if err != nil {
-		j.broken = fmt.Errorf("journal %s: %w, look at the disk and start again: %w", j.path, ErrBroken, err)
-		return j.broken
+		return j.fail(err)
 	}
 	j.seq++
 	j.x.apply(p)
+	if durable {
+		return j.settled(j.seq, nil)
+	}
 	return nil
 }
 
-func stamp() string { return time.Now().UTC().Format(time.RFC3339) }
-
-// Sync waits until everything that was written is on the disk.
-func (j *Journal) Sync() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.broken != nil {
-		return j.broken
+// fail makes an end of it: after an error nobody knows what is on disk, and a
+// second fsync would say "done" about data that the kernel has dropped. So nothing
+// is tried again.
+func (j *Journal) fail(err error) error {
+	if j.broken == nil {
+		j.broken = fmt.Errorf("journal %s: %w, look at the disk and start again: %w", j.path, ErrBroken, err)
 	}
-	return j.f.Sync()
+	return j.broken
 }
+
+func stamp() string { return time.Now().UTC().Format(time.RFC3339) }

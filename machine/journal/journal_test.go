@@ -225,10 +225,12 @@ func TestCutBehindALineFeed(t *testing.T) {
 	t.Error("no check sum ends in a line feed: the test is blind")
 }
 
-// fast is a disk that counts its fsyncs and does none, for tests of what is read.
+// fast is a disk that counts its fsyncs and does none, for tests of what is read,
+// under a boot of the kernel that the test names.
 type fast struct {
 	disk
 	syncs *int
+	boots string
 }
 
 type fastFile struct {
@@ -241,32 +243,255 @@ func (d fast) wrap(f file, err error) (file, error) { return fastFile{f, d.syncs
 func (d fast) create(p string) (file, error)             { return d.wrap(d.disk.create(p)) }
 func (d fast) extend(p string, size int64) (file, error) { return d.wrap(d.disk.extend(p, size)) }
 func (d fast) syncDir(string) error                      { *d.syncs++; return nil }
+func (d fast) boot() string                              { return d.boots }
 func (f fastFile) Sync() error                           { *f.syncs++; return nil }
 
-func openFast(path string) (*Journal, error) { return open(fast{realDisk{}, new(int)}, path, hw) }
+func openFast(path string) (*Journal, error) { return openIn(realDisk{}.boot(), path, new(int)) }
 
-// One fsync for a start and one for an end, before they return; none for what
-// costs only a repetition. File and folder are synced when it is made.
+func openIn(boot, path string, syncs *int) (*Journal, error) {
+	return open(fast{realDisk{}, syncs, boot}, path, hw)
+}
+
+// No fsync for a start and none for its end, as long as the end goes into its claim.
+// What the next start needs, what a person said, what was read and what is said to
+// be on disk is synced.
 func TestSyncs(t *testing.T) {
 	n := 0
-	j, err := open(fast{realDisk{}, &n}, filepath.Join(t.TempDir(), "journal"), hw)
+	path := filepath.Join(t.TempDir(), "journal")
+	j, err := openIn("boot 1", path, &n)
 	ok(t, err)
-	defer j.Close()
-	var got []int
-	for _, f := range []func() error{
-		func() error { return nil },
-		func() error { return j.Start(k1, Note{}) },
-		func() error { return j.End(k1, Made, Reason{}) },
-		func() error { return j.Confirm(k1) },
-		j.CupTaken,
+	again := func(boot string) func() error {
+		return func() (err error) {
+			j.lock.Close() // killed
+			j, err = openIn(boot, path, &n)
+			return err
+		}
+	}
+	for _, c := range []struct {
+		what string
+		do   func() error
+		want int
+	}{
+		{"made: file, folder, who writes", func() error { return nil }, 3},
+		{"start", func() error { return j.Start(k1, Note{}) }, 0},
+		{"end", func() error { return j.End(k1, Made, Reason{}) }, 0},
+		{"confirm", func() error { return j.Confirm(k1) }, 0},
+		{"cup taken", j.CupTaken, 0},
+		{"start after what is confirmed", func() error { return j.Start(k2, Note{}) }, 0},
+		{"an end that has no claim yet", func() error { return j.End(k2, Spoiled, Reason{}) }, 0},
+		{"start after it", func() error { return j.Start(k3, Note{}) }, 1},
+		{"nobody knows", func() error { return errors.Join(j.End(k3, Unknown, Reason{}), j.Confirm(k3)) }, 0},
+		{"start after it, though it is confirmed", func() error { return j.Start(k4, Note{}) }, 1},
+		{"an end, and the broker is away", func() error { return j.End(k4, Made, Reason{}) }, 0},
+		{"sync", j.Sync, 1},
+		{"sync again", j.Sync, 0},
+		{"start after what is synced", func() error { return j.Start(Key{"o5", 1}, Note{}) }, 0},
+		{"killed and opened", again("boot 1"), 1},
+		{"opened after a power cut", again("boot 2"), 1},
+		{"sync after opening", func() error { return j.Sync() }, 0},
+		{"close", func() error { return j.Close() }, 1},
+		{"opened again", func() (err error) { j, err = openIn("boot 2", path, &n); return err }, 1},
+		{"close without anything new", func() error { return j.Close() }, 1},
+		{"damaged", func() error { return os.WriteFile(path, []byte("scratched\n"), 0o600) }, 0},
+		{"moved aside", func() (err error) { j, err = openIn("boot 2", path, &n); return err }, 3},
+		{"damage accepted", func() error { return j.AcceptDamage("zoe", "looked at it") }, 1},
+		{"closed", func() error { return j.Close() }, 1},
+		{"closed again", func() error { return j.Close() }, 0},
 	} {
-		ok(t, f())
-		got = append(got, n)
+		ok(t, c.do())
+		if n != c.want {
+			t.Errorf("%s: %d fsyncs, want %d", c.what, n, c.want)
+		}
 		n = 0
 	}
-	if d := cmp.Diff([]int{2, 1, 1, 0, 0}, got); d != "" {
-		t.Errorf("fsyncs of open, start, end, confirm, cup taken: %s", d)
+}
+
+// A power cut takes any number of the last bytes that were not on disk, or leaves
+// zeros in their place, and the kernel that comes then is another one. The journal
+// is whole, says what it said when the last whole record was written, knows no cup
+// for empty, and nothing of what was lost comes back later.
+func TestPowerCut(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "journal")
+	j, err := openIn("boot 1", path, new(int))
+	ok(t, err)
+	ok(t, j.Start(k1, Note{Counter: -1}), j.End(k1, Made, Reason{}), j.Confirm(k1), j.Start(k2, Note{Counter: 7}))
+	ok(t, j.Sync())
+	synced, err := os.ReadFile(path)
+	ok(t, err)
+	ok(t, j.CupTaken(), j.End(k2, Made, Reason{}), j.Confirm(k2), j.Start(k3, Note{Counter: 8}), j.End(k3, Untouched, Reason{Quote: "no"}),
+		j.Confirm(k3), j.Start(k4, Note{Counter: 8}))
+	all, err := os.ReadFile(path)
+	ok(t, err, j.lock.Close())
+	history := prefixes(t, all)
+	if len(all)-len(synced) < 500 {
+		t.Fatalf("only %d bytes are not on disk: the test is blind", len(all)-len(synced))
 	}
+	for cut := len(synced); cut <= len(all); cut++ {
+		var want past
+		for _, h := range history {
+			if h.end <= cut {
+				want = h
+			}
+		}
+		if want.end < len(synced) {
+			t.Fatal("the test loses what was on disk")
+		}
+		want.view.Cup = forgotten // nobody knows what stands there
+		for _, zeros := range []int{0, 3, len(all) - cut, 4096} {
+			ok(t, os.WriteFile(path, append(all[:cut:cut], make([]byte, zeros)...), 0o600))
+			j, err := openIn("boot 2", path, new(int))
+			ok(t, err)
+			if d := cmp.Diff(want.view, look(j), noTime); d != "" || j.Broken() != nil {
+				t.Fatalf("cut at %d, %d zeros: %s", cut, zeros, d)
+			}
+			now, err := os.ReadFile(path)
+			ok(t, err)
+			if !bytes.HasPrefix(now, all[:want.end]) || len(all) > want.end && bytes.HasPrefix(now, all[:want.end+1]) && bytes.Contains(now[want.end:], all[want.end:min(want.end+frame+8, len(all))]) {
+				t.Fatalf("cut at %d, %d zeros: what was lost is still in the file", cut, zeros)
+			}
+			// It works on, and says the same and the new when it is opened again.
+			next := Key{"next", 1}
+			ok(t, j.CupTaken(), j.Start(next, Note{Counter: -1}), j.End(next, Made, Reason{}), j.lock.Close())
+			j, err = openIn("boot 3", path, new(int))
+			ok(t, err)
+			got := look(j)
+			if s := j.State(next); s.Phase != Ended || len(got.Unconfirmed) != len(want.view.Unconfirmed)+1 {
+				t.Fatalf("cut at %d, %d zeros: the drink after it is %v, unconfirmed %v", cut, zeros, s, got.Unconfirmed)
+			}
+			if d := cmp.Diff(want.view.States, got.States); d != "" {
+				t.Fatalf("cut at %d, %d zeros, opened again: %s", cut, zeros, d)
+			}
+			ok(t, j.Close())
+			clean(t, path)
+		}
+	}
+}
+
+// A cup of which nobody can say whose it is stands there only after another boot of
+// the kernel without a Close.
+func TestCupAfterAnotherBoot(t *testing.T) {
+	for name, c := range map[string]struct {
+		killed bool
+		boot   string
+		want   Key
+	}{
+		"closed, the same boot":  {false, "boot 1", Key{}},
+		"closed, another boot":   {false, "boot 2", Key{}},
+		"killed, the same boot":  {true, "boot 1", Key{}},
+		"power cut":              {true, "boot 2", forgotten},
+		"power cut, then killed": {true, "boot 2, and again", forgotten},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "journal")
+			j, err := openIn("boot 1", path, new(int))
+			ok(t, err, j.Start(k1, Note{}), j.End(k1, Made, Reason{}), j.CupTaken())
+			if c.killed {
+				ok(t, j.lock.Close())
+			} else {
+				ok(t, j.Close())
+			}
+			boot, twice := strings.CutSuffix(c.boot, ", and again")
+			j, err = openIn(boot, path, new(int))
+			ok(t, err)
+			if twice {
+				ok(t, j.lock.Close())
+				j, err = openIn(boot, path, new(int))
+				ok(t, err)
+			}
+			defer j.Close()
+			if cup, stands := j.CupStands(); cup != c.want || stands != (c.want != Key{}) {
+				t.Errorf("the cup of %v stands there, want %v", cup, c.want)
+			}
+			// What comes now into no cup leaves the doubt, and who sees the place
+			// empty ends it.
+			ok(t, j.Start(k2, Note{}), j.End(k2, Untouched, Reason{}))
+			if cup, _ := j.CupStands(); cup != c.want {
+				t.Errorf("after nothing came into it: %v, want %v", cup, c.want)
+			}
+			ok(t, j.CupTaken())
+			if cup, stands := j.CupStands(); stands {
+				t.Errorf("%v still stands there", cup)
+			}
+		})
+	}
+}
+
+// A file from before there were boots in it knows of none, and loses nothing.
+func TestJournalWithoutABoot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	b, _, err := assemble(header{"old", hw}, []payload{{Do: doStart, Order: k1.Order, Epoch: 1}, {Do: doEnd, Order: k1.Order, Epoch: 1, Outcome: Made}, {Do: doTaken, Order: k1.Order, Epoch: 1}})
+	ok(t, err, os.WriteFile(path, b, 0o600))
+	j := mustOpen(t, path)
+	if cup, stands := j.CupStands(); stands || j.State(k1).Phase != Ended {
+		t.Errorf("the cup of %v stands there, %v", cup, j.State(k1))
+	}
+}
+
+// While an fsync hangs, as on a card that is worn, everything else goes on: the
+// loop that has the metal asks the journal too.
+func TestSyncHoldsNobodyUp(t *testing.T) {
+	d := &hanging{disk: realDisk{}}
+	j, err := open(d, filepath.Join(t.TempDir(), "journal"), hw)
+	ok(t, err)
+	ok(t, j.Start(k1, Note{}), j.End(k1, Made, Reason{}))
+	d.began, d.goOn = make(chan struct{}), make(chan struct{})
+	result := make(chan error)
+	go func() { result <- j.Sync() }()
+	<-d.began
+	ok(t, j.Confirm(k1), j.CupTaken(), j.Start(k2, Note{}), j.End(k2, Made, Reason{}), j.Broken())
+	if _, stands := j.CupStands(); !stands || j.State(k2).Phase != Ended {
+		t.Error("it does not know what was written meanwhile")
+	}
+	close(d.goOn)
+	ok(t, <-result)
+	if j.synced == j.seq || !j.owed[k2] {
+		t.Error("what was written while it hung counts as on disk")
+	}
+	d.goOn = nil
+	ok(t, j.Close())
+}
+
+// A Sync that fails is the end, as any failed write.
+func TestSyncFails(t *testing.T) {
+	d := &failing{disk: realDisk{}}
+	j, err := open(d, filepath.Join(t.TempDir(), "journal"), hw)
+	ok(t, err, j.Start(k1, Note{}), j.End(k1, Made, Reason{}))
+	d.at = d.n + 1
+	if err := j.Sync(); !errors.Is(err, ErrBroken) || !errors.Is(err, errDisk) {
+		t.Errorf("sync: %v", err)
+	}
+	if err := j.Sync(); !errors.Is(err, ErrBroken) || j.Broken() == nil {
+		t.Errorf("the second sync says done about what the kernel has dropped: %v", err)
+	}
+	if err := j.Start(k2, Note{}); !errors.Is(err, ErrBroken) {
+		t.Errorf("start: %v", err)
+	}
+	ok(t, j.Close())
+}
+
+// hanging is a disk whose fsyncs wait for goOn, when it is set.
+type hanging struct {
+	disk
+	began, goOn chan struct{}
+}
+
+type hangingFile struct {
+	file
+	d *hanging
+}
+
+func (d *hanging) extend(p string, size int64) (file, error) {
+	f, err := d.disk.extend(p, size)
+	return hangingFile{f, d}, err
+}
+
+func (f hangingFile) Sync() error {
+	if f.d.goOn != nil {
+		close(f.d.began)
+		<-f.d.goOn
+	}
+	return f.file.Sync()
 }
 
 type past struct {
@@ -576,12 +801,18 @@ func TestCompaction(t *testing.T) {
 			if got := j.State(k); got != want {
 				t.Fatalf("round %d: drink %d is %v, want %v", round, i, got, want)
 			}
+			if got := j.Latest(k.Order); got > 0 != (i >= 500) {
+				t.Fatalf("round %d: the latest epoch of drink %d is %d", round, i, got)
+			}
 		}
 		if d := cmp.Diff([]Record{{Key: Key{"open", 1}, Note: Note{-1, 0, "left open long ago"}}}, j.Open(), noTime); d != "" {
 			t.Error(d)
 		}
 		if u := j.Unconfirmed(); len(u) != 1 || u[0].Reason.Quote != "jam" {
 			t.Errorf("unconfirmed: %v", u)
+		}
+		if j.Latest("open") != 1 || j.Latest("ended") != 1 {
+			t.Error("what is not settled is not known any more")
 		}
 		if cup, _ := j.CupStands(); cup != keys[len(keys)-1] {
 			t.Errorf("round %d: the cup of %v, want the last one", round, cup)
@@ -596,6 +827,34 @@ func TestCompaction(t *testing.T) {
 	ok(t, err)
 	if after.Size() > before.Size()/2 {
 		t.Errorf("%d bytes of %d are left", after.Size(), before.Size())
+	}
+}
+
+// Compaction does not forget under which boot the last records were written.
+func TestCompactionKeepsTheDoubt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	big(t, path, keep+500)
+	j, err := openIn("boot 1", path, new(int))
+	ok(t, err, j.lock.Close())
+	// A longer one, so that opening it compacts again.
+	b, err := os.ReadFile(path)
+	ok(t, err)
+	head, seq, _, err := decode(b, func(payload) {})
+	ok(t, err)
+	for i := range keep {
+		r, err := encode(head.ID, seq+uint64(i)+1, payload{Do: doConfirm, Order: k1.Order, Epoch: 1, Reason: "says nothing new"})
+		ok(t, err)
+		b = append(b, r...)
+	}
+	ok(t, os.WriteFile(path, b, 0o600))
+	j, err = openIn("boot 2", path, new(int))
+	ok(t, err)
+	defer j.Close()
+	if cup, _ := j.CupStands(); cup != forgotten {
+		t.Errorf("after a power cut and a compaction the cup of %v stands there", cup)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() >= int64(len(b)) {
+		t.Error("it was not compacted: the test is blind")
 	}
 }
 

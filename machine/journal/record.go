@@ -100,6 +100,7 @@ type payload struct {
 	Detail  string  `json:"detail,omitempty"`
 	Reason  string  `json:"reason,omitempty"` // what was said; before there were codes, the whole sentence
 	By      string  `json:"by,omitempty"`
+	Boot    string  `json:"boot,omitempty"`
 	At      string  `json:"at,omitempty"` // RFC 3339, for display
 }
 
@@ -110,6 +111,7 @@ const (
 	doDrink   = "drink"  // start, end and confirm in one, written by compaction
 	doCup     = "cup"    // this drink's cup still stands there (or none's)
 	doTaken   = "taken"  // this drink's cup was seen taken
+	doRun     = "run"    // under this boot of the kernel records follow; none: all before is on disk
 	doDamage  = "damage" // the journal before this one was moved aside
 	doAccept  = "accept" // a person accepted that
 )
@@ -227,10 +229,10 @@ func whole(id string, b []byte) ([]byte, bool) {
 	return body, sum(id, b[:12], body) == binary.BigEndian.Uint32(b[12:])
 }
 
-// torn reports whether rest, which does not begin with a good record, can be
-// what a power cut left of one record that was being written: its front, or its
-// front and zeros where the disk had room but no data yet. Anything else is
-// damage: it was whole once.
+// torn reports whether rest, which does not begin with a good record, can be what
+// a power cut left of an end that was not on disk yet: the front of one record, or
+// that and zeros where the disk had room but no data yet. Anything else is damage:
+// a file that lost its end has no good record behind the hole.
 func torn(id string, rest []byte) bool {
 	if len(rest) <= frame {
 		return true // nothing of the payload, and the check sum may end in a line feed

@@ -10,15 +10,22 @@ import (
 type index struct {
 	attempts map[Key]State
 	latest   map[string]int // the highest epoch of an order that was started
-	open     []Record // not confirmed, as started
-	order    []Key    // all, as started; nil once the file is open: only compaction needs it
-	reading  bool     // keep order
-	dirty    Key      // the drink whose cup was not seen taken
-	before   Key      // the same, before the last start
+	open     []Record       // not confirmed, as started
+	order    []Key          // all, as started; nil once the file is open: only compaction needs it
+	reading  bool           // keep order
+	dirty    Key            // the drink whose cup was not seen taken
+	before   Key            // the same, before the last start
+	boot     string         // of the kernel, under which the last records were written; "": they are on disk
 	damage   string
 }
 
-func newIndex() *index { return &index{attempts: map[Key]State{}, latest: map[string]int{}, reading: true} }
+// forgotten is a drink whose record a power cut may have taken, while its cup may
+// stand there.
+var forgotten = Key{Order: "?"}
+
+func newIndex() *index {
+	return &index{attempts: map[Key]State{}, latest: map[string]int{}, reading: true}
+}
 
 // find gives the place of an open record; there are never many.
 func (x *index) find(k Key) int {
@@ -74,6 +81,8 @@ func (x *index) apply(p payload) {
 		if x.dirty == k {
 			x.dirty = Key{}
 		}
+	case doRun:
+		x.boot = p.Boot
 	case doDamage:
 		x.damage = p.Reason
 	case doAccept:
@@ -102,7 +111,8 @@ func (x *index) unsettled(ended bool) []Record {
 }
 
 // compact gives the records that are worth keeping: everything that is not
-// confirmed, the last drinks, the cup, and damage that nobody accepted.
+// confirmed, the last drinks, the cup, who wrote last, and damage that nobody
+// accepted.
 func (x *index) compact(keep int) []payload {
 	var out []payload
 	if x.damage != "" {
@@ -123,7 +133,7 @@ func (x *index) compact(keep int) []payload {
 			out = append(out, ended(doEnd, k, r.Outcome, r.Reason))
 		}
 	}
-	return append(out, payload{Do: doCup, Order: x.dirty.Order, Epoch: x.dirty.Epoch})
+	return append(out, payload{Do: doCup, Order: x.dirty.Order, Epoch: x.dirty.Epoch}, payload{Do: doRun, Boot: x.boot})
 }
 
 func started(r Record) payload {

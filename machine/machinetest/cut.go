@@ -40,7 +40,8 @@ func CutAtEachByte(t *testing.T, each bool, open func(t *testing.T) Board) {
 	if each {
 		step = 1
 	}
-	// The journal waits for the disk, so several go on at a time.
+	// A journal that is opened or closed waits for the disk, so several go on at a
+	// time.
 	const lanes = 8
 	t.Run("each", func(t *testing.T) {
 		for lane := range lanes {
