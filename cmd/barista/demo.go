@@ -130,10 +130,10 @@ func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
 		service.CloseAll(s.stages)
 		return err
 	}
-	events := c.Events()
+	news := shopOf(c).News
 	s.add("terminal", func(ctx context.Context) error {
 		p := &told.Printer{Out: out}
-		return quiet(ctx, events.FollowLive(ctx, p.Print))
+		return quiet(ctx, news(ctx, p.Print))
 	}, nil)
 	err = s.run(ctx)
 	fmt.Fprintln(out, "stopped, every output is off")

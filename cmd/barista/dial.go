@@ -14,8 +14,10 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/fleet"
 	"barista/fleet/client"
 	"barista/fleet/controller"
+	"barista/fleet/ledger"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
 )
@@ -79,9 +81,10 @@ func (c *cli) dial(cmd *cobra.Command) (*queue.Conn, error) {
 
 // shopOf is the shop behind a connection.
 func shopOf(c *queue.Conn) client.Shop {
-	r := c.Requester()
+	r, book := c.Requester(), c.Book()
 	return client.Shop{Parts: client.Parts{
-		Claims: c.Claims(), Orders: c.Orders(), Events: c.Events(), Settings: c.Settings(), Requester: r,
+		Book: book, Orders: func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, book) },
+		Live: c.Events().FollowLive, Waiting: c.Orders().Waiting, Settings: c.Settings(), Requester: r,
 		Stock: stock.Remote(r), Controller: controller.Remote(r), Machines: seen(c, nil).Read,
 	}}
 }

@@ -25,7 +25,7 @@ func orderArgs(more ...string) cobra.PositionalArgs {
 }
 
 // find reads the claim that a person means, or says what to do instead.
-func find(ctx context.Context, s client.Shop, ref string) (fleet.ClaimEntry, error) {
+func find(ctx context.Context, s client.Shop, ref string) (fleet.Entry, error) {
 	e, err := s.Find(ctx, ref)
 	_, part := fleet.ParseID(ref)
 	switch {
@@ -36,7 +36,7 @@ func find(ctx context.Context, s client.Shop, ref string) (fleet.ClaimEntry, err
 	case errors.Is(err, fleet.ErrNotFound) && part == nil:
 		return e, term.Fail(term.ExitNotFound, "orders are kept for 30 days; see barista orders", "%w", err)
 	case errors.Is(err, fleet.ErrNotFound):
-		return e, term.Fail(term.ExitNotFound, "see barista orders", "%w", err)
+		return e, term.Fail(term.ExitNotFound, "see barista orders; give the whole id of one that ended more than a day ago", "%w", err)
 	}
 	return e, err
 }

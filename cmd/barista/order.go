@@ -132,7 +132,7 @@ func refusal(a fleet.Answer) error {
 
 // follow tells what happens to an order until it has ended or is in doubt.
 func (c *cli) follow(ctx context.Context, cmd *cobra.Command, s client.Shop, id string) error {
-	last, err := s.Follow(ctx, id, func(e fleet.StoredEvent) error { return c.tell(cmd.OutOrStdout(), e) })
+	last, err := s.Follow(ctx, id, func(e fleet.Event) error { return c.tell(cmd.OutOrStdout(), e) })
 	switch {
 	case err != nil || last == nil:
 		return err
@@ -147,10 +147,10 @@ func (c *cli) follow(ctx context.Context, cmd *cobra.Command, s client.Shop, id 
 }
 
 // tell prints one event.
-func (c *cli) tell(w io.Writer, e fleet.StoredEvent) error {
+func (c *cli) tell(w io.Writer, e fleet.Event) error {
 	if c.json {
-		return term.JSON(w, e.Event)
+		return term.JSON(w, e)
 	}
-	_, err := fmt.Fprintf(w, "%s  %s\n", e.Stored.Local().Format("15:04:05"), told.Story(e.Event))
+	_, err := fmt.Fprintf(w, "%s  %s\n", e.At.Local().Format("15:04:05"), told.Story(e))
 	return err
 }

@@ -19,6 +19,8 @@ func newOrders(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "orders",
 		Short: "list orders, the one that changed last at the end",
+		Long: `orders lists what has not ended, and what ended within a day. barista why tells
+the story of any order of the last 30 days.`,
 		Example: `  barista orders --open
   barista orders --watch --json`,
 		Args: exactly(),
@@ -28,7 +30,7 @@ func newOrders(c *cli) *cobra.Command {
 			}
 			if watch {
 				return c.watching(cmd, func(ctx context.Context, s client.Shop) error {
-					return c.watchOrders(ctx, cmd, s.Claims, open)
+					return c.watchOrders(ctx, cmd, s, open)
 				})
 			}
 			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
@@ -55,13 +57,13 @@ func newOrders(c *cli) *cobra.Command {
 }
 
 // watchOrders prints what is open now and then every change.
-func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, store fleet.Claims, open bool) error {
+func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, s client.Shop, open bool) error {
 	w := cmd.OutOrStdout()
 	live := false
 	var broken error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err := store.Watch(ctx, func(e fleet.ClaimEntry) {
+	err := s.Watch(ctx, func(e fleet.Entry) {
 		if e.Phase.Ended() && (open || !live) {
 			return
 		}

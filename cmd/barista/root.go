@@ -60,7 +60,7 @@ with 78 when its configuration is wrong.`,
 			newOrder(c), newOrders(c), newWhy(c), newCancel(c), newSettle(c), newAgain(c),
 		}},
 		{"shop", []*cobra.Command{
-			newStatus(c), newMachine(c), newStock(c), newMenu(c),
+			newStatus(c), newMachine(c), newStock(c), newMenu(c), newBroker(c),
 		}},
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),

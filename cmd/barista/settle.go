@@ -102,8 +102,13 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, s client.Shop, r
 	if yes {
 		return id, nil
 	}
+	return id, c.sure(ctx, cmd, fmt.Sprintf("%s for %s: %s\n%s\nreally %s?", id, term.Safe(e.Order.Name), term.Safe(told.Cause(e.Claim)), reach(e.Claim, all), plan))
+}
+
+// sure asks a person whether to go on; nil means yes.
+func (c *cli) sure(ctx context.Context, cmd *cobra.Command, question string) error {
 	errOut := cmd.ErrOrStderr()
-	fmt.Fprintf(errOut, "%s for %s: %s\n%s\nreally %s? [y/N] ", id, term.Safe(e.Order.Name), term.Safe(told.Cause(e.Claim)), reach(e.Claim, all), plan)
+	fmt.Fprintf(errOut, "%s [y/N] ", question)
 	answer := make(chan string, 1)
 	go func() { // ends with the process: a terminal can't be asked to stop reading
 		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -113,13 +118,13 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, s client.Shop, r
 	case line := <-answer:
 		switch strings.ToLower(strings.TrimSpace(line)) {
 		case "y", "yes":
-			return id, nil
+			return nil
 		case "":
 			fmt.Fprintln(errOut)
 		}
-		return "", term.Fail(term.ExitRefused, "say y, or give --yes", "nothing was done")
+		return term.Fail(term.ExitRefused, "say y, or give --yes", "nothing was done")
 	case <-ctx.Done():
-		return "", term.Fail(term.ExitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
+		return term.Fail(term.ExitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
 	}
 }
 

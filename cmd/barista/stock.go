@@ -13,7 +13,6 @@ import (
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/client"
-	"barista/fleet/stock"
 )
 
 // maxAmount is the largest amount that a person may type: ten tonnes of beans
@@ -45,10 +44,10 @@ milk-soja), sugar in doses.`,
 	for _, v := range []struct {
 		use, short, done string
 		least            int
-		do               func(s stock.Client, ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
+		do               func(s client.Stock, ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
 	}{
-		{"add", "book what was filled in", "added", 1, stock.Client.Add},
-		{"count", "book what was found by counting; the difference becomes loss or gain", "counted", 0, stock.Client.Count},
+		{"add", "book what was filled in", "added", 1, client.Stock.Add},
+		{"count", "book what was found by counting; the difference becomes loss or gain", "counted", 0, client.Stock.Count},
 	} {
 		var by string
 		sub := &cobra.Command{
@@ -74,7 +73,7 @@ milk-soja), sugar in doses.`,
 				}
 				key := ulid.MustNew(ulid.Now(), rand.Reader).String() // sent twice, it counts once
 				return c.with(cmd, func(ctx context.Context, s client.Shop) error {
-					level, err := v.do(stock.Client{Requester: s.Requester}, ctx, args[0], n, by, key)
+					level, err := v.do(s.Stock, ctx, args[0], n, by, key)
 					if err != nil {
 						return err
 					}

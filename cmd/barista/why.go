@@ -17,7 +17,8 @@ func newWhy(c *cli) *cobra.Command {
 		Short: "tell what became of an order, and why",
 		Long: `why tells an order's whole story: cause, tries, machines, what it took from the
 stock, what the customer was told, and every event. ORDER is its id, the last 4
-or more characters of it, or "last" for the order that changed last.`,
+or more characters of it, or "last" for the order that changed last; one that ended
+more than a day ago is found by its whole id only.`,
 		Example: `  barista why last
   barista why 7QXR --json`,
 		Args: orderArgs(),
@@ -34,12 +35,12 @@ or more characters of it, or "last" for the order that changed last.`,
 				if watch {
 					return c.follow(ctx, cmd, s, e.Order.ID)
 				}
-				a, events, err := s.Why(ctx, e.Claim)
+				a, err := s.Why(ctx, e.Claim)
 				if err != nil {
 					return err
 				}
 				a.Cause = told.Cause(e.Claim)
-				return c.show(cmd, a, func(w io.Writer) { told.Account(w, a, events) })
+				return c.show(cmd, a, func(w io.Writer) { told.Account(w, a) })
 			})
 		},
 	}

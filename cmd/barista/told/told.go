@@ -33,23 +33,11 @@ func Cause(c fleet.Claim) string {
 	}
 	switch c.Phase {
 	case fleet.Accepted:
-		s := "it waits in the queue"
-		if !c.Said() {
-			s = "it is being accepted; nothing was promised yet"
-		}
-		if n := len(c.Past); n > 0 {
-			p := c.Past[n-1]
-			s += fmt.Sprintf(", after %s", p.Outcome)
-			if p.Machine != "" {
-				s += " by " + p.Machine
-			}
-			if why := Reason(p.Reason); why != "" {
-				s += " (" + why + ")"
-			}
-		}
-		return s
+		return "it waits in the queue" + after(c)
+	case fleet.Again:
+		return "it is to be made again" + after(c)
 	case fleet.Claimed:
-		return c.Machine() + " looks whether it can make it"
+		return c.Machine() + " waits for a cup"
 	case fleet.Brewing:
 		return c.Machine() + " is making it"
 	case fleet.Unknown:
@@ -61,14 +49,28 @@ func Cause(c fleet.Claim) string {
 		return c.Machine() + " made it"
 	case fleet.Failed:
 		return because("it was not made")
-	case fleet.Refused:
-		return "it was never accepted: " + c.Answer.Message
 	}
 	return because("it was " + string(c.Phase))
 }
 
+// after says how the last try of an order that waits came out.
+func after(c fleet.Claim) string {
+	if len(c.Past) == 0 {
+		return ""
+	}
+	p := c.Past[len(c.Past)-1]
+	s := fmt.Sprintf(", after %s", p.Outcome)
+	if p.Machine != "" {
+		s += " by " + p.Machine
+	}
+	if why := Reason(p.Reason); why != "" {
+		s += " (" + why + ")"
+	}
+	return s
+}
+
 // Account prints an order's whole story.
-func Account(w io.Writer, a client.Account, events []fleet.StoredEvent) {
+func Account(w io.Writer, a client.Account) {
 	o := a.Order
 	fmt.Fprintf(w, "%s  %s\n", o.ID, term.Colours(w)(string(a.Phase)))
 	fmt.Fprintf(w, "  %s\n", term.Safe(a.Cause))
@@ -100,10 +102,10 @@ func Account(w io.Writer, a client.Account, events []fleet.StoredEvent) {
 		}
 		term.Table(w, rows)
 	}
-	if len(events) > 0 {
+	if len(a.Events) > 0 {
 		fmt.Fprintln(w)
-		for _, e := range events {
-			fmt.Fprintf(w, "%s  %s\n", term.Time(e.Stored), Story(e.Event))
+		for _, e := range a.Events {
+			fmt.Fprintf(w, "%s  %s\n", term.Time(e.At), Story(e))
 		}
 	}
 }
@@ -125,11 +127,9 @@ func Story(e fleet.Event) string {
 		if eta := Span(e.ETA); eta != "" {
 			s += ", " + eta
 		}
-	case fleet.EvClaimed:
-		s = e.Machine + " looks at it"
 	case fleet.EvReleased:
 		s = e.Machine + " gives it back untouched"
-	case fleet.EvCup:
+	case fleet.EvClaimed, fleet.EvCup:
 		s = e.Machine + " waits for a cup"
 	case fleet.EvBrewing:
 		s = e.Machine + " makes it"
@@ -137,13 +137,13 @@ func Story(e fleet.Event) string {
 		s = fmt.Sprintf("%s: %s (%d of %d)", e.Machine, term.Safe(e.Step), e.N, e.Of)
 	case fleet.EvEnd:
 		s = fmt.Sprintf("%s: %s", e.Machine, e.Outcome)
-		if e.Seconds > 0 {
-			s += fmt.Sprintf(" in %.0f s", e.Seconds)
-		}
 	case fleet.EvUnknown:
 		s = "nobody can say what came of it"
 	case fleet.EvAgain:
 		s = "to be made again"
+	}
+	if e.Seconds > 0 && (e.Kind == fleet.EvEnd || e.Kind == fleet.EvServed) {
+		s += fmt.Sprintf(" in %.0f s", e.Seconds)
 	}
 	if why := Reason(e.Reason); why != "" {
 		s += ": " + term.Safe(why)
@@ -203,7 +203,7 @@ type Printer struct {
 }
 
 // Print is told of every event; any goroutine may call it.
-func (p *Printer) Print(e fleet.StoredEvent) {
+func (p *Printer) Print(e fleet.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.who == nil {
