@@ -15,7 +15,9 @@
 //     everything goes off and the rig is latched.
 //   - Rest and duty of each part, kept over a restart of the program by the
 //     clock that counts since the computer's boot. After a reboot nobody knows
-//     how long the power was away, so each part rests once more in full.
+//     how long the power was away, so each part rests once more in full. So
+//     they are written and not waited for: a power cut takes what a reboot would
+//     not believe.
 //   - A latch. An error of a driver, a driver that doesn't return in time, a
 //     dead loop and Trip switch everything off first and then put the cause on
 //     disk. Nothing goes on until Clear, which asks who and why.

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	stateFile = "guard.state" // what a restart must know
+	stateFile = "guard.state" // the latch, and under which boot: on disk when it counts
+	restFile  = "guard.rest"  // rests and duties of that boot: written, not waited for
 	logFile   = "guard.log"   // one line of JSON per cleared fault
 	maxState  = 64 << 10      // bytes; a file of ours is far below
 
@@ -55,7 +56,8 @@ type store struct {
 	notes   []any
 	writing bool
 	waiting []chan error
-	err     error // of the last write
+	err     error  // of the last write
+	latch   *Latch // that is on disk
 }
 
 // poke has the present state written soon.
@@ -94,13 +96,18 @@ func (s *store) write() {
 	for s.due {
 		waiting, notes := s.waiting, s.notes
 		s.due, s.waiting, s.notes = false, nil, nil
+		failed, latch := s.err != nil, s.latch
 		s.mu.Unlock()
+		st := s.snapshot()
 		err := s.log(notes)
-		if err == nil {
-			err = s.put(s.snapshot())
+		if err == nil && (len(waiting) > 0 || failed || st.Latch != latch) {
+			if err = s.put(st); err == nil {
+				latch = st.Latch
+			}
 		}
+		err = errors.Join(err, s.keep(st))
 		s.mu.Lock()
-		s.err = err
+		s.err, s.latch = err, latch
 		for _, result := range waiting {
 			result <- err
 		}
@@ -114,9 +121,30 @@ func (s *store) last() error {
 	return s.err
 }
 
+// keep writes the rests and duties over what was there, and does not wait for the
+// disk: a part of most machines goes on and off in every drink, and a card is worn
+// by each wait. Only a power cut can take what was written or leave half of it,
+// and then another boot has come, in which each part rests in full, whatever the
+// file says.
+func (s *store) keep(st state) error {
+	st.Latch = nil
+	data := encode(st)
+	f, err := os.OpenFile(filepath.Join(s.dir, restFile), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = f.Write(data)
+		err = errors.Join(err, f.Truncate(int64(len(data))), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("can't remember rests and faults over a restart: %w", err)
+	}
+	return nil
+}
+
 // put replaces the state file: a reader finds the old one or the new one, never
-// half of one, whenever the power goes.
+// half of one, whenever the power goes. It waits for the disk, because a latch
+// must hold after a power cut too.
 func (s *store) put(st state) error {
+	st.Parts = nil
 	path := filepath.Join(s.dir, stateFile)
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err == nil {
@@ -135,8 +163,9 @@ func (s *store) put(st state) error {
 	return nil
 }
 
-// load reads the state; a file that can't be understood is not an error but a
-// fault: latched, and the full rest for everything.
+// load reads what the last run left. A latch that can't be understood is not an
+// error but a fault: latched, and the full rest for everything. Rests that can't
+// be, or are of another boot, are full.
 func (s *store) load() (state, error) {
 	if s.dir == "" {
 		return state{fresh: true}, nil
@@ -153,6 +182,12 @@ func (s *store) load() (state, error) {
 		cause := fmt.Sprintf("what the guard remembered can't be read (%v); whether there was a fault is not known", err)
 		return state{Latch: newLatch(Latch{Cause: cause})}, nil // no boot has no name: the full rest
 	}
+	data, err = os.ReadFile(filepath.Join(s.dir, restFile))
+	rests, bad := decode(data)
+	if err != nil || bad != nil || rests.Boot != st.Boot {
+		rests = state{}
+	}
+	st.Boot, st.Parts = rests.Boot, rests.Parts
 	return st, nil
 }
 

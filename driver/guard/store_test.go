@@ -122,11 +122,119 @@ func TestStorePutAndLoad(t *testing.T) {
 		t.Error(diff)
 	}
 	entries, _ := os.ReadDir(s.dir)
-	if len(entries) != 1 {
+	if len(entries) != 2 {
 		t.Errorf("left in the folder: %v", entries)
 	}
-	if info, _ := entries[0].Info(); info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v", info.Mode())
+	for _, e := range entries {
+		if info, _ := e.Info(); info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v", e.Name(), info.Mode())
+		}
+	}
+}
+
+// Only a latch, its end and who waits for the disk have the state file replaced and
+// synced. A rest is written over the one before it.
+func TestStoreSyncsLatchesOnly(t *testing.T) {
+	now := state{Boot: "a"}
+	s := newStore(t.TempDir())
+	s.snapshot = func() state { return now }
+	if err := <-s.save(); err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) os.FileInfo {
+		info, err := os.Stat(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	latch := &Latch{Cause: "no flow"}
+	for _, c := range []struct {
+		what     string
+		next     state
+		wait     bool
+		replaced bool
+	}{
+		{"a part goes on", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {On: true, From: 1e18}}}, false, false},
+		{"it goes off", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {Off: 2}}}, false, false},
+		{"a latch", state{Boot: "a", Latch: latch, Parts: map[driver.Part]memory{driver.Grinder: {Off: 2}}}, false, true},
+		{"a part while latched", state{Boot: "a", Latch: latch, Parts: map[driver.Part]memory{driver.Grinder: {Off: 3}}}, false, false},
+		{"the latch ends", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {Off: 3}}}, false, true},
+		{"somebody waits", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {Off: 4}}}, true, true},
+	} {
+		before, rests := file(stateFile), file(restFile)
+		now = c.next
+		s.writeNow(c.wait)
+		if replaced := !os.SameFile(before, file(stateFile)); replaced != c.replaced {
+			t.Errorf("%s: the state file was replaced: %v", c.what, replaced)
+		}
+		if !os.SameFile(rests, file(restFile)) {
+			t.Errorf("%s: the rests were not written over", c.what)
+		}
+		if got, err := s.load(); err != nil || s.last() != nil {
+			t.Error(err, s.last())
+		} else if diff := cmp.Diff(c.next, got, plain); diff != "" {
+			t.Errorf("%s: %s", c.what, diff)
+		}
+	}
+}
+
+// writeNow has the state written, and comes back when that is done.
+func (s *store) writeNow(wait bool) {
+	if wait {
+		<-s.save()
+		return
+	}
+	s.mu.Lock()
+	s.due, s.writing = true, true
+	s.mu.Unlock()
+	s.write()
+}
+
+// A power cut leaves half of the rests, or those of another boot: neither is
+// believed, and neither is a fault of the machine.
+func TestHalfOfTheRests(t *testing.T) {
+	s := newStore(t.TempDir())
+	s.snapshot = func() state { return state{Boot: "a", Parts: sample.Parts} }
+	if err := <-s.save(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.dir, restFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tries := [][]byte{encode(state{Boot: "b", Parts: sample.Parts}), append(bytes.Clone(whole), whole[len(whole)/2:]...)}
+	for cut := range whole {
+		tries = append(tries, whole[:cut], append(bytes.Clone(whole[:cut]), make([]byte, len(whole)-cut)...))
+	}
+	for _, data := range tries {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.load(); err != nil || got.Latch != nil || got.fresh || got.Boot != "" || len(got.Parts) != 0 {
+			t.Fatalf("%q: read as %+v, %v", data, got, err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.load(); err != nil || got.Latch != nil || got.fresh || got.Boot != "" {
+		t.Errorf("none: %+v, %v", got, err)
+	}
+}
+
+// Rests that can't be written don't keep a latch from the disk.
+func TestLatchWithoutRests(t *testing.T) {
+	s := newStore(t.TempDir())
+	if err := os.Mkdir(filepath.Join(s.dir, restFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.save(); err == nil || !strings.Contains(err.Error(), "can't remember rests") {
+		t.Errorf("%v", err)
+	}
+	if got, err := s.load(); err != nil || got.Latch == nil || got.Latch.Cause != sample.Latch.Cause {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 
