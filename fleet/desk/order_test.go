@@ -3,6 +3,7 @@ package desk
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,16 +291,11 @@ func TestLateEnd(t *testing.T) {
 func TestOnTheRecordThatWasRead(t *testing.T) {
 	s := open(t)
 	e := s.put(claimAt(fleet.Claimed, me))
-	s.writing = func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.put(e.Claim) // the same again
-		return nil
-	}
+	s.read = sync.OnceFunc(func() { s.put(e.Claim) }) // the same again
 	if told := s.ask("ann", fleet.DeskFence, about(e, me)); told.Code != fleet.DeskConflict || s.book[id].Phase != fleet.Claimed {
 		t.Errorf("%+v", told)
 	}
-	s.writing = nil
+	s.read = nil
 	// The store went back to a copy and has come to the same sequence again.
 	s.seq--
 	s.put(e.Claim)

@@ -34,10 +34,10 @@ type shop struct {
 	waiting int
 
 	// What a test has happen.
-	reading func()       // before a read
-	writing func() error // before a write; an error instead of it
-	lost    bool         // answers to writes get lost
-	deaf    error        // of Events, Fleet and the clock
+	reading func() // before a read
+	read    func() // after it
+	lost    bool   // answers to writes get lost
+	deaf    error  // of Events, Fleet and the clock
 }
 
 func open(t *testing.T) *shop {
@@ -62,6 +62,9 @@ func (b memBook) Read(ctx context.Context, order string) (fleet.Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e, ok := b.book[order]
+	if b.read != nil {
+		b.read()
+	}
 	if !ok {
 		return e, fleet.ErrNotFound
 	}
@@ -70,11 +73,6 @@ func (b memBook) Read(ctx context.Context, order string) (fleet.Entry, error) {
 
 // Next compares the sequence alone, as the broker does.
 func (b memBook) Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fleet.Entry, error) {
-	if b.writing != nil {
-		if err := b.writing(); err != nil {
-			return fleet.Entry{}, err
-		}
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.book[c.Order.ID].Seq != read.Seq {
