@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -47,20 +48,25 @@ var (
 // limit is the age at which a brew may be called unknown by others.
 const limit = fleet.LongestBrew + fleet.UnknownAfter
 
-// cafe is a shop under fake time: the real broker, and as many machines as the
-// test starts, each with its own link, journal, guard and plant. The plants are
-// the judges: they count what flowed and believe nobody.
+// cafe is a shop under fake time: the real broker, a desk or more, and as many
+// machines as the test starts, each with its own link, journal, guard and plant.
+// The plants are the judges: they count what flowed and believe nobody. What the
+// controller does with an order, the cafe does.
 type cafe struct {
 	*testing.T
-	b    *brokertest.Broker
-	shop *queue.Conn
-	born time.Time
+	b      *brokertest.Broker
+	shop   *queue.Conn
+	born   time.Time
+	acting chan struct{} // holds a token: whoever has it may write an act
 
 	mu       sync.Mutex
-	seen     map[string][]fleet.ClaimEntry // every revision that the watch showed, by order
-	at       map[string]int                // how far wait has read in it
-	news     chan struct{}                 // closed when seen grows
+	seen     map[string][]fleet.Entry // every record of an order
+	at       map[string]int           // how far wait has read in it
+	lastAct  uint64                   // the last act in the book
+	told     []fleet.Event            // by desks, of what no record tells
+	news     chan struct{}            // closed when seen grows
 	stations []*station
+	desks    []*counter
 	diary    []string // what was called, for a failed test
 }
 
@@ -73,18 +79,27 @@ func open(t *testing.T, f func(c *cafe)) {
 	runtime.GC()
 	runtime.GC()
 	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
-		c := &cafe{T: t, b: b, shop: b.Connect("shop"), born: time.Now(), seen: map[string][]fleet.ClaimEntry{}, at: map[string]int{}, news: make(chan struct{})}
+		c := &cafe{T: t, b: b, shop: b.Connect("shop"), born: time.Now(), acting: make(chan struct{}, 1), seen: map[string][]fleet.Entry{}, at: map[string]int{}, news: make(chan struct{})}
+		c.acting <- struct{}{}
 		ctx, stop := context.WithCancel(context.Background())
-		var watching sync.WaitGroup
-		watching.Go(func() {
-			_ = c.shop.Claims().Watch(ctx, c.see, nil)
+		var following sync.WaitGroup
+		following.Go(func() {
+			_ = c.shop.Book().Follow(ctx, 1, func(r fleet.Record) {
+				if c.see(r); r.IsClaim && r.Phase == fleet.Again {
+					following.Go(func() { c.remake(r.Entry) })
+				}
+			}, nil)
 		})
+		c.desk("desk")
 		t.Cleanup(func() {
 			for _, s := range slices.Backward(c.stations) {
 				s.close()
 			}
+			for _, d := range c.desks {
+				d.close()
+			}
 			stop()
-			watching.Wait()
+			following.Wait()
 			if t.Failed() {
 				t.Log("\n" + strings.Join(c.diary, "\n"))
 			}
@@ -101,30 +116,85 @@ func (c *cafe) note(who, format string, args ...any) {
 	}
 }
 
-// see takes every revision of a claim and checks that an end is final.
-func (c *cafe) see(e fleet.ClaimEntry) {
-	c.note("claim", "%s %s e%d %s %s %s", e.Order.ID[20:], e.Phase, e.Epoch, e.Machine(), e.Outcome, e.Reason.Text)
+// see takes every record and checks that an end is final.
+func (c *cafe) see(r fleet.Record) {
+	e := r.Entry
+	if r.IsClaim {
+		c.note("book", "%d: %s %s e%d %s %s %s", e.Seq, e.Order.ID[20:], e.Phase, e.Epoch, e.Machine(), e.Outcome, e.Reason.Text)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r.Act {
+		c.lastAct = max(c.lastAct, r.Seq)
+	}
 	past := c.seen[e.Order.ID]
-	if n := len(past); n > 0 {
+	if n := len(past); n > 0 && r.IsClaim {
 		was := past[n-1]
-		if was.Phase.Ended() && (was.Phase != e.Phase || was.Outcome != e.Outcome || was.Epoch != e.Epoch) {
+		if was.Phase.Ended() {
 			c.Errorf("%s ended as %s and became %s", e.Order.ID, was.Phase, e.Phase)
 		}
 		if e.Epoch < was.Epoch {
 			c.Errorf("%s went back from epoch %d to %d", e.Order.ID, was.Epoch, e.Epoch)
 		}
 	}
-	c.seen[e.Order.ID] = append(past, e)
+	if r.IsClaim {
+		c.seen[e.Order.ID] = append(past, e)
+	}
 	close(c.news)
 	c.news = make(chan struct{})
 }
 
+// act writes an act as the controller does, behind all others.
+func (c *cafe) act(claim fleet.Claim) (fleet.Entry, error) {
+	<-c.acting
+	defer func() { c.acting <- struct{}{} }()
+	e := fleet.Entry{Claim: claim}
+	c.mu.Lock()
+	last := c.lastAct
+	c.mu.Unlock()
+	var err error
+	e.Revision, err = c.shop.Book().Act(c.Context(), fleet.Record{Entry: e, IsClaim: true}, last)
+	c.mu.Lock()
+	c.lastAct = max(c.lastAct, e.Seq)
+	c.mu.Unlock()
+	return e, err
+}
+
+// remake reserves anew for an order that shall be made again.
+func (c *cafe) remake(e fleet.Entry) {
+	next, err := e.Remake()
+	if err == nil {
+		_, err = c.act(next)
+	}
+	if err != nil && c.Context().Err() == nil {
+		c.Errorf("%s is not made again: %v", e.Order.ID, err)
+	}
+}
+
+// write takes a step of a claim that some controller or former machine took.
+func (c *cafe) write(e fleet.Entry, next fleet.Claim, err error) fleet.Entry {
+	c.Helper()
+	if err != nil {
+		c.Fatal(err)
+	}
+	now, err := c.shop.Book().Next(c.Context(), e.Revision, next)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return now
+}
+
+// publish puts an order into the queue under a message's id.
+func (c *cafe) publish(e fleet.Entry, messageID string) {
+	c.Helper()
+	if err := c.shop.Orders().Publish(c.Context(), e, messageID); err != nil {
+		c.Fatal(err)
+	}
+}
+
 // wait reads the revisions of a claim, from the one that it found last time, until
-// one satisfies ok; it waits at most so long. A revision that was replaced at once
-// may never be shown: for those there are points (see at).
-func (c *cafe) wait(order string, within time.Duration, what string, ok func(fleet.ClaimEntry) bool) fleet.ClaimEntry {
+// one satisfies ok; it waits at most so long.
+func (c *cafe) wait(order string, within time.Duration, what string, ok func(fleet.Entry) bool) fleet.Entry {
 	c.Helper()
 	late := time.NewTimer(within)
 	defer late.Stop()
@@ -148,15 +218,15 @@ func (c *cafe) wait(order string, within time.Duration, what string, ok func(fle
 }
 
 // phase waits for a phase.
-func (c *cafe) phase(order string, within time.Duration, p fleet.Phase) fleet.ClaimEntry {
+func (c *cafe) phase(order string, within time.Duration, p fleet.Phase) fleet.Entry {
 	c.Helper()
-	return c.wait(order, within, string(p), func(e fleet.ClaimEntry) bool { return e.Phase == p })
+	return c.wait(order, within, string(p), func(e fleet.Entry) bool { return e.Phase == p })
 }
 
 // taken waits until the machine has the order in that phase.
-func (c *cafe) taken(order string, within time.Duration, p fleet.Phase, by *station) fleet.ClaimEntry {
+func (c *cafe) taken(order string, within time.Duration, p fleet.Phase, by *station) fleet.Entry {
 	c.Helper()
-	return c.wait(order, within, string(p)+" by "+by.name, func(e fleet.ClaimEntry) bool { return e.Phase == p && e.Machine() == by.name })
+	return c.wait(order, within, string(p)+" by "+by.name, func(e fleet.Entry) bool { return e.Phase == p && e.Machine() == by.name })
 }
 
 // orderN is an order of its own for each number: a small black coffee.
@@ -166,40 +236,50 @@ func orderN(n int) fleet.Order {
 
 // claimOf is what the controller writes first.
 func claimOf(o fleet.Order) fleet.Claim {
-	doses, _ := fleet.DefaultMenu().Portion(o)
-	return fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Portion: doses, Answer: fleet.Success(o.ID), Epoch: 1, Via: "request"}
+	portion, _ := fleet.DefaultMenu().Portion(o)
+	return fleet.Create(o, portion, fleet.Success(o.ID), "request")
 }
 
-// order does what the controller does: the claim, the message, the mark.
-func (c *cafe) order(o fleet.Order) string {
+// create does the first half of what the controller does.
+func (c *cafe) create(o fleet.Order) fleet.Entry {
 	c.Helper()
-	ctx := c.Context()
-	e, err := c.shop.Claims().Create(ctx, claimOf(o))
-	if err != nil {
-		c.Fatal(err)
-	}
-	if _, err := c.shop.Orders().Publish(ctx, o, o.ID); err != nil {
-		c.Fatal(err)
-	}
-	marked, err := e.Mark(o.ID)
-	if err != nil {
-		c.Fatal(err)
-	}
-	// A machine that was faster has gone beyond what the mark says.
-	if _, err := c.shop.Claims().Update(ctx, e, marked); err != nil && !errors.Is(err, fleet.ErrConflict) {
-		c.Fatal(err)
-	}
-	return o.ID
-}
-
-// get reads a claim as it is now.
-func (c *cafe) get(order string) fleet.ClaimEntry {
-	c.Helper()
-	e, err := c.shop.Claims().Get(c.Context(), order)
+	e, err := c.act(claimOf(o))
 	if err != nil {
 		c.Fatal(err)
 	}
 	return e
+}
+
+// order does what the controller does: the create, the message.
+func (c *cafe) order(o fleet.Order) string {
+	c.Helper()
+	c.publish(c.create(o), o.ID)
+	return o.ID
+}
+
+// orderAnew does the same as a sweep does: the message has an id of its own, so
+// that a machine reads the claim first.
+func (c *cafe) orderAnew(o fleet.Order) string {
+	c.Helper()
+	c.publish(c.create(o), o.ID+"#s1")
+	return o.ID
+}
+
+// get reads a claim as it is now.
+func (c *cafe) get(order string) fleet.Entry {
+	c.Helper()
+	e, err := c.shop.Book().Read(c.Context(), order)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return e
+}
+
+// records are those of an order so far.
+func (c *cafe) records(order string) []fleet.Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.seen[order])
 }
 
 // poured judges by the plants: so many drinks over all machines, each into a cup
@@ -239,7 +319,7 @@ func (c *cafe) empty() {
 
 // ended waits for the end of an order and checks what must then be true: an
 // empty queue, and exactly one end event, which says the same as the claim.
-func (c *cafe) ended(order string, within time.Duration, want fleet.Phase) fleet.ClaimEntry {
+func (c *cafe) ended(order string, within time.Duration, want fleet.Phase) fleet.Entry {
 	c.Helper()
 	e := c.phase(order, within, want)
 	c.empty()
@@ -247,7 +327,7 @@ func (c *cafe) ended(order string, within time.Duration, want fleet.Phase) fleet
 	return e
 }
 
-// said checks the end event of an order, which follows the claim.
+// said checks what the world outside is told of the end of an order.
 func (c *cafe) said(order string, want fleet.Phase) {
 	c.Helper()
 	waitFor(c, "the event of the end", func() bool { return c.has(order, string(want)) })
@@ -265,19 +345,25 @@ func (c *cafe) said(order string, want fleet.Phase) {
 	}
 }
 
-func (c *cafe) events(order string) []fleet.StoredEvent {
-	c.Helper()
-	list, err := c.shop.Events().Of(c.Context(), order)
-	if err != nil {
-		c.Fatal(err)
+// events are what a herald tells of the order's records, and what the desks told
+// of what no record says.
+func (c *cafe) events(order string) (out []fleet.Event) {
+	for _, e := range c.records(order) {
+		out = append(out, e.Events()...)
 	}
-	return list
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ev := range c.told {
+		if ev.Order == order {
+			out = append(out, ev)
+		}
+	}
+	return out
 }
 
 // has reports whether the order has an event in that slot.
 func (c *cafe) has(order, slot string) bool {
-	c.Helper()
-	return slices.ContainsFunc(c.events(order), func(e fleet.StoredEvent) bool { return e.Slot() == slot })
+	return slices.ContainsFunc(c.events(order), func(e fleet.Event) bool { return e.Slot() == slot })
 }
 
 // waitFor waits until ok, at most a minute.
@@ -314,6 +400,7 @@ type station struct {
 	at    map[string]func(*station)            // called once, when that point is reached
 	lose  map[fleet.Phase]int                  // so many answers to writes of this phase get lost
 	fail  func(point string) error             // makes a call fail that did not leave
+	later bool                                 // a customer brings his cup when the machine has claimed his order
 	wire  func(toBroker bool, p []byte) []byte // filter of the link
 	hurt  bool                                 // its metal may come to harm in this test
 
@@ -350,11 +437,11 @@ var errDead = errors.New("this process is dead")
 type option func(*station)
 
 // at has something happen when the machine's process reaches a point for the
-// first time. Points: "ticket" (a delivery came), "get", "push" (before a read or
-// a write of a claim, while the journal owes an outcome), "update <phase>" and
-// "updated <phase>" (before a write, and after it was taken), "beat", "done", "drop", "return", "publish
-// <slot>", "on <part>", "off <part>" (before) and "did on <part>", "did off
-// <part>" (after).
+// first time. Points: "ticket" (a delivery came), "get" (before a claim is read),
+// "push" (before any request about a claim, while the journal owes an outcome),
+// "update <phase>" and "updated <phase>" (before a desk is asked for it, and after
+// it was told as done), "poison", "beat", "done", "drop", "return", "on <part>",
+// "off <part>" (before) and "did on <part>", "did off <part>" (after).
 func at(point string, do func(*station)) option {
 	return func(s *station) { s.at[point] = do }
 }
@@ -372,6 +459,19 @@ func answerLost(p fleet.Phase) option { return func(s *station) { s.lose[p] = 1 
 // cups says how cups come, and how the machine knows.
 func cups(kind machine.Cup, who string) option {
 	return func(s *station) { s.mc.Cup, s.cfg.Cup, s.mock.Cups = kind, string(kind), who }
+}
+
+// lateCup has each customer bring his cup two seconds after the machine has claimed
+// his order and waits for one. Without it the fence is all that is written.
+func lateCup(s *station) { cups(machine.CupSensor, "hand")(s); s.later = true }
+
+// both is two options in one.
+func both(opts ...option) option {
+	return func(s *station) {
+		for _, o := range opts {
+			o(s)
+		}
+	}
 }
 
 // station sets a machine up and does not start it.
@@ -394,6 +494,9 @@ func (c *cafe) station(name string, opts ...option) *station {
 		c.Fatal(err)
 	}
 	s.rig, s.ctl, s.plant = rig, ctl, ctl.Plant()
+	if s.mock.Cups == "auto" {
+		s.plant.PlaceCup() // the first customer is early
+	}
 	c.stations = append(c.stations, s)
 	return s
 }
@@ -415,7 +518,7 @@ func (s *station) run() {
 	}
 	s.life = newLife()
 	s.link = s.c.b.Link()
-	s.link.Filter = s.wire
+	s.link.Filter = s.listen
 	conn := s.c.b.ConnectOver(s.name, dialer{s.life, s.link})
 
 	rig := s.rig
@@ -440,8 +543,7 @@ func (s *station) run() {
 	}
 	p := ports{s, s.life}
 	s.w, err = worker.New(worker.Parts{
-		Claims: claims{p, conn.Claims()}, Events: events{p, conn.Events()}, Tickets: tickets{p, conn.Tickets()},
-		Settings: settings{p, conn.Settings()}, Fleet: presence{p, conn.Fleet()}, Server: server{p, conn.Server()},
+		Desk: asks{p, worker.NewDesk(conn.Requester(), s.name)}, Live: live{p, conn.Events()}, Tickets: tickets{p, conn.Tickets()}, Server: server{p, conn.Server()},
 		Machine: s.m, Log: slog.New(slog.NewTextHandler(pen{s}, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	}, s.cfg)
 	if err != nil {
@@ -654,14 +756,43 @@ func (p ports) pass(format string, args ...any) error {
 	return p.s.pass(p.l, fmt.Sprintf(format, args...))
 }
 
-// claims also checks who writes what.
-type claims struct {
-	ports
-	in fleet.Claims
+// mayPublish is all that a machine may send to the broker: requests for orders and
+// their acks, requests to a desk, what passes at it, answers to commands.
+func (s *station) mayPublish(subject string) bool {
+	for _, p := range []string{"$JS.API.CONSUMER.MSG.NEXT.", "$JS.ACK.", "$JS.NIX.", "coffee.desk." + s.name + ".", "coffee.live." + s.name + ".", "_INBOX"} {
+		if strings.HasPrefix(subject, p) {
+			return true
+		}
+	}
+	return false
 }
 
-func (x claims) seen(e fleet.ClaimEntry) fleet.ClaimEntry {
-	e.Created = e.Created.Add(x.s.drift)
+var publishes = regexp.MustCompile(`(?m)^H?PUB (\S+)`)
+
+// listen is the filter of the machine's link: it hears what the machine publishes.
+func (s *station) listen(toBroker bool, p []byte) []byte {
+	if s.wire != nil {
+		p = s.wire(toBroker, p)
+	}
+	if toBroker {
+		for _, m := range publishes.FindAllSubmatch(p, -1) {
+			if !s.mayPublish(string(m[1])) {
+				s.c.Errorf("%s publishes on %s", s.name, m[1])
+			}
+		}
+	}
+	return p
+}
+
+// asks is the door to the desks. It also checks who has what written.
+type asks struct {
+	ports
+	in fleet.Desk
+}
+
+// seen is what a machine would see of an entry if its clock were off.
+func (x asks) seen(e fleet.Entry) fleet.Entry {
+	e.Written = e.Written.Add(x.s.drift)
 	if e.Avoid != nil {
 		a := *e.Avoid
 		a.Until = a.Until.Add(x.s.drift)
@@ -670,132 +801,131 @@ func (x claims) seen(e fleet.ClaimEntry) fleet.ClaimEntry {
 	return e
 }
 
-func (x claims) Create(ctx context.Context, c fleet.Claim) (fleet.ClaimEntry, error) {
-	x.s.c.Errorf("%s creates a claim", x.s.name)
-	return fleet.ClaimEntry{}, errDead
-}
-
 // pushes notes that an outcome of the journal is on its way.
-func (x claims) pushes() error {
+func (x asks) pushes() error {
 	if len(x.s.j.Unconfirmed()) == 0 {
 		return nil
 	}
 	return x.pass("push")
 }
 
-func (x claims) Get(ctx context.Context, order string) (fleet.ClaimEntry, error) {
+func (x asks) Take(ctx context.Context, order string) (fleet.Told, error) {
 	if err := errors.Join(x.pushes(), x.pass("get")); err != nil {
-		return fleet.ClaimEntry{}, err
+		return fleet.Told{}, err
 	}
-	e, err := x.in.Get(ctx, order)
+	t, err := x.in.Take(ctx, order)
 	if late := x.pass(""); late != nil {
-		return fleet.ClaimEntry{}, late
+		return fleet.Told{}, late
 	}
-	return x.seen(e), err
+	t.Entry = x.seen(t.Entry)
+	return t, err
 }
 
-func (x claims) Update(ctx context.Context, read fleet.ClaimEntry, c fleet.Claim) (fleet.ClaimEntry, error) {
-	if err := errors.Join(x.pushes(), x.pass("update %s", c.Phase)); err != nil {
-		return fleet.ClaimEntry{}, err
+// wanted is the phase that a request asks for.
+func wanted(verb string, a fleet.Ask) fleet.Phase {
+	switch verb {
+	case fleet.DeskClaim:
+		return fleet.Claimed
+	case fleet.DeskFence:
+		return fleet.Brewing
+	case fleet.DeskRelease:
+		return fleet.Accepted
+	case fleet.DeskEnd:
+		return map[fleet.Outcome]fleet.Phase{fleet.Made: fleet.Served, fleet.Spoiled: fleet.Again, fleet.Untouched: fleet.Accepted}[a.Outcome]
 	}
-	if c.Avoid != nil {
-		a := *c.Avoid
-		a.Until = a.Until.Add(-x.s.drift)
-		c.Avoid = &a
+	return fleet.Unknown
+}
+
+func (x asks) Ask(ctx context.Context, verb string, read fleet.Entry, a fleet.Ask) (fleet.Entry, error) {
+	want := wanted(verb, a)
+	if err := errors.Join(x.pushes(), x.pass("update %s", want)); err != nil {
+		return fleet.Entry{}, err
 	}
-	e, err := x.in.Update(ctx, read, c)
+	e, err := x.in.Ask(ctx, verb, read, a)
 	if err == nil {
-		x.judge(read, c)
-		if late := x.pass("updated %s", c.Phase); late != nil {
-			return fleet.ClaimEntry{}, late
+		x.judge(read, e.Claim)
+		if verb == fleet.DeskClaim && x.s.later {
+			time.AfterFunc(time.Second, func() {
+				x.s.plant.TakeCup() // of the customer before
+				time.AfterFunc(time.Second, x.s.plant.PlaceCup)
+			})
+		}
+		if late := x.pass("updated %s", e.Phase); late != nil {
+			return fleet.Entry{}, late
 		}
 		x.l.mu.Lock()
-		lost := x.s.lose[c.Phase] > 0
-		x.s.lose[c.Phase]--
+		lost := x.s.lose[e.Phase] > 0
+		x.s.lose[e.Phase]--
 		x.l.mu.Unlock()
 		if lost {
 			x.s.c.note(x.s.name, "ANSWER LOST")
-			return fleet.ClaimEntry{}, fleet.ErrNoAnswer
+			return fleet.Entry{}, fleet.ErrNoAnswer
 		}
 	} else {
-		x.s.c.note(x.s.name, "refused: %v", err)
+		x.s.c.note(x.s.name, "not done: %v", err)
 		if late := x.pass(""); late != nil {
-			return fleet.ClaimEntry{}, late
+			return fleet.Entry{}, late
 		}
 	}
 	return x.seen(e), err
 }
 
-// judge refuses what no machine may write: an outcome of somebody else's start,
-// but for unknown; a fence of somebody else's claim.
-func (x claims) judge(read fleet.ClaimEntry, c fleet.Claim) {
-	x.s.c.note(x.s.name, "wrote %s e%d over %s e%d", c.Phase, c.Epoch, read.Phase, read.Epoch)
+// judge refuses what no machine may have written: an outcome of somebody else's
+// start, but for unknown; a fence of somebody else's claim.
+func (x asks) judge(read fleet.Entry, c fleet.Claim) {
+	x.s.c.note(x.s.name, "had %s e%d written over %s e%d", c.Phase, c.Epoch, read.Phase, read.Epoch)
 	mine := read.Machine() == x.s.name
 	switch {
-	case read.Phase == fleet.Accepted && c.Phase == fleet.Claimed && c.Machine() == x.s.name:
+	case read.Phase == fleet.Accepted && (c.Phase == fleet.Claimed || c.Phase == fleet.Brewing) && c.Machine() == x.s.name:
 	case read.Phase == fleet.Claimed && c.Phase == fleet.Accepted: // released
 	case c.Phase == fleet.Unknown:
-	case mine && (c.Phase == fleet.Brewing || c.Phase == fleet.Served || c.Phase == fleet.Failed || c.Phase == fleet.Accepted):
+	case mine && (c.Phase == fleet.Brewing || c.Phase == fleet.Served || c.Phase == fleet.Failed || c.Phase == fleet.Accepted || c.Phase == fleet.Again):
 	default:
-		x.s.c.Errorf("%s wrote %s over %s of %s", x.s.name, c.Phase, read.Phase, read.Machine())
+		x.s.c.Errorf("%s had %s written over %s of %s", x.s.name, c.Phase, read.Phase, read.Machine())
 	}
 	if !mine && (c.Outcome == fleet.Made || len(c.Past) > len(read.Past) && read.Phase != fleet.Claimed) {
-		x.s.c.Errorf("%s wrote an outcome of %s", x.s.name, read.Machine())
+		x.s.c.Errorf("%s had an outcome of %s written", x.s.name, read.Machine())
 	}
 }
 
-func (x claims) Watch(ctx context.Context, each func(fleet.ClaimEntry), ready func()) error {
-	return x.in.Watch(ctx, each, ready)
-}
-
-func (x claims) Now(ctx context.Context) (time.Time, error) {
+func (x asks) Announce(ctx context.Context, p fleet.Presence) (fleet.Word, error) {
 	if err := x.pass(""); err != nil {
-		return time.Time{}, err
+		return fleet.Word{}, err
 	}
-	now, err := x.in.Now(ctx)
+	word, err := x.in.Announce(ctx, p)
 	if late := x.pass(""); late != nil {
-		return time.Time{}, late
+		return fleet.Word{}, late
 	}
-	return now.Add(x.s.drift), err
+	return word, err
 }
 
-func (x claims) Purge(context.Context, string) error {
-	x.s.c.Errorf("%s purges a claim", x.s.name)
-	return errDead
-}
-
-type events struct {
-	ports
-	in fleet.Events
-}
-
-func (x events) Publish(ctx context.Context, e fleet.Event) error {
-	if err := x.pass("publish %s", e.Slot()); err != nil {
+func (x asks) Leave(ctx context.Context) error {
+	if err := x.pass("leave"); err != nil {
 		return err
 	}
-	err := x.in.Publish(ctx, e)
+	return x.in.Leave(ctx)
+}
+
+func (x asks) Poison(ctx context.Context, p fleet.Poison) error {
+	if err := x.pass("poison"); err != nil {
+		return err
+	}
+	err := x.in.Poison(ctx, p)
 	if late := x.pass(""); late != nil {
 		return late
 	}
 	return err
 }
 
-func (x events) Live(e fleet.Event) {
-	if x.pass("") == nil {
+type live struct {
+	ports
+	in fleet.Events
+}
+
+func (x live) Live(e fleet.Event) {
+	if x.pass("live %s", e.Slot()) == nil {
 		x.in.Live(e)
 	}
-}
-
-func (x events) Of(ctx context.Context, order string) ([]fleet.StoredEvent, error) {
-	return x.in.Of(ctx, order)
-}
-
-func (x events) Follow(ctx context.Context, from uint64, each func(fleet.StoredEvent), ready func()) error {
-	return x.in.Follow(ctx, from, each, ready)
-}
-
-func (x events) FollowLive(ctx context.Context, each func(fleet.StoredEvent)) error {
-	return x.in.FollowLive(ctx, each)
 }
 
 type tickets struct {
@@ -861,59 +991,6 @@ func (x settlement) Terminate(ctx context.Context, reason string, ended bool) er
 func (x settlement) Return(ctx context.Context, after time.Duration) error {
 	x.s.c.note(x.s.name, "returns after %v", after)
 	return x.say("return", func() error { return x.in.Return(ctx, after) })
-}
-
-type settings struct {
-	ports
-	in fleet.Settings
-}
-
-func (x settings) Get(ctx context.Context, key string) ([]byte, error) { return x.in.Get(ctx, key) }
-func (x settings) Put(ctx context.Context, key string, v []byte) error {
-	x.s.c.Errorf("%s writes the setting %s", x.s.name, key)
-	return errDead
-}
-func (x settings) Delete(ctx context.Context, key string) error { return x.Put(ctx, key, nil) }
-func (x settings) Watch(ctx context.Context, each func(string, []byte), ready func()) error {
-	return x.in.Watch(ctx, func(k string, v []byte) {
-		if x.pass("") == nil {
-			each(k, v)
-		}
-	}, ready)
-}
-
-type presence struct {
-	ports
-	in fleet.Fleet
-}
-
-func (x presence) Announce(ctx context.Context, p fleet.Presence) error {
-	if err := x.pass(""); err != nil {
-		return err
-	}
-	return x.in.Announce(ctx, p)
-}
-
-func (x presence) Leave(ctx context.Context, name string) error {
-	if err := x.pass("leave"); err != nil {
-		return err
-	}
-	return x.in.Leave(ctx, name)
-}
-
-func (x presence) Present(ctx context.Context) ([]fleet.Presence, error) {
-	if err := x.pass(""); err != nil {
-		return nil, err
-	}
-	list, err := x.in.Present(ctx)
-	if late := x.pass(""); late != nil {
-		return nil, late
-	}
-	return list, err
-}
-
-func (x presence) Watch(ctx context.Context, each func(fleet.Presence, bool), ready func()) error {
-	return x.in.Watch(ctx, each, ready)
 }
 
 type server struct {

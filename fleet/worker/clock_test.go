@@ -21,7 +21,7 @@ func TestWallClock(t *testing.T) {
 		t.Run(drift.String(), func(t *testing.T) {
 			t.Run("lease", func(t *testing.T) {
 				open(t, func(c *cafe) {
-					ann := c.start("ann", off, at("updated claimed", (*station).die))
+					ann := c.start("ann", off, lateCup, at("updated claimed", (*station).die))
 					id := c.order(orderN(1))
 					<-ann.died
 					died := time.Now()
@@ -51,7 +51,7 @@ func TestWallClock(t *testing.T) {
 					ann := c.start("ann", off, doorOpensAfterFence(1))
 					id := c.order(orderN(1))
 					c.ended(id, 2*time.Minute, fleet.Served)
-					if d := ann.last("updated claimed").Sub(ann.last("publish end-1")); d < 9*time.Second || d > 15*time.Second {
+					if d := ann.last("updated brewing").Sub(ann.last("updated accepted")); d < 9*time.Second || d > 15*time.Second {
 						c.Errorf("taken again after %v", d)
 					}
 					c.poured(1)

@@ -19,8 +19,18 @@ func TestOneCup(t *testing.T) {
 		if e.Attempts != 1 || e.Epoch != 1 || e.Machine() != "ann" {
 			c.Errorf("%+v", e)
 		}
-		if ann.count("ticket") != 1 || ann.count("done") != 1 {
-			c.Errorf("%d tickets, %d done", ann.count("ticket"), ann.count("done"))
+		if ann.count("ticket") != 1 || ann.count("done") != 1 || ann.count("get") != 0 {
+			c.Errorf("%d tickets, %d done, %d reads", ann.count("ticket"), ann.count("done"), ann.count("get"))
+		}
+		var way []fleet.Phase
+		for _, e := range c.records(id) {
+			way = append(way, e.Phase)
+		}
+		if !slices.Equal(way, []fleet.Phase{fleet.Accepted, fleet.Brewing, fleet.Served}) {
+			c.Errorf("written: %v", way)
+		}
+		if ann.count("live step-1-1") != 1 || ann.count("live cup-1") != 0 {
+			c.Error("what passed was not told as it passed")
 		}
 		c.poured(1)
 	})
@@ -41,7 +51,7 @@ func TestOwnerDiesForGood(t *testing.T) {
 		phase journal.Phase // what the dead one's journal says
 	}{
 		{"F09 at receipt", at("ticket", (*station).die), fleet.Served, 1, journal.None},
-		{"F10 at the claim", at("updated claimed", (*station).die), fleet.Served, 1, journal.None},
+		{"F10 at the claim", both(lateCup, at("updated claimed", (*station).die)), fleet.Served, 1, journal.None},
 		{"F11 at the fence", at("updated brewing", (*station).die), fleet.Unknown, 0, journal.None},
 		{"F12 at the journal's start", at("on grinder", (*station).die), fleet.Unknown, 0, journal.Started},
 		{"F13 grinding", at("did on grinder", dieMidPour), fleet.Unknown, 0, journal.Started},
@@ -111,8 +121,8 @@ func TestOwnerReturns(t *testing.T) {
 		cups  int
 	}{
 		{"receipt", at("ticket", (*station).die), "boot-1", fleet.Served, 1},
-		{"claim", at("updated claimed", (*station).die), "boot-1", fleet.Served, 1},
-		{"claim, power cut", at("updated claimed", (*station).die), "boot-2", fleet.Served, 1},
+		{"claim", both(lateCup, at("updated claimed", (*station).die)), "boot-1", fleet.Served, 1},
+		{"claim, power cut", both(lateCup, at("updated claimed", (*station).die)), "boot-2", fleet.Served, 1},
 		{"fence: the journal has no start", at("updated brewing", (*station).die), "boot-1", fleet.Served, 1},
 		{"fence, power cut: not provably mine", at("updated brewing", (*station).die), "boot-2", fleet.Unknown, 0},
 		{"journal's start", at("on grinder", (*station).die), "boot-1", fleet.Unknown, 0},
@@ -226,18 +236,8 @@ func TestTruthAfterMakeAgain(t *testing.T) {
 		c.start("bob")
 		e := c.phase(id, limit+time.Minute, fleet.Unknown)
 		c.empty()
-		again, err := e.MakeAgain("eve")
-		if err != nil {
-			c.Fatal(err)
-		}
-		now, err := c.shop.Claims().Update(c.Context(), e, again)
-		if err != nil {
-			c.Fatal(err)
-		}
-		if _, err := c.shop.Orders().Publish(c.Context(), now.Order, now.MessageID()); err != nil {
-			c.Fatal(err)
-		}
-		if e := c.ended(id, time.Minute, fleet.Served); e.Machine() != "bob" || e.Epoch != 2 || e.Use != 1 {
+		c.makeAgain(e)
+		if e := c.ended(id, time.Minute, fleet.Served); e.Machine() != "bob" || e.Epoch != 2 {
 			c.Errorf("%+v", e)
 		}
 		ann.link.Cut(false)
@@ -253,6 +253,15 @@ func TestTruthAfterMakeAgain(t *testing.T) {
 	})
 }
 
+// makeAgain is a person's word on an unknown, and what the controller does then.
+func (c *cafe) makeAgain(e fleet.Entry) {
+	c.Helper()
+	again, err := e.MakeAgain("eve")
+	c.write(e, again, err)
+	now := c.wait(e.Order.ID, time.Minute, "the remake", func(now fleet.Entry) bool { return now.Phase == fleet.Accepted && now.Epoch > e.Epoch })
+	c.publish(now, now.MessageID())
+}
+
 // TestForgottenClaim: a machine that was killed over its claim and started again
 // is the same owner, and it is here. But nothing brings the order back to it
 // before anybody else, and nothing at all while it is out of service: so the
@@ -261,7 +270,7 @@ func TestForgottenClaim(t *testing.T) {
 	for _, cordoned := range []bool{false, true} {
 		t.Run(map[bool]string{true: "out of service", false: "ready"}[cordoned], func(t *testing.T) {
 			open(t, func(c *cafe) {
-				ann := c.start("ann", at("updated claimed", (*station).die))
+				ann := c.start("ann", lateCup, at("updated claimed", (*station).die))
 				id := c.order(orderN(1))
 				<-ann.died
 				c.cordon("ann", cordoned)
@@ -324,26 +333,23 @@ func TestAvoidedHidesNothing(t *testing.T) {
 				})
 			}
 		}))
-		ctx, o := c.Context(), orderN(1)
-		now, err := c.shop.Claims().Now(ctx)
+		e := c.create(orderN(1))
+		zoe := fleet.Owner{Machine: "zoe", Journal: "x", Boot: "y"}
+		fenced, err := e.Fence(zoe)
+		e = c.write(e, fenced, err)
+		now, err := c.shop.Book().Now(c.Context())
 		if err != nil {
 			c.Fatal(err)
 		}
-		claim := claimOf(o)
-		claim.Avoid = &fleet.Avoid{Machine: "ann", Until: now.Add(10 * time.Second)}
-		e, err := c.shop.Claims().Create(ctx, claim)
-		if err != nil {
-			c.Fatal(err)
-		}
-		if _, err := c.shop.Orders().Publish(ctx, o, o.ID); err != nil {
-			c.Fatal(err)
-		}
+		given, err := e.End(zoe, fleet.Untouched, fleet.Reason{}, 0, &fleet.Avoid{Machine: "ann", Until: now.Add(10 * time.Second)})
+		e = c.write(e, given, err)
+		c.publish(e, e.MessageID())
 		ann.reached("ticket", 1)
 		begin := time.Now()
 		if e = c.ended(e.Order.ID, time.Minute, fleet.Served); e.Machine() != "bob" {
 			c.Errorf("made by %s", e.Machine())
 		}
-		if d := bob.last("updated claimed").Sub(begin); d > 4*time.Second {
+		if d := bob.last("updated brewing").Sub(begin); d > 4*time.Second {
 			c.Errorf("the other one got it after %v", d)
 		}
 		c.poured(1)

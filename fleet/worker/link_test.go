@@ -48,17 +48,31 @@ func TestSilentMidBrew(t *testing.T) {
 // (F18). The first machine does not start, the other makes it, and what was held
 // back on the link changes nothing when it arrives.
 func TestSilentBeforeFence(t *testing.T) {
-	for _, until := range []string{"updated accepted", "updated claimed", "updated brewing", "did on pump", "updated served"} {
-		t.Run("until "+until, func(t *testing.T) {
+	for _, x := range []struct {
+		claimed bool // it had claimed the order and waited for a cup
+		until   string
+	}{
+		{true, "updated accepted"}, {true, "updated claimed"}, {true, "updated brewing"}, {true, "did on pump"}, {true, "updated served"},
+		{false, "updated brewing"}, {false, "did on pump"}, {false, "updated served"},
+	} {
+		t.Run(fmt.Sprintf("claimed %v until %s", x.claimed, x.until), func(t *testing.T) {
 			open(t, func(c *cafe) {
-				ann := c.start("ann", at("update brewing", (*station).silent))
+				opts, epoch := []option{at("update brewing", (*station).silent)}, 1
+				if x.claimed {
+					opts, epoch = append(opts, lateCup), 2
+				}
+				ann := c.start("ann", opts...)
 				id := c.order(orderN(1))
 				ann.reached("update brewing", 1)
-				c.start("bob", at(until, func(*station) { ann.heard() }))
+				bob := c.station("bob", at(x.until, func(*station) { ann.heard() }))
+				if x.until == "updated claimed" {
+					lateCup(bob)
+				}
+				bob.run()
 				e := c.ended(id, 2*time.Minute, fleet.Served)
 				c.pause(time.Minute)
 				// Where it wakes to a claim that was given free, it may take that one.
-				if until != "updated accepted" && (e.Machine() != "bob" || ann.edges() > 0) || e.Epoch != 2 {
+				if x.until != "updated accepted" && (e.Machine() != "bob" || ann.edges() > 0) || e.Epoch != epoch {
 					c.Errorf("the silent one started: %+v", e)
 				}
 				c.poured(1)
@@ -73,7 +87,11 @@ func TestAnswerLost(t *testing.T) {
 	for _, p := range []fleet.Phase{fleet.Claimed, fleet.Brewing, fleet.Served} {
 		t.Run(string(p), func(t *testing.T) {
 			open(t, func(c *cafe) {
-				ann := c.start("ann", answerLost(p))
+				ann := c.start("ann", answerLost(p), func(s *station) {
+					if p == fleet.Claimed {
+						lateCup(s)
+					}
+				})
 				id := c.order(orderN(1))
 				if e := c.ended(id, time.Minute, fleet.Served); e.Epoch != 1 || e.Attempts != 1 {
 					c.Errorf("%+v", e)
@@ -119,7 +137,11 @@ func TestBrokerAway(t *testing.T) {
 			t.Run(fmt.Sprintf("%s for %v", point, away), func(t *testing.T) {
 				open(t, func(c *cafe) {
 					gone, placed := make(chan struct{}), make(chan struct{})
-					ann := c.start("ann", at(point, func(s *station) {
+					ann := c.start("ann", func(s *station) {
+						if point == "updated claimed" {
+							lateCup(s)
+						}
+					}, at(point, func(s *station) {
 						<-placed // the shop's own writes are done: they are not what is tried here
 						c.note("broker", "STOPS")
 						c.b.Stop()
@@ -285,7 +307,7 @@ func TestDeadPuller(t *testing.T) {
 				id := c.order(orderN(1))
 				<-deaf
 				bob, carl := c.start("bob"), c.start("carl")
-				c.wait(id, fleet.AckWait+soon, "another one to begin", func(e fleet.ClaimEntry) bool {
+				c.wait(id, fleet.AckWait+soon, "another one to begin", func(e fleet.Entry) bool {
 					return e.Phase == fleet.Brewing && e.Machine() != "ann"
 				})
 				c.Logf("begun after %v", time.Since(begin))
@@ -307,25 +329,17 @@ func TestDeadPuller(t *testing.T) {
 func TestPublishAgain(t *testing.T) {
 	open(t, func(c *cafe) {
 		link := c.b.Link()
-		desk := c.b.ConnectOver("desk", link).Orders()
+		shop := c.b.ConnectOver("shop2", link).Orders()
 		o := orderN(1)
-		e, err := c.shop.Claims().Create(c.Context(), claimOf(o))
-		if err != nil {
-			c.Fatal(err)
-		}
+		e := c.create(o)
 		link.Silence(true)
-		if _, err := desk.Publish(c.Context(), o, o.ID); !errors.Is(err, fleet.ErrNoAnswer) {
+		if err := shop.Publish(c.Context(), e, o.ID); !errors.Is(err, fleet.ErrNoAnswer) {
 			c.Fatalf("a publish into the silence: %v", err)
 		}
 		link.Silence(false)
 		c.pause(time.Second)
-		dup, err := desk.Publish(c.Context(), o, o.ID)
-		if err != nil || !dup {
-			c.Fatalf("the second one: duplicate %v, %v", dup, err)
-		}
-		marked, _ := e.Mark(o.ID)
-		if _, err := c.shop.Claims().Update(c.Context(), e, marked); err != nil {
-			c.Fatal(err)
+		if err := shop.Publish(c.Context(), e, o.ID); err != nil {
+			c.Fatalf("the second one: %v", err)
 		}
 		if list, err := c.shop.Orders().Stored(c.Context()); err != nil || len(list) != 1 {
 			c.Fatalf("%d messages, %v", len(list), err)
@@ -344,46 +358,39 @@ func TestPublishAgain(t *testing.T) {
 // message ids, outside of it, and after the broker forgot (F27). The claim
 // decides.
 func TestPublishedTwice(t *testing.T) {
-	again := func(c *cafe, wantDup bool) {
-		c.Helper()
-		o := orderN(1)
-		dup, err := c.shop.Orders().Publish(c.Context(), o, o.ID)
-		if err != nil || dup != wantDup {
-			c.Errorf("published again: duplicate %v, %v", dup, err)
-		}
-		c.pause(30 * time.Second)
-		c.empty()
-		c.said(o.ID, fleet.Served)
-		c.poured(1)
-	}
 	open(t, func(c *cafe) {
 		ann := c.start("ann")
 		id := c.order(orderN(1))
-		c.taken(id, time.Minute, fleet.Brewing, ann)
-		if dup, err := c.shop.Orders().Publish(c.Context(), orderN(1), id); err != nil || !dup {
-			c.Errorf("while it waits: %v %v", dup, err)
-		}
-		// Under another id, as the controller's backstop does: a second message.
-		if _, err := c.shop.Orders().Publish(c.Context(), orderN(1), id+"-again"); err != nil {
-			c.Error(err)
-		}
+		created := c.records(id)[0]
+		e := c.taken(id, time.Minute, fleet.Brewing, ann)
+		c.publish(created, id) // while it waits
+		// Under another id, as the controller's sweep does: a second message.
+		c.publish(e, id+"#s1")
 		bob := c.start("bob")
 		c.ended(id, time.Minute, fleet.Served)
 		if bob.count("ticket") == 0 {
 			c.Error("the second message came to nobody: this tests nothing")
 		}
 		c.poured(1)
-		again(c, true) // inside the window
-		c.pause(16 * time.Minute)
-		before := ann.count("ticket") + bob.count("ticket")
-		again(c, false) // outside
-		if ann.count("ticket")+bob.count("ticket") == before {
-			c.Error("the repeated message came to nobody: this tests nothing")
+		again := func(when string, comes bool) {
+			c.Helper()
+			before := ann.count("ticket") + bob.count("ticket")
+			c.publish(created, id)
+			c.pause(30 * time.Second)
+			c.empty()
+			c.said(id, fleet.Served)
+			c.poured(1)
+			if came := ann.count("ticket")+bob.count("ticket") > before; came != comes {
+				c.Errorf("%s: it came to a machine: %v", when, came)
+			}
 		}
+		again("inside the window", false)
+		c.pause(16 * time.Minute)
+		again("outside of the window", true)
 		c.b.Restart()
 		c.pause(5 * time.Second) // the links notice
 		brokertest.Eventually(c, "the links", c.shop.Up)
-		again(c, false) // the broker forgot the ids of what is gone
+		again("the broker forgot the ids of what is gone", true)
 		if bob.edges() > 0 {
 			c.Error("bob made something")
 		}
@@ -395,9 +402,13 @@ func TestPublishedTwice(t *testing.T) {
 func TestClaimVanishes(t *testing.T) {
 	open(t, func(c *cafe) {
 		ann := c.start("ann", at("did on pump", func(*station) {
-			if err := c.shop.Claims().Purge(context.Background(), orderN(1).ID); err != nil {
+			past := c.records(orderN(1).ID)
+			if err := c.shop.Book().Trim(context.Background(), past[len(past)-1].Seq+1); err != nil {
 				c.Error(err)
 			}
+			c.mu.Lock()
+			c.lastAct = 0 // there is none
+			c.mu.Unlock()
 		}))
 		c.order(orderN(1))
 		ann.reached("push", 1)

@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,14 +26,15 @@ func TestSpoiledElsewhere(t *testing.T) {
 				ann.reached("on grinder", 1)
 				bob := c.start("bob")
 				e := c.ended(id, 2*time.Minute, fleet.Served)
-				want := fleet.Past{Epoch: 1, Use: 0, Machine: "ann", Outcome: fleet.Spoiled}
-				if e.Machine() != "bob" || e.Epoch != 2 || e.Use != 1 || e.Attempts != 2 || len(e.Past) != 1 {
+				want := fleet.Past{Epoch: 1, Machine: "ann", Fenced: true, Outcome: fleet.Spoiled}
+				if e.Machine() != "bob" || e.Epoch != 2 || e.Attempts != 2 || len(e.Past) != 1 {
 					c.Fatalf("%+v", e)
 				}
-				if want.Reason = e.Past[0].Reason; e.Past[0] != want || want.Code == "" || want.Text == "" {
+				want.Reason, want.Took = e.Past[0].Reason, e.Past[0].Took
+				if e.Past[0] != want || want.Code == "" || want.Text == "" || want.Took < 1 {
 					c.Errorf("the claim keeps %+v", e.Past[0])
 				}
-				if d := bob.last("updated claimed").Sub(ann.last("push")); d > 3*time.Second {
+				if d := bob.last("updated brewing").Sub(ann.last("push")); d > 3*time.Second {
 					c.Errorf("the other one took it after %v", d)
 				}
 				if !c.has(id, "end-1") {
@@ -54,10 +54,10 @@ func TestSpoiledAlone(t *testing.T) {
 		ann.reached("push", 1)
 		spoiled := ann.last("push")
 		e := c.ended(id, 3*time.Minute, fleet.Served)
-		if e.Epoch != 2 || e.Use != 1 {
+		if e.Epoch != 2 {
 			c.Errorf("%+v", e)
 		}
-		if d := ann.last("updated claimed").Sub(spoiled); d < 10*time.Second {
+		if d := ann.last("updated brewing").Sub(spoiled); d < 10*time.Second {
 			c.Errorf("begun again after %v: nobody else had a chance", d)
 		}
 		c.poured(1)
@@ -129,7 +129,7 @@ func doorOpensAfterFence(times int) option {
 		var opens func(s *station)
 		opens = func(s *station) {
 			s.plant.Fault(faultDoor)
-			s.when("publish "+fmt.Sprintf("end-%d", n+1), mend)
+			s.when("update accepted", mend)
 			if n++; n < times {
 				s.when("updated brewing", opens)
 			}
@@ -152,15 +152,15 @@ func TestUntouchedAtOnce(t *testing.T) {
 					bob = c.start("bob")
 				}
 				e := c.ended(id, 2*time.Minute, fleet.Served)
-				if e.Epoch != 2 || e.Use != 0 || len(e.Past) != 1 || e.Past[0].Outcome != fleet.Untouched || !strings.Contains(e.Past[0].Reason.Text, "door") {
+				if e.Epoch != 2 || len(e.Past) != 1 || e.Past[0].Outcome != fleet.Untouched || !strings.Contains(e.Past[0].Reason.Text, "door") {
 					c.Fatalf("%+v", e)
 				}
-				returned := ann.last("publish end-1")
+				returned := ann.last("updated accepted")
 				if two {
-					if d := bob.last("updated claimed").Sub(returned); e.Machine() != "bob" || d > 3*time.Second {
+					if d := bob.last("updated brewing").Sub(returned); e.Machine() != "bob" || d > 3*time.Second {
 						c.Errorf("taken by %s after %v", e.Machine(), d)
 					}
-				} else if d := ann.last("updated claimed").Sub(returned); d < 9*time.Second {
+				} else if d := ann.last("updated brewing").Sub(returned); d < 9*time.Second {
 					c.Errorf("the failing one took it after %v: nobody else had a chance", d)
 				}
 				if st := ann.j.State(journal.Key{Order: id, Epoch: 1}); st.Phase != journal.None {
@@ -203,7 +203,7 @@ func TestOneCupTwoOrders(t *testing.T) {
 			c.Errorf("%+v", e)
 		}
 		for _, p := range e.Past {
-			if p.Outcome != fleet.Untouched || p.Use != 0 {
+			if p.Outcome != fleet.Untouched || p.Fenced {
 				c.Errorf("%+v", p)
 			}
 		}
@@ -234,7 +234,7 @@ func TestCupIsChanged(t *testing.T) {
 		c.pause(2 * time.Second)
 		ann.plant.PlaceCup()
 		e := c.ended(second, time.Minute, fleet.Served)
-		if e.Epoch != 2 || e.Use != 0 || !c.has(second, "cup-1") || !c.has(second, "released-1") {
+		if e.Epoch != 2 || ann.count("live cup-1") != 1 || !c.has(second, "released-1") {
 			c.Errorf("%+v", e)
 		}
 		c.poured(2)
@@ -253,7 +253,7 @@ func TestCupTakenAway(t *testing.T) {
 		ann.reached("push", 1)
 		ann.plant.PlaceCup()
 		e := c.ended(id, 3*time.Minute, fleet.Served)
-		if e.Epoch != 2 || e.Use != 1 || e.Past[0].Outcome != fleet.Spoiled || e.Past[0].Code != string(machine.CupGone) {
+		if e.Epoch != 2 || e.Past[0].Outcome != fleet.Spoiled || e.Past[0].Code != string(machine.CupGone) {
 			c.Errorf("%+v", e)
 		}
 		c.poured(1)
@@ -380,7 +380,7 @@ func TestManyOrders(t *testing.T) {
 		}
 		served, failed, spoiled := 0, 0, 0
 		for _, id := range ids {
-			e := c.wait(id, 30*time.Minute, "an end", func(e fleet.ClaimEntry) bool { return e.Phase.Ended() })
+			e := c.wait(id, 30*time.Minute, "an end", func(e fleet.Entry) bool { return e.Phase.Ended() })
 			switch e.Phase {
 			case fleet.Served:
 				served++

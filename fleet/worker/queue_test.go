@@ -138,7 +138,11 @@ func TestFormerHolder(t *testing.T) {
 					if held.reply == "" {
 						c.Fatalf("no order: %+v", held)
 					}
-					bob := c.start("bob", at(point, func(s *station) {
+					bob := c.start("bob", func(s *station) {
+						if point == "updated claimed" {
+							lateCup(s)
+						}
+					}, at(point, func(s *station) {
 						old.pub(held.reply, word)
 						c.pause(100 * time.Millisecond) // it arrives before the next step
 					}))
@@ -171,9 +175,9 @@ func TestPoison(t *testing.T) {
 	open(t, func(c *cafe) {
 		robusta := orderN(7)
 		robusta.Bean = "robusta"
-		if _, err := c.shop.Claims().Create(c.Context(), claimOf(robusta)); err != nil {
-			c.Fatal(err)
-		}
+		created := c.create(robusta)
+		wrong := orderN(95)
+		wrong.Bean = "robusta"
 		noID := orderN(0)
 		noID.ID = ""
 		poison := []struct{ id, body, why string }{
@@ -185,7 +189,8 @@ func TestPoison(t *testing.T) {
 			{"", string(noID.Encode()), "id"},
 			{"", string(orderN(98).Encode()), "id"},
 			{"98", string(orderN(98).Encode()), "id"},
-			{orderN(99).ID, string(orderN(99).Encode()), "claim"},
+			{orderN(97).ID, string(orderN(96).Encode()), "another order"},
+			{wrong.ID, string(wrong.Encode()), "class"},
 			{robusta.ID + "#s1", string(robusta.Encode()), "class"},
 			{orderN(99).ID + "#s1", string(orderN(99).Encode()) + "{}", "follows"},
 		}
@@ -224,9 +229,7 @@ func TestPoison(t *testing.T) {
 			c.Errorf("%+v", e)
 		}
 		c.start("bob", func(s *station) { s.cfg.Classes = []fleet.Class{robusta.Class()} })
-		if _, err := c.shop.Orders().Publish(c.Context(), robusta, robusta.ID); err != nil {
-			c.Fatal(err)
-		}
+		c.publish(created, robusta.ID)
 		c.ended(robusta.ID, time.Minute, fleet.Served)
 		c.poured(2)
 	})
@@ -240,9 +243,7 @@ func TestClaimSaysWhatIsMade(t *testing.T) {
 		two.Bean = "robusta"
 		for i, body := range []string{"{", string(two.Encode())} {
 			o := orderN(i)
-			if _, err := c.shop.Claims().Create(c.Context(), claimOf(o)); err != nil {
-				c.Fatal(err)
-			}
+			c.create(o)
 			c.raw().order(black, o.ID, body)
 		}
 		c.start("ann")
@@ -258,7 +259,7 @@ func TestPoisonIsKept(t *testing.T) {
 		fails := 2
 		ann := c.start("ann", func(s *station) {
 			s.fail = func(point string) error {
-				if strings.HasPrefix(point, "publish refused") && fails > 0 {
+				if point == "poison" && fails > 0 {
 					fails--
 					return fleet.ErrNoAnswer
 				}
@@ -267,7 +268,7 @@ func TestPoisonIsKept(t *testing.T) {
 		})
 		c.raw().pub(fleet.OrderSubject(black), "{")
 		ann.reached("drop", 1)
-		if n := ann.count("publish refused"); n != 3 {
+		if n := ann.count("poison"); n != 3 {
 			c.Errorf("told %d times", n)
 		}
 		c.empty()
@@ -286,15 +287,10 @@ func TestEndedOrCancelled(t *testing.T) {
 				id := c.order(orderN(1))
 				e := c.get(id)
 				stopped, err := e.Stop(end, "eve", fleet.Reason{Text: "changed her mind"})
-				if err != nil {
-					c.Fatal(err)
-				}
-				if _, err := c.shop.Claims().Update(c.Context(), e, stopped); err != nil {
-					c.Fatal(err)
-				}
+				c.write(e, stopped, err)
 				ann := c.start("ann")
 				c.ended(id, time.Minute, end)
-				if ann.edges() > 0 || ann.count("updated claimed") > 0 {
+				if ann.edges() > 0 || ann.count("updated claimed")+ann.count("updated brewing") > 0 {
 					c.Error("it was begun")
 				}
 			})
@@ -304,24 +300,35 @@ func TestEndedOrCancelled(t *testing.T) {
 
 // TestCancelBeatsFence: a cancel between claim and fence wins, and nothing moves.
 func TestCancelBeatsFence(t *testing.T) {
-	open(t, func(c *cafe) {
-		ann := c.start("ann", at("update brewing", func(s *station) {
-			e := c.get(orderN(1).ID)
-			stopped, err := e.Stop(fleet.Cancelled, "eve", fleet.Reason{})
-			if err != nil {
-				c.Error(err)
-			}
-			if _, err := c.shop.Claims().Update(c.Context(), e, stopped); err != nil {
-				c.Error(err)
-			}
-		}))
-		id := c.order(orderN(1))
-		c.ended(id, time.Minute, fleet.Cancelled)
-		if ann.edges() > 0 {
-			c.Error("it was begun")
-		}
-		c.poured(0)
-	})
+	for _, p := range []fleet.Phase{fleet.Accepted, fleet.Claimed} {
+		t.Run(string(p), func(t *testing.T) {
+			open(t, func(c *cafe) {
+				opts := []option{at("update brewing", func(s *station) {
+					e := c.get(orderN(1).ID)
+					if e.Phase != p {
+						c.Errorf("it is %s", e.Phase)
+					}
+					stopped, err := e.Stop(fleet.Cancelled, "eve", fleet.Reason{})
+					if err == nil {
+						_, err = c.shop.Book().Next(c.Context(), e.Revision, stopped)
+					}
+					if err != nil {
+						c.Error(err)
+					}
+				})}
+				if p == fleet.Claimed {
+					opts = append(opts, lateCup)
+				}
+				ann := c.start("ann", opts...)
+				id := c.order(orderN(1))
+				c.ended(id, time.Minute, fleet.Cancelled)
+				if ann.edges() > 0 {
+					c.Error("it was begun")
+				}
+				c.poured(0)
+			})
+		})
+	}
 }
 
 // TestStopWhileIdle: a machine is told to stop just when it asks for an order
@@ -441,11 +448,19 @@ func TestStopAtEachStep(t *testing.T) {
 	for _, point := range []string{"ticket", "get", "update claimed", "updated claimed", "update brewing", "updated brewing", "on grinder"} {
 		t.Run(point, func(t *testing.T) {
 			open(t, func(c *cafe) {
-				ann := c.start("ann", at(point, func(s *station) {
+				opts := []option{at(point, func(s *station) {
 					s.stop()
 					c.pause(100 * time.Millisecond) // it gets about
-				}))
-				id := c.order(orderN(1))
+				})}
+				if strings.HasSuffix(point, "claimed") {
+					opts = append(opts, lateCup)
+				}
+				ann := c.start("ann", opts...)
+				place := c.order
+				if point == "get" {
+					place = c.orderAnew
+				}
+				id := place(orderN(1))
 				<-ann.ended
 				e := c.get(id)
 				if e.Phase != fleet.Served && e.Phase != fleet.Accepted {
@@ -486,16 +501,11 @@ func TestYoungClaimIsLeft(t *testing.T) {
 		id := c.order(orderN(1))
 		e := c.get(id)
 		foreign, err := e.Take(fleet.Owner{Machine: "zoe", Journal: "x", Boot: "y"})
-		if err != nil {
-			c.Fatal(err)
-		}
-		if _, err := c.shop.Claims().Update(c.Context(), e, foreign); err != nil {
-			c.Fatal(err)
-		}
+		c.write(e, foreign, err)
 		begin := time.Now()
 		bob.run()
 		e = c.ended(id, time.Minute, fleet.Served)
-		if d := bob.last("update claimed").Sub(begin); d < fleet.Lease || d > fleet.Lease+2500*time.Millisecond {
+		if d := bob.last("updated brewing").Sub(begin); d < fleet.Lease || d > fleet.Lease+2500*time.Millisecond {
 			c.Errorf("taken over after %v", d)
 		}
 		if e.Epoch != 2 || e.Past[0].Machine != "zoe" || e.Past[0].Outcome != fleet.Untouched || !c.has(id, "released-1") {

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,24 +10,42 @@ import (
 	"barista/machine/journal"
 )
 
-// TestStoppedBeforeFence: the process is stopped between claim and fence for
-// longer than the lease (F20). On waking its fence is refused, and it does and
-// says nothing.
+// TestStoppedBeforeFence: the process is stopped before its fence for longer than
+// the lease (F20), of an order that it has claimed or not. On waking its fence is
+// refused, and it does and says nothing.
 func TestStoppedBeforeFence(t *testing.T) {
-	for _, until := range []string{"updated accepted", "updated claimed", "updated brewing", "did on pump", "updated served"} {
-		t.Run("until "+until, func(t *testing.T) {
+	for _, x := range []struct {
+		claimed bool
+		until   string
+	}{
+		{true, "updated accepted"}, {true, "updated claimed"}, {true, "updated brewing"}, {true, "did on pump"}, {true, "updated served"},
+		{false, "updated brewing"}, {false, "did on pump"}, {false, "updated served"},
+	} {
+		t.Run(fmt.Sprintf("claimed %v until %s", x.claimed, x.until), func(t *testing.T) {
 			open(t, func(c *cafe) {
-				ann := c.start("ann", at("update brewing", (*station).freeze))
+				opts, least, most := []option{at("update brewing", (*station).freeze)}, fleet.AckWait-time.Second, fleet.AckWait+2*time.Second
+				if x.claimed { // and waited for the cup since
+					opts, least, most = append(opts, lateCup), fleet.Lease-3*time.Second, fleet.AckWait+fleet.Lease+2*time.Second
+				}
+				ann := c.start("ann", opts...)
 				id := c.order(orderN(1))
 				ann.reached("update brewing", 1)
 				begin := time.Now()
-				bob := c.start("bob", at(until, func(*station) { ann.thaw() }))
+				bob := c.station("bob", at(x.until, func(*station) { ann.thaw() }))
+				if x.until == "updated claimed" {
+					lateCup(bob)
+				}
+				bob.run()
 				c.ended(id, 2*time.Minute, fleet.Served)
-				if until == "updated accepted" { // it may take what was given free
+				if x.until == "updated accepted" { // it may take what was given free
 					c.poured(1)
 					return
 				}
-				if d := bob.last("update brewing").Sub(begin); d < fleet.Lease || d > fleet.AckWait+fleet.Lease+2*time.Second {
+				taken := bob.last("update brewing")
+				if x.until == "updated claimed" {
+					taken = bob.last("update claimed")
+				}
+				if d := taken.Sub(begin); d < least || d > most {
 					c.Errorf("taken over after %v", d)
 				}
 				c.pause(time.Minute)
@@ -48,9 +67,7 @@ func TestPresentIsNotRobbed(t *testing.T) {
 		id := c.order(orderN(1))
 		c.taken(id, 10*time.Second, fleet.Claimed, ann)
 		// A second message of the same order, so that the other one meets it.
-		if _, err := c.shop.Orders().Publish(c.Context(), orderN(1), id+"#s1"); err != nil {
-			c.Fatal(err)
-		}
+		c.publish(c.get(id), id+"#s1")
 		bob := c.start("bob")
 		c.pause(100 * time.Second)
 		if bob.count("ticket") < 2 {
@@ -134,16 +151,7 @@ func TestStoppedUntilUnknown(t *testing.T) {
 				if again {
 					drinks = 1
 					c.empty()
-					next, err := e.MakeAgain("eve")
-					if err != nil {
-						c.Fatal(err)
-					}
-					if e, err = c.shop.Claims().Update(c.Context(), e, next); err != nil {
-						c.Fatal(err)
-					}
-					if _, err := c.shop.Orders().Publish(c.Context(), e.Order, e.MessageID()); err != nil {
-						c.Fatal(err)
-					}
+					c.makeAgain(e)
 					c.taken(id, time.Minute, fleet.Brewing, bob)
 				}
 				ann.thaw()

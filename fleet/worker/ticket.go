@@ -174,7 +174,7 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) ver
 	if claimed.Exhausted() {
 		return w.move(ctx, t, fleet.DeskRelease, claimed, fleet.Ask{})
 	}
-	return w.cupAndFence(ctx, t, claimed)
+	return w.cupAndFence(ctx, t, claimed, false)
 }
 
 // tryToMake goes from claimed by me to brewing, or back.
@@ -185,11 +185,11 @@ func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.Entry) 
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
 		return w.release(ctx, t, e, refusal(err))
 	}
-	return w.cupAndFence(ctx, t, e)
+	return w.cupAndFence(ctx, t, e, w.cupThere(ctx, e.Order.ID))
 }
 
-func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verdict {
-	if err := w.awaitCup(ctx, e); err != nil {
+func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.Entry, there bool) verdict {
+	if err := w.awaitCup(ctx, e, there); err != nil {
 		return w.release(ctx, t, e, refusal(err))
 	}
 	return w.fence(ctx, t, e)
@@ -205,9 +205,9 @@ func (w *Worker) cupThere(ctx context.Context, order string) bool {
 	return w.Machine.AwaitCup(now, order) == nil
 }
 
-// awaitCup waits for a cup at the machine, two minutes at most.
-func (w *Worker) awaitCup(ctx context.Context, e fleet.Entry) error {
-	if w.cupThere(ctx, e.Order.ID) {
+// awaitCup waits for a cup that is not there yet, two minutes at most.
+func (w *Worker) awaitCup(ctx context.Context, e fleet.Entry, there bool) error {
+	if there {
 		return nil
 	}
 	w.passes(fleet.Event{Order: e.Order.ID, Kind: fleet.EvCup, Epoch: e.Epoch})
