@@ -280,7 +280,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		s.add("streams", func(ctx context.Context) error { return endsWith(ctx, c.Keep(ctx, fleet.DefaultMenu())) }, nil)
 		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
 	}
-	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
+	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
 	s.add("ledger", s.ledger.Run, nil)
 	if f.Stock != nil {
 		s.stock = stock.New(stock.Parts{
@@ -294,7 +294,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	log := s.log.With("room", "controller")
 	roll := presence.New(seen(c, log))
 	parts := controller.Parts{
-		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
+		Book: followed{c.Book(), s.ledger}, Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
 		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
 	}
 	at := desk.Parts{
@@ -345,16 +345,8 @@ type followed struct {
 	ledger *ledger.Ledger
 }
 
-// Follow hands over every record from the sequence on, for as long as the ledger
-// runs; it returns when ctx ends.
 func (b followed) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
-	b.ledger.Subscribe(from, func(r fleet.Record) {
-		if ctx.Err() == nil {
-			each(r)
-		}
-	}, ready)
-	<-ctx.Done()
-	return ctx.Err()
+	return b.ledger.Follow(ctx, from, each, ready)
 }
 
 // watchSpace warns before a stream is full.

@@ -30,7 +30,7 @@
 // the last balance refers to.
 //
 // New starts nothing. Run follows the book until its context ends and returns when
-// its goroutines have ended. Any goroutine may ask.
+// its goroutines have ended. Any goroutine may ask, and Follow.
 package ledger
 
 import (
@@ -89,7 +89,6 @@ type Ledger struct {
 	clock   time.Time         // the broker's clock ...
 	heard   time.Time         // ... and when it was heard, by the monotonic clock
 	readers []*reader
-	spawn   func(*reader) // set while Run runs
 }
 
 var _ fleet.Ledger = (*Ledger)(nil)
@@ -115,12 +114,6 @@ func New(p Parts, cfg Config) *Ledger {
 // Run follows the book until ctx ends. It is called once.
 func (l *Ledger) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	l.mu.Lock()
-	l.spawn = func(r *reader) { wg.Go(func() { r.run(ctx, l) }) }
-	for _, r := range l.readers {
-		l.spawn(r)
-	}
-	l.mu.Unlock()
 	wg.Go(func() { l.follow(ctx) })
 	if l.parts.Shelf != nil {
 		wg.Go(func() { l.keepBalance(ctx) })
@@ -128,10 +121,6 @@ func (l *Ledger) Run(ctx context.Context) error {
 			wg.Go(func() { l.countDays(ctx) })
 		}
 	}
-	<-ctx.Done()
-	l.mu.Lock()
-	l.spawn = nil
-	l.mu.Unlock()
 	wg.Wait()
 	l.balanceAtStop(ctx)
 	return nil

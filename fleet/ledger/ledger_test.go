@@ -537,7 +537,9 @@ func TestReaders(t *testing.T) {
 		synctest.Wait()
 		stopFirst()
 		there := p.seq
-		l, stop := New(Parts{Book: p, Shelf: stock.NewShelf(nil)}, Config{}), func() {}
+		l := New(Parts{Book: p, Shelf: stock.NewShelf(nil)}, Config{})
+		reading, stopReading := context.WithCancel(ctx)
+		var wg sync.WaitGroup
 		var mu sync.Mutex
 		type seen struct {
 			seqs  []uint64
@@ -547,21 +549,26 @@ func TestReaders(t *testing.T) {
 		read := func(from uint64, slow bool) {
 			s := &seen{}
 			all = append(all, s)
-			l.Subscribe(from, func(r fleet.Record) {
-				if slow {
-					time.Sleep(time.Second)
+			wg.Go(func() {
+				err := l.Follow(reading, from, func(r fleet.Record) {
+					if slow {
+						time.Sleep(time.Second)
+					}
+					mu.Lock()
+					s.seqs = append(s.seqs, r.Seq)
+					mu.Unlock()
+				}, func() { mu.Lock(); s.ready = append(s.ready, len(s.seqs)); mu.Unlock() })
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("it ended with %v", err)
 				}
-				mu.Lock()
-				s.seqs = append(s.seqs, r.Seq)
-				mu.Unlock()
-			}, func() { mu.Lock(); s.ready = append(s.ready, len(s.seqs)); mu.Unlock() })
+			})
 		}
 		froms := []uint64{1, there - 10, there + 1, 0, 7, 1}
 		read(froms[0], false)
 		read(froms[1], false)
 		read(froms[2], false)
 		read(froms[3], true)
-		stop = run(t, l)
+		stop := run(t, l)
 		time.Sleep(10 * time.Minute) // the slow one too has what was there
 		read(froms[4], false)
 		began := time.Now()
@@ -574,8 +581,6 @@ func TestReaders(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
 		for i, s := range all {
 			from := max(froms[i], 1)
 			if len(s.seqs) != int(p.seq-from+1) || s.seqs[0] != from {
@@ -589,6 +594,11 @@ func TestReaders(t *testing.T) {
 			if len(s.ready) != 1 || i < 4 && s.ready[0] != int(max(there+1, from)-from) {
 				t.Errorf("reader %d was ready after %v records, %d were there", i, s.ready, there)
 			}
+		}
+		stopReading()
+		wg.Wait()
+		if len(l.readers) > 0 {
+			t.Error("readers are kept that have ended")
 		}
 		stop()
 	})

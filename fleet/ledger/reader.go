@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"barista/fleet"
@@ -23,21 +24,28 @@ type reader struct {
 	live  bool // the follower hands over
 }
 
-// Subscribe hands over every record from the sequence on, once and in order, while
-// Run runs; ready is called once, when what stood in the book was handed over. Both
-// are called by one goroutine of the reader's own, so a slow one holds up nobody.
-// ready may be nil.
-func (l *Ledger) Subscribe(from uint64, each func(fleet.Record), ready func()) {
+// Follow hands over every record from the sequence on, once and in order, until ctx
+// ends; ready is called once, when what stood in the book was handed over. It is
+// Book.Follow for everybody in the process: the book is read for it only where it
+// wants older records, or is too slow for the others, whom it never holds up.
+func (l *Ledger) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	if !fleet.Await(ctx, l.ready) {
+		return ctx.Err()
+	}
 	if ready == nil {
 		ready = func() {}
 	}
 	r := &reader{next: max(from, 1), each: each, ready: ready, wake: make(chan struct{}, 1)}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.readers = append(l.readers, r)
-	if l.spawn != nil {
-		l.spawn(r)
-	}
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.readers = slices.DeleteFunc(l.readers, func(one *reader) bool { return one == r })
+		l.mu.Unlock()
+	}()
+	r.run(ctx, l)
+	return ctx.Err()
 }
 
 // give takes what the follower brings. The caller holds the ledger's lock.
@@ -53,9 +61,6 @@ func (r *reader) give(rec fleet.Record) {
 // run reads what is older than the follower's place, then what it hands over; and
 // from the beginning where it was too slow for that.
 func (r *reader) run(ctx context.Context, l *Ledger) {
-	if !fleet.Await(ctx, l.ready) {
-		return
-	}
 	for told := false; ctx.Err() == nil; {
 		l.mu.Lock()
 		r.queue, r.live = nil, true
