@@ -65,10 +65,10 @@ func (c *Controller) Settle(ctx context.Context, order string, made bool, by, re
 }
 
 // MakeAgain is a person's decision to make an order again whose outcome is
-// unknown. The caller has shown whether the old machine can be reached. The
-// order is reserved and published anew before it returns, or else by the sweep.
-// A *StateError with phase failed says that the stock does not allow it; the
-// order has ended with that.
+// unknown. The caller has shown whether the old machine can be reached. Its next
+// portion is reserved before it returns, or else by the sweep. A *StateError with
+// phase failed says that the stock does not allow it; the order has ended with
+// that.
 func (c *Controller) MakeAgain(ctx context.Context, order, by string) error {
 	by, err := who(by)
 	if err != nil {
@@ -76,22 +76,22 @@ func (c *Controller) MakeAgain(ctx context.Context, order, by string) error {
 	}
 	epoch := 0
 	e, err := c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
-		if epoch > 0 && e.Epoch > epoch {
+		if epoch > 0 && (e.Epoch > epoch || e.Phase == fleet.Again) {
 			return e, errAlready // our own write, whose answer got lost
 		}
 		epoch = e.Epoch
 		return e.MakeAgain(by)
 	}, notInDoubt)
-	if err != nil {
+	if err != nil || e.Phase != fleet.Again {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	if e, err = c.carry(ctx, e, false); err != nil {
+	if e, err = c.remake(ctx, e); err != nil {
 		c.log.Warn("making it again is left to the sweep", "order", order, "err", err)
 		return nil
 	}
-	if e.Phase == fleet.Failed && e.Owner == nil {
+	if e.Phase == fleet.Failed {
 		return &StateError{e.Phase, "it can't be made again: " + e.Text}
 	}
 	return nil
@@ -106,47 +106,83 @@ var errAlready = errors.New("it is so already")
 // change moves a claim by one of its arrows, by compare-and-set. After a lost
 // answer it reads again before anything. why says in words why the claim does
 // not allow it.
-func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.Claim) (fleet.Claim, error), why func(fleet.Claim) string) (fleet.ClaimEntry, error) {
+func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.Claim) (fleet.Claim, error), why func(fleet.Claim) string) (fleet.Entry, error) {
 	id, err := fleet.ParseID(order)
 	if err != nil {
-		return fleet.ClaimEntry{}, fmt.Errorf("order %q: %w: an order's id is 26 characters long", clip(fleet.Plain(order), 40), fleet.ErrNotFound)
+		return fleet.Entry{}, fmt.Errorf("order %q: %w: an order's id is 26 characters long", clip(fleet.Plain(order), 40), fleet.ErrNotFound)
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	if !c.ready(ctx) {
-		return fleet.ClaimEntry{}, errOpening
+		return fleet.Entry{}, errOpening
 	}
 	var last error
 	for range 5 {
-		e, err := c.p.Claims.Get(ctx, id)
+		e, err := c.p.Book.Read(ctx, id)
 		if errors.Is(err, fleet.ErrNotFound) {
 			return e, fmt.Errorf("order %s: %w", id, err)
 		}
-		if err != nil {
-			last = err
-			if ctx.Err() != nil {
-				break
-			}
-			continue
-		}
-		n, err := arrow(e.Claim)
-		if errors.Is(err, errAlready) {
-			return e, nil
-		}
-		if err != nil {
-			return e, &StateError{e.Phase, why(e.Claim)}
-		}
-		m, err := c.p.Claims.Update(ctx, e, n)
 		if err == nil {
-			c.book.wrote(m)
-			return m, nil
+			n, no := arrow(e.Claim)
+			if errors.Is(no, errAlready) {
+				return e, nil
+			}
+			if no != nil {
+				return e, &StateError{e.Phase, why(e.Claim)}
+			}
+			if e, err = c.write(ctx, e, n); err == nil {
+				return e, nil
+			}
 		}
-		last = err
-		if ctx.Err() != nil {
+		if last = err; ctx.Err() != nil {
 			break
 		}
 	}
-	return fleet.ClaimEntry{}, fmt.Errorf("order %s: %w; look at it and ask again (%w)", id, errUnsure, last)
+	return fleet.Entry{}, fmt.Errorf("order %s: %w; look at it and ask again (%w)", id, errUnsure, last)
+}
+
+// write writes the next record of a claim as it was read. What waits to be made
+// again is left by acts only: else a remake that is under way could overtake.
+func (c *Controller) write(ctx context.Context, read fleet.Entry, n fleet.Claim) (fleet.Entry, error) {
+	if read.Phase == fleet.Again {
+		return c.act(ctx, read, func(fleet.View) (fleet.Claim, error) { return n, nil })
+	}
+	e, err := c.p.Book.Next(ctx, read.Revision, n)
+	if err == nil {
+		c.p.Ledger.Wrote(e)
+	}
+	return e, err
+}
+
+// act writes the next record of a claim as an act. Of what is no act the view may
+// lag behind what was read, but it knows of every act that came before.
+func (c *Controller) act(ctx context.Context, read fleet.Entry, decide func(fleet.View) (fleet.Claim, error)) (e fleet.Entry, err error) {
+	e.Revision, err = c.p.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+		if now, open := v.Of(read.Order.ID); !open || now.Seq > read.Seq {
+			return nil, fleet.ErrConflict
+		}
+		var err error
+		if e.Claim, err = decide(v); err != nil {
+			return nil, err
+		}
+		return &fleet.Record{Act: true, IsClaim: true, Entry: fleet.Entry{Claim: e.Claim}}, nil
+	})
+	return e, err
+}
+
+// remake reserves for a drink that is to be made again and sends it to the queue,
+// or ends the order where there is not enough.
+func (c *Controller) remake(ctx context.Context, e fleet.Entry) (fleet.Entry, error) {
+	m, err := c.act(ctx, e, func(v fleet.View) (fleet.Claim, error) {
+		if item := v.Short(e.Portion); item != "" {
+			return e.FailStock(answered(fleet.Sorry("", fleet.CodeOutOfStock, "%s", insufficient(e.Order, item))))
+		}
+		return e.Remake()
+	})
+	if err == nil && m.Phase == fleet.Accepted {
+		c.post.send(m)
+	}
+	return m, err
 }
 
 func notInDoubt(e fleet.Claim) string {

@@ -2,133 +2,70 @@ package controller
 
 import (
 	"context"
-	"errors"
-	"strconv"
+	"maps"
 	"time"
 
 	"barista/fleet"
 )
 
-// keyTold holds the revision of coffee-claims up to which every event is
-// published, so that a start need not look at the claims of a month. It may lag:
-// an event is stored once, however often it is published.
-const keyTold = "controller.told"
-
-// heraldEvery is how often orders are looked over whose machine should have
-// spoken.
-const heraldEvery = 5 * time.Second
-
-// runHerald publishes the events that claims demand. It is fed by the claims
-// alone, so a crash between a claim and its event loses nothing.
-func (c *Controller) runHerald(ctx context.Context) {
-	t := time.NewTicker(heraldEvery)
-	defer t.Stop()
-	for {
-		if err := c.publishOwed(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("an event could not be published; trying again", "err", err)
-			if !fleet.Pause(ctx, time.Second) {
-				return
-			}
-			c.book.lookAgain()
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.book.news:
-		case <-t.C:
-			c.book.lookAgain()
-		}
+// herald tells the events that the records of the book demand, in their order. It
+// begins with the last record that is told: a crash may have come between two
+// events of one record, and a second one is dropped.
+func (c *Controller) herald(ctx context.Context) error {
+	from, err := c.p.Events.Told(ctx)
+	if err != nil {
+		return err
 	}
-}
-
-// publishOwed publishes what is due.
-func (c *Controller) publishOwed(ctx context.Context) error {
-	var errs []error
-	for _, id := range c.book.take() {
-		if err := c.publishOf(ctx, id); err != nil {
-			errs = append(errs, err)
-			if ctx.Err() != nil || len(errs) == 3 {
-				break // the rest is looked at again
+	end, err := c.p.Book.Since(ctx, time.Unix(1<<33, 0)) // long after all that is written
+	if err != nil {
+		return err
+	}
+	if from >= end {
+		c.log.Warn("events are told of records that the book does not have; all of it is told again", "told", from, "end", end)
+		from = 0
+	}
+	refused := map[string]time.Time{}
+	c.p.Ledger.Subscribe(max(from, 1), func(r fleet.Record) {
+		for _, e := range c.events(r, refused) {
+			e.At = r.Written
+			for ctx.Err() == nil {
+				err := c.p.Events.Publish(ctx, e, r.Seq)
+				if err == nil {
+					break
+				}
+				if fleet.Pause(ctx, time.Second) {
+					c.log.Warn("an event could not be told; trying again", "order", e.Order, "event", e.Slot(), "err", err)
+				}
 			}
 		}
-	}
-	return errors.Join(errs...)
+	}, nil)
+	<-ctx.Done()
+	return ctx.Err()
 }
 
-func (c *Controller) publishOf(ctx context.Context, id string) error {
-	for _, e := range c.book.debts(id, c.cfg.SweepAfter) {
-		e.At = c.p.Wall()
-		if err := c.p.Events.Publish(ctx, e); err != nil {
-			return err
+// events are those of one record. refused is who was told of as refused; of the
+// list's last one the record says what was wanted.
+func (c *Controller) events(r fleet.Record, refused map[string]time.Time) (out []fleet.Event) {
+	switch {
+	case r.IsClaim:
+		if r.Outcome == fleet.Made && r.Took > 0 {
+			c.paces.measured(r.Machine(), r.Order.Size, r.Took)
 		}
-		c.book.published(id, e.Slot())
-	}
-	c.book.close(id)
-	return nil
-}
-
-// live hears what passes: a machine's event that is stored need not be
-// published by us, and the end of a drink says how long it took.
-func (c *Controller) live(e fleet.StoredEvent) {
-	if e.Seq > 0 {
-		c.book.published(e.Order, e.Slot())
-	}
-	if (e.Kind == fleet.EvServed || e.Kind == fleet.EvEnd) && e.Outcome == fleet.Made && e.Seconds > 0 {
-		if size, ok := c.book.size(e.Order); ok {
-			c.paces.measured(e.Machine, size, e.Seconds)
-		}
-	}
-	if e.Kind == fleet.EvServed || e.Kind == fleet.EvFailed {
-		c.book.close(e.Order)
-	}
-}
-
-// loadTold reads the mark, for as long as it takes.
-func (c *Controller) loadTold(ctx context.Context) bool {
-	for {
-		v, err := c.p.Settings.Get(ctx, keyTold)
-		if err == nil {
-			if n, bad := strconv.ParseUint(string(v), 10, 64); bad == nil {
-				c.book.mu.Lock()
-				c.book.told = n
-				c.book.mu.Unlock()
-				return true
+		return r.Claim.Events()
+	case r.Refusals != nil:
+		list := map[string]time.Time{}
+		for _, one := range r.Refusals.List {
+			if list[one.Order] = one.At; refused[one.Order].Equal(one.At) {
+				continue
 			}
-			c.log.Warn("the mark of published events can't be read; all claims are looked at", "value", string(v))
-			return true
+			e := fleet.Event{Order: one.Order, Kind: fleet.EvRefused, Epoch: 1, Reason: answered(one.Answer)}
+			if what := r.Refusals.What; what != nil && what.ID == one.Order {
+				e.Name, e.What = what.Name, what
+			}
+			out = append(out, e)
 		}
-		if errors.Is(err, fleet.ErrNotFound) {
-			return true
-		}
-		c.log.Warn("the settings can't be read; trying again", "err", err)
-		if !fleet.Pause(ctx, time.Second) {
-			return false
-		}
+		clear(refused)
+		maps.Copy(refused, list)
 	}
-}
-
-// saveTold writes the mark if it has moved, and returns it.
-func (c *Controller) saveTold(ctx context.Context, before uint64) uint64 {
-	now := c.book.settled()
-	if now == before {
-		return before
-	}
-	if err := c.p.Settings.Put(ctx, keyTold, strconv.AppendUint(nil, now, 10)); err != nil {
-		c.log.Warn("the mark of published events was not written; it is only a saving", "err", err)
-		return before
-	}
-	return now
-}
-
-// lastWords publishes what is due when the door is shut, for at most 2 s.
-func (c *Controller) lastWords(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	if c.book.latest() == 0 {
-		return
-	}
-	if err := c.publishOwed(ctx); err == nil {
-		c.saveTold(ctx, 0)
-	}
+	return out
 }

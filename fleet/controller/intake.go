@@ -36,6 +36,7 @@ func (c *Controller) runIntake(ctx context.Context) {
 			}
 			continue
 		}
+		c.moved.raise()
 		// A drop in hand is finished even when the shop closes: a few seconds.
 		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		if err := c.takeDrop(work, d); err != nil && ctx.Err() == nil {
@@ -62,13 +63,21 @@ func (c *Controller) takeDrop(ctx context.Context, d *fleet.Drop) error {
 	switch a := c.place(ctx, o, viaIntake); {
 	case a.OK():
 		return d.Done(ctx)
+	case a.Code == fleet.CodeQueueFull && c.tooOld(ctx, d):
+		return c.poison(ctx, d, a.Code+": it waited longer than "+c.cfg.ExpireAfter.String())
 	case a.Code == fleet.CodeUnavailable, a.Code == fleet.CodeQueueFull:
 		return d.Return(ctx, dropAgain)
 	case a.Code == fleet.CodeConflict: // the stream's numbers began anew
 		return c.poison(ctx, d, a.Message)
-	default: // refused: its claim and its event say so
+	default: // refused: the book and the event say so
 		return d.Terminate(ctx, a.Code+": "+a.Message, true)
 	}
+}
+
+// tooOld reports whether a drop has waited as long as an order may.
+func (c *Controller) tooOld(ctx context.Context, d *fleet.Drop) bool {
+	now, err := c.p.Book.Now(ctx)
+	return err == nil && now.Sub(d.Stored) > c.cfg.ExpireAfter
 }
 
 // poison keeps a message that can't be an order as an event, and removes it
@@ -77,7 +86,7 @@ func (c *Controller) poison(ctx context.Context, d *fleet.Drop, reason string) e
 	err := c.p.Events.Publish(ctx, fleet.Event{
 		Order: fleet.PoisonID(fleet.StreamIntake, d.Seq), Kind: fleet.EvRefused, At: c.p.Wall(),
 		Reason: fleet.Reason{Code: fleet.CodeInvalid, Quote: reason, Text: fleet.CodeInvalid + ": " + reason}, Subject: clip(d.Subject, 256), Payload: d.Body[:min(len(d.Body), maxPayload)],
-	})
+	}, 0)
 	if err != nil {
 		return d.Return(ctx, dropAgain)
 	}

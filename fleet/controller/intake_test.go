@@ -54,18 +54,18 @@ func TestDrops(t *testing.T) {
 // order later.
 func TestDropAgain(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
-		s.max = 0
+		s.fill(fleet.QueueMax)
+		before := s.records()
 		x := s.drop("arabica", `{"size":"small","bean_type":"arabica","name":"Q","milk":"free","id":"`+id1+`"}`)
 		time.Sleep(12 * time.Second)
-		if s.how(x) != "" || x.given < 2 || len(s.claims) != 1 {
-			t.Errorf("%q after %d times, %d claims", s.how(x), x.given, len(s.claims))
+		if s.how(x) != "" || x.given < 2 || s.records() != before {
+			t.Errorf("%q after %d times, %d records", s.how(x), x.given, s.records()-before)
 		}
-		s.mu.Lock()
-		s.max = 200
-		s.mu.Unlock()
+		s.empty()
+		before = s.records()
 		time.Sleep(6 * time.Second)
-		if s.how(x) != "done" || len(s.queue) != 1 || len(s.claims) != 1 {
-			t.Errorf("%q, %d messages, %d claims", s.how(x), len(s.queue), len(s.claims))
+		if s.how(x) != "done" || len(s.queue) != 1 || s.records() != before+1 {
+			t.Errorf("%q, %d messages, %d records", s.how(x), len(s.queue), s.records()-before)
 		}
 		if s.queue[0].Order == id1 {
 			t.Error("a drop chose its own id")
@@ -76,15 +76,26 @@ func TestDropAgain(t *testing.T) {
 	})
 }
 
-// TestDropExpired: a drop that never found room ends with its order.
+// TestDropExpired: a drop that never found room goes, and is kept as an event.
 func TestDropExpired(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop, c *Controller) {
-		s.max = 0
-		x := s.drop("arabica", `{"size":"small","bean_type":"arabica","name":"Q","milk":"free"}`)
-		time.Sleep(17 * time.Minute)
-		is(t, s, dropID(&x.d), fleet.Expired)
-		if s.how(x) != "done" || len(s.reserved()) != 0 {
-			t.Errorf("%q, reserved %v", s.how(x), s.reserved())
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		_, stop := s.wire(nil).open(t, func(_ *Parts, cfg *Config) { cfg.ExpireAfter = 15 * time.Minute })
+		defer stop()
+		body := `{"size":"small","bean_type":"arabica","name":"Q","milk":"free"}`
+		s.fill(fleet.QueueMax)
+		x := s.drop("arabica", body)
+		for range 17 { // it stays full
+			time.Sleep(time.Minute)
+			s.empty()
+			s.fill(fleet.QueueMax)
+		}
+		if ev, ok := s.event("poison-coffee-intake-1", "refused"); !ok || string(ev.Payload) != body || s.how(x) != "dropped: queue_full: it waited longer than 15m0s" {
+			t.Errorf("%q %+v", s.how(x), ev)
+		}
+		if e := s.claim(dropID(&x.d)); e.Phase != "" {
+			t.Errorf("%+v", e.Claim)
 		}
 	})
 }
@@ -111,8 +122,8 @@ func TestDropCrash(t *testing.T) {
 		_, stop = s.wire(nil).open(t)
 		defer stop()
 		time.Sleep(time.Minute)
-		if s.how(x) != "done" || x.given != 2 || len(s.claims) != 1 || len(s.queue) != 1 {
-			t.Errorf("%q, given %d times, %d claims, %d messages", s.how(x), x.given, len(s.claims), len(s.queue))
+		if s.how(x) != "done" || x.given != 2 || s.records() != 1 || len(s.queue) != 1 {
+			t.Errorf("%q, given %d times, %d records, %d messages", s.how(x), x.given, s.records(), len(s.queue))
 		}
 	})
 }

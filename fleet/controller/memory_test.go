@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,55 +14,108 @@ import (
 	"go.uber.org/goleak"
 
 	"barista/fleet"
+	"barista/fleet/ledger"
+	"barista/fleet/stock"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
 
-// shop is the broker and the stock in memory: exact compare-and-set, a queue
-// that knows message ids, a ledger that knows uses. Every controller in a test
-// reaches it over a wire of its own, which can be spoiled.
+// shop is the broker in memory: exact compare-and-set over the book, a queue that
+// knows message ids, an event stream that knows slots. Every controller in a test
+// reaches it over a wire of its own, which can be spoiled, and folds the book with
+// a ledger of its own.
 type shop struct {
 	mu      sync.Mutex
 	changed chan struct{}
 
-	rev      uint64
-	claims   map[string]fleet.ClaimEntry
-	history  []fleet.ClaimEntry // every revision, for watches
-	purged   []string
+	book     []fleet.Record // record i has sequence i+1; all that was ever written
+	rolled   map[uint64]bool
 	seq      uint64
 	queue    []fleet.StoredOrder
 	ids      map[string]bool // the duplicate window
-	max      int
-	nailed   string // the order whose message nobody can remove
+	sealed   bool            // the queue takes nothing
 	listed   []fleet.Class
-	events   []fleet.StoredEvent
+	events   []told
 	settings map[string][]byte
 	keys     []string // every change of a setting, for watches
 	machines map[string]fleet.Presence
 	drops    []*drop
 	created  time.Time // of the intake stream
 	pending  []int
-
-	levels map[string]int            // on hand
-	uses   map[use]fleet.Act         // what the ledger holds of each use
-	taken  map[use]fleet.Items       // its items
-	subs   map[string][]chan request // served subjects
+	skew     time.Duration             // of the broker's clock
+	subs     map[string][]chan request // served subjects
 }
 
-type use struct {
-	order string
-	n     int
+// told is a stored event and the record that it tells.
+type told struct {
+	fleet.Event
+	seq uint64
 }
 
 func newShop() *shop {
-	return &shop{
-		changed: make(chan struct{}), claims: map[string]fleet.ClaimEntry{}, ids: map[string]bool{}, max: fleet.QueueMax,
+	s := &shop{
+		changed: make(chan struct{}), rolled: map[uint64]bool{}, ids: map[string]bool{},
 		settings: map[string][]byte{}, machines: map[string]fleet.Presence{}, created: time.Now(),
-		levels: map[string]int{"arabica": 1000, "robusta": 1000, "mixed": 1000, "milk-normal": 5000, "milk-soja": 5000, "sugar": 500},
-		uses:   map[use]fleet.Act{}, taken: map[use]fleet.Items{}, subs: map[string][]chan request{},
+		subs: map[string][]chan request{},
 	}
+	s.append(fleet.Record{Act: true, Stock: &fleet.StockAct{Act: fleet.Refill, Key: "initial", Items: fleet.Items{
+		"arabica": 1000, "robusta": 9000, "mixed": 1000, "milk-normal": 5000, "milk-soja": 5000, "sugar": 500,
+	}}})
+	return s
+}
+
+// count says what is on the shelf now.
+func (s *shop) count(item string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.append(fleet.Record{Act: true, Stock: &fleet.StockAct{Act: fleet.Count, Key: fmt.Sprint("count-", len(s.book)), Items: fleet.Items{item: n}}})
+}
+
+// seal has the queue take nothing.
+func (s *shop) seal(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sealed = on
+}
+
+// filling begins the ids of orders that only wait.
+const filling = "01JD0000000000000000009"
+
+// fill has n orders wait, of which the world has heard.
+func (s *shop) fill(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range n {
+		o := order(fmt.Sprintf("%s%03d", filling, i), func(o *fleet.Order) { o.Bean = "robusta" })
+		e := s.create(o, true)
+		s.events = append(s.events, told{e.Events()[0], e.Seq})
+	}
+}
+
+// empty ends what fill had wait.
+func (s *shop) empty() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, e := range s.claims() {
+		if strings.HasPrefix(id, filling) && e.Phase == fleet.Accepted {
+			n, _ := e.Stop(fleet.Cancelled, "boss", fleet.Reason{Code: fleet.CodeCancelled})
+			s.put(n, false)
+		}
+	}
+	s.queue = slices.DeleteFunc(s.queue, func(m fleet.StoredOrder) bool { return strings.HasPrefix(m.Order, filling) })
+}
+
+// create puts an accepted order there, as a controller leaves it; without its
+// message, as one that crashed. The caller holds the lock.
+func (s *shop) create(o fleet.Order, message bool) fleet.Entry {
+	portion, _ := fleet.DefaultMenu().Portion(o)
+	e := s.put(fleet.Create(o, portion, fleet.Success(o.ID), "web"), true)
+	if message {
+		s.store(e, o.ID)
+	}
+	return e
 }
 
 // stir wakes all who wait. The caller holds the lock.
@@ -104,80 +158,95 @@ func (s *shop) follow(ctx context.Context, ready func(), at func(i int) (do func
 	}
 }
 
-func (s *shop) put(c fleet.Claim) fleet.ClaimEntry {
-	s.rev++
-	e := fleet.ClaimEntry{Claim: c, Revision: s.rev, Created: time.Now()}
-	s.claims[c.Order.ID] = e
-	s.history = append(s.history, e)
+// append writes a record. The caller holds the lock.
+func (s *shop) append(r fleet.Record) fleet.Revision {
+	r.Seq, r.Written = uint64(len(s.book)+1), time.Now()
+	if r.Rec == "" {
+		r.Rec = fmt.Sprint("r", r.Seq)
+	}
+	if r.Refusals != nil {
+		for _, old := range s.book {
+			if old.Refusals != nil {
+				s.rolled[old.Seq] = true
+			}
+		}
+	}
+	s.book = append(s.book, r)
 	s.stir()
-	return e
+	return r.Revision
+}
+
+func (s *shop) put(c fleet.Claim, act bool) fleet.Entry {
+	return fleet.Entry{Claim: c, Revision: s.append(fleet.Record{Act: act, IsClaim: true, Entry: fleet.Entry{Claim: c}})}
+}
+
+// last is the sequence of the last record that fits. The caller holds the lock.
+func (s *shop) last(fits func(fleet.Record) bool) (seq uint64) {
+	for _, r := range slices.Backward(s.book) {
+		if fits(r) && !s.rolled[r.Seq] {
+			return r.Seq
+		}
+	}
+	return 0
+}
+
+func of(order string) func(fleet.Record) bool {
+	return func(r fleet.Record) bool { return r.IsClaim && r.Order.ID == order }
+}
+
+// claims are the last records of all orders. The caller holds the lock.
+func (s *shop) claims() map[string]fleet.Entry {
+	out := map[string]fleet.Entry{}
+	for _, r := range s.book {
+		if r.IsClaim {
+			out[r.Order.ID] = r.Entry
+		}
+	}
+	return out
 }
 
 // change is a machine's or the test's write.
 func (s *shop) change(id string, arrow func(fleet.Claim) (fleet.Claim, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, err := arrow(s.claims[id].Claim)
+	c := s.claims()[id].Claim
+	n, err := arrow(c)
 	if err == nil {
-		s.put(n)
+		s.put(n, c.Phase == fleet.Again)
 	}
 	return err
 }
 
-func (s *shop) claim(id string) fleet.ClaimEntry {
+func (s *shop) claim(id string) fleet.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.claims[id]
+	return s.claims()[id]
 }
 
-// fold books what the claims demand, as the stock does that follows them.
-func (s *shop) fold() {
+// claimsOf are the last records of all orders.
+func (s *shop) claimsOf() map[string]fleet.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.claims {
-		for _, b := range e.Bookings() {
-			u := use{b.Order, b.Use}
-			if b.Act == fleet.Reserve {
-				if s.uses[u] == "" && s.short(b.Items) == "" {
-					s.uses[u], s.taken[u] = fleet.Reserve, b.Items
-				}
-				continue
-			}
-			s.uses[u], s.taken[u] = b.Act, b.Items
-		}
-	}
+	return s.claims()
 }
 
-// available is on hand without what is reserved or used. The caller holds the
-// lock.
-func (s *shop) available(item string) int {
-	n := s.levels[item]
-	for u, act := range s.uses {
-		if act != fleet.Release {
-			n -= s.taken[u][item]
-		}
-	}
-	return n
+// records counts what the book holds of orders and refusals.
+func (s *shop) records() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(s.book), func(r fleet.Record) bool { return r.Stock != nil }))
 }
 
-func (s *shop) short(items fleet.Items) string {
-	for _, item := range slices.Sorted(maps.Keys(items)) {
-		if s.available(item) < items[item] {
-			return item
-		}
-	}
-	return ""
-}
-
-// reserved is what the ledger holds as reserved, per item.
+// reserved is what open orders have taken, per item.
 func (s *shop) reserved() fleet.Items {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := fleet.Items{}
-	for u, act := range s.uses {
-		if act == fleet.Reserve {
-			for item, n := range s.taken[u] {
-				out[item] += n
+	for _, e := range s.claims() {
+		n, _, _ := e.Portions()
+		for item, amount := range e.Portion {
+			if n > 0 {
+				out[item] += n * amount
 			}
 		}
 	}
@@ -193,15 +262,6 @@ func (s *shop) messages(id string) (ids []string) {
 		}
 	}
 	return ids
-}
-
-// whatWent lists the claims that were purged.
-func (s *shop) whatWent() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := slices.Clone(s.purged)
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 func (s *shop) lists(c fleet.Class) bool {
@@ -324,116 +384,149 @@ func (w *wire) call(ctx context.Context, name string, do func() error) error {
 		_ = apply()
 	case late:
 		switch name {
-		case "create", "update", "publish", "reserve", "event", "put setting", "done", "drop", "return":
+		case "act", "next", "publish", "event", "done", "drop", "return":
 			time.AfterFunc(time.Second, func() { _ = apply() })
 		}
 	}
 	return noAnswer
 }
 
-type memClaims struct{ *wire }
+type memBook struct{ *wire }
 
-func (m memClaims) Create(ctx context.Context, c fleet.Claim) (fleet.ClaimEntry, error) {
-	var got fleet.ClaimEntry
-	err := m.call(ctx, "create", func() error {
-		if _, there := m.claims[c.Order.ID]; there {
-			return fleet.ErrExists
-		}
-		got = m.put(c)
-		return nil
-	})
-	return written(&got, err)
-}
+var _ fleet.Book = memBook{}
 
-// written is the broker's answer to a write: it has no time. After an error the
-// entry is not looked at, for a late write may fill it yet.
-func written(got *fleet.ClaimEntry, err error) (fleet.ClaimEntry, error) {
-	if err != nil {
-		return fleet.ClaimEntry{}, err
-	}
-	e := *got
-	e.Created = time.Time{}
-	return e, nil
-}
-
-func (m memClaims) Get(ctx context.Context, order string) (e fleet.ClaimEntry, err error) {
-	err = m.call(ctx, "get", func() error {
-		var there bool
-		if e, there = m.claims[order]; !there {
+func (m memBook) Read(ctx context.Context, order string) (e fleet.Entry, err error) {
+	err = m.call(ctx, "read", func() error {
+		seq := m.last(of(order))
+		if seq == 0 {
 			return fleet.ErrNotFound
 		}
+		e = m.book[seq-1].Entry
 		return nil
 	})
-	if err != nil {
-		e = fleet.ClaimEntry{}
-	}
 	return e, err
 }
 
-func (m memClaims) Update(ctx context.Context, read fleet.ClaimEntry, c fleet.Claim) (fleet.ClaimEntry, error) {
-	var got fleet.ClaimEntry
-	err := m.call(ctx, "update", func() error {
-		if m.claims[read.Order.ID].Revision != read.Revision {
-			return fleet.ErrConflict
+func (m memBook) At(ctx context.Context, seq uint64) (r fleet.Record, err error) {
+	err = m.call(ctx, "at", func() error {
+		if seq == 0 || seq > uint64(len(m.book)) || m.rolled[seq] {
+			return fleet.ErrNotFound
 		}
-		got = m.put(c)
+		r = m.book[seq-1]
 		return nil
 	})
-	return written(&got, err)
+	return r, err
 }
 
-func (m memClaims) Watch(ctx context.Context, each func(fleet.ClaimEntry), ready func()) error {
-	m.shop.mu.Lock()
-	from := len(m.history)
-	now := slices.SortedFunc(maps.Values(m.claims), func(a, b fleet.ClaimEntry) int { return int(a.Revision) - int(b.Revision) })
-	m.shop.mu.Unlock()
-	return m.follow(ctx, ready, func(i int) (func(), bool) {
-		if i < len(now) {
-			return func() { each(now[i]) }, true
+func (m memBook) History(ctx context.Context, order string) (out []fleet.Entry, err error) {
+	err = m.call(ctx, "history", func() error {
+		for _, r := range m.book {
+			if of(order)(r) {
+				out = append(out, r.Entry)
+			}
 		}
-		if i = from + i - len(now); i < len(m.history) {
-			e := m.history[i]
-			return func() { each(e) }, true
+		return nil
+	})
+	return out, err
+}
+
+func (m memBook) Act(ctx context.Context, r fleet.Record, last uint64) (fleet.Revision, error) {
+	r.Act = true
+	return m.write(ctx, "act", r, last, func(r fleet.Record) bool { return r.Act })
+}
+
+func (m memBook) Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fleet.Entry, error) {
+	e := fleet.Entry{Claim: c}
+	rev, err := m.write(ctx, "next", fleet.Record{IsClaim: true, Entry: e}, read.Seq, of(c.Order.ID))
+	e.Revision = rev
+	return e, err
+}
+
+// write is the broker's answer to a write: it has no time. After an error the
+// revision is not looked at, for a late write may fill it yet.
+func (m memBook) write(ctx context.Context, name string, r fleet.Record, last uint64, compared func(fleet.Record) bool) (fleet.Revision, error) {
+	rev := new(fleet.Revision)
+	err := m.call(ctx, name, func() error {
+		if m.last(compared) != last {
+			return fleet.ErrConflict
+		}
+		*rev = m.append(r)
+		return nil
+	})
+	if err != nil {
+		return fleet.Revision{}, err
+	}
+	return *rev, nil
+}
+
+func (m memBook) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	return m.follow(ctx, ready, func(i int) (func(), bool) {
+		if i += int(max(from, 1)) - 1; i < len(m.book) {
+			r := m.book[i]
+			return func() { each(r) }, true
 		}
 		return nil, false
 	})
 }
 
-func (m memClaims) Now(ctx context.Context) (now time.Time, err error) {
-	err = m.call(ctx, "now", func() error { now = time.Now(); return nil })
+func (m memBook) LastBalance(ctx context.Context) (r fleet.Record, err error) {
+	err = m.call(ctx, "last balance", func() error {
+		seq := m.last(func(r fleet.Record) bool { return r.Balance != nil })
+		if seq == 0 {
+			return fleet.ErrNotFound
+		}
+		r = m.book[seq-1]
+		return nil
+	})
+	return r, err
+}
+
+func (m memBook) Since(ctx context.Context, t time.Time) (seq uint64, err error) {
+	err = m.call(ctx, "since", func() error {
+		i := slices.IndexFunc(m.book, func(r fleet.Record) bool { return !r.Written.Before(t) })
+		if seq = uint64(i + 1); i < 0 {
+			seq = uint64(len(m.book) + 1)
+		}
+		return nil
+	})
+	return seq, err
+}
+
+func (m memBook) Now(ctx context.Context) (now time.Time, err error) {
+	err = m.call(ctx, "now", func() error { now = time.Now().Add(m.skew); return nil })
 	return now, err
 }
 
-func (m memClaims) Purge(ctx context.Context, order string) error {
-	return m.call(ctx, "purge", func() error {
-		delete(m.claims, order)
-		m.purged = append(m.purged, order)
-		return nil
-	})
+func (m memBook) Trim(ctx context.Context, before uint64) error {
+	return m.call(ctx, "trim", func() error { return nil })
 }
 
 type memOrders struct{ *wire }
 
-func (m memOrders) Publish(ctx context.Context, o fleet.Order, messageID string) (bool, error) {
-	duplicate := false
-	err := m.call(ctx, "publish", func() error {
-		if !slices.Contains(m.listed, o.Class()) {
+// store puts a message into the queue. The caller holds the lock.
+func (s *shop) store(e fleet.Entry, messageID string) {
+	if s.ids[messageID] {
+		return
+	}
+	s.seq++
+	s.ids[messageID] = true
+	s.queue = append(s.queue, fleet.StoredOrder{
+		Order: e.Order.ID, MessageID: messageID, Class: e.Order.Class(), Seq: s.seq, Body: e.Order.Encode(), Portion: e.Portion, Stored: time.Now(),
+	})
+	s.stir()
+}
+
+func (m memOrders) Publish(ctx context.Context, e fleet.Entry, messageID string) error {
+	return m.call(ctx, "publish", func() error {
+		if !slices.Contains(m.listed, e.Order.Class()) {
 			return fleet.ErrUnlisted
 		}
-		if m.ids[messageID] {
-			duplicate = true
-			return nil
-		}
-		if len(m.queue) >= m.max {
+		if m.sealed {
 			return fleet.ErrFull
 		}
-		m.seq++
-		m.ids[messageID] = true
-		m.queue = append(m.queue, fleet.StoredOrder{Order: o.ID, MessageID: messageID, Class: o.Class(), Seq: m.seq})
-		m.stir()
+		m.store(e, messageID)
 		return nil
 	})
-	return err == nil && duplicate, err
 }
 
 func (m memOrders) Stored(ctx context.Context) (out []fleet.StoredOrder, err error) {
@@ -443,7 +536,7 @@ func (m memOrders) Stored(ctx context.Context) (out []fleet.StoredOrder, err err
 
 func (m memOrders) Remove(ctx context.Context, seq uint64) error {
 	return m.call(ctx, "remove", func() error {
-		m.queue = slices.DeleteFunc(m.queue, func(s fleet.StoredOrder) bool { return s.Seq == seq && s.Order != m.nailed })
+		m.queue = slices.DeleteFunc(m.queue, func(s fleet.StoredOrder) bool { return s.Seq == seq })
 		m.stir()
 		return nil
 	})
@@ -473,44 +566,9 @@ func (m memOrders) List(ctx context.Context, classes []fleet.Class) error {
 	})
 }
 
-type memStock struct{ *wire }
-
-func (m memStock) Reserve(ctx context.Context, order string, n int, items fleet.Items) error {
-	return m.call(ctx, "reserve", func() error {
-		u := use{order, n}
-		switch m.uses[u] {
-		case fleet.Reserve:
-			return nil
-		case "":
-		default:
-			return fleet.ErrUseClosed
-		}
-		if item := m.short(items); item != "" {
-			return &fleet.OutOfStockError{Item: item}
-		}
-		m.uses[u], m.taken[u] = fleet.Reserve, items
-		return nil
-	})
-}
-
-func (m memStock) Book(context.Context, fleet.Booking) error {
-	panic("the stock books from the claims")
-}
-
-func (m memStock) Levels(ctx context.Context) (out map[string]fleet.Level, err error) {
-	err = m.call(ctx, "levels", func() error {
-		out = map[string]fleet.Level{}
-		for item := range m.levels {
-			out[item] = fleet.Level{OnHand: m.available(item)}
-		}
-		return nil
-	})
-	return out, err
-}
-
 type memEvents struct{ *wire }
 
-func (m memEvents) Publish(ctx context.Context, e fleet.Event) error {
+func (m memEvents) Publish(ctx context.Context, e fleet.Event, seq uint64) error {
 	return m.call(ctx, "event", func() error {
 		_ = fleet.EventSubject(e.Order, e.Slot()) // panics on what is no token
 		for _, x := range m.events {
@@ -518,41 +576,25 @@ func (m memEvents) Publish(ctx context.Context, e fleet.Event) error {
 				return nil
 			}
 		}
-		m.events = append(m.events, fleet.StoredEvent{Event: e, Seq: uint64(len(m.events) + 1), Stored: time.Now()})
+		m.events = append(m.events, told{e, seq})
 		m.stir()
 		return nil
 	})
 }
 
-func (m memEvents) Live(fleet.Event) {}
-
-func (m memEvents) Of(ctx context.Context, order string) (out []fleet.StoredEvent, err error) {
-	err = m.call(ctx, "events of", func() error {
+func (m memEvents) Told(ctx context.Context) (seq uint64, err error) {
+	err = m.call(ctx, "told", func() error {
 		for _, e := range m.events {
-			if e.Order == order {
-				out = append(out, e)
-			}
+			seq = max(seq, e.seq)
 		}
 		return nil
 	})
-	return out, err
+	return seq, err
 }
 
-func (m memEvents) Follow(context.Context, uint64, func(fleet.StoredEvent), func()) error {
-	panic("a controller needs no history")
-}
-
-func (m memEvents) FollowLive(ctx context.Context, each func(fleet.StoredEvent)) error {
-	m.shop.mu.Lock()
-	from := len(m.events)
-	m.shop.mu.Unlock()
-	return m.follow(ctx, nil, func(i int) (func(), bool) {
-		if i += from; i < len(m.events) {
-			e := m.events[i]
-			return func() { each(e) }, true
-		}
-		return nil, false
-	})
+func (m memEvents) Live(fleet.Event) { panic("a controller tells what is stored") }
+func (m memEvents) FollowLive(context.Context, func(fleet.Event)) error {
+	panic("a controller needs none of it")
 }
 
 type memSettings struct{ *wire }
@@ -738,10 +780,15 @@ func (s *shop) Request(ctx context.Context, subject string, body []byte) ([]byte
 	}
 }
 
+// ledgerOf folds a book with the shop's own ledger and shelf.
+func ledgerOf(b fleet.Book) *ledger.Ledger {
+	return ledger.New(ledger.Parts{Book: b, Shelf: stock.NewShelf(nil)}, ledger.Config{})
+}
+
 // parts joins a controller to the shop over a wire.
 func (w *wire) parts() Parts {
 	return Parts{
-		Claims: memClaims{w}, Orders: memOrders{w}, Intake: memIntake{w}, Stock: memStock{w}, Events: memEvents{w},
+		Book: memBook{w}, Ledger: ledgerOf(memBook{w}), Orders: memOrders{w}, Intake: memIntake{w}, Events: memEvents{w},
 		Settings: memSettings{w}, Roll: memRoll{w.shop}, Server: memServer{w},
 		Pending: func(ctx context.Context, n int) error {
 			return w.call(ctx, "pending", func() error { w.pending = append(w.pending, n); return nil })
@@ -749,8 +796,8 @@ func (w *wire) parts() Parts {
 	}
 }
 
-// open runs a controller until the returned function is called.
-func (w *wire) open(t *testing.T, change ...func(*Parts, *Config)) (*Controller, func()) {
+// open runs a controller and its ledger until the returned function is called.
+func (w *wire) open(t testing.TB, change ...func(*Parts, *Config)) (*Controller, func()) {
 	t.Helper()
 	p, cfg := w.parts(), Config{Requests: true, Intake: true}
 	for _, f := range change {
@@ -758,37 +805,20 @@ func (w *wire) open(t *testing.T, change ...func(*Parts, *Config)) (*Controller,
 	}
 	c := New(p, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
+	done := make(chan error, 2)
 	go func() { done <- c.Run(ctx) }()
-	var once sync.Once
-	stop := func() {
-		once.Do(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("run: %v", err)
-			}
-		})
-	}
+	behind, last := context.WithCancel(context.Background())
+	go func() { done <- p.Ledger.(runs).Run(behind) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		err := <-done
+		last()
+		if err = errors.Join(err, <-done); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
 	t.Cleanup(stop)
 	return c, stop
 }
 
-// bookkeeping folds the stock now and then until the returned function is
-// called.
-func (s *shop) bookkeeping() func() {
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(300 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				s.fold()
-			case <-stop:
-				return
-			}
-		}
-	}()
-	return func() { close(stop); <-done }
-}
+type runs interface{ Run(context.Context) error }

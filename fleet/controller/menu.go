@@ -68,8 +68,11 @@ func (c *Controller) nextMenu(m fleet.Menu) {
 
 // runMenu puts menus into force: first the queue learns the classes, then
 // customers may order them. A class that left the menu is refused at once and
-// leaves the queue when no order of it waits.
+// leaves the queue when no order of it waits, in the queue or on its way there.
 func (c *Controller) runMenu(ctx context.Context) {
+	if !fleet.Await(ctx, c.p.Ledger.Ready()) {
+		return
+	}
 	t := time.NewTicker(menuEvery)
 	defer t.Stop()
 	leaving := false
@@ -89,7 +92,8 @@ func (c *Controller) runMenu(ctx context.Context) {
 			m = *c.menu.next
 		}
 		c.menu.mu.Unlock()
-		err := c.p.Orders.List(ctx, m.Classes())
+		classes := c.inUse(m)
+		err := c.p.Orders.List(ctx, classes)
 		if err != nil {
 			if ctx.Err() != nil {
 				return
@@ -110,9 +114,23 @@ func (c *Controller) runMenu(ctx context.Context) {
 		if more {
 			c.menu.kick.raise()
 		}
-		once(c.gotMenu)()
-		leaving = c.leaving(ctx, m)
+		if !closed(c.gotMenu) {
+			close(c.gotMenu)
+		}
+		leaving = len(classes) > len(m.Classes()) || c.leaving(ctx, m)
 	}
+}
+
+// inUse are the menu's classes and those of open orders.
+func (c *Controller) inUse(m fleet.Menu) []fleet.Class {
+	classes := m.Classes()
+	open, _ := c.counted()
+	for of := range open {
+		if !slices.Contains(classes, of.class) {
+			classes = append(classes, of.class)
+		}
+	}
+	return classes
 }
 
 // leaving reports whether orders wait of a class that is not on the menu.

@@ -8,42 +8,46 @@ import (
 )
 
 const (
-	// pendingEvery is how often the number of waiting messages is published.
+	// pendingEvery is the shortest time between two counts of the queues.
 	pendingEvery = 5 * time.Second
-	// pendingRest is the shortest time between two changes of it.
-	pendingRest = 250 * time.Millisecond
+	// pendingIdle is when they are counted although nothing was heard.
+	pendingIdle = time.Minute
 )
 
-// runPending publishes how many messages wait in both streams, on change and
-// every five seconds.
+// runPending says how many messages wait in both streams, when that has changed.
+// A machine settles a message after the order's last record, so it counts until
+// a whole rest has passed without one.
 func (c *Controller) runPending(ctx context.Context) {
 	if c.p.Pending == nil {
 		return
 	}
-	t := time.NewTicker(pendingEvery)
-	defer t.Stop()
 	last := -1
+	var before <-chan struct{}
 	for {
+		changed := c.p.Ledger.Changed()
 		n, err := c.waiting(ctx)
-		changed := n != last
-		if err == nil && changed {
+		if err == nil && n != last {
 			err = c.p.Pending(ctx, n)
 		}
-		if err != nil && ctx.Err() == nil {
-			c.log.Warn("the number of waiting orders could not be published", "err", err)
-		} else {
+		if err == nil {
 			last = n
+		} else if ctx.Err() == nil {
+			c.log.Warn("the number of waiting orders could not be published", "err", err)
 		}
-		if !fleet.Pause(ctx, pendingRest) {
+		if !fleet.Pause(ctx, pendingEvery) {
 			return
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.book.moved:
-		case <-t.C:
-			last = -1 // say it again
+		if before != nil && !closed(before) && err == nil {
+			idle := time.NewTimer(pendingIdle)
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			case <-c.moved:
+			case <-idle.C:
+			}
+			idle.Stop()
 		}
+		before = changed
 	}
 }
 

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,6 @@ func inShop(t *testing.T, f func(t *testing.T, s *shop, c *Controller)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
-		defer s.bookkeeping()()
 		c, stop := s.wire(nil).open(t)
 		defer stop()
 		f(t, s, c)
@@ -48,16 +48,16 @@ func TestAccepted(t *testing.T) {
 			t.Fatal(d)
 		}
 		e := s.claim(id1)
-		if !e.Marked() || e.Via != "web" || e.Epoch != 1 || e.Portion["arabica"] != 9 {
+		if e.Phase != fleet.Accepted || e.Via != "web" || e.Epoch != 1 || e.Portion["arabica"] != 9 || !e.Answer.OK() {
 			t.Errorf("claim: %+v", e.Claim)
 		}
+		synctest.Wait() // the message goes beside the answer
 		if d := cmp.Diff([]string{id1}, s.messages(id1)); d != "" {
 			t.Error(d)
 		}
 		if d := cmp.Diff(fleet.Items{"arabica": 9}, s.reserved()); d != "" {
 			t.Error(d)
 		}
-		synctest.Wait()
 		ev, _ := s.event(id1, "accepted")
 		if ev.Name != "Ada" || ev.What == nil || ev.What.Size != fleet.Small || ev.Portion["arabica"] != 9 || len(ev.ETA) != 2 {
 			t.Errorf("event: %+v", ev)
@@ -74,8 +74,64 @@ func TestAccepted(t *testing.T) {
 		if other.Code != fleet.CodeConflict || other.OK() {
 			t.Errorf("another order with the same id: %+v", other)
 		}
-		if len(s.messages(id1)) != 1 {
+		synctest.Wait()
+		if len(s.messages(id1)) != 1 || s.records() != 2 {
 			t.Error("asked again, and queued again")
+		}
+
+		// And when it has long ended.
+		brew(t, s, id1)
+		if err := s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, 20, nil) }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if d := cmp.Diff(a, c.Place(ctx, order(id1).Encode(), "web")); d != "" {
+			t.Error(d)
+		}
+		if other := c.Place(ctx, order(id1, func(o *fleet.Order) { o.Sugar = 1 }).Encode(), "web"); other.Code != fleet.CodeConflict {
+			t.Errorf("another order with the id of a served one: %+v", other)
+		}
+	})
+}
+
+// TestSuccessWaitsForNothing: the answer comes with the book's record. A queue
+// that gives no answer holds up the message, which is sent again and again, and
+// not the customer.
+func TestSuccessWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		var calls []string
+		w := s.wire(nil)
+		w.fault = func(call string) fault {
+			if calls = append(calls, call); call == "publish" && len(s.claimsOf()) < 2 {
+				return lost
+			}
+			return none
+		}
+		c, stop := w.open(t)
+		defer stop()
+		synctest.Wait()
+		calls = nil
+		begin := time.Now()
+		a := c.Place(t.Context(), order("").Encode(), "request")
+		if took := time.Since(begin); !a.OK() || took > 0 {
+			t.Errorf("after %v: %+v", took, a)
+		}
+		if calls[0] != "act" {
+			t.Errorf("before the answer: %v", calls)
+		}
+		time.Sleep(3 * time.Second)
+		if n := len(s.messages(a.OrderID)); n != 0 || !slices.Contains(calls[4:], "publish") {
+			t.Errorf("%d messages, %v", n, calls)
+		}
+		begin = time.Now()
+		if b := c.Place(t.Context(), order(id2).Encode(), "web"); !b.OK() || time.Since(begin) > 0 {
+			t.Errorf("after %v: %+v", time.Since(begin), b)
+		}
+		time.Sleep(time.Second)
+		if len(s.messages(a.OrderID)) != 1 || len(s.messages(id2)) != 1 {
+			t.Errorf("%v %v", s.messages(a.OrderID), s.messages(id2))
 		}
 	})
 }
@@ -88,15 +144,15 @@ func TestRefused(t *testing.T) {
 		shop      func(*shop)
 		code, msg string
 	}{
-		{"no beans", order(id1), func(s *shop) { s.levels["arabica"] = 8 }, "out_of_stock", "Insufficient coffee for type arabica"},
-		{"no milk", order(id1, func(o *fleet.Order) { o.Milk = "soja" }), func(s *shop) { s.levels["milk-soja"] = 0 }, "out_of_stock", "Insufficient milk of type soja"},
-		{"no sugar", order(id1, func(o *fleet.Order) { o.Sugar = 2 }), func(s *shop) { s.levels["sugar"] = 1 }, "out_of_stock", "Insufficient sugar"},
+		{"no beans", order(id1), func(s *shop) { s.count("arabica", 8) }, "out_of_stock", "Insufficient coffee for type arabica"},
+		{"no milk", order(id1, func(o *fleet.Order) { o.Milk = "soja" }), func(s *shop) { s.count("milk-soja", 0) }, "out_of_stock", "Insufficient milk of type soja"},
+		{"no sugar", order(id1, func(o *fleet.Order) { o.Sugar = 2 }), func(s *shop) { s.count("sugar", 1) }, "out_of_stock", "Insufficient sugar"},
 		{"bean", order(id1, func(o *fleet.Order) { o.Bean = "kopi-luwak" }), nil, "not_on_menu", "There is no coffee of type kopi-luwak on the menu."},
 		{"milk", order(id1, func(o *fleet.Order) { o.Milk = "oat" }), nil, "not_on_menu", "There is no milk of type oat on the menu."},
 		{"nobody makes it", order(id1, func(o *fleet.Order) { o.Size = fleet.Large }), func(s *shop) {
 			s.machine("zoe", func(p *fleet.Presence) { p.Sizes = []fleet.Size{fleet.Small} })
 		}, "not_on_menu", "No machine here makes arabica/free in large."},
-		{"queue full", order(id1), func(s *shop) { s.max = 0 }, "queue_full", "The shop is full: 200 orders are waiting. Please try again later with a new order."},
+		{"queue full", order(id1), func(s *shop) { s.fill(fleet.QueueMax) }, "queue_full", "The shop is full: 200 orders are waiting. Please try again later with a new order."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inShop(t, func(t *testing.T, s *shop, c *Controller) {
@@ -109,31 +165,106 @@ func TestRefused(t *testing.T) {
 				if d := cmp.Diff(want, a); d != "" {
 					t.Fatal(d)
 				}
-				if p := s.claim(id1).Phase; p != fleet.Refused {
-					t.Errorf("the claim is %s", p)
+				if e := s.claim(id1); e.Phase != "" {
+					t.Errorf("it is in the book: %+v", e.Claim)
 				}
 				time.Sleep(time.Second)
-				if r := s.reserved(); len(r) != 0 {
+				if r := s.reserved()["arabica"]; r != 0 {
 					t.Errorf("left reserved: %v", r)
 				}
 				if d := cmp.Diff([]string{"refused"}, s.eventsOf(id1)); d != "" {
 					t.Error(d)
 				}
+				if ev, _ := s.event(id1, "refused"); ev.Name != "Ada" || ev.What == nil || *ev.What != tc.order || ev.Code != tc.code || ev.Quote != tc.msg {
+					t.Errorf("event %+v", ev)
+				}
 				if len(s.messages(id1)) != 0 {
 					t.Error("refused, and in the queue")
 				}
-				// Now it could be had; the answer stays.
-				s.mu.Lock()
-				s.max = 200
-				maps := s.levels
-				maps["arabica"], maps["milk-soja"], maps["sugar"] = 1000, 1000, 1000
-				s.mu.Unlock()
+				// Now it could be had; the answer stays, for a minute and at every
+				// controller. Later the same id is decided afresh.
+				s.empty()
+				for _, item := range []string{"arabica", "milk-soja", "sugar"} {
+					s.count(item, 1000)
+				}
+				s.machine("zoe")
+				other, stop := s.wire(nil).open(t)
+				defer stop()
+				for _, c := range []*Controller{c, other} {
+					if d := cmp.Diff(want, c.Place(t.Context(), tc.order.Encode(), "web")); d != "" {
+						t.Error(d)
+					}
+				}
+				time.Sleep(fleet.RefusedFor - 2*time.Second)
 				if d := cmp.Diff(want, c.Place(t.Context(), tc.order.Encode(), "web")); d != "" {
 					t.Error(d)
+				}
+				time.Sleep(2 * time.Second)
+				_, listed := fleet.DefaultMenu().Portion(tc.order)
+				if a := c.Place(t.Context(), tc.order.Encode(), "web"); a.OK() != listed {
+					t.Errorf("a minute later: %+v", a)
 				}
 			})
 		})
 	}
+}
+
+// TestRefusalIsAnAct: of two with one id of which one is refused, the other can't
+// be accepted, whatever ran out and came back between them.
+func TestRefusalIsAnAct(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		s.count("arabica", 5)
+		slow := s.wire(nil)
+		near, stop1 := s.wire(nil).open(t)
+		defer stop1()
+		far, stop2 := slow.open(t)
+		defer stop2()
+		synctest.Wait()
+		slow.fault = func(call string) fault {
+			if call != "act" {
+				return none
+			}
+			// Decided at the far one, where the beans are back; before its act arrives,
+			// the near one has told the customer an error.
+			slow.fault = nil
+			return late
+		}
+		s.count("arabica", 100)
+		var a fleet.Answer
+		var wg sync.WaitGroup
+		wg.Go(func() { a = far.Place(t.Context(), order(id1).Encode(), "web") })
+		synctest.Wait()
+		s.count("arabica", 5)
+		b := near.Place(t.Context(), order(id1).Encode(), "web")
+		wg.Wait()
+		if d := cmp.Diff(a, b); d != "" || a.Code != fleet.CodeOutOfStock {
+			t.Errorf("%+v\n%s", a, d)
+		}
+		time.Sleep(time.Minute)
+		if e := s.claim(id1); e.Phase != "" {
+			t.Errorf("accepted after an error was told: %+v", e.Claim)
+		}
+	})
+}
+
+// TestManyRefusals: more than can be listed are told that nobody knows.
+func TestManyRefusals(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		s.count("arabica", 5)
+		codes := map[string]int{}
+		for i := range 300 {
+			codes[c.Place(t.Context(), order(fmt.Sprintf("01JD0000000000000000001%03d", i)).Encode(), "web").Code]++
+		}
+		if n := codes[fleet.CodeOutOfStock]; n < 100 || n+codes[fleet.CodeUnavailable] != 300 {
+			t.Error(codes)
+		}
+		s.count("arabica", 50)
+		if a := c.Place(t.Context(), order("").Encode(), "web"); !a.OK() {
+			t.Errorf("%+v", a)
+		}
+	})
 }
 
 func TestInvalid(t *testing.T) {
@@ -146,7 +277,7 @@ func TestInvalid(t *testing.T) {
 		if a := c.Place(t.Context(), fleet.Order{Name: "A", Size: "huge", Bean: "arabica", Milk: "free"}.Encode(), "web"); a.Field != "size" {
 			t.Errorf("%+v", a)
 		}
-		if s.rev != 0 || len(s.queue) != 0 {
+		if s.records() != 0 || len(s.queue) != 0 {
 			t.Error("bad input left something behind")
 		}
 		// A name is counted and stored in normal form C.
@@ -198,8 +329,8 @@ func TestGrace(t *testing.T) {
 		if took := time.Since(begin); a.Code != fleet.CodeUnavailable || took > 2*time.Second {
 			t.Errorf("after %v: %+v", took, a)
 		}
-		if s.rev != 0 {
-			t.Error("an order that nobody can judge yet left a claim")
+		if s.records() != 0 {
+			t.Error("an order that nobody can judge yet left a record")
 		}
 		time.AfterFunc(500*time.Millisecond, func() { s.machine("zoe") })
 		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
@@ -248,13 +379,14 @@ func TestDoubleClick(t *testing.T) {
 			wg.Go(func() { got[i] = c.Place(t.Context(), order(id1).Encode(), "web") })
 		}
 		wg.Wait()
+		synctest.Wait()
 		for _, a := range got {
 			if d := cmp.Diff(got[0], a); d != "" || !a.OK() {
 				t.Errorf("%+v\n%s", a, d)
 			}
 		}
-		if m := s.messages(id1); len(m) != 1 || s.reserved()["arabica"] != 9 {
-			t.Errorf("messages %v, reserved %v", m, s.reserved())
+		if m := s.messages(id1); len(m) != 1 || s.reserved()["arabica"] != 9 || s.records() != 1 {
+			t.Errorf("messages %v, reserved %v, %d records", m, s.reserved(), s.records())
 		}
 	})
 }
@@ -262,7 +394,7 @@ func TestDoubleClick(t *testing.T) {
 // TestLastBeans: 20 customers at once for the last 150 g.
 func TestLastBeans(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
-		s.levels["arabica"] = 150
+		s.count("arabica", 150)
 		yes, no := 0, 0
 		var (
 			mu sync.Mutex
@@ -300,20 +432,6 @@ func TestServed(t *testing.T) {
 		b, _ = s.Request(t.Context(), fleet.SubjectRequests, []byte(`{"size":"big"}`))
 		if string(b) != `{"status":"error","message":"name: is missing","code":"invalid_order","field":"name"}` {
 			t.Errorf("%s", b)
-		}
-	})
-}
-
-// TestClosedUse: a use of stock that has ended is never reserved again, so
-// nothing goes into the queue on it, and nobody hears success.
-func TestClosedUse(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop, c *Controller) {
-		left(s, id1)
-		s.mu.Lock()
-		s.uses[use{id1, 0}] = fleet.Release
-		s.mu.Unlock()
-		if a := c.Place(t.Context(), order(id1).Encode(), "web"); a.Code != fleet.CodeUnavailable || len(s.messages(id1)) != 0 {
-			t.Errorf("%+v, %v", a, s.messages(id1))
 		}
 	})
 }

@@ -16,15 +16,15 @@ const (
 	answerMost = 30 * time.Second
 )
 
-// desk is what is being answered, since when.
-type desk struct {
+// answering is what is being answered, since when.
+type answering struct {
 	mu    sync.Mutex
 	next  int
 	since map[int]time.Time
 }
 
 // in notes one request; done is called when its answer is there.
-func (d *desk) in() (done func()) {
+func (d *answering) in() (done func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.since == nil {
@@ -41,7 +41,7 @@ func (d *desk) in() (done func()) {
 }
 
 // stuck reports a request that should have had its answer long ago.
-func (d *desk) stuck() bool {
+func (d *answering) stuck() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, at := range d.since {
@@ -63,8 +63,8 @@ func (c *Controller) runPulse(ctx context.Context) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	for {
-		if c.Menu(); !c.desk.stuck() {
-			c.guess(fleet.Class{}, "", "")
+		if c.Menu(); !c.asked.stuck() {
+			c.guess(fleet.Class{}, "")
 			c.cfg.Alive()
 		}
 		select {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"barista/fleet"
 )
 
 // TestPulse: a sign of life each second without any order, none while an answer
@@ -14,7 +16,7 @@ import (
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var beats atomic.Int64
-		c := New(Parts{Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
+		c := New(Parts{Ledger: nobody{}, Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { c.runPulse(ctx) })
@@ -27,7 +29,7 @@ func TestPulse(t *testing.T) {
 		if n := in(10 * time.Second); n < 9 || n > 11 {
 			t.Errorf("%d signs in 10 s", n)
 		}
-		done := c.desk.in()
+		done := c.asked.in()
 		if n := in(10 * time.Second); n < 9 {
 			t.Errorf("%d signs in 10 s while an order is answered", n)
 		}
@@ -43,7 +45,7 @@ func TestPulse(t *testing.T) {
 		wg.Wait()
 	})
 	var beats atomic.Int64
-	c := New(Parts{Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
+	c := New(Parts{Ledger: nobody{}, Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
 	c.paces.mu.Lock()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -59,3 +61,9 @@ func TestPulse(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// nobody is a ledger of a book without orders.
+type nobody struct{ fleet.Ledger }
+
+func (nobody) Changed() <-chan struct{} { return make(chan struct{}) }
+func (nobody) Open() []fleet.Entry      { return nil }

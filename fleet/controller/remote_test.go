@@ -102,11 +102,8 @@ func FuzzHear(f *testing.F) {
 	}
 	s := newShop()
 	s.machine("zoe")
-	c := New(s.wire(nil).parts(), Config{Grace: time.Nanosecond})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = c.Run(ctx) }()
-	f.Cleanup(func() { cancel(); <-done })
+	c, _ := s.wire(nil).open(f, func(_ *Parts, cfg *Config) { cfg.Grace = time.Nanosecond })
+	ctx := context.Background()
 	f.Fuzz(func(t *testing.T, body string) {
 		for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbAgain, verbWait, verbMenu} {
 			if b := encode(c.hear(ctx, verb, []byte(body))); !json.Valid(b) {

@@ -83,7 +83,7 @@ func (c *Controller) serve(ctx context.Context, wg *sync.WaitGroup) {
 				return c.p.Server.Serve(ctx, subject, true, func(ctx context.Context, _ string, body []byte) []byte {
 					// An order in hand is finished when the shop closes; it has
 					// its own limit of time.
-					defer c.desk.in()()
+					defer c.asked.in()()
 					return f(context.WithoutCancel(ctx), body)
 				})
 			})

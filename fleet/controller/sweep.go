@@ -7,79 +7,82 @@ import (
 	"time"
 
 	"barista/fleet"
+	"barista/fleet/words"
 )
 
 const (
-	// sweepEvery is how often the book is looked over; what is younger than
-	// Config.SweepAfter is left to whoever began it.
+	// sweepEvery is how often the open orders are looked over.
 	sweepEvery = 5 * time.Second
+	// firstLooks is the time between the first two looks at the queue after a
+	// start: what a crash left without a message is in the queue within 2 s.
+	firstLooks = time.Second
 	// inHand is how long a claimed order is left to its machine although it has
 	// waited too long: a cup is waited for two minutes.
 	inHand = 3 * time.Minute
+	// brewLimit is how long a machine may be at a drink; then nobody is.
+	brewLimit = fleet.LongestBrew + fleet.UnknownAfter
 	// self ends orders in the controller's name.
 	self = "controller"
 )
 
-// runSweep ends what was left half done.
+// sweeper ends what was left half done.
+type sweeper struct {
+	*Controller
+	orders  map[string]sight          // what is open
+	missing map[string]fleet.Revision // open orders that had no message at the last look
+	stale   map[uint64]bool           // messages at the last look that no open order has
+}
+
+// sight is an order as the sweep saw it first.
+type sight struct {
+	fleet.Revision
+	at    time.Time // monotonic
+	epoch int
+	began time.Time // its wait, by the broker's clock; zero: not known yet
+}
+
 func (c *Controller) runSweep(ctx context.Context) {
-	t := time.NewTicker(sweepEvery)
-	defer t.Stop()
-	var (
-		missing map[string]uint64 // orders without a message at the last look, with their revision
-		stale   map[uint64]bool   // messages of ended orders at the last look
-		looked  = time.Now()
-		saved   uint64
-		savedAt = time.Now()
-	)
+	s := &sweeper{Controller: c}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	compare := time.NewTimer(0)
+	defer compare.Stop()
+	next := firstLooks
+	err := s.look(ctx) // first what is over, then what is to be made again
 	for {
+		changed := c.p.Ledger.Changed()
+		if err = errors.Join(err, s.remakes(ctx)); err != nil && ctx.Err() == nil {
+			c.log.Warn("the sweep was broken off; it comes again", "err", err)
+		}
+		err = nil
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.book.short:
-		case <-t.C:
-		}
-		if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("the sweep was broken off; it comes again", "err", err)
-		}
-		if time.Since(looked) >= c.cfg.SweepAfter/2 {
-			looked = time.Now()
-			stored, err := c.p.Orders.Stored(ctx)
-			if err == nil {
-				missing, err = c.findLost(ctx, stored, missing)
-				stale = c.clearEnded(ctx, stored, stale)
-			}
-			if err != nil && ctx.Err() == nil {
-				c.log.Warn("the queue could not be compared with the claims", "err", err)
-			}
-		}
-		if time.Since(savedAt) >= c.cfg.SweepAfter {
-			savedAt = time.Now()
-			saved = c.saveTold(ctx, saved)
+		case <-changed:
+		case <-tick.C:
+			err = s.look(ctx)
+		case <-compare.C:
+			err = s.compare(ctx)
+			compare.Reset(next)
+			next = c.cfg.SweepAfter / 2
 		}
 	}
 }
 
-// sweep looks over the book once. One order's trouble does not hold up the
-// next, but the first error is reported.
-func (c *Controller) sweep(ctx context.Context) error {
-	open := c.book.open()
-	if len(open) == 0 {
-		return nil
-	}
-	now, err := c.p.Claims.Now(ctx)
-	if err != nil {
-		return err
-	}
+// each does something with orders. One order's trouble does not hold up the next,
+// but the first errors are reported.
+func each(ctx context.Context, orders []fleet.Entry, do func(context.Context, fleet.Entry) error) error {
 	var errs []error
-	for _, l := range open {
+	for _, e := range orders {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if l.e.Created.IsZero() {
-			continue // just written; the watch will say when
-		}
-		if err := c.sweepOne(ctx, l, now); err != nil {
-			errs = append(errs, fmt.Errorf("order %s: %w", l.e.Order.ID, err))
+		one, cancel := context.WithTimeout(ctx, 2*budget)
+		err := do(one, e)
+		cancel()
+		// Who wrote first is no trouble: the ledger brings the new record.
+		if err != nil && !errors.Is(err, fleet.ErrConflict) {
+			errs = append(errs, fmt.Errorf("order %s: %w", e.Order.ID, err))
 		}
 	}
 	if len(errs) > 3 {
@@ -88,178 +91,207 @@ func (c *Controller) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (c *Controller) sweepOne(ctx context.Context, l line, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*budget)
-	defer cancel()
-	e, age := l.e, now.Sub(l.e.Created)
-	if e.Phase == fleet.Accepted || e.Phase == fleet.Claimed && age > inHand {
-		since, err := c.since(ctx, l)
+// remakes has made again what waits for it.
+func (s *sweeper) remakes(ctx context.Context) error {
+	_, again := s.counted()
+	return each(ctx, again, func(ctx context.Context, e fleet.Entry) error {
+		_, err := s.remake(ctx, e)
+		return err
+	})
+}
+
+// look goes through the open orders once.
+func (s *sweeper) look(ctx context.Context) error {
+	open := s.p.Ledger.Open()
+	before := s.orders
+	s.orders = make(map[string]sight, len(open))
+	if len(open) == 0 {
+		return nil
+	}
+	now, err := s.p.Book.Now(ctx)
+	if err != nil {
+		s.orders = before
+		return err
+	}
+	for _, e := range open {
+		seen := before[e.Order.ID]
+		if seen.Revision != e.Revision {
+			seen.Revision, seen.at = e.Revision, time.Now()
+		}
+		if seen.epoch != e.Epoch {
+			seen.epoch, seen.began = e.Epoch, time.Time{}
+		}
+		s.orders[e.Order.ID] = seen
+	}
+	return each(ctx, open, func(ctx context.Context, e fleet.Entry) error { return s.lookAt(ctx, e, now) })
+}
+
+func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry, now time.Time) error {
+	if e.Written.IsZero() {
+		return nil // just written; the ledger will hear when
+	}
+	age := now.Sub(e.Written)
+	switch {
+	case e.Phase == fleet.Accepted, e.Phase == fleet.Again, e.Phase == fleet.Claimed && age > inHand:
+		began, err := s.began(ctx, e)
 		if err != nil {
 			return err
 		}
-		if now.Sub(since) > c.cfg.ExpireAfter {
-			return c.expire(ctx, e)
+		if now.Sub(began) > s.cfg.ExpireAfter {
+			return s.put(ctx, e)(e.Stop(fleet.Expired, self, fleet.Reason{Code: fleet.CodeExpired, Detail: s.cfg.ExpireAfter.String(), Text: "waited longer than " + s.cfg.ExpireAfter.String()}))
 		}
-	}
-	switch {
-	case e.Phase != fleet.Accepted:
-		return nil
-	case !e.Marked():
-		if age <= c.cfg.SweepAfter {
-			return nil
-		}
-		c.log.Info("an order was left half done; going on with it", "order", e.Order.ID)
-		if _, err := c.carry(ctx, e, false); !errors.Is(err, fleet.ErrFull) {
-			return err
-		}
-		return nil
-	case e.Use > l.reserved:
-		return c.reserveRemake(ctx, e)
+	case e.Phase == fleet.Brewing && min(age, time.Since(s.orders[e.Order.ID].at)) > brewLimit:
+		// The broker's clock may have jumped: what was seen here must be as long.
+		return s.put(ctx, e)(e.Park(self, because(fleet.CodeNotHeard, e.Machine())))
 	}
 	return nil
 }
 
-// since is when the order began to wait, by the broker's clock. A claim's own
-// time is that of its last change, so for a claim that a machine had in hand
-// the stored event is asked once.
-func (c *Controller) since(ctx context.Context, l line) (time.Time, error) {
-	if l.sure {
-		return l.since, nil
-	}
-	evs, err := c.p.Events.Of(ctx, l.e.Order.ID)
-	if err != nil {
-		return time.Time{}, err
-	}
-	since := l.since
-	for _, e := range evs {
-		if e.Slot() == opened(l.message) && e.Stored.Before(since) {
-			since = e.Stored
+// put writes what an arrow of the claim gave.
+func (s *sweeper) put(ctx context.Context, e fleet.Entry) func(fleet.Claim, error) error {
+	return func(n fleet.Claim, err error) error {
+		if err == nil {
+			_, err = s.write(ctx, e, n)
 		}
+		return err
 	}
-	c.book.waits(l.e.Order.ID, l.message, since)
-	return since, nil
 }
 
-// expire ends an order that waited too long. Its stock is released by the
-// stock, which follows the claims.
-func (c *Controller) expire(ctx context.Context, e fleet.ClaimEntry) error {
-	n, err := e.Stop(fleet.Expired, self, fleet.Reason{Code: fleet.CodeExpired, Detail: c.cfg.ExpireAfter.String(), Text: "waited longer than " + c.cfg.ExpireAfter.String()})
-	if err != nil {
-		return nil // it has moved on
-	}
-	return c.swap(ctx, e, n)
+// because is a reason of the shop's own.
+func because(code, detail string) fleet.Reason {
+	return fleet.Reason{Code: code, Detail: detail, Text: words.Line("en", code, detail, "")}
 }
 
-// reserveRemake reserves for a drink that was spoiled and waits to be made
-// again. Its message is in the queue already, so a machine may be quicker; then
-// the claim is no longer ours to change, and the beans are booked as used.
-func (c *Controller) reserveRemake(ctx context.Context, e fleet.ClaimEntry) error {
-	err := c.p.Stock.Reserve(ctx, e.Order.ID, e.Use, e.Portion)
-	var short *fleet.OutOfStockError
+// began is when the order began to wait, by the broker's clock: when it was
+// accepted, or when a person wanted it made again. The record at hand says so only
+// if it is that one; else all of them are read, once per epoch.
+func (s *sweeper) began(ctx context.Context, e fleet.Entry) (time.Time, error) {
+	seen := s.orders[e.Order.ID]
 	switch {
-	case errors.As(err, &short):
-		n, err := e.FailStock(answered(fleet.Sorry("", fleet.CodeOutOfStock, "%s", insufficient(e.Order, short.Item))))
+	case wantedAgain(e.Claim), e.Phase == fleet.Accepted && e.Epoch == 1:
+		seen.began = e.Written
+	case seen.began.IsZero():
+		all, err := s.p.Book.History(ctx, e.Order.ID)
 		if err != nil {
-			return nil
+			return time.Time{}, err
 		}
-		return c.swap(ctx, e, n)
-	case err == nil, errors.Is(err, fleet.ErrUseClosed):
-		c.book.reserved(e.Order.ID, e.Use)
-		return nil
-	}
-	return err
-}
-
-// swap writes a claim; that somebody wrote first is no error: the watch brings
-// the new one.
-func (c *Controller) swap(ctx context.Context, e fleet.ClaimEntry, n fleet.Claim) error {
-	m, err := c.p.Claims.Update(ctx, e, n)
-	if errors.Is(err, fleet.ErrConflict) {
-		return nil
-	}
-	if err == nil {
-		c.book.wrote(m)
-	}
-	return err
-}
-
-// findLost is the backstop for a broker that lost a message: it publishes anew
-// for any claim that needs one and has none in the queue. A machine that is just
-// settling an order ends the claim before it removes the message, so an order
-// counts as lost only when two looks, half of SweepAfter apart, found it at the
-// same revision without one. A second message is harmless: the claim decides.
-func (c *Controller) findLost(ctx context.Context, stored []fleet.StoredOrder, before map[string]uint64) (map[string]uint64, error) {
-	var want []fleet.ClaimEntry
-	for _, l := range c.book.open() {
-		if l.e.Phase != fleet.Accepted || l.e.Marked() {
-			want = append(want, l.e)
+		seen.began = e.Written
+		for i, r := range all {
+			if i == 0 || wantedAgain(r.Claim) {
+				seen.began = r.Written
+			}
 		}
 	}
-	if len(want) == 0 {
-		return nil, nil
+	s.orders[e.Order.ID] = seen
+	return seen.began, nil
+}
+
+// wantedAgain reports whether this is the record of a person's "make it again".
+func wantedAgain(c fleet.Claim) bool {
+	n := len(c.Past)
+	return c.Phase == fleet.Again && n > 0 && c.Past[n-1].Outcome == fleet.OutcomeUnknown
+}
+
+// compare holds the queue against the book. What is amiss at two looks is mended:
+// an open order without a message gets one, a message that no order needs goes.
+func (s *sweeper) compare(ctx context.Context) error {
+	stored, err := s.p.Orders.Stored(ctx)
+	if err != nil {
+		return fmt.Errorf("the queue: %w", err)
 	}
-	there := make(map[string]bool, len(stored))
-	for _, s := range stored {
-		there[s.Order] = true
+	there, open := map[string]bool{}, map[string]bool{}
+	for _, m := range stored {
+		there[m.Order] = true
 	}
-	missing := map[string]uint64{}
-	for _, e := range want {
+	var lost []fleet.Entry
+	before := s.missing
+	s.missing = map[string]fleet.Revision{}
+	for _, e := range s.p.Ledger.Open() {
 		id := e.Order.ID
-		if there[id] {
+		if !e.Phase.Open() {
 			continue
 		}
-		if before[id] != e.Revision {
-			missing[id] = e.Revision
+		open[id] = true
+		if there[id] || e.Phase == fleet.Again {
 			continue
 		}
-		if err := c.publishAnew(ctx, e); err != nil {
-			missing[id] = e.Revision
-			return missing, fmt.Errorf("order %s: %w", id, err)
+		s.missing[id] = e.Revision
+		if before[id] == e.Revision {
+			lost = append(lost, e)
 		}
 	}
-	return missing, nil
+	return errors.Join(each(ctx, lost, s.publishAnew), s.clear(ctx, stored, open))
 }
 
-// clearEnded removes the messages of orders that have ended, when two looks in a
-// row found them: a machine that settles an order is quicker, so these are
-// orders that were cancelled or expired while no machine was there to drop them.
-// Else they would fill the queue.
-func (c *Controller) clearEnded(ctx context.Context, stored []fleet.StoredOrder, before map[uint64]bool) map[uint64]bool {
-	open := map[string]bool{}
-	for _, l := range c.book.open() {
-		open[l.e.Order.ID] = true
-	}
-	stale := map[uint64]bool{}
-	for _, s := range stored {
-		if s.Order == "" || open[s.Order] {
-			continue
-		}
-		e, err := c.p.Claims.Get(ctx, s.Order)
-		if err != nil || !e.Phase.Ended() {
-			continue // without a claim it is a machine's to look at
-		}
-		if !before[s.Seq] {
-			stale[s.Seq] = true
-			continue
-		}
-		if err := c.p.Orders.Remove(ctx, s.Seq); err != nil && ctx.Err() == nil {
-			c.log.Warn("the message of an ended order stays for now", "order", s.Order, "err", err)
-			stale[s.Seq] = true
-		}
-	}
-	return stale
-}
-
-func (c *Controller) publishAnew(ctx context.Context, e fleet.ClaimEntry) error {
-	now, err := c.p.Claims.Get(ctx, e.Order.ID)
+// publishAnew puts an order into the queue that has no message there. A machine
+// that settles an order ends the claim before it removes the message, so the book
+// is read once more. A second message is harmless.
+func (s *sweeper) publishAnew(ctx context.Context, e fleet.Entry) error {
+	now, err := s.p.Book.Read(ctx, e.Order.ID)
 	if err != nil || now.Revision != e.Revision {
 		return err
 	}
-	at, err := c.p.Claims.Now(ctx)
+	at, err := s.p.Book.Now(ctx)
 	if err != nil {
 		return err
 	}
-	c.log.Error("the queue has lost an order; publishing it anew", "order", e.Order.ID, "phase", string(e.Phase))
-	_, err = c.p.Orders.Publish(ctx, e.Order, fmt.Sprintf("%s#s%d", e.Order.ID, at.UnixMilli()))
+	s.log.Warn("an order has no message in the queue; publishing it", "order", e.Order.ID, "phase", string(e.Phase))
+	return s.p.Orders.Publish(ctx, e, fmt.Sprintf("%s#s%d", e.Order.ID, at.UnixMilli()))
+}
+
+// clear removes the messages of orders that have ended or are parked, when two
+// looks found them: a machine that settles an order is quicker, so no machine was
+// there to drop them. Else they would fill the queue. A message whose order the
+// book does not know at all is an orphan.
+func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, open map[string]bool) error {
+	before := s.stale
+	s.stale = map[uint64]bool{}
+	var errs []error
+	for _, m := range stored {
+		if m.Order == "" || open[m.Order] {
+			continue
+		}
+		if s.stale[m.Seq] = true; !before[m.Seq] {
+			continue
+		}
+		switch e, err := s.p.Book.Read(ctx, m.Order); {
+		case errors.Is(err, fleet.ErrNotFound):
+			errs = append(errs, s.orphan(ctx, m))
+		case err != nil:
+			errs = append(errs, err)
+		case !e.Phase.Open():
+			errs = append(errs, s.p.Orders.Remove(ctx, m.Seq))
+			s.moved.raise()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// orphan puts an order before a person of which there is a message and no record:
+// the message proves that it was accepted, and the book has lost it.
+func (s *sweeper) orphan(ctx context.Context, m fleet.StoredOrder) error {
+	now, err := s.p.Book.Now(ctx)
+	if err != nil || now.Sub(m.Stored) < s.cfg.SweepAfter {
+		return err
+	}
+	o, err := fleet.DecodeOrder(m.Body, nil)
+	if err != nil || o.ID != m.Order {
+		s.log.Error("a message of the queue can't be read, and the book has no record of its order: remove it by hand", "order", m.Order, "seq", m.Seq, "err", err)
+		return nil
+	}
+	portion := m.Portion
+	if len(portion) == 0 {
+		portion, _ = s.Menu().Portion(o)
+	}
+	_, err = s.p.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+		if _, known, err := s.known(ctx, v, o.ID, false); known || err != nil {
+			return nil, err
+		}
+		c := fleet.Orphan(o, portion, self, because(fleet.CodeOrphan, ""))
+		return &fleet.Record{Act: true, IsClaim: true, Entry: fleet.Entry{Claim: c}}, nil
+	})
+	if err == nil {
+		s.log.Error("the book has lost an order that was accepted: a person must say what came of it", "order", o.ID)
+	}
 	return err
 }

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,25 +13,34 @@ import (
 	"barista/fleet"
 )
 
-// left puts an unmarked accepted claim there, as a crash leaves it.
+// left puts an accepted order there without its message, as a crash leaves it.
 func left(s *shop, id string) {
-	o := order(id)
-	doses, _ := fleet.DefaultMenu().Portion(o)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Hash: o.Hash(), Portion: doses, Epoch: 1, Answer: fleet.Success(id)})
+	s.create(order(id), false)
 }
 
+// TestSweepHalfDone: what a crash left without a message is in the queue within
+// 2 s of a start, and a minute after another controller's crash.
 func TestSweepHalfDone(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
 		left(s, id1)
-		time.Sleep(58 * time.Second)
-		if s.claim(id1).Marked() {
+		_, stop := s.wire(nil).open(t)
+		defer stop()
+		time.Sleep(2 * time.Second)
+		if m := s.messages(id1); len(m) != 1 || m[0] == id1 {
+			t.Errorf("2 s after the start it is in the queue as %v", m)
+		}
+		left(s, id2)
+		time.Sleep(29 * time.Second)
+		if len(s.messages(id2)) != 0 {
 			t.Error("swept too early: whoever began it may be at it")
 		}
-		time.Sleep(10 * time.Second)
-		if e := s.claim(id1); !e.Marked() || len(s.messages(id1)) != 1 || s.reserved()["arabica"] != 9 {
-			t.Errorf("%+v, %v, %v", e.Claim, s.messages(id1), s.reserved())
+		time.Sleep(35 * time.Second)
+		if m := s.messages(id2); len(m) != 1 || m[0] == id2 {
+			t.Errorf("after a minute it is in the queue as %v", m)
 		}
 	})
 }
@@ -41,7 +52,6 @@ func TestExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
-		defer s.bookkeeping()()
 		c, stop := s.wire(nil).open(t)
 		for _, id := range []string{id1, id2} {
 			if a := c.Place(t.Context(), order(id).Encode(), "web"); !a.OK() {
@@ -84,17 +94,22 @@ func TestExpire(t *testing.T) {
 	})
 }
 
-// TestExpireUnmarked: what can't be reserved for a quarter of an hour expires.
-func TestExpireUnmarked(t *testing.T) {
+// TestExpireUnsent: what does not get into the queue for a quarter of an hour
+// expires, and is not sent any more.
+func TestExpireUnsent(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
-		s.max = 0
-		left(s, id1)
+		s.seal(true)
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
+			t.Fatal(a)
+		}
 		time.Sleep(14 * time.Minute)
 		is(t, s, id1, fleet.Accepted)
 		time.Sleep(2 * time.Minute)
 		is(t, s, id1, fleet.Expired)
+		s.seal(false)
+		time.Sleep(time.Minute)
 		if r := s.reserved(); len(r) > 0 || len(s.messages(id1)) > 0 {
-			t.Errorf("left reserved: %v", r)
+			t.Errorf("left reserved: %v, in the queue: %v", r, s.messages(id1))
 		}
 	})
 }
@@ -105,7 +120,6 @@ func TestMadeAgainWaitsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
-		defer s.bookkeeping()()
 		unknown(t, s, id1)
 		time.Sleep(time.Hour)
 		c, stop := s.wire(nil).open(t)
@@ -113,6 +127,7 @@ func TestMadeAgainWaitsAnew(t *testing.T) {
 		if err := c.MakeAgain(t.Context(), id1, "boss"); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		if d := cmp.Diff([]string{id1 + "#e2"}, s.messages(id1)); d != "" {
 			t.Error(d)
 		}
@@ -132,12 +147,18 @@ func TestMadeAgainWaitsAnew(t *testing.T) {
 // that a machine is just settling is not.
 func TestLostMessage(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		time.Sleep(2 * time.Second)
 		c.Place(t.Context(), order(id1).Encode(), "web")
 		brewing(t, s, id2)
+		synctest.Wait()
 		s.remove(id1)
 		s.remove(id2)
-		time.Sleep(45 * time.Second) // between the two looks, id2 is served
-		if err := s.change(id2, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, nil) }); err != nil {
+		time.Sleep(29 * time.Second)
+		if m := s.messages(id1); len(m) != 0 {
+			t.Errorf("already there: %v", m)
+		}
+		time.Sleep(16 * time.Second) // between the two looks, id2 is served
+		if err := s.change(id2, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, 20, nil) }); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -150,35 +171,51 @@ func TestLostMessage(t *testing.T) {
 	})
 }
 
-// TestEventsAreMadeUp: ends whose events a crash swallowed are told by the next
-// controller, a machine's only after a while, and a start does not tell all of
-// the past again.
+// TestEventsAreMadeUp: what the book says and no controller told, because it died
+// or was not there, the next one tells, and a start does not tell all of the past
+// again.
 func TestEventsAreMadeUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
-		defer s.bookkeeping()()
 		brewing(t, s, id1)
-		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, nil) })
-		left(s, id2)
+		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, 20, nil) })
+		spoiled(t, s, id2)
+		_ = s.change(id2, func(c fleet.Claim) (fleet.Claim, error) { return c.Remake() })
+		brew(t, s, id2)
 		_ = s.change(id2, func(c fleet.Claim) (fleet.Claim, error) {
-			return c.Stop(fleet.Cancelled, "Ada", fleet.Reason{Text: "changed her mind"})
+			return c.End(zoe, fleet.Spoiled, fleet.Reason{Text: "jam"}, 20, nil)
 		})
-
-		_, stop := s.wire(nil).open(t)
+		n := 0
+		w := s.wire(func(call string) fault {
+			if call != "event" {
+				return none
+			}
+			if n++; n == 9 { // between the two events of the last record
+				return crash
+			}
+			return none
+		})
+		_, stop := w.open(t)
 		synctest.Wait()
-		if d := cmp.Diff([]string{"accepted", "cancelled"}, s.eventsOf(id2)); d != "" {
-			t.Error(d)
-		}
-		if d := cmp.Diff([]string{"accepted"}, s.eventsOf(id1)); d != "" {
-			t.Error("a machine publishes its own ends: ", d)
-		}
-		time.Sleep(70 * time.Second)
-		if d := cmp.Diff([]string{"accepted", "served"}, s.eventsOf(id1)); d != "" {
+		if d := cmp.Diff([]string{"accepted", "brewing-1", "end-1", "brewing-2", "end-2"}, s.eventsOf(id2)); d != "" || !w.isDead() {
 			t.Error(d)
 		}
 		stop()
-		n := 0
+		time.Sleep(time.Hour)
+		_, stop = s.wire(nil).open(t)
+		synctest.Wait()
+		stop()
+		if d := cmp.Diff([]string{"accepted", "brewing-1", "served"}, s.eventsOf(id1)); d != "" {
+			t.Error(d)
+		}
+		if d := cmp.Diff([]string{"accepted", "brewing-1", "end-1", "brewing-2", "end-2", "failed"}, s.eventsOf(id2)); d != "" {
+			t.Error(d)
+		}
+		if ev, _ := s.event(id2, "failed"); time.Since(ev.At) < time.Hour {
+			t.Errorf("it failed at %v", ev.At)
+		}
+		n = 0
 		_, stop = s.wire(func(call string) fault {
 			if call == "event" {
 				n++
@@ -187,20 +224,51 @@ func TestEventsAreMadeUp(t *testing.T) {
 		}).open(t)
 		time.Sleep(3 * time.Minute)
 		stop()
-		if n != 0 {
+		if n > 2 {
 			t.Errorf("a quiet start published %d events", n)
 		}
 	})
 }
 
-// TestMarkOfAnotherStore: a mark that lies beyond every claim is of a store that
-// is gone; no event is held back by it.
-func TestMarkOfAnotherStore(t *testing.T) {
+// TestEventsInOrder: an event that can't be told holds back those after it, so
+// that what was told is known from the last one.
+func TestEventsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
-		defer s.bookkeeping()()
-		s.set(keyTold, []byte("1000"))
+		n := 0
+		c, stop := s.wire(func(call string) fault {
+			if call == "event" {
+				if n++; n < 3 {
+					return lost
+				}
+			}
+			return none
+		}).open(t)
+		defer stop()
+		for _, id := range []string{id1, id2} {
+			if a := c.Place(t.Context(), order(id).Encode(), "web"); !a.OK() {
+				t.Error(a)
+			}
+		}
+		synctest.Wait()
+		if len(s.events) != 0 {
+			t.Errorf("%+v", s.events)
+		}
+		time.Sleep(3 * time.Second)
+		if len(s.events) != 2 || s.events[0].Order != id1 || s.events[0].seq >= s.events[1].seq {
+			t.Errorf("%+v", s.events)
+		}
+	})
+}
+
+// TestEventsOfAnotherBook: events that tell of records beyond the book are of a
+// book that is gone; no event is held back by them.
+func TestEventsOfAnotherBook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		s.events = []told{{fleet.Event{Order: "01JD0000000000000000000009", Kind: fleet.EvAccepted}, 1000}}
 		left(s, id1)
 		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) {
 			return c.Stop(fleet.Cancelled, "Ada", fleet.Reason{Text: "changed her mind"})
@@ -217,6 +285,158 @@ func TestMarkOfAnotherStore(t *testing.T) {
 		}
 		if d := cmp.Diff([]string{"accepted"}, s.eventsOf(id2)); d != "" {
 			t.Error(d)
+		}
+	})
+}
+
+// TestRemake: a spoiled drink has its next portion at once and goes into the queue
+// anew, also where nobody was there when it was spoiled; without beans it fails.
+func TestRemake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		spoiled(t, s, id1)
+		c1, stop := s.wire(nil).open(t)
+		defer stop()
+		_, stop2 := s.wire(nil).open(t) // the other one's sweep sees it as well
+		defer stop2()
+		synctest.Wait()
+		one := func(id string) {
+			t.Helper()
+			e := s.claim(id)
+			if e.Phase != fleet.Accepted || e.Epoch != 2 || s.reserved()["arabica"] != 9 || !s.book[e.Seq-1].Act {
+				t.Errorf("%+v, %v", e.Claim, s.reserved())
+			}
+			if d := cmp.Diff([]string{id + "#e2"}, s.messages(id)); d != "" {
+				t.Error(d)
+			}
+			if err := c1.Cancel(t.Context(), id, "Ada"); err != nil {
+				t.Error(err)
+			}
+		}
+		one(id1)
+		spoiled(t, s, id2)
+		synctest.Wait()
+		one(id2)
+
+		s.count("arabica", 20)
+		id3 := "01JD0000000000000000000003"
+		brewing(t, s, id3)
+		s.count("arabica", 10)
+		if err := s.change(id3, func(c fleet.Claim) (fleet.Claim, error) {
+			return c.End(zoe, fleet.Spoiled, fleet.Reason{Text: "jam"}, 20, nil)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		is(t, s, id3, fleet.Failed)
+		if e := s.claim(id3); e.Code != fleet.CodeOutOfStock || e.Quote != "Insufficient coffee for type arabica" || s.reserved()["arabica"] != 0 {
+			t.Errorf("%+v", e.Claim)
+		}
+	})
+}
+
+// TestCancelWhileAgain: what waits to be made again ends by an act only, so of a
+// cancel and a remake one wins; what waited too long expires instead.
+func TestCancelWhileAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		on := true
+		w := s.wire(nil)
+		w.fault = func(call string) fault {
+			if call == "act" && on {
+				return lost
+			}
+			return none
+		}
+		c, stop := w.open(t)
+		defer stop()
+		spoiled(t, s, id1)
+		spoiled(t, s, id2)
+		time.Sleep(time.Second)
+		if err := c.Cancel(t.Context(), id1, "Ada"); err == nil {
+			t.Error("cancelled without a record")
+		}
+		is(t, s, id1, fleet.Again)
+		time.Sleep(16 * time.Minute)
+		on = false
+		if err := c.Cancel(t.Context(), id1, "Ada"); err != nil {
+			t.Error(err)
+		}
+		if e := s.claim(id1); e.Phase != fleet.Cancelled || !s.book[e.Seq-1].Act {
+			t.Errorf("%+v", e.Claim)
+		}
+	})
+}
+
+// TestBrewingTooLong: a machine that is silent beyond the longest brew leaves a
+// doubt, never an end; a clock that jumps does not make it longer.
+func TestBrewingTooLong(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		brewing(t, s, id1)
+		time.Sleep(time.Minute)
+		s.mu.Lock()
+		s.skew = time.Hour
+		s.mu.Unlock()
+		time.Sleep(brewLimit - 2*time.Minute)
+		is(t, s, id1, fleet.Brewing)
+		time.Sleep(time.Minute + 6*time.Second)
+		is(t, s, id1, fleet.Unknown)
+		if e := s.claim(id1); e.Code != fleet.CodeNotHeard || e.By != "controller" || e.Machine() != "zoe" || s.book[e.Seq-1].Act {
+			t.Errorf("%+v", e.Claim)
+		}
+		// A new fence begins anew.
+		brewing(t, s, id2)
+		time.Sleep(brewLimit - time.Minute)
+		brew(t, s, id2)
+		time.Sleep(2 * time.Minute)
+		is(t, s, id2, fleet.Brewing)
+		// The message of what is parked goes.
+		if m := s.messages(id1); len(m) > 0 {
+			t.Errorf("left in the queue: %v", m)
+		}
+	})
+}
+
+// TestOrphan: a message without any record shows that the book has lost an order.
+// A person decides what came of it; nobody makes it.
+func TestOrphan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		log := &strings.Builder{}
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Log = slog.New(slog.NewTextHandler(log, nil)) })
+		o := order(id1)
+		portion, _ := fleet.DefaultMenu().Portion(o)
+		s.mu.Lock()
+		s.store(fleet.Entry{Claim: fleet.Create(o, portion, fleet.Success(id1), "web")}, id1)
+		s.store(fleet.Entry{Claim: fleet.Claim{Order: order(id2)}}, id2)
+		s.queue[1].Body = []byte(`{"half":`)
+		s.mu.Unlock()
+		time.Sleep(59 * time.Second)
+		is(t, s, id1, "")
+		time.Sleep(35 * time.Second)
+		if e := s.claim(id1); e.Phase != fleet.Unknown || e.Epoch != 101 || e.Code != fleet.CodeOrphan || !cmp.Equal(e.Portion, portion) || !s.book[e.Seq-1].Act {
+			t.Errorf("%+v", e.Claim)
+		}
+		is(t, s, id2, "")
+		time.Sleep(time.Minute)
+		if len(s.messages(id1)) != 0 || len(s.messages(id2)) != 1 {
+			t.Errorf("%v %v", s.messages(id1), s.messages(id2))
+		}
+		if err := c.MakeAgain(t.Context(), id1, "boss"); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if d := cmp.Diff([]string{id1 + "#e102"}, s.messages(id1)); d != "" {
+			t.Error(d)
+		}
+		stop()
+		for _, want := range []string{"level=ERROR", "the book has lost an order that was accepted", "remove it by hand"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say %q: %s", want, log)
+			}
 		}
 	})
 }
@@ -283,24 +503,20 @@ func TestSweepGoesOn(t *testing.T) {
 		s.machine("zoe")
 		bad := true
 		c, stop := s.wire(func(call string) fault {
-			if call == "reserve" && bad {
+			if call == "next" && bad {
 				bad = false
 				return lost
 			}
 			return none
 		}).open(t)
 		defer stop()
-		left(s, id1)
-		left(s, id2)
-		time.Sleep(66 * time.Second)
-		if s.claim(id1).Marked() || !s.claim(id2).Marked() {
-			t.Errorf("%v %v", s.claim(id1).Marked(), s.claim(id2).Marked())
-		}
+		c.Place(t.Context(), order(id1).Encode(), "web")
+		c.Place(t.Context(), order(id2).Encode(), "web")
+		time.Sleep(15*time.Minute + 7*time.Second)
+		is(t, s, id1, fleet.Accepted)
+		is(t, s, id2, fleet.Expired)
 		time.Sleep(10 * time.Second)
-		if !s.claim(id1).Marked() {
-			t.Error("the first was forgotten")
-		}
-		_ = c
+		is(t, s, id1, fleet.Expired)
 	})
 }
 
@@ -308,15 +524,9 @@ func TestSweepGoesOn(t *testing.T) {
 func TestStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
-		c := New(s.wire(func(string) fault { return lost }).parts(), Config{Requests: true, Intake: true})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- c.Run(ctx) }()
+		_, stop := s.wire(func(string) fault { return lost }).open(t)
 		time.Sleep(time.Minute)
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -337,7 +547,7 @@ func TestLostAnswers(t *testing.T) {
 					left(s, id2)
 					n := 0
 					c, stop := s.wire(func(call string) fault {
-						if call == "update" {
+						if call == "next" {
 							if n++; n == 1 {
 								return f
 							}

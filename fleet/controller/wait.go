@@ -17,8 +17,6 @@ const (
 	// weight of a new measurement against those before: about the last five
 	// count.
 	weight = 0.2
-	// levelsFor is how long levels of the stock are good enough for a page.
-	levelsFor = time.Second
 )
 
 // paces is how long each machine takes for a cup of each size.
@@ -64,6 +62,41 @@ func (p *paces) between(machines []fleet.Machine, size fleet.Size) (quick, slow 
 	return quick, slow
 }
 
+// cup is what the wait depends on.
+type cup struct {
+	class fleet.Class
+	size  fleet.Size
+}
+
+// tally counts the open orders. It is made anew when somebody asks and the book
+// has grown since.
+type tally struct {
+	mu      sync.Mutex      // guards what follows
+	changed <-chan struct{} // closed when it is no longer true
+	cups    map[cup]int
+	again   []fleet.Entry // to be made again
+}
+
+// counted are the open orders by cup, and those that are to be made again.
+func (c *Controller) counted() (cups map[cup]int, again []fleet.Entry) {
+	t := &c.tally
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changed == nil || closed(t.changed) {
+		t.changed = c.p.Ledger.Changed() // before it is read: rather count twice
+		t.cups, t.again = map[cup]int{}, nil
+		for _, e := range c.p.Ledger.Open() {
+			if e.Phase.Open() {
+				t.cups[cup{e.Order.Class(), e.Order.Size}]++
+			}
+			if e.Phase == fleet.Again {
+				t.again = append(t.again, e)
+			}
+		}
+	}
+	return t.cups, t.again // never changed again
+}
+
 // guess estimates the way of one more cup, behind the orders that are open.
 //
 // The machines that can make it share the orders that they can make. At best
@@ -71,12 +104,12 @@ func (p *paces) between(machines []fleet.Machine, size fleet.Size) (quick, slow 
 // all are, on the slowest machine. A mean is not sharper than a quarter, so the
 // range is that much wider. What would be beyond the expiry is cut there: then
 // the order has ended.
-func (c *Controller) guess(class fleet.Class, size fleet.Size, but string) fleet.Wait {
-	open := c.book.orders(but)
+func (c *Controller) guess(class fleet.Class, size fleet.Size) fleet.Wait {
+	open, _ := c.counted()
 	own := 0
-	for _, o := range open {
-		if o.Class() == class {
-			own++
+	for of, n := range open {
+		if of.class == class {
+			own += n
 		}
 	}
 	able, why := c.makers(class, size, open)
@@ -93,7 +126,7 @@ func (c *Controller) guess(class fleet.Class, size fleet.Size, but string) fleet
 
 // makers are the machines that can make this now, behind the open orders; why
 // tells of the others that list it.
-func (c *Controller) makers(class fleet.Class, size fleet.Size, open []fleet.Order) (able []fleet.Machine, why []string) {
+func (c *Controller) makers(class fleet.Class, size fleet.Size, open map[cup]int) (able []fleet.Machine, why []string) {
 	var spares []fleet.Machine
 	for _, m := range c.p.Roll.Machines() {
 		switch {
@@ -119,13 +152,13 @@ func (c *Controller) makers(class fleet.Class, size fleet.Size, open []fleet.Ord
 }
 
 // makeable counts the orders that one of the machines makes.
-func makeable(open []fleet.Order, machines ...fleet.Machine) (n int) {
-	for _, o := range open {
-		if slices.ContainsFunc(machines, func(m fleet.Machine) bool { return m.Makes(o.Class(), o.Size) }) {
-			n++
+func makeable(open map[cup]int, machines ...fleet.Machine) (sum int) {
+	for of, n := range open {
+		if slices.ContainsFunc(machines, func(m fleet.Machine) bool { return m.Makes(of.class, of.size) }) {
+			sum += n
 		}
 	}
-	return n
+	return sum
 }
 
 // ailment says in words why a machine takes no orders.
@@ -141,55 +174,33 @@ func ailment(p fleet.Presence) string {
 
 // Wait estimates how long one more cup would take. An order is taken whatever is
 // not known, unless Why says that it is not on the menu or sold out.
-func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
+func (c *Controller) Wait(_ context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	o := fleet.Order{Bean: class.Bean, Milk: class.Milk, Size: size}
 	menu := c.Menu()
 	doses, listed := menu.Portion(o)
 	switch {
-	case len(menu.Beans) == 0:
+	case len(menu.Beans) == 0 || !closed(c.p.Ledger.Ready()):
 		return fleet.Wait{Why: "the shop is just opening"}
 	case !listed:
 		return fleet.Wait{Why: "not on the menu"}
 	case !c.made(o) && !c.early():
 		return fleet.Wait{Why: "no machine here makes it"}
 	}
-	if item := c.soldOut(ctx, o, doses); item != "" {
+	if item := c.soldOut(o, doses); item != "" {
 		return fleet.Wait{Why: "sold out: " + insufficient(o, item)}
 	}
-	w := c.guess(class, size, "")
+	w := c.guess(class, size)
 	if !w.Known {
 		w.Low, w.High = 0, 0
 	}
 	return w
 }
 
-// levelCache keeps the stock's levels for a moment: a page asks for each drink.
-type levelCache struct {
-	mu     sync.Mutex // guards what follows; held while the stock is asked
-	levels map[string]fleet.Level
-	at     time.Time
-}
-
-// soldOut is an item of which there is not enough; empty if there is, or if the
-// stock does not answer.
-func (c *Controller) soldOut(ctx context.Context, o fleet.Order, doses fleet.Items) string {
-	l := &c.levels
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.at.IsZero() || time.Since(l.at) > levelsFor {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		levels, err := c.p.Stock.Levels(ctx)
-		if err != nil {
-			levels = nil
-		}
-		l.levels, l.at = levels, time.Now()
-	}
-	if l.levels == nil {
-		return ""
-	}
+// soldOut is an item of which there is not enough; empty if there is.
+func (c *Controller) soldOut(o fleet.Order, portion fleet.Items) string {
+	levels := c.p.Ledger.Levels()
 	for _, item := range []string{o.Bean, fleet.MilkItem(o.Milk), fleet.ItemSugar} {
-		if l.levels[item].Available() < doses[item] {
+		if levels[item].Available() < portion[item] {
 			return item
 		}
 	}

@@ -1,7 +1,9 @@
 package controller
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,9 +65,7 @@ func TestWait(t *testing.T) {
 		}, plain1, "1m30s–3m45s true "},
 		{"sold out", func(s *shop, c *Controller) {
 			s.machine("zoe")
-			s.mu.Lock()
-			s.levels["arabica"] = 3
-			s.mu.Unlock()
+			s.count("arabica", 3)
 		}, plain1, "0s–0s false sold out: Insufficient coffee for type arabica"},
 		{"not on the menu", nil, fleet.Class{Bean: "tea", Milk: "free"}, "0s–0s false not on the menu"},
 		{"longer than the expiry", func(s *shop, c *Controller) {
@@ -76,10 +76,8 @@ func TestWait(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newShop()
-				c := New(s.wire(nil).parts(), Config{})
-				done := make(chan struct{})
-				ctx, cancel := contextOf(t)
-				go func() { defer close(done); _ = c.Run(ctx) }()
+				c, stop := s.wire(nil).open(t)
+				defer stop()
 				synctest.Wait()
 				if tc.setup != nil {
 					tc.setup(s, c)
@@ -89,8 +87,6 @@ func TestWait(t *testing.T) {
 				if got := fmt.Sprintf("%v–%v %v %s", w.Low, w.High, w.Known, w.Why); got != tc.want {
 					t.Errorf("got  %s\nwant %s", got, tc.want)
 				}
-				cancel()
-				<-done
 			})
 		})
 	}
@@ -103,26 +99,72 @@ func enqueue(s *shop, n int, class fleet.Class) {
 	for i := range n {
 		id := fmt.Sprintf("01JD00000000000000000002%02d", i)
 		o := order(id, func(o *fleet.Order) { o.Bean, o.Milk = class.Bean, class.Milk })
-		s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Epoch: 1, Published: id})
+		s.put(fleet.Claim{Phase: fleet.Accepted, Order: o, Epoch: 1}, true)
+		s.store(fleet.Entry{Claim: fleet.Claim{Order: o}}, id)
 	}
 }
 
-// TestMeasured: what a machine publishes of its drinks is what the next customer
-// hears.
+// TestMeasured: how long a drink took, as the book says, is what the next
+// customer hears.
 func TestMeasured(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
 		ctx := t.Context()
 		c.Place(ctx, order(id1).Encode(), "web")
-		synctest.Wait()
-		w := s.wire(nil)
-		if err := (memEvents{w}).Publish(ctx, fleet.Event{Order: id1, Kind: fleet.EvEnd, Epoch: 1, Machine: "zoe", Outcome: fleet.Made, Seconds: 20}); err != nil {
+		brew(t, s, id1)
+		if err := s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.End(zoe, fleet.Made, fleet.Reason{}, 20, nil) }); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait()
-		_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "x", fleet.Reason{Text: "x"}) })
 		synctest.Wait()
 		if w := c.Wait(ctx, plain1, fleet.Small); !w.Known || w.Low != 15*time.Second || w.High != 25*time.Second {
 			t.Errorf("%+v", w)
 		}
+		if ev, _ := s.event(id1, "served"); ev.Seconds != 20 || ev.Machine != "zoe" {
+			t.Errorf("%+v", ev)
+		}
 	})
 }
+
+// TestCounted: the open orders are counted once per record of the book, however
+// often and about whatever is asked, and then as they are.
+func TestCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		var book *counting
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) {
+			book = &counting{Ledger: p.Ledger}
+			p.Ledger = book
+		})
+		defer stop()
+		enqueue(s, 50, plain1)
+		synctest.Wait()
+		before := book.asked.Load()
+		for range 100 {
+			for _, class := range fleet.DefaultMenu().Classes() {
+				c.Wait(t.Context(), class, fleet.Small)
+			}
+		}
+		if n := book.asked.Load() - before; n > 1 {
+			t.Errorf("the open orders were gone through %d times", n)
+		}
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); a.Position != 51 {
+			t.Errorf("%+v", a)
+		}
+		if a := c.Place(t.Context(), order(id2).Encode(), "web"); a.Position != 52 {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// counting is a ledger that counts how often the open orders are asked for.
+type counting struct {
+	fleet.Ledger
+	asked atomic.Int64
+}
+
+func (c *counting) Open() []fleet.Entry {
+	c.asked.Add(1)
+	return c.Ledger.Open()
+}
+
+func (c *counting) Run(ctx context.Context) error { return c.Ledger.(runs).Run(ctx) }
