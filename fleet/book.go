@@ -215,11 +215,8 @@ type Ledger interface {
 	// Wrote takes a claim that this process has just written by Book.Next, so that
 	// nobody here has to wait until the follower brings it.
 	Wrote(e Entry)
-	// Subscribe hands over every record from the sequence on, once and in order, for
-	// as long as the ledger runs; ready is called once, when what stood in the book
-	// was handed over, and may be nil. Both are called by one goroutine of the
-	// subscriber's own, so a slow one holds up nobody.
-	Subscribe(from uint64, each func(Record), ready func())
+	// Follow is Book.Follow for everybody in the process.
+	Follow(ctx context.Context, from uint64, each func(Record), ready func()) error
 }
 
 // Level is what the stock holds of one item.

@@ -25,7 +25,7 @@ func (c *Controller) herald(ctx context.Context) error {
 		from = 0
 	}
 	refused := map[string]time.Time{}
-	c.p.Ledger.Subscribe(max(from, 1), func(r fleet.Record) {
+	return c.p.Ledger.Follow(ctx, max(from, 1), func(r fleet.Record) {
 		for _, e := range c.events(r, refused) {
 			e.At = r.Written
 			for ctx.Err() == nil {
@@ -39,8 +39,6 @@ func (c *Controller) herald(ctx context.Context) error {
 			}
 		}
 	}, nil)
-	<-ctx.Done()
-	return ctx.Err()
 }
 
 // events are those of one record. refused is who was told of as refused; of the
