@@ -137,9 +137,11 @@ type Book interface {
 	// Read returns an order's claim, the last of both its subjects, from the
 	// leader.
 	Read(ctx context.Context, order string) (Entry, error)
-	// At reads one record.
+	// At reads one record, empty if it can't be read. ErrNotFound: the leader has
+	// none there: trimmed, rolled away, lost, or not written yet.
 	At(ctx context.Context, seq uint64) (Record, error)
-	// History lists the records of an order, oldest first.
+	// History lists the records of an order that can be read, oldest first; none is
+	// no error.
 	History(ctx context.Context, order string) ([]Entry, error)
 	// Act writes an act behind the act that the decision was made on, 0 where
 	// there was none: a claim, a stock act, refusals or a balance. ErrConflict:
@@ -154,7 +156,8 @@ type Book interface {
 	Follow(ctx context.Context, from uint64, each func(Record), ready func()) error
 	// LastBalance is the newest balance; ErrNotFound where there is none.
 	LastBalance(ctx context.Context) (Record, error)
-	// Since is the sequence of the first record that was not written before.
+	// Since is the sequence of the first record that was not written before t, by
+	// the broker's clock. Where all were, it is the one that is written next.
 	Since(ctx context.Context, t time.Time) (uint64, error)
 	// Now is the broker's clock, for ages of entries only.
 	Now(ctx context.Context) (time.Time, error)
