@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -97,13 +98,17 @@ func (w *Worker) hear(word fleet.Word) {
 			word.Menu = nil
 		}
 	}
-	w.set(func() {
-		w.word = word
-		w.heard++
-		if word.Menu != nil {
-			w.menu = *word.Menu
-		}
-	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.heard)
+	w.heard = make(chan struct{})
+	if reflect.DeepEqual(w.word, word) {
+		return // so that nobody looks around for nothing
+	}
+	if w.word = word; word.Menu != nil {
+		w.menu = *word.Menu
+	}
+	w.stir()
 }
 
 // askAgain has the next word come at once.
@@ -117,26 +122,15 @@ func (w *Worker) askAgain() {
 // asked is what the shop wants now, or what it wanted last where no desk answers.
 func (w *Worker) asked(ctx context.Context) fleet.Word {
 	w.mu.Lock()
-	begun := w.heard
+	heard := w.heard
 	w.mu.Unlock()
 	w.askAgain()
-	late := time.NewTimer(fleet.DeskTime)
-	defer late.Stop()
-	for {
-		w.mu.Lock()
-		word, heard, changed := w.word, w.heard, w.changed
-		w.mu.Unlock()
-		if heard > begun {
-			return word
-		}
-		select {
-		case <-ctx.Done():
-			return word
-		case <-late.C:
-			return word
-		case <-changed:
-		}
-	}
+	soon, cancel := context.WithTimeout(ctx, fleet.DeskTime)
+	defer cancel()
+	fleet.Await(soon, heard)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.word
 }
 
 // Presence is what the machine says of itself now, and a channel that closes

@@ -31,12 +31,15 @@ func TestStoppedBeforeFence(t *testing.T) {
 				id := c.order(orderN(1))
 				ann.reached("update brewing", 1)
 				begin := time.Now()
-				bob := c.station("bob", at(x.until, func(*station) { ann.thaw() }))
+				woken := []option{at(x.until, func(*station) { ann.thaw() })}
 				if x.until == "updated claimed" {
-					lateCup(bob)
+					woken = append(woken, lateCup)
 				}
-				bob.run()
+				bob := c.start("bob", woken...)
 				c.ended(id, 2*time.Minute, fleet.Served)
+				if bob.count(x.until) == 0 {
+					c.Error("it never came so far: this tests nothing")
+				}
 				if x.until == "updated accepted" { // it may take what was given free
 					c.poured(1)
 					return

@@ -87,11 +87,11 @@ type Worker struct {
 	stop  context.Context  // done when Run must end; it cuts only the wait for a cup
 	leave context.CancelFunc
 
-	mu      sync.Mutex // guards what the page and the presence read
-	hand    string     // order in hand
-	owes    bool       // an outcome is not confirmed yet
-	word    fleet.Word // the shop's last
-	heard   int        // words
+	mu      sync.Mutex    // guards what the page and the presence read
+	hand    string        // order in hand
+	owes    bool          // an outcome is not confirmed yet
+	word    fleet.Word    // the shop's last
+	heard   chan struct{} // closed at the next one
 	leaving bool
 	menu    fleet.Menu
 	drinks  int
@@ -130,7 +130,7 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	return &Worker{
 		Parts: p, stop: stop, leave: leave, cfg: cfg, menu: cfg.Menu, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
 		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot},
-		pass:  make(chan fleet.Event, 64), look: make(chan struct{}, 1),
+		heard: make(chan struct{}), pass: make(chan fleet.Event, 64), look: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -192,10 +192,15 @@ func (w *Worker) settleJournal(ctx context.Context) error {
 // set changes what presence and readiness are made of.
 func (w *Worker) set(f func()) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	f()
+	w.stir()
+}
+
+// stir tells whoever looks at that. The caller holds the lock.
+func (w *Worker) stir() {
 	close(w.changed)
 	w.changed = make(chan struct{})
-	w.mu.Unlock()
 }
 
 // free reports whether another order may be taken, and a channel that closes
