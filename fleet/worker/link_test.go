@@ -99,6 +99,9 @@ func TestAnswerLost(t *testing.T) {
 				if e := c.ended(id, time.Minute, fleet.Served); e.Epoch != 1 || e.Attempts != 1 {
 					c.Errorf("%+v", e)
 				}
+				if len(c.told) > 0 {
+					c.Errorf("what the claim has was told as late: %+v", c.told)
+				}
 				if fences := ann.count("update brewing"); p == fleet.Brewing && fences != 2 {
 					c.Errorf("%d fences: after an unanswered one a new one is needed", fences)
 				}
