@@ -232,12 +232,14 @@ func TestRefusalIsAnAct(t *testing.T) {
 			return late
 		}
 		s.count("arabica", 100)
+		synctest.Wait()
 		var a fleet.Answer
 		var wg sync.WaitGroup
 		wg.Go(func() { a = far.Place(t.Context(), order(id1).Encode(), "web") })
 		synctest.Wait()
 		s.count("arabica", 5)
 		b := near.Place(t.Context(), order(id1).Encode(), "web")
+		s.count("arabica", 100)
 		wg.Wait()
 		if d := cmp.Diff(a, b); d != "" || a.Code != fleet.CodeOutOfStock {
 			t.Errorf("%+v\n%s", a, d)
