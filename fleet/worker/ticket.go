@@ -357,13 +357,19 @@ func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
 func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.Entry) (fleet.Claim, bool) {
 	w.set(func() { w.owes = true })
 	defer w.set(func() { w.owes = false })
-	defer w.syncLate()()
+	j := w.Machine.Journal()
+	// Until the book has the end, the journal is the only place where it stands.
+	defer unless(syncAfter, func() {
+		if err := j.Sync(); err != nil {
+			w.Log.Error("journal", "err", err)
+		}
+	})()
 	ctx, cancel := afterStop(ctx, settleTime)
 	defer cancel()
 	for {
 		c, err := w.pushOnce(ctx, k, out, reason, took, known)
 		if err == nil {
-			if err := w.Machine.Journal().Confirm(k); err != nil { // a want has left no record
+			if err := j.Confirm(k); err != nil { // a want has left no record
 				w.Log.Error("journal", "err", err)
 			}
 			return c, true
@@ -379,22 +385,18 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 	}
 }
 
-// syncLate puts the journal's end on the disk where nobody has confirmed it soon:
-// until the book has it, that is the only place where it stands. The returned
-// function says that it is confirmed, or that nobody tries any more.
-func (w *Worker) syncLate() (over func()) {
+// unless does something that takes long if over was not called within the time.
+// over waits for it.
+func unless(within time.Duration, do func()) (over func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		late := time.NewTimer(syncAfter)
+		late := time.NewTimer(within)
 		defer late.Stop()
 		select {
 		case <-done:
-			return
 		case <-late.C:
-		}
-		if err := w.Machine.Journal().Sync(); err != nil {
-			w.Log.Error("journal", "err", err)
+			do()
 		}
 	})
 	return func() { close(done); wg.Wait() }
