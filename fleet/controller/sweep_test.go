@@ -564,3 +564,28 @@ func TestLostAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestLastPost: a controller that stops still sends what it has accepted, once.
+func TestLastPost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		n := 0
+		c, stop := s.wire(func(call string) fault {
+			if call == "publish" {
+				if n++; n == 1 {
+					return lost
+				}
+			}
+			return none
+		}).open(t)
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
+			t.Error(a)
+		}
+		synctest.Wait()
+		stop()
+		if d := cmp.Diff([]string{id1}, s.messages(id1)); d != "" {
+			t.Error(d)
+		}
+	})
+}
