@@ -60,6 +60,9 @@ type Told struct {
 	Text  string        `json:"text,omitempty"`   // why, for the log
 	Entry Entry         `json:"entry,omitzero"`   // the order as it is now, as far as the desk knows
 	Age   time.Duration `json:"age_ns,omitempty"` // with take: how old the record is, at most, by the broker's clock
+	// Left is, with take of a brew, how long its machine may still be making it: before
+	// that no other one may say unknown.
+	Left time.Duration `json:"left_ns,omitempty"`
 	Sight
 	Word *Word `json:"word,omitempty"` // with presence
 }

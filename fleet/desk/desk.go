@@ -56,7 +56,10 @@ type Parts struct {
 	Wrote func(fleet.Entry)
 	// Waiting counts the orders of these classes that nobody has in hand. May be nil.
 	Waiting func([]fleet.Class) int
-	Log     *slog.Logger // nil: none
+	// UnknownAfter is how old a brew must be before another machine may say unknown.
+	// 0: fleet.LongestBrew + 60 s, the only right value in a fleet; tests make it short.
+	UnknownAfter time.Duration
+	Log          *slog.Logger // nil: none
 }
 
 // Book is what a desk needs of fleet.Book.
@@ -103,6 +106,9 @@ type Desk struct {
 func New(p Parts) *Desk {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
+	}
+	if p.UnknownAfter == 0 {
+		p.UnknownAfter = fleet.LongestBrew + fleet.UnknownAfter
 	}
 	if p.Wrote == nil {
 		p.Wrote = func(fleet.Entry) {}

@@ -22,6 +22,9 @@ func (d *Desk) take(ctx context.Context, machine string, a fleet.Ask) fleet.Told
 		return notDone(err)
 	}
 	told = fleet.Told{Entry: e, Age: age}
+	if e.Phase == fleet.Brewing {
+		told.Left = max(0, d.p.UnknownAfter-age)
+	}
 	class := e.Order.Class()
 	for _, m := range d.p.Roll.Machines() {
 		switch {
@@ -229,8 +232,8 @@ func park(r request) (fleet.Claim, error) {
 		if err != nil {
 			return r.e.Claim, err
 		}
-		if limit := fleet.LongestBrew + fleet.UnknownAfter; age < limit {
-			return r.e.Claim, notNow("its machine may be making it for %v more", (limit - age).Round(time.Millisecond))
+		if left := r.p.UnknownAfter - age; left > 0 {
+			return r.e.Claim, notNow("its machine may be making it for %v more", left.Round(time.Millisecond))
 		}
 	}
 	return r.e.Park(r.machine, r.a.Reason)

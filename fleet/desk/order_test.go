@@ -408,8 +408,15 @@ func TestTake(t *testing.T) {
 		s.now = s.now.Add(70 * time.Second)
 		s.roll = c.roll
 		told := s.ask("ann", fleet.DeskTake, fleet.Ask{Order: id, Owner: fleet.Owner{Machine: "ann"}})
-		if told.Code != "" || told.Sight != c.want || told.Age != 70*time.Second || told.Entry.Revision != e.Revision || !told.Entry.Written.Equal(was) {
+		if told.Code != "" || told.Sight != c.want || told.Age != 70*time.Second || told.Left != fleet.LongestBrew+fleet.UnknownAfter-70*time.Second || told.Entry.Revision != e.Revision || !told.Entry.Written.Equal(was) {
 			t.Errorf("%s: %+v", name, told)
+		}
+	}
+	for p, age := range map[fleet.Phase]time.Duration{fleet.Brewing: time.Hour, fleet.Claimed: time.Second} {
+		s.put(claimAt(p, bob))
+		s.now = s.now.Add(age)
+		if told := s.ask("ann", fleet.DeskTake, fleet.Ask{Order: id, Owner: fleet.Owner{Machine: "ann"}}); told.Code != "" || told.Left != 0 {
+			t.Errorf("%s for %v: %+v", p, age, told)
 		}
 	}
 	s.deaf = errAway

@@ -84,9 +84,8 @@ func (w *Worker) untouched(ctx context.Context, t *fleet.Ticket, e fleet.Entry, 
 // it. Then all that another machine may say is unknown.
 func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, read fleet.Told) verdict {
 	e := read.Entry
-	left := fleet.LongestBrew + fleet.UnknownAfter - read.Age
 	switch {
-	case left <= 0:
+	case read.Left == 0:
 		return w.move(ctx, t, fleet.DeskPark, e, fleet.Ask{Reason: because(fleet.CodeNotHeard, e.Machine())})
 	case read.Age > fleet.AckWait && read.Idle:
 		// Its owner is here and has nothing in hand: killed after its fence and before
@@ -97,7 +96,7 @@ func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, read fle
 		w.set(func() { w.shuns[t.Class] = time.Now().Add(time.Duration(read.Others+2) * (passTime + 2*time.Second)) })
 		w.giveBack(t, passTime)
 	default:
-		w.giveBack(t, min(lookAgain, left+time.Second))
+		w.giveBack(t, min(lookAgain, read.Left+time.Second))
 	}
 	return letGo
 }
