@@ -52,7 +52,8 @@ type Settlement interface {
 	// AckWait, and nothing is sent.
 	Beat() error
 	// Done removes the message, confirmed by the broker, tried again until ctx
-	// ends. Only for an order whose claim has ended as served. It is sent even
+	// ends or a broker that started anew turns out not to know the delivery: then
+	// the message comes again to somebody. Only for an order whose claim has ended as served. It is sent even
 	// after a silence.
 	Done(ctx context.Context) error
 	// Terminate removes the message with a reason. ended says that the claim has

@@ -175,7 +175,7 @@ func (s *shop) openBroker(ctx context.Context) error {
 		}
 	}
 	b, err := broker.Open(ctx, broker.Config{
-		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: need + need/4, Log: s.log,
+		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay), Log: s.log,
 	})
 	if errors.Is(err, broker.ErrLocked) {
 		return term.Fail(term.ExitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)

@@ -27,10 +27,13 @@ type Broker struct {
 
 // Start opens a broker without socket and makes the shop's streams with the
 // default menu.
-func Start(t testing.TB) *Broker { return start(t, broker.Config{}) }
+func Start(t testing.TB) *Broker { return start(t, broker.Config{}).withShop() }
 
 // StartTCP opens one that also listens on loopback; see URL.
-func StartTCP(t testing.TB) *Broker { return start(t, broker.Config{Listen: "127.0.0.1:0"}) }
+func StartTCP(t testing.TB) *Broker { return start(t, broker.Config{Listen: "127.0.0.1:0"}).withShop() }
+
+// Bare opens one without socket, and with nothing in it.
+func Bare(t testing.TB) *Broker { return start(t, broker.Config{}) }
 
 func start(t testing.TB, cfg broker.Config) *Broker {
 	t.Helper()
@@ -38,14 +41,19 @@ func start(t testing.TB, cfg broker.Config) *Broker {
 	b := &Broker{t: t, cfg: cfg}
 	b.open()
 	t.Cleanup(b.Stop)
+	return b
+}
+
+func (b *Broker) withShop() *Broker {
+	b.t.Helper()
 	c := b.Connect("setup")
-	if _, err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
-		t.Fatal(err)
+	if _, err := c.Setup(b.t.Context(), fleet.DefaultMenu()); err != nil {
+		b.t.Fatal(err)
 	}
 	// As the shop does, so that the queue is there again after a restart.
 	var kept sync.WaitGroup
-	kept.Go(func() { c.Keep(t.Context(), fleet.DefaultMenu()) })
-	t.Cleanup(kept.Wait)
+	kept.Go(func() { c.Keep(b.t.Context(), fleet.DefaultMenu()) })
+	b.t.Cleanup(kept.Wait)
 	return b
 }
 
@@ -96,6 +104,9 @@ func (b *Broker) Restart() {
 
 // Again opens a stopped broker on the same store.
 func (b *Broker) Again() { b.t.Helper(); b.open() }
+
+// Room bounds what streams may reserve, from the next start on.
+func (b *Broker) Room(bytes int64) { b.cfg.MaxStore = bytes }
 
 // Store is the folder of its files.
 func (b *Broker) Store() string { return b.cfg.Store }

@@ -23,7 +23,7 @@ func claimOf(e fleet.Entry) fleet.Record { return fleet.Record{Entry: e, IsClaim
 // raw is a client of the broker that knows nothing of the shop.
 func raw(t *testing.T, b *brokertest.Broker) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(b))
+	nc, err := nats.Connect("", nats.InProcessServer(b), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

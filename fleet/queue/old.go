@@ -19,7 +19,8 @@ import (
 const (
 	oldClaims = "KV_coffee-claims"
 	oldLedger = "coffee-ledger"
-	oldStock  = "KV_" + fleet.BucketStock // a file there, memory here
+	oldStock  = "KV_" + fleet.BucketStock  // a file there, memory here
+	oldValues = "KV_" + fleet.BucketValues // with a bound, so that no foreign program finds it as it makes it
 
 	// keyCarried stands in the settings when all was carried over. It is never
 	// removed: nothing is carried over twice.
@@ -251,7 +252,7 @@ func sane(items fleet.Items) bool {
 // book finds its room, and puts aside what can't stay beside it: the snapshot of
 // the stock, which is written anew, and the copies of events.
 func (c *Conn) makeRoom(ctx context.Context) error {
-	for _, name := range []string{oldClaims, oldLedger, fleet.StreamEvents, oldStock} {
+	for _, name := range []string{oldClaims, oldLedger, oldValues, fleet.StreamEvents, oldStock} {
 		st, err := c.js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
@@ -273,8 +274,11 @@ func (c *Conn) makeRoom(ctx context.Context) error {
 				cfg.RePublish = nil
 				_, err = c.js.UpdateStream(ctx, cfg)
 			}
+		case oldValues:
+			cfg.MaxBytes = -1
+			err = c.resize(ctx, info, cfg)
 		default:
-			cfg.MaxBytes = 0
+			cfg.MaxBytes = 1
 			err = c.resize(ctx, info, cfg)
 		}
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -49,25 +50,47 @@ const lookAgain = time.Minute
 // and makes anew what is gone, until ctx ends: the consumers live in the broker's
 // memory and end with it.
 func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
-	for {
-		back := c.reconnected()
-		wait := lookAgain
-		if _, err := c.look(ctx, def); err != nil && ctx.Err() == nil {
-			c.log.Error("the streams are not as they should be", "err", err)
-			if !c.Up() || errors.Is(err, fleet.ErrNoAnswer) {
-				wait = time.Second
-			}
-		}
+	back := c.reconnected()
+	for wait := lookAgain; ; {
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return ctx.Err()
 		case <-back:
+			back = c.reconnected()
 		case <-t.C:
 		}
 		t.Stop()
+		wait = lookAgain
+		err := until(ctx, back, func(ctx context.Context) error {
+			_, err := c.look(ctx, def)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			c.log.Error("the streams are not as they should be", "err", err)
+			if errors.Is(err, fleet.ErrNoAnswer) {
+				wait = time.Second
+			}
+		}
 	}
+}
+
+// until does something that ends early when the broker came back meanwhile: what
+// was asked before that is answered by nobody.
+func until(ctx context.Context, back <-chan struct{}, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		select {
+		case <-back:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return do(ctx)
 }
 
 // look is Setup without the former layout.
@@ -129,6 +152,16 @@ func StoreNeeded(ordersPerDay int) int64 {
 	return sum
 }
 
+// StoreBound is what the broker may let streams reserve in all: theirs, a quarter
+// more, and what a store of the former layout has reserved beside them until it is
+// taken over. A broker that holds more than its bound refuses every change, a
+// smaller size too.
+func StoreBound(ordersPerDay int) int64 {
+	c := &Conn{cfg: Config{OrdersPerDay: ordersPerDay}}
+	former := c.sized(1, 2*365, 32<<20) + c.sized(3, 30, 16<<20) + 2<<20
+	return StoreNeeded(ordersPerDay)*5/4 + former
+}
+
 // streams are the shop's streams; buckets are streams too. The bucket of the
 // article's programs is not among them, see values.
 func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
@@ -185,13 +218,10 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 }
 
 // values makes the bucket of the article's programs just as they do, so that
-// either may come first.
+// either may come first. Whatever else its settings are, it does for one number.
 func (c *Conn) values(ctx context.Context) error {
 	_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: fleet.BucketValues})
-	if errors.Is(err, jetstream.ErrBucketExists) {
-		return fmt.Errorf("the bucket %s was made with other settings than a client's own; change it by hand (nats kv), or delete it: it holds one number that is written anew", fleet.BucketValues)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return unsure("make "+fleet.BucketValues, err)
 	}
 	return nil

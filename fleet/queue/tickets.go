@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -151,10 +152,12 @@ func (s *settlement) Return(ctx context.Context, after time.Duration) error {
 }
 
 // insist sends until the broker confirms. "no responders" is what an election
-// answers, and it passes.
+// answers, and it passes. A broker that started anew has forgotten the delivery and
+// says nothing to it; when it was seen to be there and silent twice, it is left:
+// the message comes again, and the claim says that it is over.
 func (s *settlement) insist(ctx context.Context, what string, always bool) error {
 	wait := 50 * time.Millisecond
-	for {
+	for ignored := 0; ; {
 		err := s.awake(func() error { return s.request(ctx, what) })
 		if always && err == fleet.ErrStale {
 			err = s.request(ctx, what)
@@ -162,11 +165,25 @@ func (s *settlement) insist(ctx context.Context, what string, always bool) error
 		if err == nil || err == fleet.ErrStale {
 			return err
 		}
+		if errors.Is(err, context.DeadlineExceeded) && s.there(ctx) {
+			if ignored++; ignored == 2 {
+				return unsure("ticket", errForgotten)
+			}
+		}
 		if !fleet.Pause(ctx, wait) {
 			return unsure("ticket", err)
 		}
 		wait = min(2*wait, 5*time.Second)
 	}
+}
+
+var errForgotten = errors.New("the broker does not know the delivery any more; the message comes again")
+
+// there reports whether the broker answers, and so has had what was sent before.
+func (s *settlement) there(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return s.c.nc.FlushWithContext(ctx) == nil
 }
 
 func (s *settlement) request(ctx context.Context, what string) error {
