@@ -70,9 +70,14 @@ var errEarly = errors.New("it must not end by itself")
 // with all or not at all, and by one service only.
 func (s *Stock) fill(ctx context.Context) {
 	defer close(s.filled)
-	a := fleet.StockAct{Act: fleet.Refill, Items: s.cfg.Initial, By: "config", Note: "first start", Key: "initial"}
 	for len(s.cfg.Initial) > 0 && fleet.Await(ctx, s.parts.Ledger.Ready()) {
-		_, err := s.write(ctx, a, func(v fleet.View) (bool, error) { return len(v.Levels()) == 0, nil })
+		_, err := s.parts.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+			if len(v.Levels()) > 0 {
+				return nil, nil
+			}
+			a := fleet.StockAct{Act: fleet.Refill, Items: s.cfg.Initial, By: "config", Note: "first start", Key: "initial", At: s.parts.Wall().UTC()}
+			return &fleet.Record{Act: true, Stock: &a}, nil
+		})
 		if err == nil || ctx.Err() != nil {
 			return
 		}

@@ -161,20 +161,8 @@ func (s *Stock) person(ctx context.Context, a fleet.StockAct, item string, refus
 	if a.Key != "" && !isKey(a.Key) {
 		return fleet.Level{}, fmt.Errorf("stock: %w", &invalid{fmt.Errorf("key %.70q: must be 1 to 64 letters, digits, - and _", a.Key)})
 	}
-	_, err := s.write(ctx, a, func(v fleet.View) (bool, error) {
-		if refuse == nil {
-			return true, nil
-		}
-		err := refuse(v)
-		return err == nil, err
-	})
-	return s.parts.Ledger.Levels()[item], err
-}
-
-// write writes an act if it is wanted, and once where it has a key.
-func (s *Stock) write(ctx context.Context, a fleet.StockAct, wanted func(fleet.View) (bool, error)) (fleet.Revision, error) {
 	a.At = s.parts.Wall().UTC()
-	return s.parts.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+	_, err := s.parts.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
 		if a.Key != "" {
 			if act, items, twice := v.Seen(a.Key); twice {
 				if act != a.Act || !maps.Equal(items, a.Items) {
@@ -184,11 +172,14 @@ func (s *Stock) write(ctx context.Context, a fleet.StockAct, wanted func(fleet.V
 				return nil, nil
 			}
 		}
-		if want, err := wanted(v); !want {
-			return nil, err
+		if refuse != nil {
+			if err := refuse(v); err != nil {
+				return nil, err
+			}
 		}
 		return &fleet.Record{Act: true, Stock: &a}, nil
 	})
+	return s.parts.Ledger.Levels()[item], err
 }
 
 // isKey reports whether s may be the key of an act.
