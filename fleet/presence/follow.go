@@ -39,7 +39,7 @@ const (
 type Parts struct {
 	Fleet    fleet.Fleet
 	Settings fleet.Settings
-	// Now is the broker's clock, fleet.Claims.Now. It dates the records, so that
+	// Now is the broker's clock, fleet.Book.Now. It dates the records, so that
 	// a machine with a wrong clock of its own changes nothing.
 	Now func(context.Context) (time.Time, error)
 	Log *slog.Logger // nil: none

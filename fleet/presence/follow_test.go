@@ -345,7 +345,7 @@ func TestRealBroker(t *testing.T) {
 		ctx := t.Context()
 		c := br.Connect("shop")
 		run := func() (*Roll, func()) {
-			b := New(Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now})
+			b := New(Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Book().Now})
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error)
 			go func() { done <- b.Run(ctx) }()
@@ -370,7 +370,7 @@ func TestRealBroker(t *testing.T) {
 		if got := fmt.Sprint(present(b), known(b, black, fleet.Small), known(b, white, fleet.Small), zoes(b).Cordon != nil); got != "0 true false true" {
 			t.Error(got)
 		}
-		once, err := Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Claims().Now}.Read(ctx)
+		once, err := Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Book().Now}.Read(ctx)
 		if d := cmp.Diff(b.Machines(), once); d != "" || err != nil {
 			t.Errorf("who asks once hears something else: %v %s", err, d)
 		}
