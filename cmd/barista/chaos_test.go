@@ -231,6 +231,7 @@ func TestChaos(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.brew = 20 * time.Second
 	d := &chaosDay{site: s, t: t, asked: map[string]time.Time{}, shop: s.shop("", beans)}
 	for _, name := range []string{"zoe", "leo", "ada"} {
 		p, sock := d.chaosPlant(name)
@@ -242,7 +243,7 @@ func TestChaos(t *testing.T) {
 				m.zero = max(zero, before-c.At)
 			}
 		}
-		m.running = s.machine(name, sock, "", beans, 20*time.Second)
+		m.running = s.machine(name, sock, "", beans)
 		m.kill()
 		m.spec.Trace, m.urgent = filepath.Join(s.dir, name+".trace"), true
 		m.again()
@@ -400,12 +401,12 @@ func (d *chaosDay) stopPost(m *chaosMachine, k strike) {
 }
 
 // open are the accepted orders that have neither ended nor are parked.
-func (d *chaosDay) open() (open []fleet.ClaimEntry) {
+func (d *chaosDay) open() (open []fleet.Entry) {
 	d.mu.Lock()
 	ids := slices.Sorted(maps.Keys(d.asked))
 	d.mu.Unlock()
 	for _, id := range ids {
-		e, err := d.conn.Claims().Get(d.t.Context(), id)
+		e, err := d.conn.Book().Read(d.t.Context(), id)
 		if err != nil {
 			e.Order.ID = id
 		}
@@ -436,12 +437,12 @@ func (d *chaosDay) drain(last time.Time) {
 }
 
 // state is what there is to see of orders that do not come out.
-func (d *chaosDay) state(open []fleet.ClaimEntry) string {
+func (d *chaosDay) state(open []fleet.Entry) string {
 	var b strings.Builder
 	ctx := d.t.Context()
-	now, _ := d.conn.Claims().Now(ctx)
+	now, _ := d.conn.Book().Now(ctx)
 	for _, e := range open {
-		fmt.Fprintf(&b, "  %s %s e%d attempts %d %s for %v, avoid %+v, past", e.Order.ID[20:], e.Phase, e.Epoch, e.Attempts, e.Machine(), now.Sub(e.Created).Round(time.Millisecond), e.Avoid)
+		fmt.Fprintf(&b, "  %s %s e%d attempts %d %s for %v, avoid %+v, past", e.Order.ID[20:], e.Phase, e.Epoch, e.Attempts, e.Machine(), now.Sub(e.Written).Round(time.Millisecond), e.Avoid)
 		for _, p := range e.Past {
 			fmt.Fprintf(&b, " [%s %s %s]", p.Machine, p.Outcome, p.Reason.Text)
 		}
@@ -588,7 +589,7 @@ func (d *chaosDay) judge(seed uint64, took, drained time.Duration) {
 		}
 	}
 	for id := range d.asked {
-		e, err := d.conn.Claims().Get(t.Context(), id)
+		e, err := d.conn.Book().Read(t.Context(), id)
 		if err != nil {
 			t.Errorf("%s: %v", id, err)
 			continue
@@ -645,21 +646,15 @@ func (d *chaosDay) books() {
 		want[bean] = fleet.Level{OnHand: 10_000, Refilled: 10_000}
 	}
 	for id := range d.asked {
-		e, err := d.conn.Claims().Get(d.t.Context(), id)
+		e, err := d.conn.Book().Read(d.t.Context(), id)
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		for _, b := range e.Bookings() {
-			for item, n := range b.Items {
-				l := want[item]
-				switch b.Act {
-				case fleet.Consume:
-					l.OnHand, l.Consumed = l.OnHand-n, l.Consumed+n
-				case fleet.Waste:
-					l.OnHand, l.Wasted = l.OnHand-n, l.Wasted+n
-				}
-				want[item] = l
-			}
+		_, used, wasted := e.Portions()
+		for item, n := range e.Portion {
+			l := want[item]
+			l.OnHand, l.Consumed, l.Wasted = l.OnHand-n*(used+wasted), l.Consumed+n*used, l.Wasted+n*wasted
+			want[item] = l
 		}
 	}
 	var have map[string]fleet.Level
@@ -681,24 +676,13 @@ func (d *chaosDay) books() {
 func (d *chaosDay) waits() string {
 	var all []time.Duration
 	for id := range d.asked {
-		evs, err := d.conn.Events().Of(d.t.Context(), id)
+		records, err := d.conn.Book().History(d.t.Context(), id)
 		if err != nil {
 			d.t.Error(err)
 			continue
 		}
-		var accepted, brewing time.Time
-		for _, e := range evs {
-			switch e.Kind {
-			case fleet.EvAccepted:
-				accepted = e.At
-			case fleet.EvBrewing:
-				if brewing.IsZero() || e.At.Before(brewing) {
-					brewing = e.At
-				}
-			}
-		}
-		if !accepted.IsZero() && !brewing.IsZero() {
-			all = append(all, brewing.Sub(accepted))
+		if i := slices.IndexFunc(records, func(e fleet.Entry) bool { return e.Phase == fleet.Brewing }); i > 0 {
+			all = append(all, records[i].Written.Sub(records[0].Written))
 		}
 	}
 	if len(all) == 0 {

@@ -4,20 +4,22 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
 	"barista/fleet/controller"
+	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
 )
 
 // TestLostMessagesAreFound damages the store of the queue while the broker is
-// off, so that accepted orders vanish without a word of the broker. The claims
-// know them: they are published anew.
+// off, so that accepted orders vanish without a word of the broker. The book
+// knows them: they are published anew.
 func TestLostMessagesAreFound(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
@@ -87,15 +89,16 @@ func queued(t *testing.T, c *queue.Conn) int {
 // openController runs a controller and a stock that look over their work more
 // often than in a shop.
 func openController(t *testing.T, ctx context.Context, c *queue.Conn) *controller.Controller {
-	s := stock.New(stock.Parts{Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings()}, stock.Config{Initial: fleet.Items{"arabica": 1000}})
+	book := ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf()}, ledger.Config{})
+	s := stock.New(stock.Parts{Ledger: book, Settings: c.Settings()}, stock.Config{Initial: fleet.Items{"arabica": 1000}})
 	roll := presence.New(seen(c, nil))
 	ctl := controller.New(controller.Parts{
-		Claims: c.Claims(), Orders: c.Orders(), Stock: s, Events: c.Events(), Settings: c.Settings(), Roll: roll, Server: c.Server(),
+		Book: c.Book(), Ledger: book, Orders: c.Orders(), Events: c.Events(), Settings: c.Settings(), Roll: roll, Server: c.Server(),
 	}, controller.Config{SweepAfter: 2 * time.Second})
-	done := make(chan struct{}, 3)
-	go func() { _ = s.Run(ctx); done <- struct{}{} }()
-	go func() { _ = roll.Run(ctx); done <- struct{}{} }()
-	go func() { _ = ctl.Run(ctx); done <- struct{}{} }()
-	t.Cleanup(func() { <-done; <-done; <-done })
+	var running sync.WaitGroup
+	for _, run := range []func(context.Context) error{book.Run, s.Run, roll.Run, ctl.Run} {
+		running.Go(func() { _ = run(ctx) })
+	}
+	t.Cleanup(running.Wait)
 	return ctl
 }

@@ -24,6 +24,7 @@ import (
 	"barista/driver/plant"
 	"barista/fleet"
 	"barista/fleet/controller"
+	"barista/fleet/desk"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
 	"barista/fleet/worker"
@@ -35,7 +36,7 @@ type child struct {
 	Config string        // its file
 	Point  string        // where it dies; empty: nowhere
 	Mark   string        // file that says that it has died
-	Brew   time.Duration // after which others say unknown; 0: as the program has it
+	Brew   time.Duration // after which its desk lets others say unknown; 0: as the program has it
 	Trace  string        // file that gets a line before a part is told to go on
 }
 
@@ -88,7 +89,7 @@ func beChild(text string) {
 	}
 	s := newShop(newLog(os.Stderr), f)
 	d := &death{child: c}
-	s.seams = seams{worker: d.worker, controller: d.controller}
+	s.seams = seams{worker: d.worker, controller: d.controller, desk: d.desk}
 	throughMetal = func(rig driver.Rig) driver.Rig {
 		for part, w := range rig.Outputs {
 			w.Output = &mortalOutput{w.Output, part, d}
@@ -184,11 +185,9 @@ func (d *death) hasPoured() bool {
 	return d.poured
 }
 
-func (d *death) worker(p *worker.Parts, cfg *worker.Config) {
+func (d *death) worker(p *worker.Parts, _ *worker.Config) {
 	p.Tickets = mortalTickets{p.Tickets, d}
-	p.Claims = mortalClaims{p.Claims, d}
-	p.Events = mortalEvents{p.Events, d}
-	cfg.UnknownAfter = d.Brew
+	p.Desk = mortalDesk{p.Desk, d}
 }
 
 type mortalTickets struct {
@@ -200,80 +199,112 @@ func (m mortalTickets) Next(ctx context.Context, c []fleet.Class, n int) (*fleet
 	t, err := m.Tickets.Next(ctx, c, n)
 	if err == nil {
 		m.d.at("receipt")
+		t.Settlement = mortalSettlement{t.Settlement, m.d, "ack"}
 	}
 	return t, err
 }
 
-type mortalClaims struct {
-	fleet.Claims
+// mortalDesk is the desk as a machine reaches it.
+type mortalDesk struct {
+	fleet.Desk
 	d *death
 }
 
-func (m mortalClaims) Create(ctx context.Context, c fleet.Claim) (fleet.ClaimEntry, error) {
-	e, err := m.Claims.Create(ctx, c)
-	if err == nil {
-		m.d.at("create")
+func (m mortalDesk) Ask(ctx context.Context, verb string, read fleet.Entry, a fleet.Ask) (fleet.Entry, error) {
+	if verb == fleet.DeskEnd {
+		m.d.at("end") // journalled, and no desk knows
+	}
+	e, err := m.Desk.Ask(ctx, verb, read, a)
+	if err != nil {
+		return e, err
+	}
+	switch verb {
+	case fleet.DeskClaim:
+		m.d.at("claim")
+	case fleet.DeskFence:
+		m.d.mu.Lock()
+		m.d.order, m.d.epoch = e.Order.ID, e.Epoch
+		m.d.mu.Unlock()
+		m.d.at("fence")
+	case fleet.DeskEnd:
+		m.d.at("served")
 	}
 	return e, err
 }
 
-func (m mortalClaims) Update(ctx context.Context, r fleet.ClaimEntry, c fleet.Claim) (fleet.ClaimEntry, error) {
-	if c.Phase == fleet.Served {
-		m.d.at("end") // journalled, not yet in the claim
-	}
-	e, err := m.Claims.Update(ctx, r, c)
-	if err == nil {
-		switch c.Phase {
-		case fleet.Claimed:
-			m.d.at("claim")
-		case fleet.Brewing:
-			m.d.mu.Lock()
-			m.d.order, m.d.epoch = c.Order.ID, c.Epoch
-			m.d.mu.Unlock()
-			m.d.at("fence")
-		case fleet.Served:
-			m.d.at("served")
-		case fleet.Accepted:
-			if c.Marked() {
-				m.d.at("mark")
-			}
-		}
-	}
-	return e, err
-}
-
-type mortalEvents struct {
-	fleet.Events
-	d *death
-}
-
-func (m mortalEvents) Publish(ctx context.Context, e fleet.Event) error {
-	err := m.Events.Publish(ctx, e)
-	if err == nil && e.Kind == fleet.EvServed {
-		m.d.at("event") // told, not yet acked
-	}
-	return err
-}
-
-func (d *death) controller(p controller.Parts) controller.Parts {
-	p.Claims = mortalClaims{p.Claims, d}
-	p.Stock = mortalStock{p.Stock, d}
-	p.Orders = mortalOrders{p.Orders, d}
-	p.Intake = mortalIntake{p.Intake, d}
+func (d *death) desk(p desk.Parts) desk.Parts {
+	p.Book = mortalBook{p.Book, d}
 	return p
 }
 
-type mortalStock struct {
-	fleet.Stock
+// mortalBook is the book as a desk writes it.
+type mortalBook struct {
+	desk.Book
 	d *death
 }
 
-func (m mortalStock) Reserve(ctx context.Context, id string, use int, i fleet.Items) error {
-	err := m.Stock.Reserve(ctx, id, use, i)
+// asked names what a desk writes.
+var asked = map[fleet.Phase]string{fleet.Claimed: "claim", fleet.Brewing: "fence", fleet.Served: "end"}
+
+func (m mortalBook) Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fleet.Entry, error) {
+	m.d.at("before the " + asked[c.Phase])
+	e, err := m.Book.Next(ctx, read, c)
 	if err == nil {
-		m.d.at("reserve")
+		m.d.at("after the " + asked[c.Phase]) // and before its machine hears of it
 	}
-	return err
+	return e, err
+}
+
+// Read lets a brew look older from its Brew on, so that a test need not wait for
+// the longest one.
+func (m mortalBook) Read(ctx context.Context, order string) (fleet.Entry, error) {
+	e, err := m.Book.Read(ctx, order)
+	if err != nil || m.d.Brew == 0 || e.Phase != fleet.Brewing {
+		return e, err
+	}
+	now, err := m.Book.Now(ctx)
+	if now.Sub(e.Written) >= m.d.Brew {
+		e.Written = e.Written.Add(m.d.Brew - fleet.LongestBrew - fleet.UnknownAfter)
+	}
+	return e, err
+}
+
+func (d *death) controller(p controller.Parts) controller.Parts {
+	p.Ledger = mortalLedger{p.Ledger, d}
+	p.Orders = mortalOrders{p.Orders, d}
+	p.Intake = mortalIntake{p.Intake, d}
+	p.Events = mortalEvents{p.Events, d}
+	return p
+}
+
+// mortalLedger is where a controller decides and writes.
+type mortalLedger struct {
+	fleet.Ledger
+	d *death
+}
+
+func (m mortalLedger) Act(ctx context.Context, decide func(fleet.View) (*fleet.Record, error)) (fleet.Revision, error) {
+	wrote := ""
+	rev, err := m.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+		r, err := decide(v)
+		switch wrote = ""; {
+		case r == nil:
+		case r.Refusals != nil:
+			wrote = "refusal"
+		case r.IsClaim && r.Phase == fleet.Accepted && r.Epoch == 1:
+			wrote = "create"
+		case r.IsClaim && r.Phase == fleet.Accepted:
+			wrote = "remake"
+		}
+		if wrote != "" {
+			m.d.at("before the " + wrote) // decided
+		}
+		return r, err
+	})
+	if err == nil && wrote != "" {
+		m.d.at("after the " + wrote)
+	}
+	return rev, err
 }
 
 type mortalOrders struct {
@@ -281,12 +312,24 @@ type mortalOrders struct {
 	d *death
 }
 
-func (m mortalOrders) Publish(ctx context.Context, o fleet.Order, id string) (bool, error) {
-	dup, err := m.Orders.Publish(ctx, o, id)
+func (m mortalOrders) Publish(ctx context.Context, e fleet.Entry, id string) error {
+	err := m.Orders.Publish(ctx, e, id)
 	if err == nil {
 		m.d.at("publish")
 	}
-	return dup, err
+	return err
+}
+
+type mortalEvents struct {
+	fleet.Events
+	d *death
+}
+
+func (m mortalEvents) Publish(ctx context.Context, e fleet.Event, seq uint64) error {
+	if e.Kind == fleet.EvServed {
+		m.d.at("tell") // in the book, and the world does not know
+	}
+	return m.Events.Publish(ctx, e, seq)
 }
 
 type mortalIntake struct {
@@ -297,18 +340,19 @@ type mortalIntake struct {
 func (m mortalIntake) NextDrop(ctx context.Context) (*fleet.Drop, error) {
 	drop, err := m.Intake.NextDrop(ctx)
 	if err == nil {
-		drop.Settlement = mortalSettlement{drop.Settlement, m.d}
+		drop.Settlement = mortalSettlement{drop.Settlement, m.d, "pass"}
 	}
 	return drop, err
 }
 
 type mortalSettlement struct {
 	fleet.Settlement
-	d *death
+	d     *death
+	point string
 }
 
 func (m mortalSettlement) Done(ctx context.Context) error {
-	m.d.at("pass") // passed on, not yet acked
+	m.d.at(m.point) // done with, not yet acked
 	return m.Settlement.Done(ctx)
 }
 
@@ -322,7 +366,8 @@ type site struct {
 	mu   sync.Mutex
 	all  []*running
 
-	prompt bool // services start as prompt has it, from now on
+	prompt bool          // services start as prompt has it, from now on
+	brew   time.Duration // of the shop's services, see child
 }
 
 // running is one child process.
@@ -437,8 +482,14 @@ func (s *site) shop(point string, beans []string) *running {
 		fmt.Fprintf(&initial, "    %s: 10000\n", b)
 	}
 	path := s.write("shop", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\ncontroller: {}\nstock:\n  initial:\n%s", filepath.Join(s.dir, "shop"), s.port, initial.String()))
-	p := s.start("shop", child{Config: path, Point: point, Mark: filepath.Join(s.dir, "shop.died")})
+	p := s.start("shop", child{Config: path, Point: point, Mark: filepath.Join(s.dir, "shop.died"), Brew: s.brew})
 	s.connect()
+	s.menu(beans)
+	return p
+}
+
+// menu puts one milk and many beans into force.
+func (s *site) menu(beans []string) {
 	menu := fleet.DefaultMenu()
 	menu.Beans, menu.Milks = beans, []string{fleet.NoMilk}
 	b, _ := json.Marshal(menu)
@@ -447,7 +498,6 @@ func (s *site) shop(point string, beans []string) *running {
 	s.eventually("the menu to be in force", func() bool {
 		return slices.Equal(controller.Remote(s.conn.Requester()).Menu().Beans, beans)
 	})
-	return p
 }
 
 func (s *site) connect() {
@@ -478,18 +528,34 @@ func (s *site) plant(name string, speed float64) (*plant.Plant, string) {
 	return p, path
 }
 
-// machine starts a machine's service.
-func (s *site) machine(name, plant, point string, beans []string, brew time.Duration) *running {
+// machine starts a machine's service. One that shall die over its claim waits for
+// a customer's word, because nothing else is waited for; see cup.
+func (s *site) machine(name, plant, point string, beans []string) *running {
+	cup := "sensor"
+	if strings.HasSuffix(point, "claim") {
+		cup = "page"
+	}
 	path := s.write(name, fmt.Sprintf(`state: %s
 nats: {servers: ["%s"]}
 machine:
   name: %s
   driver: mock
   plant: %s
-  cup: sensor
+  cup: %s
   serves: {beans: [%s], milk: [free], sizes: [small, medium, large]}
-`, filepath.Join(s.dir, name), s.url(), name, plant, strings.Join(beans, ", ")))
-	return s.start(name, child{Config: path, Point: point, Mark: filepath.Join(s.dir, name+".died"), Brew: brew})
+`, filepath.Join(s.dir, name), s.url(), name, plant, cup, strings.Join(beans, ", ")))
+	return s.start(name, child{Config: path, Point: point, Mark: filepath.Join(s.dir, name+".died")})
+}
+
+// cup says that the cup for an order is under a machine, until it hears that.
+func (s *site) cup(machine, order string) {
+	s.t.Helper()
+	body, _ := json.Marshal(fleet.Command{Verb: "cup", Order: order, By: "customer"})
+	s.eventually(machine+" to hear of the cup", func() bool {
+		var a fleet.CommandAnswer
+		b, err := s.conn.Requester().Request(s.t.Context(), fleet.CommandSubject(machine), body)
+		return err == nil && json.Unmarshal(b, &a) == nil && a.OK
+	})
 }
 
 func (s *site) eventually(what string, ok func() bool) {
@@ -567,11 +633,22 @@ func (s *site) levels() (map[string]fleet.Level, error) {
 }
 
 func (s *site) phase(id string) fleet.Phase {
-	e, err := s.conn.Claims().Get(s.t.Context(), id)
+	e, err := s.conn.Book().Read(s.t.Context(), id)
 	if err != nil {
 		return ""
 	}
 	return e.Phase
+}
+
+// told are the events of an order that are stored, in their order.
+func (s *site) told(id string) (kinds []fleet.EventKind) {
+	s.t.Helper()
+	for _, e := range storedEvents(s.t, s.url()) {
+		if e.Order == id {
+			kinds = append(kinds, e.Kind)
+		}
+	}
+	return kinds
 }
 
 func testID(n int) string { return fmt.Sprintf("01JD%022d", n) }
@@ -586,7 +663,7 @@ type fate struct {
 	cups  []int // allowed counts of physical pours
 }
 
-// killsReturn: the owner returns (F01–F08, and between event and ack).
+// killsReturn: the owner returns (F01–F08, and between the end and its ack).
 var killsReturn = []fate{
 	{"receipt", fleet.Served, []int{1}},
 	{"claim", fleet.Served, []int{1}},
@@ -596,7 +673,7 @@ var killsReturn = []fate{
 	{"poured", fleet.Unknown, []int{1}},  // a counter would tell
 	{"end", fleet.Served, []int{1}},      // the journal tells
 	{"served", fleet.Served, []int{1}},   // the redelivery is acked away
-	{"event", fleet.Served, []int{1}},    //
+	{"ack", fleet.Served, []int{1}},      //
 }
 
 func beansOf(f []fate) []string {
@@ -623,7 +700,7 @@ func TestKillOwnerReturns(t *testing.T) {
 		name := "m-" + f.point
 		p, sock := s.plant(name, 20)
 		plants[f.point] = p
-		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1], 0)
+		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1])
 	}
 	for i := range killsReturn {
 		s.order(testID(i), beans[i])
@@ -633,6 +710,7 @@ func TestKillOwnerReturns(t *testing.T) {
 		s.within(time.Minute, "the death at "+f.point, p.ended)
 		p.again() // as the service manager does
 	}
+	s.cup("m-claim", testID(slices.Index(beans, "bean-claim")))
 	for _, f := range killsReturn {
 		s.within(10*time.Second, "every output at rest after "+f.point, func() bool {
 			return !slices.Contains(slices.Collect(maps.Values(plants[f.point].Counts().On)), true)
@@ -676,6 +754,7 @@ func TestKillOwnerGone(t *testing.T) {
 	}
 	t.Parallel()
 	s := newSite(t)
+	s.brew = 20 * time.Second
 	beans := beansOf(killsForGood)
 	s.shop("", beans)
 	plants := map[string]*plant.Plant{}
@@ -684,7 +763,7 @@ func TestKillOwnerGone(t *testing.T) {
 		name := "m-" + f.point
 		p, sock := s.plant(name, 20)
 		plants[f.point] = p
-		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1], 0)
+		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1])
 	}
 	for i := range killsForGood {
 		s.order(testID(i), beans[i])
@@ -694,7 +773,7 @@ func TestKillOwnerGone(t *testing.T) {
 		s.within(time.Minute, "the death at "+f.point, p.ended)
 	}
 	rescue, sock := s.plant("rescue", 20)
-	s.machine("rescue", sock, "", beans, 20*time.Second)
+	s.machine("rescue", sock, "", beans)
 	for i, f := range killsForGood {
 		s.eventually(f.point+" to come out "+string(f.phase), func() bool { return s.phase(testID(i)) == f.phase })
 	}
@@ -716,15 +795,16 @@ func TestKillOwnerGone(t *testing.T) {
 	s.eventually("the journal's late truth", func() bool { return s.phase(testID(i)) == fleet.Served })
 }
 
-// TestKillController kills the shop between each two of claim, reserve, publish,
-// mark and answer, and between passing on and acking a foreign drop. The
-// customer asks again with the same id; each order is poured once.
+// TestKillController kills the shop's process between each two of decision,
+// record, message and answer, between passing on and acking a foreign drop, and
+// before the world is told. The customer asks again with the same id; each order
+// is poured once, and each event is told once.
 func TestKillController(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real processes: not with -short")
 	}
 	t.Parallel()
-	for i, point := range []string{"create", "reserve", "publish", "mark", "pass"} {
+	for i, point := range []string{"before the create", "after the create", "publish", "tell", "pass"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
@@ -732,7 +812,7 @@ func TestKillController(t *testing.T) {
 			p, sock := s.plant("zoe", 50)
 			// The menu and the machine first, then the death is armed.
 			shop := s.shop("", beans)
-			s.machine("zoe", sock, "", beans, 0)
+			s.machine("zoe", sock, "", beans)
 			s.order(testID(100+i), "arabica")
 			s.eventually("the first cup", func() bool { return s.phase(testID(100+i)) == fleet.Served })
 			shop.term()
@@ -743,7 +823,7 @@ func TestKillController(t *testing.T) {
 				body := `{"size":"small","bean_type":"Arabica","name":"Quentin","milk":"free","sugar_count":"0"}`
 				s.drop("coffee.orders.arabica", body)
 			} else {
-				// It is asked until it dies of it; the answer never comes.
+				// It is asked until it dies of it; the answer may never come.
 				s.within(time.Minute, "the death at "+point, func() bool {
 					s.ask(testID(i))
 					return shop.ended()
@@ -757,17 +837,199 @@ func TestKillController(t *testing.T) {
 			} else {
 				s.eventually("the cup", func() bool { return drinks(p) == 2 })
 			}
-			s.eventually("empty queues", func() bool {
-				w, err := s.conn.Orders().Waiting(t.Context())
-				n, err2 := s.conn.IntakeWaiting(t.Context())
-				return err == nil && err2 == nil && len(w) == 0 && n == 0
-			})
+			s.emptyQueues()
 			if got := drinks(p); got != 2 {
 				t.Errorf("%d pours for 2 orders", got)
 			}
-			s.eventually("a clean ledger", func() bool {
+			s.eventually("a clean stock", func() bool {
 				l, err := s.levels()
 				return err == nil && l["arabica"] == fleet.Level{OnHand: 9982, Refilled: 10000, Consumed: 18}
+			})
+			if point != "pass" {
+				want := []fleet.EventKind{fleet.EvAccepted, fleet.EvBrewing, fleet.EvServed}
+				s.eventually("the world to be told", func() bool { return len(s.told(testID(i))) >= len(want) })
+				if got := s.told(testID(i)); !slices.Equal(got, want) {
+					t.Errorf("the world was told %v, wanted %v", got, want)
+				}
+			}
+		})
+	}
+}
+
+func (s *site) emptyQueues() {
+	s.t.Helper()
+	s.eventually("empty queues", func() bool {
+		w, err := s.conn.Orders().Waiting(s.t.Context())
+		n, err2 := s.conn.IntakeWaiting(s.t.Context())
+		return err == nil && err2 == nil && len(w) == 0 && n == 0
+	})
+}
+
+// next takes an order further as a machine and its desk do that are not here.
+func (s *site) next(id string, arrow func(fleet.Claim) (fleet.Claim, error)) {
+	s.t.Helper()
+	e, err := s.conn.Book().Read(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c, err := arrow(e.Claim)
+	if err == nil {
+		_, err = s.conn.Book().Next(s.t.Context(), e.Revision, c)
+	}
+	if err != nil {
+		s.t.Fatalf("%s: %v", e.Phase, err)
+	}
+}
+
+// TestKillRemake kills the shop's process around the act that reserves a spoiled
+// order's next portion: it is made again once, and takes one portion more.
+func TestKillRemake(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes: not with -short")
+	}
+	t.Parallel()
+	s := newSite(t)
+	beans := []string{"arabica"}
+	shop := s.shop("", beans)
+	p, sock := s.plant("zoe", 50)
+	zoe := s.machine("zoe", sock, "", beans)
+	points := []string{"before the remake", "after the remake"}
+	for i, point := range points {
+		id := testID(i)
+		s.order(id, "arabica")
+		s.eventually("the cup that is not spoiled", func() bool { return s.phase(id) == fleet.Served })
+		zoe.term()
+		shop.term()
+		shop.spec.Point, shop.spec.Mark = point, filepath.Join(s.dir, fmt.Sprint("shop.died", i))
+		shop.again()
+		id = testID(10 + i)
+		s.order(id, "arabica")
+		ghost := fleet.Owner{Machine: "ghost", Journal: "j", Boot: "b"}
+		s.next(id, func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(ghost) })
+		s.next(id, func(c fleet.Claim) (fleet.Claim, error) {
+			return c.End(ghost, fleet.Spoiled, fleet.Reason{Code: "tank"}, 1, nil)
+		})
+		s.within(time.Minute, "the death "+point, shop.ended)
+		shop.again()
+		zoe.again()
+		s.eventually("the cup that is made again, after the death "+point, func() bool { return s.phase(id) == fleet.Served })
+		s.emptyQueues()
+		e, err := s.conn.Book().Read(t.Context(), id)
+		if err != nil || e.Epoch != 2 || len(e.Past) != 1 {
+			t.Errorf("%s: %+v %v", point, e, err)
+		}
+	}
+	n := len(points)
+	if got := drinks(p); got != 2*n {
+		t.Errorf("%d pours for %d orders", got, 2*n)
+	}
+	s.eventually("a clean stock", func() bool {
+		l, err := s.levels()
+		return err == nil && l["arabica"] == fleet.Level{OnHand: 10000 - 27*n, Refilled: 10000, Consumed: 18 * n, Wasted: 9 * n}
+	})
+}
+
+// deskSteps are where a desk's process dies: decided and not written, written and
+// not answered.
+var deskSteps = []string{"before the claim", "after the claim", "before the fence", "after the fence", "before the end", "after the end"}
+
+// TestKillDesk kills the process of the desk around each record that it writes for
+// a machine, and starts it again. The machine, which heard nothing, reads before
+// it does anything: every order is poured once.
+func TestKillDesk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes: not with -short")
+	}
+	t.Parallel()
+	s := newSite(t)
+	var beans []string
+	for i := range deskSteps {
+		beans = append(beans, fmt.Sprint("bean-", i))
+	}
+	shop := s.shop("", beans)
+	plants := make([]*plant.Plant, len(deskSteps))
+	for i, point := range deskSteps {
+		name := fmt.Sprint("m-", i)
+		var sock string
+		plants[i], sock = s.plant(name, 20)
+		m := s.machine(name, sock, point, beans[i:i+1])
+		s.eventually(name, func() bool { return s.here(name) })
+		shop.term()
+		shop.spec.Point, shop.spec.Mark = point, filepath.Join(s.dir, fmt.Sprint("shop.died", i))
+		shop.again()
+		s.order(testID(i), beans[i])
+		s.within(time.Minute, "the death "+point, shop.ended)
+		shop.again()
+		if strings.HasSuffix(point, "claim") {
+			s.cup(name, testID(i))
+		}
+		s.eventually("the cup after the death "+point, func() bool { return s.phase(testID(i)) == fleet.Served })
+		m.term()
+	}
+	s.emptyQueues()
+	for i, point := range deskSteps {
+		if got := drinks(plants[i]); got != 1 {
+			t.Errorf("the desk was killed %s: %d pours", point, got)
+		}
+		e, err := s.conn.Book().Read(t.Context(), testID(i))
+		if err != nil || e.Epoch != 1 || e.Attempts != 1 {
+			t.Errorf("the desk was killed %s: epoch %d, %d attempts, %v", point, e.Epoch, e.Attempts, err)
+		}
+	}
+}
+
+// here reports whether a machine is present.
+func (s *site) here(name string) bool {
+	list, err := s.conn.Fleet().Present(s.t.Context())
+	return err == nil && slices.ContainsFunc(list, func(m fleet.Presence) bool { return m.Machine == name })
+}
+
+// TestTwoDesks: two controllers, each with its desk, beside a broker of its own. One
+// of them dies around a record that it writes for a machine, and does not come
+// back: the other one answers, and every order is poured once.
+func TestTwoDesks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes: not with -short")
+	}
+	t.Parallel()
+	for _, point := range []string{"before the fence", "after the fence", "before the end", "after the end"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			beans := []string{"arabica"}
+			s.start("broker", child{Config: s.write("broker", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\n", filepath.Join(s.dir, "broker"), s.port))})
+			var counters []*running
+			for _, name := range []string{"one", "two"} {
+				path := s.write(name, fmt.Sprintf("state: %s\nnats: {servers: [%q]}\ncontroller: {}\nstock:\n  initial: {arabica: 10000}\n", filepath.Join(s.dir, name), s.url()))
+				counters = append(counters, s.start(name, child{Config: path, Point: point, Mark: filepath.Join(s.dir, "died")}))
+			}
+			s.connect()
+			s.menu(beans)
+			p, sock := s.plant("zoe", 20)
+			s.machine("zoe", sock, "", beans)
+			const n = 4
+			for i := range n {
+				s.order(testID(i), "arabica")
+			}
+			for i := range n {
+				s.eventually("every cup", func() bool { return s.phase(testID(i)) == fleet.Served })
+			}
+			s.emptyQueues()
+			dead := 0
+			for _, c := range counters {
+				if c.ended() {
+					dead++
+				}
+			}
+			if dead != 1 {
+				t.Errorf("%d of two counters died", dead)
+			}
+			if got := drinks(p); got != n {
+				t.Errorf("%d pours for %d orders", got, n)
+			}
+			s.eventually("a clean stock", func() bool {
+				l, err := s.levels()
+				return err == nil && l["arabica"] == fleet.Level{OnHand: 10000 - 9*n, Refilled: 10000, Consumed: 9 * n}
 			})
 		})
 	}

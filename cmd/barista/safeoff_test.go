@@ -120,7 +120,7 @@ func TestRunningCopy(t *testing.T) {
 	t.Setenv(configs.EnvNATS, "")
 	s := newSite(t)
 	_, sock := s.plant("zoe", 1)
-	zoe := s.machine("zoe", sock, "", []string{"arabica"}, 0)
+	zoe := s.machine("zoe", sock, "", []string{"arabica"})
 	state := filepath.Join(s.dir, "zoe")
 	s.eventually("zoe to drive", func() bool { return strings.Contains(zoe.log(), "state=ready") })
 	copied := station.Copies(state)
@@ -147,7 +147,7 @@ func TestMachineBeforeShop(t *testing.T) {
 	s := newSite(t)
 	beans := []string{"arabica"}
 	p, sock := s.plant("zoe", 5)
-	zoe := s.machine("zoe", sock, "", beans, 0)
+	zoe := s.machine("zoe", sock, "", beans)
 	s.eventually("zoe to miss its shop", func() bool { return strings.Contains(zoe.log(), "its shop is not there") })
 	if zoe.ended() {
 		t.Fatal("a machine ended because its shop is not there")

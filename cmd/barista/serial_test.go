@@ -405,7 +405,11 @@ func (s *site) killAt(f fate, bean, id string) kill {
 	t.Helper()
 	name := "b-" + bean
 	b := s.modbusBoard(name)
-	path := s.relayFile("modbus-relays.yaml", name, bean, b.Port, ", mixed]", "]", "baud: 9600 ", "baud: 115200 ")
+	changes := []string{", mixed]", "]", "baud: 9600 ", "baud: 115200 "}
+	if f.point == "claim" { // nothing but a cup is waited for
+		changes = append(changes, "cup: sensor ", "cup: page ")
+	}
+	path := s.relayFile("modbus-relays.yaml", name, bean, b.Port, changes...)
 	p := s.start(name, child{Config: path, Point: f.point, Mark: filepath.Join(s.dir, name+".died")})
 	s.within(time.Minute, name, func() bool {
 		list, err := s.conn.Fleet().Present(t.Context())
@@ -425,6 +429,9 @@ func (s *site) killAt(f fate, bean, id string) kill {
 		t.Errorf("killed at %s: after the board's time, on: %v", f.point, on)
 	}
 	p.again() // as the service manager does
+	if f.point == "claim" {
+		s.cup(name, id)
+	}
 	return kill{f, id, b}
 }
 

@@ -20,13 +20,13 @@ func TestServicesShareTheWork(t *testing.T) {
 	s.shop("", beans)
 	p1, sock1 := s.plant("zoe", 5)
 	p2, sock2 := s.plant("leo", 5)
-	zoe := s.machine("zoe", sock1, "", beans, 0)
+	zoe := s.machine("zoe", sock1, "", beans)
 	const n = 8
 	for i := range n {
 		s.order(testID(i), "arabica")
 	}
 	s.eventually("zoe to begin", func() bool { return drinks(p1) >= 1 })
-	s.machine("leo", sock2, "", beans, 0)
+	s.machine("leo", sock2, "", beans)
 	s.eventually("leo to help", func() bool { return drinks(p2) >= 1 })
 	s.eventually("zoe to be in the middle of a drink", func() bool { return p1.Counts().On["pump"] })
 	before := drinks(p1)
@@ -62,7 +62,7 @@ func TestOneMachineOneProcess(t *testing.T) {
 	beans := []string{"arabica"}
 	s.shop("", beans)
 	p, sock := s.plant("zoe", 20)
-	zoe := s.machine("zoe", sock, "", beans, 0)
+	zoe := s.machine("zoe", sock, "", beans)
 	s.eventually("zoe", func() bool {
 		here, err := s.conn.Fleet().Present(t.Context())
 		return err == nil && len(here) == 1

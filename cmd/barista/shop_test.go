@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,10 +12,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/configs"
 	kindmock "barista/configs/kinds/mock"
@@ -149,6 +154,38 @@ func raw(t *testing.T, url, subject, body string) {
 			t.Fatal(err)
 		}
 		got.Write(buf[:n])
+	}
+}
+
+// storedEvents are the events of a shop as a foreign program reads them.
+func storedEvents(t *testing.T, url string) (out []fleet.Event) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), fleet.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(1); ; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq, jetstream.WithGetMsgSubject("coffee.events.>")) // the next one from there
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e fleet.Event
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			t.Fatalf("%s: %v", m.Subject, err)
+		}
+		out, seq = append(out, e), m.Sequence
 	}
 }
 
@@ -296,19 +333,20 @@ func TestHundredOrders(t *testing.T) {
 	}
 	served, failed, remade := 0, 0, 0
 	for i := range n {
-		var e fleet.ClaimEntry
+		var e fleet.Entry
 		h.eventually("the end of order "+testID(i), func() bool {
 			var err error
-			e, err = h.conn.Claims().Get(ctx, testID(i))
+			e, err = h.conn.Book().Read(ctx, testID(i))
 			return err == nil && e.Phase.Ended()
 		})
-		if e.Use > 0 {
+		_, _, wasted := e.Portions()
+		if len(e.Past) > 0 && slices.ContainsFunc(e.Past, func(p fleet.Past) bool { return p.Outcome == fleet.Spoiled }) {
 			remade++
 		}
 		switch {
 		case e.Phase == fleet.Served:
 			served++
-		case e.Phase == fleet.Failed && e.Outcome == fleet.Spoiled && e.Use == 1:
+		case e.Phase == fleet.Failed && e.Outcome == fleet.Spoiled && wasted == 2:
 			failed++
 		default:
 			t.Errorf("order %d: %s %s %q %+v", i, e.Phase, e.Outcome, e.Reason.Text, e.Past)
@@ -492,15 +530,14 @@ func TestBadInput(t *testing.T) {
 		t.Errorf("outputs were switched %d times", got-before)
 	}
 	poison := 0
-	follow, end := context.WithCancel(ctx)
-	_ = h.conn.Events().Follow(follow, 1, func(e fleet.StoredEvent) {
+	for _, e := range storedEvents(t, h.broker.URL()) {
 		if strings.HasPrefix(e.Order, "poison-") {
 			poison++
 			if e.Kind != fleet.EvRefused || e.Reason.Text == "" || len(e.Payload) > fleet.MaxOrder {
-				t.Errorf("poison: %+v", e.Event)
+				t.Errorf("poison: %+v", e)
 			}
 		}
-	}, end)
+	}
 	if poison < 2*len(badInput)-4 {
 		t.Errorf("%d poison events for %d bad messages on two streams", poison, len(badInput))
 	}

@@ -16,6 +16,7 @@ import (
 	"barista/fleet/brokertest"
 	"barista/fleet/client"
 	"barista/fleet/controller"
+	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
@@ -47,13 +48,15 @@ func openOffice(t *testing.T) *office {
 	})
 	run := func(f func(context.Context) error) { running.Go(func() { _ = f(ctx) }) }
 
-	st := stock.New(stock.Parts{Ledger: c.Ledger(), Claims: c.Claims(), Settings: c.Settings(), Server: c.Server()},
+	book := ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf()}, ledger.Config{})
+	run(book.Run)
+	st := stock.New(stock.Parts{Ledger: book, Settings: c.Settings(), Server: c.Server()},
 		stock.Config{Initial: fleet.Items{"arabica": 100, "mixed": 500, "robusta": 500, "milk-normal": 1000, "milk-soja": 1000, "sugar": 50}})
 	run(st.Run)
 	board := presence.New(seen(c, nil))
 	run(board.Run)
 	ctl := controller.New(controller.Parts{
-		Claims: c.Claims(), Orders: c.Orders(), Intake: c.Intake(), Stock: st, Events: c.Events(), Settings: c.Settings(),
+		Book: c.Book(), Ledger: book, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
 		Roll: board, Server: c.Server(),
 	}, controller.Config{Requests: true})
 	run(ctl.Run)
@@ -134,13 +137,12 @@ func (o *office) decode(text string, v any) {
 // doubt brings an order to where nobody knows whether it was made.
 func (o *office) doubt(id string) {
 	o.t.Helper()
-	ctx, store := o.t.Context(), o.conn.Claims()
-	e, err := store.Get(ctx, id)
+	ctx, store := o.t.Context(), o.conn.Book()
+	e, err := store.Read(ctx, id)
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
-		func(c fleet.Claim) (fleet.Claim, error) { return c.Take(o.zoe.Owner) },
 		func(c fleet.Claim) (fleet.Claim, error) { return c.Fence(o.zoe.Owner) },
 		func(c fleet.Claim) (fleet.Claim, error) {
 			return c.Park("max", fleet.Reason{Text: "zoe was silent for too long"})
@@ -150,7 +152,7 @@ func (o *office) doubt(id string) {
 		if err != nil {
 			o.t.Fatal(err)
 		}
-		if e, err = store.Update(ctx, e, c); err != nil {
+		if e, err = store.Next(ctx, e.Revision, c); err != nil {
 			o.t.Fatal(err)
 		}
 	}
@@ -161,7 +163,7 @@ func TestVerbs(t *testing.T) {
 	const a, b, c = "01JD0000000000000000000AAA", "01JD0000000000000000000BBB", "01JD0000000000000000000CCC"
 
 	// Order, and the same again: one order, one answer.
-	o.has(o.barista(term.ExitNotFound, "why", "last"), "no order yet")
+	o.has(o.barista(term.ExitNotFound, "why", "last"), "no order is open, and none ended within a day", "place one")
 	text := o.barista(term.ExitOK, "order", "--size", "large", "--bean", "Mixed", "--name", "Zoë", "--sugar", "1", "--id", strings.ToLower(a))
 	o.has(text, a+": "+fleet.Scheduled, "place 1")
 	var answer fleet.Answer
@@ -178,7 +180,7 @@ func TestVerbs(t *testing.T) {
 	if len(orders.Orders) != 1 || orders.Orders[0].ID != a || orders.Orders[0].Phase != fleet.Accepted {
 		t.Errorf("orders %+v", orders)
 	}
-	o.has(o.barista(term.ExitOK, "orders"), "ORDER", "large mixed, 1 sugar", "not_on_menu")
+	o.has(o.barista(term.ExitOK, "orders"), "ORDER", "large mixed, 1 sugar")
 	o.has(o.barista(term.ExitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 doses", "for Zoë", "came by request")
 	var acc client.Account
 	o.decode(o.barista(term.ExitOK, "why", a, "--json"), &acc)
@@ -369,7 +371,7 @@ func TestNobody(t *testing.T) {
 		{term.ExitFailed, "nobody takes orders there", []string{"order", "--size", "small", "--bean", "mixed", "--name", "Zoe"}},
 		{term.ExitFailed, "is the shop running", []string{"stock", "show"}},
 		{term.ExitDegraded, "no controller answers", []string{"status"}},
-		{term.ExitNotFound, "there is no order yet", []string{"why", "last"}},
+		{term.ExitNotFound, "no order is open", []string{"why", "last"}},
 		{term.ExitNotFound, "no machine zoe listens", []string{"machine", "cup", "zoe"}},
 	} {
 		var out, errOut bytes.Buffer

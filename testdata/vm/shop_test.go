@@ -70,7 +70,7 @@ func (v *visit) claim(t *testing.T, id string) fleet.Claim {
 	var last error
 	for range 10 {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		e, err := v.shop.conn.Claims().Get(ctx, id)
+		e, err := v.shop.conn.Book().Read(ctx, id)
 		cancel()
 		if err == nil {
 			return e.Claim
