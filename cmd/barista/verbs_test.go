@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/brokertest"
@@ -384,4 +387,56 @@ func TestNobody(t *testing.T) {
 			t.Errorf("%v took %v", c.args, d)
 		}
 	}
+}
+
+// TestForgetOld: what a former version kept goes when a person says so, and never
+// before it was carried over.
+func TestForgetOld(t *testing.T) {
+	b := brokertest.StartTCP(t)
+	conn := b.Connect("admin")
+	nc, err := nats.Connect(b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := []string{"KV_coffee-claims", "coffee-ledger"}
+	for _, name := range old {
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{"old." + name}, MaxBytes: 1 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (n int) {
+		for _, name := range old {
+			if _, err := js.Stream(t.Context(), name); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	say := func(want int, in string, args ...string) string {
+		t.Helper()
+		var out, errOut bytes.Buffer
+		got := execute(t.Context(), append(append([]string{"broker", "forget-old"}, args...), "--nats", b.URL()), strings.NewReader(in), &out, &errOut)
+		if got != want {
+			t.Errorf("forget-old %v: exit code %d, want %d\n%s%s", args, got, want, &out, &errOut)
+		}
+		return out.String() + errOut.String()
+	}
+	if text := say(term.ExitRefused, "", "--yes"); !strings.Contains(text, "not carried over yet") || left() != 2 {
+		t.Errorf("%d are left: %s", left(), text)
+	}
+	if _, err := conn.Setup(t.Context(), fleet.DefaultMenu()); err != nil { // as the shop's start
+		t.Fatal(err)
+	}
+	if text := say(term.ExitRefused, "n\n"); !strings.Contains(text, "removed for good") || !strings.Contains(text, "nothing was done") || left() != 2 {
+		t.Errorf("%d are left: %s", left(), text)
+	}
+	if text := say(term.ExitOK, "y\n", "--json"); !strings.Contains(text, `"ok":true`) || left() != 0 {
+		t.Errorf("%d are left: %s", left(), text)
+	}
+	say(term.ExitOK, "", "--yes") // there is nothing more
 }
