@@ -51,7 +51,7 @@ func openOffice(t *testing.T) *office {
 	})
 	run := func(f func(context.Context) error) { running.Go(func() { _ = f(ctx) }) }
 
-	book := ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf()}, ledger.Config{})
+	book := ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(nil)}, ledger.Config{})
 	run(book.Run)
 	st := stock.New(stock.Parts{Ledger: book, Settings: c.Settings(), Server: c.Server()},
 		stock.Config{Initial: fleet.Items{"arabica": 100, "mixed": 500, "robusta": 500, "milk-normal": 1000, "milk-soja": 1000, "sugar": 50}})
