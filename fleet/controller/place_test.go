@@ -222,14 +222,16 @@ func TestRefusalIsAnAct(t *testing.T) {
 		far, stop2 := slow.open(t)
 		defer stop2()
 		synctest.Wait()
+		acts := 0
 		slow.fault = func(call string) fault {
-			if call != "act" {
-				return none
+			// The far one decides while the beans are back, and again after each act of
+			// others; nothing of it arrives until the near one has told an error.
+			if call == "act" {
+				if acts++; acts <= 3 {
+					return lost
+				}
 			}
-			// Decided at the far one, where the beans are back; before its act arrives,
-			// the near one has told the customer an error.
-			slow.fault = nil
-			return late
+			return none
 		}
 		s.count("arabica", 100)
 		synctest.Wait()
@@ -238,7 +240,9 @@ func TestRefusalIsAnAct(t *testing.T) {
 		wg.Go(func() { a = far.Place(t.Context(), order(id1).Encode(), "web") })
 		synctest.Wait()
 		s.count("arabica", 5)
+		synctest.Wait()
 		b := near.Place(t.Context(), order(id1).Encode(), "web")
+		synctest.Wait()
 		s.count("arabica", 100)
 		wg.Wait()
 		if d := cmp.Diff(a, b); d != "" || a.Code != fleet.CodeOutOfStock {

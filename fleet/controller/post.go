@@ -22,18 +22,24 @@ type post struct {
 	kick signal
 
 	mu  sync.Mutex // guards what follows
-	out []fleet.Entry
+	out []letter
+}
+
+// letter is one of them. said: the log has it that the queue did not take it.
+type letter struct {
+	fleet.Entry
+	said bool
 }
 
 // send has an order's message sent to the queue, and returns at once.
 func (p *post) send(e fleet.Entry) {
 	p.mu.Lock()
-	p.out = append(p.out, e)
+	p.out = append(p.out, letter{Entry: e})
 	p.mu.Unlock()
 	p.kick.raise()
 }
 
-func (p *post) take() []fleet.Entry {
+func (p *post) take() []letter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := p.out
@@ -44,7 +50,7 @@ func (p *post) take() []fleet.Entry {
 // runPost sends until the queue has confirmed: at once, then again and again. A
 // crash leaves it to the next controller's sweep.
 func (c *Controller) runPost(ctx context.Context) {
-	var left []fleet.Entry
+	var left []letter
 	for {
 		var again <-chan time.Time
 		if len(left) > 0 {
@@ -65,16 +71,18 @@ func (c *Controller) runPost(ctx context.Context) {
 }
 
 // deliver sends some messages, and returns those that are not confirmed.
-func (c *Controller) deliver(ctx context.Context, out []fleet.Entry) (left []fleet.Entry) {
+func (c *Controller) deliver(ctx context.Context, out []letter) (left []letter) {
 	for i, e := range out {
 		one, cancel := context.WithTimeout(ctx, budget)
-		err := c.p.Orders.Publish(one, e, e.MessageID())
+		err := c.p.Orders.Publish(one, e.Entry, e.MessageID())
 		cancel()
 		if err == nil {
 			continue
 		}
-		c.log.Warn("an accepted order is not in the queue yet; sending it again", "order", e.Order.ID, "err", err)
-		left = append(left, e)
+		if !e.said {
+			c.log.Warn("an accepted order is not in the queue yet; it is sent again", "order", e.Order.ID, "err", err)
+		}
+		left = append(left, letter{e.Entry, true})
 		switch {
 		case errors.Is(err, fleet.ErrUnlisted): // it has just left the menu
 			c.menu.kick.raise()
@@ -86,7 +94,7 @@ func (c *Controller) deliver(ctx context.Context, out []fleet.Entry) (left []fle
 }
 
 // stillOpen leaves out what has ended meanwhile.
-func (c *Controller) stillOpen(out []fleet.Entry) []fleet.Entry {
+func (c *Controller) stillOpen(out []letter) []letter {
 	if len(out) == 0 {
 		return nil
 	}
@@ -94,5 +102,5 @@ func (c *Controller) stillOpen(out []fleet.Entry) []fleet.Entry {
 	for _, e := range c.p.Ledger.Open() {
 		open[e.Order.ID] = e.Phase.Open()
 	}
-	return slices.DeleteFunc(out, func(e fleet.Entry) bool { return !open[e.Order.ID] })
+	return slices.DeleteFunc(out, func(e letter) bool { return !open[e.Order.ID] })
 }

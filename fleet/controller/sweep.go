@@ -126,35 +126,32 @@ func (s *sweeper) look(ctx context.Context) error {
 	return each(ctx, open, func(ctx context.Context, e fleet.Entry) error { return s.lookAt(ctx, e, now) })
 }
 
-func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry, now time.Time) error {
+func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry, now time.Time) (err error) {
 	if e.Written.IsZero() {
 		return nil // just written; the ledger will hear when
 	}
-	age := now.Sub(e.Written)
-	switch {
+	var n fleet.Claim
+	switch age := now.Sub(e.Written); {
 	case e.Phase == fleet.Accepted, e.Phase == fleet.Again, e.Phase == fleet.Claimed && age > inHand:
 		began, err := s.began(ctx, e)
+		if err != nil || now.Sub(began) <= s.cfg.ExpireAfter {
+			return err
+		}
+		most := s.cfg.ExpireAfter.String()
+		n, err = e.Stop(fleet.Expired, self, fleet.Reason{Code: fleet.CodeExpired, Detail: most, Text: "waited longer than " + most})
 		if err != nil {
 			return err
 		}
-		if now.Sub(began) > s.cfg.ExpireAfter {
-			return s.put(ctx, e)(e.Stop(fleet.Expired, self, fleet.Reason{Code: fleet.CodeExpired, Detail: s.cfg.ExpireAfter.String(), Text: "waited longer than " + s.cfg.ExpireAfter.String()}))
-		}
 	case e.Phase == fleet.Brewing && min(age, time.Since(s.orders[e.Order.ID].at)) > brewLimit:
 		// The broker's clock may have jumped: what was seen here must be as long.
-		return s.put(ctx, e)(e.Park(self, because(fleet.CodeNotHeard, e.Machine())))
-	}
-	return nil
-}
-
-// put writes what an arrow of the claim gave.
-func (s *sweeper) put(ctx context.Context, e fleet.Entry) func(fleet.Claim, error) error {
-	return func(n fleet.Claim, err error) error {
-		if err == nil {
-			_, err = s.write(ctx, e, n)
+		if n, err = e.Park(self, because(fleet.CodeNotHeard, e.Machine())); err != nil {
+			return err
 		}
-		return err
+	default:
+		return nil
 	}
+	_, err = s.write(ctx, e, n)
+	return err
 }
 
 // because is a reason of the shop's own.
