@@ -102,7 +102,7 @@ func FuzzParseMenu(f *testing.F) {
 		}
 		var subjects, durables []string
 		for _, c := range m.Classes() {
-			subjects = append(subjects, fleet.OrderSubject(c), fleet.WakeSubject(c))
+			subjects = append(subjects, fleet.OrderSubject(c))
 			durables = append(durables, fleet.MakerDurable(c))
 			for size := range m.Sizes {
 				doses, ok := m.Portion(fleet.Order{Size: size, Bean: c.Bean, Milk: c.Milk, Sugar: 1})

@@ -53,9 +53,6 @@ func IsToken(s string) bool {
 // OrderSubject is where accepted orders of a class are stored.
 func OrderSubject(c Class) string { return Subject("coffee", "orders", c.Bean, c.Milk) }
 
-// WakeSubject carries a headers-only copy of each stored order of the class.
-func WakeSubject(c Class) string { return Subject("coffee", "wake", c.Bean, c.Milk) }
-
 // MakerDurable names the consumer that all machines of a class share.
 func MakerDurable(c Class) string { return "maker-" + c.Bean + "-" + c.Milk }
 

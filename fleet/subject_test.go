@@ -37,7 +37,6 @@ func TestSubjects(t *testing.T) {
 	class := fleet.Class{Bean: "blue-mountain", Milk: "soja"}
 	for got, want := range map[string]string{
 		fleet.OrderSubject(class): "coffee.orders.blue-mountain.soja",
-		fleet.WakeSubject(class):  "coffee.wake.blue-mountain.soja",
 		fleet.MakerDurable(class): "maker-blue-mountain-soja",
 		fleet.EventSubject(anID, fleet.Event{Kind: fleet.EvStep, Epoch: 2, N: 3}.Slot()):       "coffee.events." + anID + ".step-2-3",
 		fleet.EventSubject(anID, fleet.Event{Kind: fleet.EvEnd, Epoch: 2}.Slot()):              "coffee.events." + anID + ".end-2",

@@ -250,9 +250,9 @@ func sane(items fleet.Items) bool {
 
 // makeRoom lets the former streams hold what they hold and no more, so that the
 // book finds its room, and puts aside what can't stay beside it: the snapshot of
-// the stock, which is written anew, and the copies of events.
+// the stock, which is written anew.
 func (c *Conn) makeRoom(ctx context.Context) error {
-	for _, name := range []string{oldClaims, oldLedger, oldValues, fleet.StreamEvents, oldStock} {
+	for _, name := range []string{oldClaims, oldLedger, oldValues, oldStock} {
 		st, err := c.js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
@@ -268,18 +268,12 @@ func (c *Conn) makeRoom(ctx context.Context) error {
 				c.log.Info("the former snapshot of the stock is removed and written anew", "bucket", fleet.BucketStock)
 				err = c.js.DeleteStream(ctx, name)
 			}
-		case fleet.StreamEvents:
-			if cfg.RePublish != nil {
-				c.log.Info("the events that are there stay; each new one costs a sync until the former layout is removed (barista broker forget-old)")
-				cfg.RePublish = nil
-				_, err = c.js.UpdateStream(ctx, cfg)
-			}
 		case oldValues:
 			cfg.MaxBytes = -1
-			err = c.resize(ctx, info, cfg)
+			err = c.adjust(ctx, info, cfg)
 		default:
 			cfg.MaxBytes = 1
-			err = c.resize(ctx, info, cfg)
+			err = c.adjust(ctx, info, cfg)
 		}
 		if err != nil {
 			return unsure("make room", err)
@@ -295,7 +289,8 @@ func (c *Conn) carryOver(ctx context.Context, o Old) error {
 	if !o.There {
 		return nil
 	}
-	c.log.Info("the former layout is carried over", "orders", len(o.Ended), "items", len(o.OnHand))
+	c.log.Info("the former layout is carried over; its events stay, and each new one costs a sync, until it is removed (barista broker forget-old)",
+		"orders", len(o.Ended), "items", len(o.OnHand))
 	b := book{c}
 	for _, claim := range o.Ended {
 		r := fleet.Record{Entry: fleet.Entry{Claim: claim}, IsClaim: true}

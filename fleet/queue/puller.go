@@ -11,240 +11,246 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"barista/fleet"
 )
 
-// The times of pulling. A wake-up outruns the consumer (seen nearly always, by
-// some 0.2 ms), so after one the broker is given 10 ms to find the message, and
-// is asked once more later. The broker itself ends such a pull.
+// The times of pulling.
 const (
-	lookEvery  = 2 * time.Second
-	pullAnswer = 2 * time.Second
-	askAgain   = 100 * time.Millisecond
+	// parkedFor is how long a pull waits at the broker, the longest that a consumer
+	// allows; the broker itself ends it then.
+	parkedFor = 30 * time.Second
+	// moment is given to the broker after each pull to hand over what waits, so that
+	// it rarely gives two.
+	moment = 5 * time.Millisecond
+	// pullLate is how long after its time a pull may answer before it counts as lost.
+	pullLate = 2 * time.Second
+	// askAgain is the pause after a pull that the broker refused, such as while the
+	// consumer is made anew.
+	askAgain = time.Second
+	// lookEvery is how often a spare looks.
+	lookEvery = 2 * time.Second
 )
 
 var (
-	askNow  = []byte(`{"batch":1,"no_wait":true}`)
-	askSoon = []byte(`{"batch":1,"expires":10000000}`) // ns
+	askParked = []byte(`{"batch":1,"expires":30000000000}`) // ns
+	askNow    = []byte(`{"batch":1,"no_wait":true}`)
 )
 
-// source is one durable to pull from.
-type source struct {
-	durable string
-	wake    string // subject whose messages mean that there may be work
-}
-
-// puller takes one message at a time from several durables. It asks the broker
-// without waiting there, or for 10 ms after a wake-up, over one inbox that lives as long as the
-// puller: a pull is never cancelled (a third of the orders that arrived at that
-// moment were stranded until AckWait, measured), and what comes late is taken
-// or, when it is too old, left to come again.
+// puller takes one message at a time from several durables. It keeps one pull
+// parked at each, so that an order wakes one idle machine and costs one pull,
+// however many wait. A pull is never cancelled (a third of the orders that arrived
+// at that moment were stranded until AckWait, measured): they all answer into one
+// inbox that lives as long as the puller, and what comes while nobody waits, or
+// beside another, is given back at once. A machine whose link fell silent with a
+// pull parked keeps one order from the others for AckWait.
 type puller struct {
 	c      *Conn
 	stream string
+	inbox  *nats.Subscription
+	n      int // number of the last pull
 
-	got  chan arrival  // what arrived in the inbox
-	news chan struct{} // somebody was woken
+	got  chan arrival    // the one that was taken; room for one
+	news chan struct{}   // a pull ended
+	back <-chan struct{} // closed when the broker was away since the pulls were sent
 
-	inbox *nats.Subscription
-	n     int // number of the last pull
-
-	lines []*line // in rotating order
-
-	mu    sync.Mutex // guards woken: wake-ups come on the client's goroutine
-	woken map[string]time.Time
+	mu    sync.Mutex // guards the following: answers come on the client's goroutine
+	open  bool       // somebody waits, and nothing was taken for him yet
+	spare bool       // he takes only what he asked for this moment
+	lines []*line
 }
 
-// line is a source and when it is due to be asked.
+// line is a durable and the pull that was sent to it last.
 type line struct {
-	source
-	sub   *nats.Subscription
-	asked time.Time
-	woken bool // since it was asked
-	again bool // asked again after the last wake-up
-	next  time.Time
-}
-
-type arrival struct {
-	msg *nats.Msg
-	at  time.Time
+	durable string
+	reply   string    // of the pull that has not ended; empty: none
+	parked  bool      // it waits at the broker
+	due     time.Time // to be asked again; with a pull that has not ended, when it counts as lost
+	served  time.Time // when it gave an order last
 }
 
 func (c *Conn) newPuller(stream string) *puller {
-	return &puller{c: c, stream: stream, got: make(chan arrival, 64), news: make(chan struct{}, 1), woken: map[string]time.Time{}}
+	return &puller{c: c, stream: stream, got: make(chan arrival, 1), news: make(chan struct{}, 1), back: c.reconnected()}
 }
 
-// listen opens the inbox and one wake-up per source, and closes those that are
-// no longer wanted.
-func (p *puller) listen(sources []source) error {
-	if p.inbox == nil {
-		sub, err := p.c.nc.Subscribe(p.c.nc.NewInbox()+".*", func(m *nats.Msg) {
-			select {
-			case p.got <- arrival{m, time.Now()}:
-			default: // nobody takes: the message comes again
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("pull: %w", err)
-		}
-		p.inbox = sub
-	}
-	p.lines = slices.DeleteFunc(p.lines, func(l *line) bool {
-		if slices.Contains(sources, l.source) {
-			return false
-		}
-		_ = l.sub.Unsubscribe()
-		return true
-	})
-	for _, s := range sources {
-		if slices.ContainsFunc(p.lines, func(l *line) bool { return l.source == s }) {
-			continue
-		}
-		sub, err := p.c.nc.Subscribe(s.wake, func(*nats.Msg) {
-			p.mu.Lock()
-			if _, ok := p.woken[s.durable]; !ok {
-				p.woken[s.durable] = time.Now()
-			}
-			p.mu.Unlock()
-			select {
-			case p.news <- struct{}{}:
-			default:
-			}
-		})
-		if err != nil {
-			return fmt.Errorf("pull: %w", err)
-		}
-		p.lines = append(p.lines, &line{source: s, sub: sub})
-	}
-	return nil
-}
-
-// next waits for one message. ready is asked before each sweep; false leaves
-// the work to others for now.
-func (p *puller) next(ctx context.Context, sources []source, ready func(context.Context) bool) (arrival, error) {
-	if err := p.listen(sources); err != nil {
+// next waits for one message of the durables. With ready, which is asked before each
+// look, it is a spare: nothing is parked, and false leaves the work to others for now.
+// When ctx ends, nothing is stranded.
+func (p *puller) next(ctx context.Context, durables []string, ready func(context.Context) bool) (arrival, error) {
+	if err := p.begin(durables, ready != nil); err != nil {
 		return arrival{}, err
 	}
+	defer p.end()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return arrival{}, ctx.Err()
-		case a := <-p.got: // of an earlier pull, or of one that answered late
-			if p.fresh(a) {
-				return a, nil
-			}
-			continue
+		case a := <-p.got:
+			return a, nil
+		case <-p.back: // what was parked is gone
+			p.back = p.c.reconnected()
+			p.forget()
 		case <-p.news:
 		case <-timer.C:
 		}
-		due := p.due()
-		if len(due) > 0 && (ready == nil || ready(ctx)) {
-			for _, l := range due {
-				a, ok, err := p.pull(l)
-				if err != nil {
-					p.c.log.Debug("pull", "durable", l.durable, "err", err)
-					break // the link: the others would not answer either
-				}
-				if ok {
-					return a, nil
-				}
-				if ctx.Err() != nil {
-					return arrival{}, ctx.Err()
-				}
-			}
+		due, wait := p.due()
+		if ready != nil && len(due) > 0 && !ready(ctx) {
+			due, wait = nil, lookEvery
 		}
-		timer.Reset(p.wait())
+		if len(due) > 0 {
+			if err := p.ask(due[0], ready == nil); err != nil {
+				p.c.log.Debug("pull", "durable", due[0].durable, "err", err)
+			}
+			wait = moment
+		}
+		timer.Reset(wait)
 	}
 }
 
-// due lists the lines to ask now, the one that waits longest first. A line
-// without wake-up is due 2 s after it was asked, so none starves behind a busy
-// one.
-func (p *puller) due() []*line {
-	now := time.Now()
+// begin opens the inbox, and the door for one message.
+func (p *puller) begin(durables []string, spare bool) error {
+	if p.inbox == nil {
+		sub, err := p.c.nc.Subscribe(p.c.nc.NewInbox()+".*", p.answered)
+		if err != nil {
+			return fmt.Errorf("pull: %w", err)
+		}
+		p.inbox = sub
+	}
 	p.mu.Lock()
-	for _, l := range p.lines {
-		if at, ok := p.woken[l.durable]; ok {
-			l.next, l.woken, l.again = at, true, false
-			delete(p.woken, l.durable)
+	defer p.mu.Unlock()
+	// A line that is wanted no more may have a pull parked; what comes of it is given
+	// back.
+	p.lines = slices.DeleteFunc(p.lines, func(l *line) bool { return !slices.Contains(durables, l.durable) })
+	for _, d := range durables {
+		if p.line(d) == nil {
+			p.lines = append(p.lines, &line{durable: d})
 		}
 	}
-	p.mu.Unlock()
+	p.open, p.spare = true, spare
+	return nil
+}
+
+// end closes the door; what came in meanwhile is given back.
+func (p *puller) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = false
+	select {
+	case a := <-p.got:
+		p.giveBack(a.msg)
+	default:
+	}
+}
+
+// line is the one of a durable, or nil.
+func (p *puller) line(durable string) *line {
+	i := slices.IndexFunc(p.lines, func(l *line) bool { return l.durable == durable })
+	if i < 0 {
+		return nil
+	}
+	return p.lines[i]
+}
+
+// due lists the lines to ask now, the one that gave nothing for longest first, so
+// that none starves behind a busy one, and how long until the next is due.
+func (p *puller) due() ([]*line, time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, wait := time.Now(), parkedFor
+	if !p.open {
+		return nil, wait // it is in p.got
+	}
 	var due []*line
 	for _, l := range p.lines {
-		if !l.next.After(now) {
+		if l.due.After(now) {
+			wait = min(wait, l.due.Sub(now))
+		} else {
 			due = append(due, l)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *line) int { return a.next.Compare(b.next) })
-	return due
+	slices.SortStableFunc(due, func(a, b *line) int { return a.served.Compare(b.served) })
+	return due, wait
 }
 
-// wait is how long until a line is due.
-func (p *puller) wait() time.Duration {
-	d := lookEvery
-	for _, l := range p.lines {
-		d = min(d, time.Until(l.next))
-	}
-	return max(d, time.Millisecond)
-}
-
-// pull asks one durable and waits for its answer, whatever happens meanwhile.
-func (p *puller) pull(l *line) (arrival, bool, error) {
-	ask := askNow
-	if l.woken {
-		ask = askSoon
-	}
-	l.asked = time.Now()
-	l.next = l.asked.Add(lookEvery)
+// ask sends a pull.
+func (p *puller) ask(l *line, park bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.n++
 	reply := strings.TrimSuffix(p.inbox.Subject, "*") + strconv.Itoa(p.n)
-	subject := "$JS.API.CONSUMER.MSG.NEXT." + p.stream + "." + l.durable
-	if err := p.c.nc.PublishRequest(subject, reply, ask); err != nil {
-		return arrival{}, false, err
+	what, lasts := askNow, time.Duration(0)
+	if park {
+		what, lasts = askParked, parkedFor
 	}
-	t := time.NewTimer(pullAnswer)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			return arrival{}, false, errors.New("no answer to a pull")
-		case a := <-p.got:
-			if strings.HasPrefix(a.msg.Reply, "$JS.ACK.") {
-				if !p.fresh(a) {
-					continue
-				}
-				l.woken, l.again, l.next = false, false, l.asked // there may be more, but the others come first
-				return a, true, nil
-			}
-			if a.msg.Subject != reply {
-				continue // the answer to an earlier pull
-			}
-			if s := a.msg.Header.Get("Status"); s != "404" && s != "408" { // nothing there; nothing came
-				return arrival{}, false, fmt.Errorf("%s %s", s, a.msg.Header.Get("Description"))
-			}
-			if l.woken && !l.again {
-				l.again, l.next = true, l.asked.Add(askAgain)
-			} else {
-				l.woken = false
-			}
-			return arrival{}, false, nil
-		}
+	if err := p.c.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+p.stream+"."+l.durable, reply, what); err != nil {
+		l.reply, l.due = "", time.Now().Add(askAgain)
+		return err
+	}
+	l.reply, l.parked, l.due = reply, park, time.Now().Add(lasts+pullLate)
+	return nil
+}
+
+// forget gives up all pulls.
+func (p *puller) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lines {
+		l.reply, l.due = "", time.Time{}
 	}
 }
 
-// fresh reports whether an arrival is a message that still has most of its
-// time. The others come again by themselves.
-func (p *puller) fresh(a arrival) bool {
-	return strings.HasPrefix(a.msg.Reply, "$JS.ACK.") && time.Since(a.at) < fleet.BeatEvery
+// answered takes what comes into the inbox: a message, or the end of a pull.
+func (p *puller) answered(m *nats.Msg) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if meta, err := metaOf(m.Reply); err == nil {
+		l := p.line(meta.durable)
+		take := p.open && l != nil && !(p.spare && l.parked)
+		if l != nil {
+			l.reply, l.due = "", time.Time{}
+		}
+		if !take {
+			p.giveBack(m)
+			return
+		}
+		p.open, l.served = false, time.Now()
+		p.got <- arrival{m, l.served} // there is room: the door was open
+		return
+	}
+	i := slices.IndexFunc(p.lines, func(l *line) bool { return l.reply == m.Subject })
+	if i < 0 {
+		return // of a pull that was given up
+	}
+	l := p.lines[i]
+	l.reply, l.due = "", time.Now()
+	switch m.Header.Get("Status") {
+	case "408": // its time is over
+	case "404": // nothing there
+		l.due = l.due.Add(lookEvery)
+	default: // nobody there, or the consumer went away under it
+		l.due = l.due.Add(askAgain)
+	}
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+}
+
+// giveBack lets the next one have a message that nobody waits for here.
+func (p *puller) giveBack(m *nats.Msg) {
+	_ = p.c.nc.Publish(m.Reply, []byte("-NAK")) // lost, it comes again after AckWait
+}
+
+// arrival is a delivery and when it came.
+type arrival struct {
+	msg *nats.Msg
+	at  time.Time
 }
 
 // meta is what the ack subject tells of a delivery:
 // $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<delivered>.<seq>.<cseq>.<nanoseconds>.<pending>[.<token>]
 type meta struct {
+	durable   string
 	seq       uint64
 	delivered int
 	stored    time.Time
@@ -253,11 +259,13 @@ type meta struct {
 func metaOf(reply string) (meta, error) {
 	t := strings.Split(reply, ".")
 	switch {
+	case t[0] != "$JS" || len(t) < 9:
+		return meta{}, fmt.Errorf("not an ack subject: %.80q", reply)
 	case len(t) == 9:
 	case len(t) >= 11:
 		t = append(t[:2:2], t[4:]...)
 	default:
-		return meta{}, fmt.Errorf("not an ack subject: %q", reply)
+		return meta{}, fmt.Errorf("not an ack subject: %.80q", reply)
 	}
 	delivered, err1 := strconv.Atoi(t[4])
 	seq, err2 := strconv.ParseUint(t[5], 10, 64)
@@ -265,5 +273,5 @@ func metaOf(reply string) (meta, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return meta{}, fmt.Errorf("not an ack subject: %w", err)
 	}
-	return meta{seq, delivered, time.Unix(0, ns)}, nil
+	return meta{t[3], seq, delivered, time.Unix(0, ns)}, nil
 }

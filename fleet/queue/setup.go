@@ -188,7 +188,6 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 	// of ended orders stand too until they are removed, and must not keep an
 	// accepted one out.
 	orders.MaxMsgs = 2 * fleet.QueueMax
-	orders.RePublish = &jetstream.RePublish{Source: "coffee.orders.*.*", Destination: "coffee.wake.{{wildcard(1)}}.{{wildcard(2)}}", HeadersOnly: true}
 
 	// Three records an order of 1.1 KiB each, headers included, kept 30 days; times
 	// two, because here nothing goes by itself.
@@ -247,25 +246,25 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) error {
 		want.PersistMode = have.PersistMode // can't be changed: the former layout's stays until Forget
 	}
 	if d := differences(want, have, "Name", "Subjects", "Retention", "Storage", "Discard", "MaxAge", "MaxMsgsPerSubject", "Duplicates",
-		"RePublish", "AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "PersistMode", "AllowMsgTTL", "SubjectDeleteMarkerTTL"); len(d) > 0 {
+		"AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "PersistMode", "AllowMsgTTL", "SubjectDeleteMarkerTTL"); len(d) > 0 {
 		return fmt.Errorf("stream %s was made differently: %s; change it by hand (nats stream edit), or start with a fresh store", want.Name, strings.Join(d, ", "))
 	}
-	return c.resize(ctx, info, want)
+	return c.adjust(ctx, info, want)
 }
 
-// resize gives a stream the sizes that it should have, but never less than it
-// holds.
-func (c *Conn) resize(ctx context.Context, info *jetstream.StreamInfo, want jetstream.StreamConfig) error {
+// adjust changes what may change: a stream gets the sizes that it should have, but
+// never less than it holds, and sends nothing on.
+func (c *Conn) adjust(ctx context.Context, info *jetstream.StreamInfo, want jetstream.StreamConfig) error {
 	cfg := info.Config
-	cfg.MaxBytes, cfg.MaxMsgs, cfg.MaxMsgSize = want.MaxBytes, want.MaxMsgs, want.MaxMsgSize
+	cfg.MaxBytes, cfg.MaxMsgs, cfg.MaxMsgSize, cfg.RePublish = want.MaxBytes, want.MaxMsgs, want.MaxMsgSize, want.RePublish
 	if cfg.MaxBytes > 0 {
 		cfg.MaxBytes = max(cfg.MaxBytes, int64(info.State.Bytes))
 	}
-	if len(differences(cfg, info.Config, "MaxBytes", "MaxMsgs", "MaxMsgSize")) == 0 {
+	if len(differences(cfg, info.Config, "MaxBytes", "MaxMsgs", "MaxMsgSize", "RePublish")) == 0 {
 		return nil
 	}
 	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
-		return unsure("resize "+cfg.Name, err)
+		return unsure("adjust "+cfg.Name, err)
 	}
 	return nil
 }

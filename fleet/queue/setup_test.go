@@ -79,7 +79,7 @@ func TestStreams(t *testing.T) {
 		if cfg.Name == fleet.StreamBook && (cfg.AllowDirect || !cfg.DenyDelete || cfg.DenyPurge || !cfg.AllowRollup || cfg.MaxMsgsPerSubject != -1 || cfg.Discard != jetstream.DiscardNew || cfg.MaxAge != 0) {
 			t.Errorf("the book: %+v", cfg)
 		}
-		if cfg.RePublish != nil && cfg.Name != fleet.StreamOrders {
+		if cfg.RePublish != nil {
 			t.Errorf("%s is sent on", cfg.Name)
 		}
 	}

@@ -27,16 +27,16 @@ func (c *Conn) Tickets() fleet.Tickets {
 }
 
 func (t *tickets) Next(ctx context.Context, classes []fleet.Class, minWaiting int) (*fleet.Ticket, error) {
-	sources := make([]source, len(classes))
+	durables := make([]string, len(classes))
 	for i, c := range classes {
-		sources[i] = source{fleet.MakerDurable(c), fleet.WakeSubject(c)}
+		durables[i] = fleet.MakerDurable(c)
 	}
 	var ready func(context.Context) bool
 	if minWaiting > 0 {
-		ready = func(ctx context.Context) bool { return t.waiting(ctx, sources) >= minWaiting }
+		ready = func(ctx context.Context) bool { return t.waiting(ctx, durables) >= minWaiting }
 	}
 	for {
-		a, err := t.p.next(ctx, sources, ready)
+		a, err := t.p.next(ctx, durables, ready)
 		if err != nil {
 			return nil, err
 		}
@@ -55,13 +55,13 @@ func (t *tickets) Next(ctx context.Context, classes []fleet.Class, minWaiting in
 }
 
 // waiting counts the orders that nobody has in hand.
-func (t *tickets) waiting(ctx context.Context, sources []source) int {
+func (t *tickets) waiting(ctx context.Context, durables []string) int {
 	n := 0
-	for _, s := range sources {
+	for _, d := range durables {
 		var info struct {
 			NumPending int `json:"num_pending"`
 		}
-		m, err := t.c.nc.RequestWithContext(ctx, "$JS.API.CONSUMER.INFO."+fleet.StreamOrders+"."+s.durable, nil)
+		m, err := t.c.nc.RequestWithContext(ctx, "$JS.API.CONSUMER.INFO."+fleet.StreamOrders+"."+d, nil)
 		if err == nil && json.Unmarshal(m.Data, &info) == nil {
 			n += info.NumPending
 		}
@@ -78,9 +78,8 @@ type intake struct {
 func (c *Conn) Intake() fleet.Intake { return &intake{c: c, p: c.newPuller(fleet.StreamIntake)} }
 
 func (i *intake) NextDrop(ctx context.Context) (*fleet.Drop, error) {
-	src := []source{{fleet.IntakeDurable, "coffee.orders.*"}}
 	for {
-		a, err := i.p.next(ctx, src, nil)
+		a, err := i.p.next(ctx, []string{fleet.IntakeDurable}, nil)
 		if err != nil {
 			return nil, err
 		}
