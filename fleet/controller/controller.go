@@ -70,7 +70,7 @@ type Roll interface {
 	Ready() <-chan struct{}
 	// Changed is closed at the next change of what Machines lists.
 	Changed() <-chan struct{}
-	Machines() []fleet.Machine
+	Machines() []*fleet.Machine
 }
 
 // Controller is one controller. See New.

@@ -645,12 +645,12 @@ func (m memRoll) Changed() <-chan struct{} {
 	return m.changed
 }
 
-func (m memRoll) Machines() []fleet.Machine {
+func (m memRoll) Machines() []*fleet.Machine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []fleet.Machine
+	var out []*fleet.Machine
 	for _, name := range slices.Sorted(maps.Keys(m.machines)) {
-		one := fleet.Machine{Presence: m.machines[name], Here: true}
+		one := &fleet.Machine{Presence: m.machines[name], Here: true}
 		if v := m.settings[fleet.CordonKey(name)]; v != nil {
 			c := fleet.ParseCordon(v)
 			one.Cordon = &c

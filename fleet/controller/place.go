@@ -162,7 +162,7 @@ func (c *Controller) offer(ctx context.Context, o fleet.Order) (a fleet.Answer, 
 // made reports whether a machine that is here, or was within seven days, makes
 // this.
 func (c *Controller) made(o fleet.Order) bool {
-	return slices.ContainsFunc(c.p.Roll.Machines(), func(m fleet.Machine) bool { return m.Makes(o.Class(), o.Size) })
+	return slices.ContainsFunc(c.p.Roll.Machines(), func(m *fleet.Machine) bool { return m.Makes(o.Class(), o.Size) })
 }
 
 // early reports whether the shop has started so lately that machines may not

@@ -319,8 +319,8 @@ type absent struct {
 	size fleet.Size
 }
 
-func (a absent) Machines() []fleet.Machine {
-	return []fleet.Machine{{Presence: fleet.Presence{Machine: "zoe", Classes: fleet.DefaultMenu().Classes(), Sizes: []fleet.Size{a.size}}, Seen: time.Now()}}
+func (a absent) Machines() []*fleet.Machine {
+	return []*fleet.Machine{{Presence: fleet.Presence{Machine: "zoe", Classes: fleet.DefaultMenu().Classes(), Sizes: []fleet.Size{a.size}}, Seen: time.Now()}}
 }
 
 // TestGrace: just after a start an order waits for a machine to come in, within

@@ -43,7 +43,7 @@ func (p *paces) measured(machine string, size fleet.Size, seconds float64) {
 
 // between is how long the quickest and the slowest of some machines take for a
 // cup: as measured here, else as each says of its drinks, else a minute.
-func (p *paces) between(machines []fleet.Machine, size fleet.Size) (quick, slow time.Duration) {
+func (p *paces) between(machines []*fleet.Machine, size fleet.Size) (quick, slow time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, m := range machines {
@@ -126,8 +126,8 @@ func (c *Controller) guess(class fleet.Class, size fleet.Size) fleet.Wait {
 
 // makers are the machines that can make this now, behind the open orders; why
 // tells of the others that list it.
-func (c *Controller) makers(class fleet.Class, size fleet.Size, open map[cup]int) (able []fleet.Machine, why []string) {
-	var spares []fleet.Machine
+func (c *Controller) makers(class fleet.Class, size fleet.Size, open map[cup]int) (able []*fleet.Machine, why []string) {
+	var spares []*fleet.Machine
 	for _, m := range c.p.Roll.Machines() {
 		switch {
 		case !m.Here || !m.Makes(class, size):
@@ -152,9 +152,9 @@ func (c *Controller) makers(class fleet.Class, size fleet.Size, open map[cup]int
 }
 
 // makeable counts the orders that one of the machines makes.
-func makeable(open map[cup]int, machines ...fleet.Machine) (sum int) {
+func makeable(open map[cup]int, machines ...*fleet.Machine) (sum int) {
 	for of, n := range open {
-		if slices.ContainsFunc(machines, func(m fleet.Machine) bool { return m.Makes(of.class, of.size) }) {
+		if slices.ContainsFunc(machines, func(m *fleet.Machine) bool { return m.Makes(of.class, of.size) }) {
 			sum += n
 		}
 	}

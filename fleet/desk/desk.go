@@ -83,7 +83,7 @@ type Fleet interface {
 }
 
 // Roll is who is here.
-type Roll interface{ Machines() []fleet.Machine }
+type Roll interface{ Machines() []*fleet.Machine }
 
 // Settings is what a desk needs of fleet.Settings.
 type Settings interface {

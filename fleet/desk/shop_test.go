@@ -120,7 +120,12 @@ func (f memFleet) Leave(_ context.Context, machine string) error {
 }
 func (f memFleet) Present(context.Context) ([]fleet.Presence, error) { return f.here, f.deaf }
 
-func (s *shop) Machines() []fleet.Machine { return s.roll }
+func (s *shop) Machines() (out []*fleet.Machine) {
+	for i := range s.roll {
+		out = append(out, &s.roll[i])
+	}
+	return out
+}
 
 func (s *shop) Request(_ context.Context, subject string, body []byte) ([]byte, error) {
 	s.mu.Lock()

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +59,11 @@ type Roll struct {
 	clock   time.Time                 // the broker's clock ...
 	asked   time.Time                 // ... when it was asked, by the monotonic clock
 	changed chan struct{}
+	// What Machines answers, by name: a thousand machines say something two hundred
+	// times a second, and whoever hears it asks who is here.
+	list  []*fleet.Machine // nil: to be made anew
+	given bool             // somebody holds it, so it must not be changed
+	until time.Time        // when the first record in it is too old; zero: never
 }
 
 // New makes a roll that knows nobody yet.
@@ -105,6 +111,11 @@ func (b *Roll) setting(key string, value []byte) {
 	if err := b.roll.setting(key, value); err != nil {
 		b.log.Error("a setting can't be read", "key", key, "err", err)
 	}
+	if name, is := fleet.CordonedBy(key); is {
+		b.relist(name)
+	} else if name, is := strings.CutPrefix(key, seenPrefix); is {
+		b.relist(name)
+	}
 	b.stir()
 }
 
@@ -123,6 +134,7 @@ func (b *Roll) word(p fleet.Presence, here bool) {
 	case was && !is:
 		b.note(before) // so that the seven days count from now
 	}
+	b.relist(p.Machine)
 	b.stir()
 }
 
@@ -178,6 +190,7 @@ func (b *Roll) ask(ctx context.Context) error {
 	}
 	b.mu.Lock()
 	b.clock, b.asked = now, time.Now()
+	b.list = nil
 	b.mu.Unlock()
 	return nil
 }
@@ -224,6 +237,7 @@ func (b *Roll) save(ctx context.Context) error {
 		}
 		b.mu.Lock()
 		b.roll.seen[name] = s
+		b.relist(name)
 		if d := b.dirty[name]; slices.Equal(d.Classes, p.Classes) && slices.Equal(d.Sizes, p.Sizes) {
 			delete(b.dirty, name)
 		}
@@ -243,9 +257,47 @@ func (b *Roll) Changed() <-chan struct{} {
 
 // Machines lists, by name, who is here now, who was within Remember, and who is
 // cordoned. Until the broker's clock was heard, records of any age count: a shop
-// that has just started says rather "absent" than "never".
-func (b *Roll) Machines() []fleet.Machine {
+// that has just started says rather "absent" than "never". They are everybody's
+// and must not be changed.
+func (b *Roll) Machines() []*fleet.Machine {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.roll.machines(b.now())
+	if now := b.now(); b.list == nil || !b.until.IsZero() && !now.Before(b.until) {
+		b.list, b.until = b.roll.machines(now), time.Time{}
+		for _, m := range b.list {
+			b.expires(m)
+		}
+	}
+	b.given = true
+	return slices.Clip(b.list)
+}
+
+// relist brings one machine's place in the list up to date. The caller holds the
+// lock.
+func (b *Roll) relist(name string) {
+	if b.list == nil {
+		return
+	}
+	if b.given {
+		b.list, b.given = slices.Clone(b.list), false
+	}
+	i, there := slices.BinarySearchFunc(b.list, name, func(m *fleet.Machine, name string) int { return strings.Compare(m.Machine, name) })
+	switch m := b.roll.machine(name, b.now()); {
+	case m == nil && there:
+		b.list = slices.Delete(b.list, i, i+1)
+	case m == nil:
+	case there:
+		b.list[i] = m
+		b.expires(m)
+	default:
+		b.list = slices.Insert(b.list, i, m)
+		b.expires(m)
+	}
+}
+
+// expires notes when a machine's record will be too old.
+func (b *Roll) expires(m *fleet.Machine) {
+	if at := m.Seen.Add(Remember); !m.Seen.IsZero() && (b.until.IsZero() || at.Before(b.until)) {
+		b.until = at
+	}
 }

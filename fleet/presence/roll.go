@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -66,24 +65,40 @@ func (r roll) setting(key string, value []byte) error {
 	return nil
 }
 
-// machines lists them by name. now is the broker's clock; where it is zero no
-// record is too old.
-func (r roll) machines(now time.Time) []fleet.Machine {
-	all := map[string]fleet.Machine{}
-	for name, s := range r.seen {
-		if now.Sub(s.At) < Remember {
-			all[name] = fleet.Machine{Presence: fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes}, Seen: s.At}
+// machine is what is known of one; nil if nothing is. now is the broker's clock;
+// where it is zero no record is too old.
+func (r roll) machine(name string, now time.Time) *fleet.Machine {
+	var m fleet.Machine
+	known := false
+	if s, was := r.seen[name]; was && now.Sub(s.At) < Remember {
+		m.Presence = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes}
+		m.Seen, known = s.At, true
+	}
+	if p, here := r.here[name]; here {
+		m.Presence, m.Here, known = p, true, true
+	}
+	if c, is := r.cordons[name]; is {
+		m.Machine, m.Cordon, known = name, &c, true
+	}
+	if !known {
+		return nil
+	}
+	return &m
+}
+
+// machines lists them by name.
+func (r roll) machines(now time.Time) []*fleet.Machine {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(r.here)), maps.Keys(r.seen))
+	names = slices.AppendSeq(names, maps.Keys(r.cordons))
+	slices.Sort(names)
+	names = slices.Compact(names)
+	out := make([]*fleet.Machine, 0, len(names))
+	for _, name := range names {
+		if m := r.machine(name, now); m != nil {
+			out = append(out, m)
 		}
 	}
-	for name, p := range r.here {
-		all[name] = fleet.Machine{Presence: p, Here: true, Seen: all[name].Seen}
-	}
-	for name, c := range r.cordons {
-		m := all[name]
-		m.Machine, m.Cordon = name, &c
-		all[name] = m
-	}
-	return slices.SortedFunc(maps.Values(all), func(a, b fleet.Machine) int { return cmp.Compare(a.Machine, b.Machine) })
+	return out
 }
 
 // Read takes one look. It follows nothing and writes nothing down.
@@ -107,5 +122,9 @@ func (p Parts) Read(ctx context.Context) ([]fleet.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.machines(now), nil
+	var out []fleet.Machine
+	for _, m := range r.machines(now) {
+		out = append(out, *m)
+	}
+	return out, nil
 }
