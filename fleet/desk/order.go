@@ -76,10 +76,10 @@ type request struct {
 	a       fleet.Ask
 }
 
-// arrow answers a request for one of the claim's arrows. make gives the claim as
+// arrow answers a request for one of the claim's arrows. next gives the claim as
 // it shall be; its error is fleet.ErrNotAllowed where the rules do not have that,
 // any other where they could not be looked at.
-func arrow(make func(request) (fleet.Claim, error)) func(*Desk, context.Context, string, fleet.Ask) fleet.Told {
+func arrow(next func(request) (fleet.Claim, error)) func(*Desk, context.Context, string, fleet.Ask) fleet.Told {
 	return func(d *Desk, ctx context.Context, machine string, a fleet.Ask) fleet.Told {
 		begun := time.Now()
 		if a.Owner.Journal == "" || a.Owner.Boot == "" {
@@ -92,7 +92,7 @@ func arrow(make func(request) (fleet.Claim, error)) func(*Desk, context.Context,
 		if e.Revision != a.Revision {
 			return fleet.Told{Code: fleet.DeskConflict, Text: "it was changed since", Entry: e}
 		}
-		c, err := make(request{d, ctx, machine, e, a})
+		c, err := next(request{d, ctx, machine, e, a})
 		switch {
 		case errors.Is(err, fleet.ErrNotAllowed):
 			return fleet.Told{Code: fleet.DeskRefused, Text: fmt.Sprintf("%s e%d of %q: %v", e.Phase, e.Epoch, e.Machine(), err), Entry: e}

@@ -192,7 +192,7 @@ func TestTakeOver(t *testing.T) {
 		s.now = s.now.Add(c.age)
 		s.here = c.here
 		a := about(e, me)
-		a.Reason = now0
+		a.Reason = because
 		told := s.ask("ann", fleet.DeskRelease, a)
 		if told.Code != c.code {
 			t.Errorf("%s: %q %s", name, told.Code, told.Text)
@@ -244,7 +244,7 @@ func TestLateEnd(t *testing.T) {
 		told  bool
 	}{
 		"of an epoch that is over":                {mine, 1, true},
-		"after its end":                           {must(mine.End(bob, fleet.Made, now0, 3, nil)), 1, true},
+		"after its end":                           {must(mine.End(bob, fleet.Made, because, 3, nil)), 1, true},
 		"of an epoch that was another's":          {bobs, 1, false},
 		"of an epoch that the book does not know": {mine, 7, false},
 		"of another's start":                      {mine, 2, false},
@@ -254,7 +254,7 @@ func TestLateEnd(t *testing.T) {
 		s := open(t)
 		e := s.put(c.claim)
 		a := about(e, me)
-		a.Epoch, a.Outcome, a.Took, a.Reason = c.epoch, fleet.Made, 31, now0
+		a.Epoch, a.Outcome, a.Took, a.Reason = c.epoch, fleet.Made, 31, because
 		told := s.ask("ann", fleet.DeskEnd, a)
 		if told.Code != fleet.DeskRefused || s.book[id].Seq != e.Seq {
 			t.Errorf("%s: %+v", name, told)
@@ -274,7 +274,7 @@ func TestLateEnd(t *testing.T) {
 			t.Errorf("%s: %+v", name, ev)
 		}
 		ev.At = time.Time{}
-		if ev.Slot() != "end-1" || ev.Order != id || ev.Machine != "ann" || ev.Outcome != fleet.Made || ev.Seconds != 31 || ev.Reason != now0 {
+		if ev.Slot() != "end-1" || ev.Order != id || ev.Machine != "ann" || ev.Outcome != fleet.Made || ev.Seconds != 31 || ev.Reason != because {
 			t.Errorf("%s: %+v", name, ev)
 		}
 		// As long as it could not be told, it is not settled.

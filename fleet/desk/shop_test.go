@@ -172,7 +172,7 @@ var (
 
 	black = fleet.Class{Bean: "arabica", Milk: fleet.NoMilk}
 	id    = "01JD0000000000000000000001"
-	now0  = fleet.Reason{Code: "x", Text: "why"}
+	because  = fleet.Reason{Code: "x", Text: "why"}
 )
 
 // must takes a step that the claim's rules have.
@@ -196,15 +196,15 @@ func claimAt(p fleet.Phase, o fleet.Owner) fleet.Claim {
 	case fleet.Brewing:
 		return fenced
 	case fleet.Again:
-		return must(fenced.End(o, fleet.Spoiled, now0, 3, nil))
+		return must(fenced.End(o, fleet.Spoiled, because, 3, nil))
 	case fleet.Unknown:
-		return must(fenced.Park("eve", now0))
+		return must(fenced.Park("eve", because))
 	case fleet.Served:
-		return must(fenced.End(o, fleet.Made, now0, 3, nil))
+		return must(fenced.End(o, fleet.Made, because, 3, nil))
 	case fleet.Failed:
-		return must(must(fenced.Park("eve", now0)).Settle(false, "eve", now0))
+		return must(must(fenced.Park("eve", because)).Settle(false, "eve", because))
 	default:
-		return must(c.Stop(p, "eve", now0))
+		return must(c.Stop(p, "eve", because))
 	}
 }
 
