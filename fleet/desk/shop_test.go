@@ -170,9 +170,9 @@ var (
 	otherDisk = fleet.Owner{Machine: "ann", Journal: "j2", Boot: "b1"}
 	bob       = fleet.Owner{Machine: "bob", Journal: "j3", Boot: "b1"}
 
-	black = fleet.Class{Bean: "arabica", Milk: fleet.NoMilk}
-	id    = "01JD0000000000000000000001"
-	because  = fleet.Reason{Code: "x", Text: "why"}
+	black   = fleet.Class{Bean: "arabica", Milk: fleet.NoMilk}
+	id      = "01JD0000000000000000000001"
+	because = fleet.Reason{Code: "x", Text: "why"}
 )
 
 // must takes a step that the claim's rules have.
