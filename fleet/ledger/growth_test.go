@@ -1,0 +1,102 @@
+package ledger
+
+import (
+	"context"
+	"flag"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"barista/fleet"
+	"barista/fleet/brokertest"
+	"barista/fleet/stock"
+)
+
+var history = flag.Int("history", 1000, "orders in the book that BenchmarkStart starts on")
+
+// cpu is what this process has used of a processor.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// heap is what is in use after a collection.
+func heap() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapInuse+m.StackInuse) / (1 << 20)
+}
+
+// BenchmarkStart is a start of broker, ledger and shelf on a book with a past:
+//
+//	TMPDIR=/dev/shm go test ./fleet/ledger -run - -bench Start -benchtime 5x -timeout 2h -history 100000
+func BenchmarkStart(b *testing.B) {
+	br := brokertest.Start(b)
+	fill(b, br.Connect("past").Book(), *history)
+	br.Stop()
+	var broker, start time.Duration
+	var brokerMem, startMem float64
+	for b.Loop() {
+		b.StopTimer()
+		empty, began := heap(), cpu()
+		br.Again()
+		c := br.Connect("shop")
+		broker += cpu() - began
+		with := heap()
+		brokerMem += with - empty
+		b.StartTimer()
+		began = cpu()
+		l := New(Parts{Book: c.Book(), Shelf: stock.NewShelf(nil)}, Config{})
+		stop := run(b, l)
+		<-l.Ready()
+		start += cpu() - began
+		b.StopTimer()
+		startMem += heap() - with
+		if len(l.Open()) != *history/1000 || l.Levels()["arabica"].Consumed == 0 {
+			b.Fatalf("%d are open, %+v", len(l.Open()), l.Levels())
+		}
+		stop()
+		c.Close()
+		br.Stop()
+		b.StartTimer()
+	}
+	n := float64(b.N)
+	b.ReportMetric(broker.Seconds()/n, "broker-cpu-s/start")
+	b.ReportMetric(brokerMem/n, "broker-MiB")
+	b.ReportMetric(start.Seconds()/n, "ledger-cpu-s/start")
+	b.ReportMetric(startMem/n, "ledger-MiB")
+}
+
+// fill writes a past: each order its three records, one of a thousand in doubt.
+func fill(b *testing.B, book fleet.Book, orders int) {
+	ctx := context.Background()
+	l, stop := running(b, book, Config{}, nil)
+	defer stop()
+	for range 1 + orders*9/1_000_000 {
+		must(b, put(ctx, l, fleet.Refill, "arabica", 1_000_000))
+	}
+	for n := range orders {
+		o := fleet.Order{ID: idN(n), Name: "Ada Lovelace", Size: fleet.Small, Bean: "arabica", Milk: fleet.NoMilk}
+		rev, err := l.Act(ctx, func(fleet.View) (*fleet.Record, error) {
+			return &fleet.Record{Entry: fleet.Entry{Claim: fleet.Create(o, cup, fleet.Success(o.ID), "web")}, IsClaim: true}, nil
+		})
+		must(b, err)
+		c, err := fleet.Create(o, cup, fleet.Success(o.ID), "web").Fence(zoe)
+		must(b, err)
+		e, err := book.Next(ctx, rev, c)
+		must(b, err)
+		if n%1000 == 999 {
+			c, err = park(c)
+		} else {
+			c, err = made(c)
+		}
+		must(b, err)
+		e, err = book.Next(ctx, e.Revision, c)
+		must(b, err)
+		l.Wrote(e)
+	}
+}
