@@ -45,6 +45,7 @@ func (l *Ledger) balance(ctx context.Context, behind uint64) error {
 func (l *Ledger) made() *fleet.Record {
 	f := &l.fold
 	b := &fleet.Balance{Upto: f.upto, Acts: f.acted, Refusals: f.refusals}
+	b.Refusals.What = nil // told already
 	// The last refusal stays, though it is over: it says how many there were.
 	for list := b.Refusals.List; len(list) > 1 && l.now().Sub(list[0].At) >= fleet.RefusedFor; {
 		list = list[1:]

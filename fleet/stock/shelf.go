@@ -66,7 +66,8 @@ func NewShelf(log *slog.Logger) *Shelf {
 	return &Shelf{log: log, levels: map[string]*level{}, open: map[string]held{}, keys: newRecent[string, fleet.Keyed](actKeys)}
 }
 
-// Take folds the next record. What makes no sense changes nothing.
+// Take folds the next record. What makes no sense changes nothing; an order with
+// such a portion is kept, and has nothing of the shelf.
 func (s *Shelf) Take(r fleet.Record) {
 	if r.Written.After(s.last) {
 		s.last = r.Written
@@ -74,9 +75,10 @@ func (s *Shelf) Take(r fleet.Record) {
 	var err error
 	switch {
 	case r.IsClaim:
-		if err = checkItems(r.Portion); err == nil {
-			s.claim(r.Seq, r.Claim)
+		if err = checkItems(r.Portion); err != nil {
+			r.Portion = nil
 		}
+		s.claim(r.Seq, r.Claim)
 	case r.Stock != nil:
 		if err = checkAct(*r.Stock); err == nil {
 			s.act(r.Seq, r.Written, *r.Stock)
@@ -296,7 +298,7 @@ func (s *Shelf) Restore(b fleet.Balance, open []fleet.Entry) {
 	}
 	for _, e := range open {
 		if checkItems(e.Portion) != nil {
-			continue // it counted for nothing
+			e.Portion = nil
 		}
 		reserved, used, wasted := e.Portions()
 		one := shares[e.Order.ID]

@@ -509,6 +509,18 @@ func TestTheShelfForgives(t *testing.T) {
 			t.Errorf("%+v: nobody was told: %s", r, said.String())
 		}
 	}
+	// An order that has nothing of the shelf is an order all the same.
+	odd := fleet.Create(fleet.Order{ID: idN(2)}, fleet.Items{"a b": 9}, fleet.Success(idN(2)), "web")
+	p.shelf.Take(fleet.Record{Entry: fleet.Entry{Claim: odd, Revision: fleet.Revision{Seq: 77}}, IsClaim: true})
+	var b fleet.Balance
+	if p.shelf.Balance(&b); len(b.Open) != 1 || b.Open[0].Seq != 77 || !cmp.Equal(before, b.Levels) {
+		t.Errorf("%+v", b)
+	}
+	again := NewShelf(nil)
+	again.Restore(b, []fleet.Entry{{Claim: odd, Revision: fleet.Revision{Seq: 77}}})
+	if again.Balance(&b); len(b.Open) != 1 || !cmp.Equal(before, again.Levels()) {
+		t.Errorf("%+v", b)
+	}
 	for _, r := range []fleet.Record{{}, {Refusals: &fleet.Refusals{}}, {Balance: &fleet.Balance{Levels: map[string]fleet.Level{"arabica": {}}}}} {
 		said.Reset()
 		if p.shelf.Take(r); said.Len() > 0 || !cmp.Equal(before, p.shelf.Levels()) {
