@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build browser pymodbus test check race fuzz bench chaos arm deb test-vm clean
+.PHONY: demo build browser pymodbus test check race fuzz bench syncs chaos arm deb test-vm clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -51,8 +51,11 @@ fuzz: ## every fuzz target for FUZZTIME
 		done; \
 	done
 
-bench: ## what an order costs, beside a bare loop with the same durable writes; how late a pump goes off
+bench: ## what an order costs, beside two bare loops that do its durable writes; how late a pump goes off
 	$(GO) test -run '^TestBench(Late)?$$' -timeout 45m -count 1 -v ./cmd/barista -bench-orders
+
+syncs: ## what an order costs the card, by file, and what an idle shop writes: counted under strace, three minutes
+	$(GO) test -run '^TestSyncsOfAnOrder$$' -timeout 10m -count 1 -v ./cmd/barista -syncs
 
 # make test plays the same chaos each time; by hand it is a new one.
 SEED := $(shell date +%s)

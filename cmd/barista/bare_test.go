@@ -23,52 +23,75 @@ import (
 	"barista/fleet/queue"
 )
 
-// This file is what barista is measured against: a bare nats.go loop that does
-// the same durable writes, and the public article's minimum. Both work on the
-// same broker with the same settings and the same streams. Neither decodes or
-// encodes anything, reads or compares a claim, lays out a recipe or guards an
-// output: what they cost is what the writes cost.
+// This file is what barista is measured against: bare nats.go loops that do the
+// durable writes of one order, by two lists, and the public article's minimum. All
+// work on the same broker with the same settings. None decodes or encodes anything,
+// reads or compares a claim, lays out a recipe or guards an output: what they cost
+// is what the writes cost.
 
-// write is one durable write of an order.
+// write is one write of an order.
 type write struct {
 	what   string
-	store  string // stream or file
+	store  string // stream or file; "": the removal of a message from the queue
+	synced bool   // it is on the disk before it counts
 	aside  bool   // nobody waits for it
 	reason string
 }
 
 const (
-	claimStream = "KV_" + fleet.BucketClaims
-	journals    = "journal, fsync"
-	confirmed   = "journal, no fsync"
+	oldClaims = "KV_coffee-claims"
+	oldLedger = "coffee-ledger"
+	journals  = "journal"
 )
 
-// orderWrites is what one order of a drink with one step writes, in order. The
-// bare loop does exactly this; that barista does is counted, not believed.
+// orderWrites is what one order writes, in order, where no cup has to be waited for:
+// the new list. The bare loop of that name does what is synced of it, and the
+// journal's; that barista does just this is counted, not believed.
 var orderWrites = []write{
-	{"claim: accepted", claimStream, false, "one id is one order, however often and wherever it is asked"},
-	{"ledger: reserve", fleet.StreamLedger, false, "no bean is promised twice"},
-	{"order into the queue", fleet.StreamOrders, false, "it waits for a machine, whoever dies"},
-	{"claim: published", claimStream, false, "success is said after it, and never followed by a refusal"},
-	{"event: accepted", fleet.StreamEvents, true, "pages, board, why"},
-	{"claim: claimed", claimStream, false, "one machine tries, and tries are counted"},
-	{"claim: brewing", claimStream, false, "the fence: one machine pours; cancel and fence have one winner"},
-	{"event: brewing", fleet.StreamEvents, true, "pages, why"},
-	{"journal: start", journals, false, "after a crash it is known that metal may have moved"},
-	{"event: step", fleet.StreamEvents, true, "one per step of the drink; one here"},
-	{"journal: end", journals, false, "after a crash it is known how it came out"},
-	{"claim: served", claimStream, false, "the end, with the whole outcome"},
-	{"event: served", fleet.StreamEvents, false, "told before the ticket goes, so that it can't get lost"},
-	{"journal: confirmed", confirmed, false, "the next start need not ask again"},
-	{"ack of the ticket", "", false, "the message leaves the queue, confirmed by the broker"},
-	{"ledger: consume", fleet.StreamLedger, true, "the reservation ends"},
+	{"create", fleet.StreamBook, true, false, "one id is one order, wherever it is asked; no bean is promised twice; success is said after it"},
+	{"order into the queue", fleet.StreamOrders, true, false, "it waits for a machine, whoever dies; queue and book can each rebuild what the other lost"},
+	{"event: accepted", fleet.StreamEvents, false, true, "told to other programs; after a crash told again from the book"},
+	{"fence", fleet.StreamBook, true, false, "one machine pours; cancel and fence have one winner; tries are counted"},
+	{"journal: start", journals, false, false, "after a kill it is known that metal may have moved; after a power cut nothing is believed to be one's own"},
+	{"event: brewing", fleet.StreamEvents, false, true, "as the first"},
+	{"journal: end", journals, false, false, "after a kill it is known how it came out; synced where the book does not have it within 1 s"},
+	{"end", fleet.StreamBook, true, false, "the end, with the whole outcome, and what was used up"},
+	{"journal: confirmed", journals, false, false, "the next start need not ask again"},
+	{"event: served", fleet.StreamEvents, false, true, "as the first"},
+	{"ack of the ticket", "", true, false, "the message leaves the queue, confirmed by the broker"},
 }
+
+// oldWrites is what an order wrote before there was the book: the old list.
+var oldWrites = []write{
+	{"claim: accepted", oldClaims, true, false, ""},
+	{"ledger: reserve", oldLedger, true, false, ""},
+	{"order into the queue", fleet.StreamOrders, true, false, ""},
+	{"claim: published", oldClaims, true, false, ""},
+	{"event: accepted", fleet.StreamEvents, true, true, ""},
+	{"claim: claimed", oldClaims, true, false, ""},
+	{"claim: brewing", oldClaims, true, false, ""},
+	{"event: brewing", fleet.StreamEvents, true, true, ""},
+	{"journal: start", journals, true, false, ""},
+	{"event: step", fleet.StreamEvents, true, true, ""},
+	{"journal: end", journals, true, false, ""},
+	{"claim: served", oldClaims, true, false, ""},
+	{"event: served", fleet.StreamEvents, true, false, ""},
+	{"journal: confirmed", journals, false, false, ""},
+	{"ack of the ticket", "", true, false, ""},
+	{"ledger: consume", oldLedger, true, true, ""},
+}
+
+// newWrites is what the bare loop does of orderWrites: it tells nobody.
+var newWrites = slices.DeleteFunc(slices.Clone(orderWrites), func(w write) bool { return w.store == fleet.StreamEvents })
 
 // minimalWrites is the article's: publish, pull, InProgress, DoubleAck.
 var minimalWrites = []write{
-	{"order into the queue", fleet.StreamOrders, false, ""},
-	{"ack of the ticket", "", false, ""},
+	{"order into the queue", fleet.StreamOrders, true, false, ""},
+	{"ack of the ticket", "", true, false, ""},
 }
+
+// stores are all that an order may write to, by any list.
+var stores = []string{fleet.StreamBook, fleet.StreamOrders, fleet.StreamEvents, oldClaims, oldLedger, journals}
 
 // perOrder counts a list of writes by store.
 func perOrder(list []write) map[string]int {
@@ -83,6 +106,7 @@ func perOrder(list []write) map[string]int {
 
 // Payloads are of the size that barista's had on the same stores.
 var (
+	bookBody   = payload(700)
 	claimBody  = payload(640)
 	ledgerBody = payload(160)
 	eventBody  = payload(150)
@@ -100,21 +124,28 @@ func idOf(body []byte) string { return string(body[idAt : idAt+26]) }
 // The class that the benchmark orders.
 var benchClass = fleet.Class{Bean: "arabica", Milk: fleet.NoMilk}
 
+// The bare loops, by the list that they do.
+const (
+	byOldList = "old list"
+	byNewList = "new list"
+	byMinimum = "minimum"
+)
+
 // bare is one shop of either kind, or its machines.
 type bare struct {
-	minimal bool
-	watch   *watch
-	stages  []service.Stage
+	by     string
+	watch  *watch
+	stages []service.Stage
 
-	ledgerTurn sync.Mutex // as in barista: one entry after the other
+	ledgerTurn sync.Mutex // of the old list: one entry after the other
 	heralds    chan string
 	err        chan error // the first
 
-	synced, unsynced atomic.Int64 // journal records
+	records atomic.Int64 // in journals
 }
 
-func newBare(minimal bool, w *watch) *bare {
-	return &bare{minimal: minimal, watch: w, heralds: make(chan string, 1024), err: make(chan error, 1)}
+func newBare(by string, w *watch) *bare {
+	return &bare{by: by, watch: w, heralds: make(chan string, 1024), err: make(chan error, 1)}
 }
 
 func (b *bare) fail(what string, err error) {
@@ -147,8 +178,8 @@ func dialBench(name string, in nats.InProcessConnProvider, url string) (*nats.Co
 	return nats.Connect(url, opts...)
 }
 
-// openShop opens the broker as barista does, makes barista's streams, and opens
-// the door.
+// openShop opens the broker as barista does, makes the streams of its list, and
+// opens the door.
 func (b *bare) openShop(ctx context.Context, dir, listen string) (*broker.Broker, error) {
 	need := queue.StoreNeeded(configs.DefaultOrdersPerDay)
 	srv, err := broker.Open(ctx, broker.Config{Name: "barista", Store: filepath.Join(dir, "broker"), Listen: listen, MaxStore: need + need/4})
@@ -156,49 +187,95 @@ func (b *bare) openShop(ctx context.Context, dir, listen string) (*broker.Broker
 		return nil, err
 	}
 	b.add("broker", nil, srv.Close)
+	door, doorJS, err := b.connect("controller", srv, "")
+	if err != nil {
+		return nil, err
+	}
+	if b.by == byOldList {
+		stock, stockJS, err := b.connect("stock", srv, "")
+		if err != nil {
+			return nil, err
+		}
+		if err := oldStreams(ctx, doorJS); err != nil {
+			return nil, err
+		}
+		b.add("herald", func(ctx context.Context) error { return b.herald(ctx, doorJS) }, nil)
+		if err := b.openBooks(stock, stockJS); err != nil {
+			return nil, err
+		}
+		return srv, b.openDoor(door, func(m *nats.Msg) { b.acceptOld(context.WithoutCancel(ctx), doorJS, stockJS, m) })
+	}
 	c, err := queue.Connect(ctx, queue.Config{Name: "setup", InProcess: srv, OrdersPerDay: configs.DefaultOrdersPerDay})
 	if err != nil {
 		return nil, err
 	}
 	_, err = c.Setup(ctx, fleet.DefaultMenu())
 	c.Close()
-	if err != nil || b.minimal {
+	if err != nil || b.by == byMinimum {
 		return srv, err
 	}
-	door, doorJS, err := b.connect("controller", srv, "")
-	if err != nil {
-		return nil, err
-	}
-	stock, stockJS, err := b.connect("stock", srv, "")
-	if err != nil {
-		return nil, err
-	}
-	b.add("herald", func(ctx context.Context) error { return b.herald(ctx, doorJS) }, nil)
-	if err := b.openBooks(stock, stockJS); err != nil {
-		return nil, err
-	}
-	return srv, b.openDoor(context.WithoutCancel(ctx), door, doorJS, stockJS)
+	return srv, b.openDoor(door, func(m *nats.Msg) { b.accept(context.WithoutCancel(ctx), doorJS, m) })
 }
 
-// openDoor is the customers' side: four writes, then the answer. Orders are
-// served side by side, the writes of one are in order.
-func (b *bare) openDoor(ctx context.Context, nc *nats.Conn, js, stockJS jetstream.JetStream) error {
-	var wg sync.WaitGroup
-	sub, err := nc.QueueSubscribe(fleet.SubjectRequests, "q", func(m *nats.Msg) {
-		wg.Go(func() {
-			id := idOf(m.Data)
-			b.claim(ctx, js, id) // accepted
-			b.ledger(ctx, stockJS)
-			if _, err := js.Publish(ctx, fleet.OrderSubject(benchClass), m.Data, jetstream.WithMsgID(id)); err != nil {
-				b.fail("order", err)
-			}
-			b.claim(ctx, js, id) // published
-			if err := m.Respond(answerBody); err != nil {
-				b.fail("answer", err)
-			}
-			b.heralds <- id
-		})
+// oldStreams are those of the old list as they were made then.
+func oldStreams(ctx context.Context, js jetstream.JetStream) error {
+	stream := func(name, subject string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: name, Subjects: []string{subject}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, MaxBytes: 64 << 20,
+			MaxMsgs: -1, MaxMsgSize: 16 << 10, MaxMsgsPerSubject: -1, MaxConsumers: -1, Duplicates: 2 * time.Minute, Replicas: 1, AllowDirect: true,
+		}
+	}
+	orders := stream(fleet.StreamOrders, fleet.OrderSubject(benchClass))
+	orders.Retention, orders.MaxMsgs, orders.Duplicates, orders.AllowDirect = jetstream.WorkQueuePolicy, fleet.QueueMax, 15*time.Minute, false
+	orders.RePublish = &jetstream.RePublish{Source: "coffee.orders.*.*", Destination: "coffee.wake.{{wildcard(1)}}.{{wildcard(2)}}", HeadersOnly: true}
+	events := stream(fleet.StreamEvents, "coffee.events.>")
+	events.Discard = jetstream.DiscardOld
+	events.RePublish = &jetstream.RePublish{Source: "coffee.events.>", Destination: "coffee.live.>"}
+	ledger := stream(oldLedger, oldLedger)
+	ledger.DenyDelete = true
+	claims := stream(oldClaims, "$KV.coffee-claims.>")
+	claims.MaxMsgsPerSubject, claims.AllowRollup, claims.DenyDelete, claims.AllowDirect = 1, true, true, false
+	for _, cfg := range []jetstream.StreamConfig{orders, events, ledger, claims} {
+		if _, err := js.CreateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("make %s: %w", cfg.Name, err)
+		}
+	}
+	_, err := js.CreateConsumer(ctx, fleet.StreamOrders, jetstream.ConsumerConfig{
+		Durable: fleet.MakerDurable(benchClass), FilterSubject: fleet.OrderSubject(benchClass), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: fleet.AckWait, MaxDeliver: -1, MaxAckPending: 1000, MaxRequestBatch: 1, MaxRequestExpires: 30 * time.Second,
 	})
+	return err
+}
+
+// accept is the customers' side of the new list: one write, the answer, and the
+// order's message.
+func (b *bare) accept(ctx context.Context, js jetstream.JetStream, m *nats.Msg) {
+	id := idOf(m.Data)
+	b.book(ctx, js, fleet.ActSubject(id)) // create
+	if err := m.Respond(answerBody); err != nil {
+		b.fail("answer", err)
+	}
+	b.order(ctx, js, id, m.Data)
+}
+
+// acceptOld is the customers' side of the old one: four writes, then the answer.
+func (b *bare) acceptOld(ctx context.Context, js, stockJS jetstream.JetStream, m *nats.Msg) {
+	id := idOf(m.Data)
+	b.claim(ctx, js, id) // accepted
+	b.ledger(ctx, stockJS)
+	b.order(ctx, js, id, m.Data)
+	b.claim(ctx, js, id) // published
+	if err := m.Respond(answerBody); err != nil {
+		b.fail("answer", err)
+	}
+	b.heralds <- id
+}
+
+// openDoor takes customers' calls. Orders are served side by side, the writes of
+// one are in order.
+func (b *bare) openDoor(nc *nats.Conn, accept func(m *nats.Msg)) error {
+	var wg sync.WaitGroup
+	sub, err := nc.QueueSubscribe(fleet.SubjectRequests, "q", func(m *nats.Msg) { wg.Go(func() { accept(m) }) })
 	if err != nil {
 		return err
 	}
@@ -210,8 +287,20 @@ func (b *bare) openDoor(ctx context.Context, nc *nats.Conn, js, stockJS jetstrea
 	return nc.Flush()
 }
 
+func (b *bare) order(ctx context.Context, js jetstream.JetStream, id string, body []byte) {
+	if _, err := js.Publish(ctx, fleet.OrderSubject(benchClass), body, jetstream.WithMsgID(id)); err != nil {
+		b.fail("order", err)
+	}
+}
+
+func (b *bare) book(ctx context.Context, js jetstream.JetStream, subject string) {
+	if _, err := js.Publish(ctx, subject, bookBody); err != nil {
+		b.fail("book", err)
+	}
+}
+
 func (b *bare) claim(ctx context.Context, js jetstream.JetStream, id string) {
-	if _, err := js.Publish(ctx, "$KV."+fleet.BucketClaims+"."+id, claimBody); err != nil {
+	if _, err := js.Publish(ctx, "$KV.coffee-claims."+id, claimBody); err != nil {
 		b.fail("claim", err)
 	}
 }
@@ -219,7 +308,7 @@ func (b *bare) claim(ctx context.Context, js jetstream.JetStream, id string) {
 func (b *bare) ledger(ctx context.Context, js jetstream.JetStream) {
 	b.ledgerTurn.Lock()
 	defer b.ledgerTurn.Unlock()
-	if _, err := js.Publish(ctx, "coffee.ledger", ledgerBody); err != nil {
+	if _, err := js.Publish(ctx, oldLedger, ledgerBody); err != nil {
 		b.fail("ledger", err)
 	}
 }
@@ -245,7 +334,7 @@ func (b *bare) herald(ctx context.Context, js jetstream.JetStream) error {
 // openBooks writes the end of each reservation, off the path.
 func (b *bare) openBooks(nc *nats.Conn, js jetstream.JetStream) error {
 	served := make(chan *nats.Msg, 1024)
-	if _, err := nc.ChanSubscribe("coffee.live.*.served", served); err != nil {
+	if _, err := nc.ChanSubscribe(servedEvents, served); err != nil {
 		return err
 	}
 	b.add("books", func(ctx context.Context) error {
@@ -304,10 +393,7 @@ func (m *bareMachine) run(ctx context.Context) error {
 	defer wg.Wait()
 	defer close(news)
 
-	serve := m.makeDrink
-	if m.minimal {
-		serve = m.makeMinimal
-	}
+	serve := map[string]func(context.Context, *nats.Msg, chan<- [2]string){byOldList: m.makeOld, byNewList: m.makeNew, byMinimum: m.makeMinimal}[m.by]
 	next := "$JS.API.CONSUMER.MSG.NEXT." + fleet.StreamOrders + "." + fleet.MakerDurable(benchClass)
 	for ctx.Err() == nil {
 		if err := m.nc.PublishRequest(next, inbox, []byte(`{"batch":1,"expires":20000000000}`)); err != nil {
@@ -325,8 +411,22 @@ func (m *bareMachine) run(ctx context.Context) error {
 	return nil
 }
 
-// makeDrink is one order at the machine, as barista writes it.
-func (m *bareMachine) makeDrink(ctx context.Context, msg *nats.Msg, news chan<- [2]string) {
+// makeNew is one order at the machine, by the new list.
+func (m *bareMachine) makeNew(ctx context.Context, msg *nats.Msg, _ chan<- [2]string) {
+	id := idOf(msg.Data)
+	m.inProgress(msg)
+	m.book(ctx, m.js, fleet.StateSubject(id)) // fence
+	m.record(false)                           // start
+	m.watch.relay(id, m.name)
+	m.record(false)                           // end
+	m.book(ctx, m.js, fleet.StateSubject(id)) // end
+	m.record(false)                           // confirmed
+	m.watch.served(id)
+	m.ack(msg)
+}
+
+// makeOld is one order at the machine, by the old list.
+func (m *bareMachine) makeOld(ctx context.Context, msg *nats.Msg, news chan<- [2]string) {
 	id := idOf(msg.Data)
 	m.inProgress(msg)
 	m.claim(ctx, m.js, id) // claimed
@@ -365,28 +465,23 @@ func (m *bareMachine) ack(msg *nats.Msg) {
 
 // record appends to the journal.
 func (m *bareMachine) record(durable bool) {
-	n := &m.unsynced
 	_, err := m.journal.Write(recordBody)
 	if err == nil && durable {
-		n, err = &m.synced, m.journal.Sync()
+		err = m.journal.Sync()
 	}
 	if err != nil {
 		m.fail("journal", err)
 	}
-	n.Add(1)
+	m.records.Add(1)
 }
 
-// bareContender is the bare loop or the minimum.
-func bareContender(name string, minimal bool) contender {
-	list := orderWrites
-	if minimal {
-		list = minimalWrites
-	}
+// bareContender is a bare loop, or the minimum.
+func bareContender(by string, list []write) contender {
 	return contender{
-		name: name,
+		name: by,
 		list: list,
 		shop: func(ctx context.Context, dir string) (*party, error) {
-			b := newBare(minimal, nil)
+			b := newBare(by, nil)
 			srv, err := b.openShop(ctx, dir, "127.0.0.1:0")
 			if err != nil {
 				service.CloseAll(b.stages)
@@ -395,7 +490,7 @@ func bareContender(name string, minimal bool) contender {
 			return b.party(srv, srv.URL()), nil
 		},
 		open: func(ctx context.Context, dir, url string, machines int, w *watch) (*party, error) {
-			b := newBare(minimal, w)
+			b := newBare(by, w)
 			var in nats.InProcessConnProvider
 			if url == "" {
 				srv, err := b.openShop(ctx, dir, "none")
@@ -413,12 +508,12 @@ func bareContender(name string, minimal bool) contender {
 			}
 			p := b.party(in, url)
 			p.journal = func() map[string]int {
-				return map[string]int{journals: int(b.synced.Load()), confirmed: int(b.unsynced.Load())}
+				return map[string]int{journals: int(b.records.Load())}
 			}
 			return p, nil
 		},
 		call: func(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, body []byte) error {
-			if minimal {
+			if by == byMinimum {
 				_, err := js.Publish(ctx, fleet.OrderSubject(benchClass), body)
 				return err
 			}
