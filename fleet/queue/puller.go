@@ -18,6 +18,9 @@ const (
 	// parkedFor is how long a pull waits at the broker, the longest that a consumer
 	// allows; the broker itself ends it then.
 	parkedFor = 30 * time.Second
+	// mostParked is how many pulls may wait at one consumer: one for each machine. The
+	// broker's own limit of 512 would make the others ask for ever.
+	mostParked = 10_000
 	// moment is given to the broker after each pull to hand over what waits, so that
 	// it rarely gives two.
 	moment = 5 * time.Millisecond

@@ -274,7 +274,7 @@ func (c *Conn) adjust(ctx context.Context, info *jetstream.StreamInfo, want jets
 func (c *Conn) durable(ctx context.Context, stream, name, filter string) error {
 	want := jetstream.ConsumerConfig{
 		Durable: name, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckWait: fleet.AckWait, MaxDeliver: -1, MaxAckPending: 1000, MaxRequestBatch: 1, MaxRequestExpires: 30 * time.Second, MemoryStorage: true,
+		AckWait: fleet.AckWait, MaxDeliver: -1, MaxAckPending: 1000, MaxRequestBatch: 1, MaxRequestExpires: parkedFor, MaxWaiting: mostParked, MemoryStorage: true,
 	}
 	cons, err := c.js.Consumer(ctx, stream, name)
 	if err == nil && !cons.CachedInfo().Config.MemoryStorage { // of the former layout
@@ -292,7 +292,7 @@ func (c *Conn) durable(ctx context.Context, stream, name, filter string) error {
 		return unsure("look at the queue "+name, err)
 	}
 	if d := differences(want, cons.CachedInfo().Config, "Durable", "FilterSubject", "AckPolicy", "DeliverPolicy", "AckWait", "MaxDeliver",
-		"MaxAckPending", "MaxRequestBatch", "MaxRequestExpires", "BackOff"); len(d) > 0 {
+		"MaxAckPending", "MaxRequestBatch", "MaxRequestExpires", "MaxWaiting", "BackOff"); len(d) > 0 {
 		return fmt.Errorf("consumer %s was made differently: %s; change it by hand (nats consumer edit)", name, strings.Join(d, ", "))
 	}
 	return nil
