@@ -67,8 +67,8 @@ type Settlement interface {
 // Tickets is where a worker takes its work.
 type Tickets interface {
 	// Next waits until an order of one of the classes is there and takes it, one
-	// at a time. With minWaiting > 0 it takes only while at least so many orders
-	// of these classes wait. When ctx ends nothing is stranded. One caller at a
-	// time.
-	Next(ctx context.Context, classes []Class, minWaiting int) (*Ticket, error)
+	// at a time. With wanted it is a spare, which looks every two seconds and takes
+	// only what is there at a moment when wanted says so. When ctx ends nothing is
+	// stranded. One caller at a time.
+	Next(ctx context.Context, classes []Class, wanted func() bool) (*Ticket, error)
 }

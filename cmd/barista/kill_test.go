@@ -196,8 +196,8 @@ type mortalTickets struct {
 	d *death
 }
 
-func (m mortalTickets) Next(ctx context.Context, c []fleet.Class, n int) (*fleet.Ticket, error) {
-	t, err := m.Tickets.Next(ctx, c, n)
+func (m mortalTickets) Next(ctx context.Context, c []fleet.Class, wanted func() bool) (*fleet.Ticket, error) {
+	t, err := m.Tickets.Next(ctx, c, wanted)
 	if err == nil {
 		m.d.at("receipt")
 		t.Settlement = mortalSettlement{t.Settlement, m.d, "ack"}

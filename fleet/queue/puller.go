@@ -74,11 +74,11 @@ func (c *Conn) newPuller(stream string) *puller {
 	return &puller{c: c, stream: stream, got: make(chan arrival, 1), news: make(chan struct{}, 1), back: c.reconnected()}
 }
 
-// next waits for one message of the durables. With ready, which is asked before each
+// next waits for one message of the durables. With wanted, which is asked before each
 // look, it is a spare: nothing is parked, and false leaves the work to others for now.
 // When ctx ends, nothing is stranded.
-func (p *puller) next(ctx context.Context, durables []string, ready func(context.Context) bool) (arrival, error) {
-	if err := p.begin(durables, ready != nil); err != nil {
+func (p *puller) next(ctx context.Context, durables []string, wanted func() bool) (arrival, error) {
+	if err := p.begin(durables, wanted != nil); err != nil {
 		return arrival{}, err
 	}
 	defer p.end()
@@ -97,11 +97,11 @@ func (p *puller) next(ctx context.Context, durables []string, ready func(context
 		case <-timer.C:
 		}
 		due, wait := p.due()
-		if ready != nil && len(due) > 0 && !ready(ctx) {
+		if wanted != nil && len(due) > 0 && !wanted() {
 			due, wait = nil, lookEvery
 		}
 		if len(due) > 0 {
-			if err := p.ask(due[0], ready == nil); err != nil {
+			if err := p.ask(due[0], wanted == nil); err != nil {
 				p.c.log.Debug("pull", "durable", due[0].durable, "err", err)
 			}
 			wait = moment

@@ -49,7 +49,7 @@ func TestPullsPerOrder(t *testing.T) {
 			tk := b.Connect(fmt.Sprint("m", i)).Tickets()
 			wg.Go(func() {
 				for {
-					x, err := tk.Next(ctx, classes, 0)
+					x, err := tk.Next(ctx, classes, nil)
 					if err != nil {
 						return
 					}
@@ -101,25 +101,25 @@ func TestSurplusGoesOn(t *testing.T) {
 		both := []fleet.Class{arabica, other.Order.Class()}
 		one, two := b.Connect("one").Tickets(), b.Connect("two").Tickets()
 		time.AfterFunc(time.Second, func() { put(t, o, 1, "m1") })
-		if x, err := one.Next(ctx, both, 0); err != nil || x.MessageID != "m1" {
+		if x, err := one.Next(ctx, both, nil); err != nil || x.MessageID != "m1" {
 			t.Fatal(x, err)
 		}
 		// Its pull for robusta is still parked, and is the first in the line.
 		time.AfterFunc(time.Second, func() { o.Publish(context.Background(), other, "m2") })
 		begin := time.Now()
-		x, err := two.Next(ctx, both, 0)
+		x, err := two.Next(ctx, both, nil)
 		if took := time.Since(begin); err != nil || x.MessageID != "m2" || took > 1500*time.Millisecond {
 			t.Fatal(x, err, took)
 		}
 		// It stops waiting with its pulls parked; a third takes what comes then.
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if x, err := one.Next(short, both, 0); err == nil {
+		if x, err := one.Next(short, both, nil); err == nil {
 			t.Fatal(x)
 		}
 		put(t, o, 3, "m3")
 		begin = time.Now()
-		x, err = b.Connect("three").Tickets().Next(ctx, both, 0)
+		x, err = b.Connect("three").Tickets().Next(ctx, both, nil)
 		if took := time.Since(begin); err != nil || x.MessageID != "m3" || took > 500*time.Millisecond {
 			t.Fatal(x, err, took)
 		}
@@ -142,7 +142,7 @@ func TestParkedPullsEnd(t *testing.T) {
 				begin = time.Now()
 				put(t, o, n, fmt.Sprint("m", n))
 			})
-			x, err := tk.Next(t.Context(), []fleet.Class{arabica}, 0)
+			x, err := tk.Next(t.Context(), []fleet.Class{arabica}, nil)
 			if took := time.Since(begin); err != nil || took > within {
 				t.Fatalf("%v after %v, wanted at most %v", err, took, within)
 			}
@@ -175,14 +175,14 @@ func TestSilentParkedPull(t *testing.T) {
 		link := b.Link()
 		var wg sync.WaitGroup
 		one := b.ConnectOver("one", link).Tickets()
-		wg.Go(func() { one.Next(ctx, []fleet.Class{arabica}, 0) })
+		wg.Go(func() { one.Next(ctx, []fleet.Class{arabica}, nil) })
 		time.Sleep(time.Second)
 		link.Silence(true)
 		two := b.Connect("two").Tickets()
 		begin := time.Now().Add(time.Second)
 		time.AfterFunc(time.Second, func() { put(t, o, 1, "m1"); put(t, o, 2, "m2") })
 		for i, within := range []time.Duration{time.Second, fleet.AckWait + time.Second} {
-			x, err := two.Next(ctx, []fleet.Class{arabica}, 0)
+			x, err := two.Next(ctx, []fleet.Class{arabica}, nil)
 			if took := time.Since(begin); err != nil || took > within {
 				t.Errorf("order %d: %v after %v, wanted at most %v", i+1, err, took, within)
 			} else if err := x.Done(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,7 +106,7 @@ func TestTicketLife(t *testing.T) {
 		o, tk := c.Orders(), c.Tickets()
 		begin := time.Now()
 		time.AfterFunc(5300*time.Millisecond, func() { put(t, o, 1, "m1") })
-		a, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
+		a, err := tk.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +125,7 @@ func TestTicketLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		two := b.Connect("two").Tickets()
-		bk, err := two.Next(ctx, []fleet.Class{arabica}, 0)
+		bk, err := two.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +141,7 @@ func TestTicketLife(t *testing.T) {
 		}
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if x, err := tk.Next(short, []fleet.Class{arabica}, 0); err == nil {
+		if x, err := tk.Next(short, []fleet.Class{arabica}, nil); err == nil {
 			t.Fatalf("a second holder of %s although it was renewed", x.MessageID)
 		}
 		// After a silence only the end of a drink is sent.
@@ -154,7 +155,7 @@ func TestTicketLife(t *testing.T) {
 		if err := bk.Terminate(ctx, "x", false); err != fleet.ErrStale {
 			t.Errorf("drop after a silence: %v", err)
 		}
-		again, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
+		again, err := tk.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil || again.Delivered < 3 {
 			t.Fatal(again, err)
 		}
@@ -197,7 +198,7 @@ func TestSweepStrandsNothing(t *testing.T) {
 				for {
 					// Every pull gets only a moment, so that most are given up.
 					ctx, cancel := context.WithTimeout(t.Context(), 11*time.Millisecond)
-					x, err := tk.Next(ctx, classes, 0)
+					x, err := tk.Next(ctx, classes, nil)
 					cancel()
 					if err == nil {
 						if err := x.Done(t.Context()); err != nil {
@@ -242,7 +243,7 @@ func TestNoClassStarves(t *testing.T) {
 			}
 		}
 		for i := range 51 {
-			x, err := tk.Next(ctx, []fleet.Class{arabica, other.Order.Class()}, 0)
+			x, err := tk.Next(ctx, []fleet.Class{arabica, other.Order.Class()}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +260,7 @@ func TestNoClassStarves(t *testing.T) {
 	})
 }
 
-func TestSpareWaitsForItsThreshold(t *testing.T) {
+func TestSpareWaitsUntilItIsWanted(t *testing.T) {
 	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
 		ctx := t.Context()
 		c := b.Connect("one")
@@ -267,14 +268,20 @@ func TestSpareWaitsForItsThreshold(t *testing.T) {
 		for i := range 3 {
 			put(t, o, i, orderN(i).ID)
 		}
+		var wanted atomic.Bool
+		waiting := func() bool { return wanted.Load() }
 		short, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if x, err := tk.Next(short, []fleet.Class{arabica}, 4); err == nil {
-			t.Fatalf("took %s with 3 waiting, threshold 4", x.MessageID)
+		if x, err := tk.Next(short, []fleet.Class{arabica}, waiting); err == nil {
+			t.Fatalf("took %s while it was not wanted", x.MessageID)
 		}
 		cancel()
-		put(t, o, 3, orderN(3).ID)
-		if _, err := tk.Next(ctx, []fleet.Class{arabica}, 4); err != nil {
+		time.AfterFunc(3*time.Second, func() { wanted.Store(true) })
+		begin := time.Now()
+		if _, err := tk.Next(ctx, []fleet.Class{arabica}, waiting); err != nil {
 			t.Fatal(err)
+		}
+		if d := time.Since(begin); d < 3*time.Second || d > 5*time.Second+100*time.Millisecond {
+			t.Errorf("it came after %v", d)
 		}
 	})
 }
@@ -286,13 +293,13 @@ func TestSilentLinkDeliversElsewhere(t *testing.T) {
 		one := b.ConnectOver("one", link).Tickets()
 		o := b.Connect("shop").Orders()
 		put(t, o, 1, "m1")
-		x, err := one.Next(ctx, []fleet.Class{arabica}, 0)
+		x, err := one.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		link.Silence(true)
 		begin := time.Now()
-		y, err := b.Connect("two").Tickets().Next(ctx, []fleet.Class{arabica}, 0)
+		y, err := b.Connect("two").Tickets().Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil || y.MessageID != "m1" {
 			t.Fatal(y, err)
 		}

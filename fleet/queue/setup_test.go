@@ -126,7 +126,7 @@ func TestQueueOutlivesItsBroker(t *testing.T) {
 		c := b.Connect("one")
 		o, tk := c.Orders(), c.Tickets()
 		put(t, o, 1, "m1")
-		held, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
+		held, err := tk.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestQueueOutlivesItsBroker(t *testing.T) {
 		if took := time.Since(begin); took > 6*time.Second {
 			t.Errorf("given up after %v", took)
 		}
-		again, err := tk.Next(ctx, []fleet.Class{arabica}, 0)
+		again, err := tk.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil || again.MessageID != "m1" || again.Created != entryN(1).Revision {
 			t.Fatal(again, err)
 		}
@@ -179,7 +179,7 @@ func TestDoneOutlastsASilence(t *testing.T) {
 		link := b.Link()
 		o := b.Connect("shop").Orders()
 		put(t, o, 1, "m1")
-		held, err := b.ConnectOver("one", link).Tickets().Next(t.Context(), []fleet.Class{arabica}, 0)
+		held, err := b.ConnectOver("one", link).Tickets().Next(t.Context(), []fleet.Class{arabica}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestFormerConsumer(t *testing.T) {
 	if cons, err = js.Consumer(ctx, fleet.StreamOrders, name); err != nil || !cons.CachedInfo().Config.MemoryStorage {
 		t.Errorf("%+v %v", cons, err)
 	}
-	if x, err := c.Tickets().Next(ctx, []fleet.Class{arabica}, 0); err != nil || x.MessageID != "m1" {
+	if x, err := c.Tickets().Next(ctx, []fleet.Class{arabica}, nil); err != nil || x.MessageID != "m1" {
 		t.Error(x, err)
 	}
 }

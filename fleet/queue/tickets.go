@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,17 +25,13 @@ func (c *Conn) Tickets() fleet.Tickets {
 	return &tickets{c: c, p: c.newPuller(fleet.StreamOrders)}
 }
 
-func (t *tickets) Next(ctx context.Context, classes []fleet.Class, minWaiting int) (*fleet.Ticket, error) {
+func (t *tickets) Next(ctx context.Context, classes []fleet.Class, wanted func() bool) (*fleet.Ticket, error) {
 	durables := make([]string, len(classes))
 	for i, c := range classes {
 		durables[i] = fleet.MakerDurable(c)
 	}
-	var ready func(context.Context) bool
-	if minWaiting > 0 {
-		ready = func(ctx context.Context) bool { return t.waiting(ctx, durables) >= minWaiting }
-	}
 	for {
-		a, err := t.p.next(ctx, durables, ready)
+		a, err := t.p.next(ctx, durables, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -52,21 +47,6 @@ func (t *tickets) Next(ctx context.Context, classes []fleet.Class, minWaiting in
 			Portion: portion, Created: created, Seq: m.seq, Delivered: m.delivered, Stored: m.stored, Settlement: t.c.settle(a),
 		}, nil
 	}
-}
-
-// waiting counts the orders that nobody has in hand.
-func (t *tickets) waiting(ctx context.Context, durables []string) int {
-	n := 0
-	for _, d := range durables {
-		var info struct {
-			NumPending int `json:"num_pending"`
-		}
-		m, err := t.c.nc.RequestWithContext(ctx, "$JS.API.CONSUMER.INFO."+fleet.StreamOrders+"."+d, nil)
-		if err == nil && json.Unmarshal(m.Data, &info) == nil {
-			n += info.NumPending
-		}
-	}
-	return n
 }
 
 type intake struct {

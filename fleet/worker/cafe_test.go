@@ -934,11 +934,11 @@ type tickets struct {
 	in fleet.Tickets
 }
 
-func (x tickets) Next(ctx context.Context, classes []fleet.Class, minWaiting int) (*fleet.Ticket, error) {
+func (x tickets) Next(ctx context.Context, classes []fleet.Class, wanted func() bool) (*fleet.Ticket, error) {
 	if err := x.pass("next"); err != nil {
 		return nil, err
 	}
-	t, err := x.in.Next(ctx, classes, minWaiting)
+	t, err := x.in.Next(ctx, classes, wanted)
 	if err != nil {
 		if late := x.pass(""); late != nil {
 			return nil, late

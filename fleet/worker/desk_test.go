@@ -360,8 +360,8 @@ func TestSpare(t *testing.T) {
 		c.pause(3 * time.Second)
 		first := c.order(orderN(1))
 		c.pause(time.Minute)
-		if n := spare.count("next"); n != 0 {
-			c.Error("it asked for an order while one waits")
+		if n := spare.count("ticket"); n != 0 {
+			c.Error("it took an order while one waits")
 		}
 		c.order(orderN(2))
 		c.taken(first, 5*time.Second, fleet.Brewing, spare)

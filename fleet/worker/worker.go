@@ -210,8 +210,7 @@ func (w *Worker) free() (bool, <-chan struct{}, <-chan struct{}) {
 	st := w.Machine.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ok := st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes && w.word.Waiting >= w.cfg.MinWaiting
-	return ok, w.changed, machineChanged
+	return st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes, w.changed, machineChanged
 }
 
 // waitReady waits until an order may be taken; false when ctx ends.
@@ -328,7 +327,18 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 		ctx, c = context.WithTimeout(ctx, soon)
 		defer c()
 	}
-	return w.Tickets.Next(ctx, classes, 0)
+	var wanted func() bool
+	if w.cfg.MinWaiting > 0 {
+		wanted = w.wanted
+	}
+	return w.Tickets.Next(ctx, classes, wanted)
+}
+
+// wanted reports whether so many orders wait that a spare shall help.
+func (w *Worker) wanted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.word.Waiting >= w.cfg.MinWaiting
 }
 
 // classes are those that the machine takes now, and how long that holds if some
