@@ -59,20 +59,24 @@ func TestMenuChange(t *testing.T) {
 	})
 }
 
-// TestUnlisted: an order that was accepted a moment before its class left the
-// queue gets there all the same.
+// TestUnlisted: an order that was accepted a moment before its class left the menu
+// gets into the queue all the same, and then the class goes.
 func TestUnlisted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
+		m := fleet.DefaultMenu()
+		m.Beans = []string{"mixed"}
+		menu, _ := json.Marshal(m)
 		first := true
 		w := s.wire(nil)
 		w.fault = func(call string) fault {
 			if call == "publish" && first {
 				first = false
 				s.mu.Lock()
-				s.listed = nil // between the record and the message
+				s.listed = m.Classes() // between the record and the message
 				s.mu.Unlock()
+				s.set(fleet.KeyMenu, menu)
 			}
 			return none
 		}
@@ -82,8 +86,13 @@ func TestUnlisted(t *testing.T) {
 			t.Fatal(a)
 		}
 		time.Sleep(2 * time.Second)
-		if m := s.messages(id1); len(m) != 1 || !s.lists(plain1) {
-			t.Errorf("in the queue as %v", m)
+		if sent := s.messages(id1); len(sent) != 1 || !s.lists(plain1) || len(c.Menu().Beans) != 1 {
+			t.Errorf("in the queue as %v, %v", sent, c.Menu().Beans)
+		}
+		time.Sleep(20 * time.Minute)
+		is(t, s, id1, fleet.Expired)
+		if s.lists(plain1) {
+			t.Error("an empty class stays in the queue")
 		}
 	})
 }

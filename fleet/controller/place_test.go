@@ -255,16 +255,32 @@ func TestRefusalIsAnAct(t *testing.T) {
 	})
 }
 
-// TestManyRefusals: more than can be listed are told that nobody knows.
+// TestManyRefusals: more than can be listed are told that nobody knows; each of
+// the others has its event, sent once.
 func TestManyRefusals(t *testing.T) {
-	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
 		s.count("arabica", 5)
+		sent := 0
+		c, stop := s.wire(func(call string) fault {
+			if call == "event" {
+				sent++
+			}
+			return none
+		}).open(t)
+		defer stop()
 		codes := map[string]int{}
 		for i := range 300 {
 			codes[c.Place(t.Context(), order(fmt.Sprintf("01JD0000000000000000001%03d", i)).Encode(), "web").Code]++
 		}
-		if n := codes[fleet.CodeOutOfStock]; n < 100 || n+codes[fleet.CodeUnavailable] != 300 {
+		synctest.Wait()
+		n := codes[fleet.CodeOutOfStock]
+		if n < 100 || n+codes[fleet.CodeUnavailable] != 300 {
 			t.Error(codes)
+		}
+		if sent != n || len(s.events) != n {
+			t.Errorf("%d refusals, %d events, sent %d times", n, len(s.events), sent)
 		}
 		s.count("arabica", 50)
 		if a := c.Place(t.Context(), order("").Encode(), "web"); !a.OK() {
