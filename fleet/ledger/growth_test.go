@@ -10,6 +10,7 @@ import (
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
+	"barista/fleet/queue"
 	"barista/fleet/stock"
 )
 
@@ -36,6 +37,11 @@ func heap() float64 {
 //	TMPDIR=/dev/shm go test ./fleet/ledger -run - -bench Start -benchtime 5x -timeout 2h -history 100000
 func BenchmarkStart(b *testing.B) {
 	br := brokertest.Start(b)
+	big, err := queue.Connect(b.Context(), queue.Config{Name: "big", InProcess: br, OrdersPerDay: 2000}) // has room for it
+	must(b, err)
+	_, err = big.Setup(b.Context(), fleet.DefaultMenu())
+	must(b, err)
+	big.Close()
 	fill(b, br.Connect("past").Book(), *history)
 	br.Stop()
 	var broker, start time.Duration

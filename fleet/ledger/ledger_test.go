@@ -381,7 +381,7 @@ func TestOwnActsCountAtOnce(t *testing.T) {
 		must(t, next(ctx, l, p, 1, fence))
 		synctest.Wait()
 
-		release := b.hold()
+		_, release := b.hold()
 		must(t, next(ctx, other, p, 1, func(c fleet.Claim) (fleet.Claim, error) { // by another process
 			return c.End(zoe, fleet.Untouched, fleet.Reason{}, 0, nil)
 		}))
@@ -417,7 +417,7 @@ func TestOwnActsCountAtOnce(t *testing.T) {
 		agree(t, l, p)
 
 		// A count means what it says at its place: it is folded there, and waited for.
-		release = b.hold()
+		_, release = b.hold()
 		must(t, next(ctx, other, p, 3, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "lea", fleet.Reason{}) }))
 		go func() { done <- put(ctx, l, fleet.Count, "arabica", 100) }()
 		time.Sleep(time.Second)
@@ -430,6 +430,43 @@ func TestOwnActsCountAtOnce(t *testing.T) {
 		release()
 		must(t, <-done)
 		agree(t, l, p)
+	})
+}
+
+// TestLateRecords: what the follower brings of an order that this process knows
+// better changes nothing that anybody sees.
+func TestLateRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		p := newPaper()
+		b := &bad{Book: p}
+		l, stop := running(t, b, Config{}, nil)
+		defer stop()
+		must(t, put(ctx, l, fleet.Refill, "arabica", 30))
+		synctest.Wait()
+		step, release := b.hold()
+		must(t, place(ctx, l, 1))
+		must(t, next(ctx, l, p, 1, fence))
+		must(t, place(ctx, l, 2))
+		must(t, next(ctx, l, p, 2, fence))
+		must(t, next(ctx, l, p, 2, made))
+		for passed := range 6 {
+			synctest.Wait()
+			open := l.Open()
+			if len(open) != 1 || open[0].Order.ID != idN(1) || open[0].Phase != fleet.Brewing {
+				t.Errorf("after %d late records: %v", passed, open)
+			}
+			if at := l.Levels()["arabica"].Available(); at != 12 {
+				t.Errorf("after %d late records %d g are available", passed, at)
+			}
+			if passed < 5 {
+				step()
+			}
+		}
+		if e := l.Open()[0]; e.Written.IsZero() || len(l.fold.orders) != 1 {
+			t.Errorf("the follower's own copy is not taken: %v, %d orders", e.Written, len(l.fold.orders))
+		}
+		release()
 	})
 }
 

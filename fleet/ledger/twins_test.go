@@ -204,13 +204,13 @@ func (b *bad) Act(ctx context.Context, r fleet.Record, last uint64) (fleet.Revis
 	return b.Book.Act(ctx, r, last)
 }
 
-// hold stops the follower before the next record; the result lets it go on.
-func (b *bad) hold() (release func()) {
+// hold stops the follower before the next record; step lets one pass, release all.
+func (b *bad) hold() (step, release func()) {
 	held := make(chan struct{})
 	b.mu.Lock()
 	b.held = held
 	b.mu.Unlock()
-	return sync.OnceFunc(func() { close(held) })
+	return func() { held <- struct{}{} }, sync.OnceFunc(func() { close(held) })
 }
 
 func (b *bad) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
