@@ -260,10 +260,11 @@ func TestClaimsAway(t *testing.T) {
 }
 
 // TestDeadPuller: a machine dies, or its link goes silent, while it waits for an
-// order (F34). Another one gets it at once; an order that was delivered into the
-// silence comes after AckWait.
+// order (F34). Of a dead one the broker knows, and another gets the order at once.
+// A silent one has asked for one order, which is delivered into the silence and
+// comes to another after AckWait; it keeps no second one.
 func TestDeadPuller(t *testing.T) {
-	soon := 2500 * time.Millisecond // a look every 2 s
+	soon := 2500 * time.Millisecond
 	t.Run("dies idle", func(t *testing.T) {
 		open(t, func(c *cafe) {
 			ann, bob := c.start("ann"), c.start("bob")
@@ -287,12 +288,32 @@ func TestDeadPuller(t *testing.T) {
 			c.pause(5 * time.Second)
 			ann.silent()
 			c.pause(time.Second)
-			id := c.order(orderN(1))
-			c.taken(id, soon, fleet.Brewing, bob)
+			ids, begun := []string{c.order(orderN(1)), c.order(orderN(2))}, map[string]bool{}
+			begin := time.Now()
+			for _, within := range []time.Duration{soon, fleet.AckWait + soon} {
+				waitFor(c, "bob to begin", func() bool {
+					for _, id := range ids {
+						if e := c.get(id); !begun[id] && e.Phase == fleet.Brewing && e.Machine() == "bob" {
+							begun[id] = true
+							return true
+						}
+					}
+					return false
+				})
+				if d := time.Since(begin); d > within {
+					c.Errorf("begun after %v, wanted within %v", d, within)
+				}
+			}
 			ann.heard()
-			c.ended(id, time.Minute, fleet.Served)
+			for _, id := range ids {
+				c.phase(id, time.Minute, fleet.Served)
+			}
+			c.empty()
 			c.pause(time.Minute)
-			c.poured(1)
+			if ann.edges() > 0 {
+				c.Error("the silent one made something")
+			}
+			c.poured(2)
 		})
 	})
 	for _, until := range []fleet.Phase{fleet.Brewing, fleet.Served} {

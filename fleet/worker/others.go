@@ -90,9 +90,8 @@ func (w *Worker) brewingElsewhere(ctx context.Context, t *fleet.Ticket, read fle
 	case read.Age > fleet.AckWait && read.Idle:
 		// Its owner is here and has nothing in hand: killed after its fence and before
 		// its journal's start, and started again. It alone can go on, or say that it
-		// can't; the others keep away for a moment, so that it pulls the order before
-		// them. Each of them may pull it once before the owner does: an idle machine
-		// looks every two seconds.
+		// can't; the others keep away for a moment, so that the order comes to it before
+		// them. Each of them may get it once before the owner does.
 		w.set(func() { w.shuns[t.Class] = time.Now().Add(time.Duration(read.Others+2) * (passTime + 2*time.Second)) })
 		w.giveBack(t, passTime)
 	default:
