@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"barista/cmd/barista/hands"
+	"barista/cmd/barista/service"
 	"barista/configs"
 	"barista/fleet/queue"
 	"barista/fleet/worker"
-	"barista/machine"
 )
 
 // alone: the service is machines and nothing else. Such a one starts without its
@@ -115,25 +111,7 @@ func (s *shop) answers(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.listener.Addr().String()+"/livez", nil)
-	if err != nil {
-		return err
-	}
-	req.Close = true
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16)); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return errors.New(res.Status)
-	}
-	return nil
+	return service.Answers(ctx, s.listener.Addr())
 }
 
 // words is what the service does, for whoever asks systemctl status. It names no
@@ -141,7 +119,7 @@ func (s *shop) answers(ctx context.Context) error {
 func (s *shop) words() string {
 	var out []string
 	for _, st := range s.machines {
-		w := machineWords(st.Machine.Status())
+		w := hands.Doing(st.Machine.Status())
 		if len(s.machines) > 1 {
 			w = st.file.Name + ": " + w
 		}
@@ -184,16 +162,4 @@ func (s *shop) away() string {
 		}
 	}
 	return ""
-}
-
-func machineWords(st machine.Status) string {
-	switch {
-	case st.Order != "":
-		return strings.TrimSuffix("making order "+st.Order+": "+st.Reason.Detail, ": ")
-	case st.State == machine.StateWaiting:
-		return "waiting for a cup"
-	case st.Reason == machine.Reason{}:
-		return string(st.State)
-	}
-	return fmt.Sprintf("%s: %s", st.State, hands.Sentence(st.Reason))
 }

@@ -9,12 +9,7 @@ import (
 )
 
 func newBroker(c *cli) *cobra.Command {
-	cmd := group(&cobra.Command{
-		Use:     "broker",
-		Short:   "what the shop's broker keeps",
-		Long:    `broker looks after what the broker keeps for the shop.`,
-		Example: `  barista broker forget-old`,
-	})
+	cmd := group(&cobra.Command{Use: "broker", Short: "what the shop's broker keeps", Example: "  barista broker forget-old"})
 	cmd.AddCommand(newForgetOld(c))
 	return cmd
 }
@@ -29,9 +24,8 @@ ledger of the stock and its events. What counts was carried over into the book a
 this version's first start: stock, menu, machines out of service, and the ids of
 30 days. The rest is the old orders' history, and the way back to the former version.
 Until then they stay, take room, and cost a write for each event.`,
-		Example: `  barista broker forget-old
-  barista broker forget-old --yes`,
-		Args: exactly(),
+		Example: "  barista broker forget-old",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := c.dial(cmd)
 			if err != nil {
@@ -47,7 +41,7 @@ Until then they stay, take room, and cost a write for each event.`,
 					"the former version's records were not carried over yet")
 			}
 			if !yes {
-				err := c.sure(ctx, cmd, "The history of orders from before the book is removed for good, and the former version can't be started again with this shop.\nreally remove it?")
+				err := term.Sure(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), "The history of orders from before the book is removed for good, and the former version can't be started again with this shop.\nreally remove it?")
 				if err != nil {
 					return err
 				}

@@ -71,14 +71,7 @@ func (c *cli) watchOrders(ctx context.Context, cmd *cobra.Command, s client.Shop
 		if c.json {
 			broken = term.JSON(w, l)
 		} else {
-			_, broken = fmt.Fprintf(w, "%s  %s  %-9s %s  %s", term.Time(l.Changed), l.ID, l.Phase, term.Safe(l.Name), told.What(l.Size, l.Bean, l.Milk, l.Sugar))
-			if l.Machine != "" {
-				fmt.Fprintf(w, "  %s", l.Machine)
-			}
-			if why := told.Reason(l.Reason); why != "" {
-				fmt.Fprintf(w, "  (%s)", term.Safe(why))
-			}
-			fmt.Fprintln(w)
+			_, broken = fmt.Fprintln(w, told.Line(l))
 		}
 		if broken != nil { // nobody reads any more
 			cancel()

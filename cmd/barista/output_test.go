@@ -9,6 +9,7 @@ import (
 
 	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/controller"
 )
@@ -48,7 +49,7 @@ func TestReach(t *testing.T) {
 		"its journal may still say":     {{Here: true, Presence: fleet.Presence{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j1", Boot: "b2"}}}},
 		"with another journal":          {{Here: true, Presence: fleet.Presence{Machine: "zoe", Owner: fleet.Owner{Machine: "zoe", Journal: "j2", Boot: "b1"}}}},
 	} {
-		if got := reach(claim, here); !strings.Contains(got, want) {
+		if got := told.Reach(claim, here); !strings.Contains(got, want) {
 			t.Errorf("%q does not say %q", got, want)
 		}
 	}

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -102,50 +100,5 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, s client.Shop, r
 	if yes {
 		return id, nil
 	}
-	return id, c.sure(ctx, cmd, fmt.Sprintf("%s for %s: %s\n%s\nreally %s?", id, term.Safe(e.Order.Name), term.Safe(told.Cause(e.Claim)), reach(e.Claim, all), plan))
-}
-
-// sure asks a person whether to go on; nil means yes.
-func (c *cli) sure(ctx context.Context, cmd *cobra.Command, question string) error {
-	errOut := cmd.ErrOrStderr()
-	fmt.Fprintf(errOut, "%s [y/N] ", question)
-	answer := make(chan string, 1)
-	go func() { // ends with the process: a terminal can't be asked to stop reading
-		line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-		answer <- line
-	}()
-	select {
-	case line := <-answer:
-		switch strings.ToLower(strings.TrimSpace(line)) {
-		case "y", "yes":
-			return nil
-		case "":
-			fmt.Fprintln(errOut)
-		}
-		return term.Fail(term.ExitRefused, "say y, or give --yes", "nothing was done")
-	case <-ctx.Done():
-		return term.Fail(term.ExitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
-	}
-}
-
-// reach says whether the machine that had the order could still speak for it,
-// or still pour.
-func reach(c fleet.Claim, all []fleet.Machine) string {
-	if c.Owner == nil {
-		return "no machine had it"
-	}
-	o := *c.Owner
-	for _, p := range all {
-		if !p.Here || p.Machine != o.Machine {
-			continue
-		}
-		switch {
-		case p.Owner == o:
-			return fmt.Sprintf("%s is here with the same journal (%s): if it knows what came of it, it says so itself", o.Machine, p.State)
-		case p.Owner.Journal == o.Journal:
-			return fmt.Sprintf("%s is here again after its computer was restarted (%s): its journal may still say what came of it", o.Machine, p.State)
-		}
-		return fmt.Sprintf("a %s is here, but with another journal (%s): the one that had the order can't speak, and no longer pours if it is the same hardware", o.Machine, p.State)
-	}
-	return fmt.Sprintf("%s can't be reached: nobody knows whether it still pours. Go and look before you go on", o.Machine)
+	return id, term.Sure(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), fmt.Sprintf("%s for %s: %s\n%s\nreally %s?", id, term.Safe(e.Order.Name), term.Safe(told.Cause(e.Claim)), told.Reach(e.Claim, all), plan))
 }

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/configs"
@@ -277,7 +275,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
 			return fmt.Errorf("queue: %w", err)
 		}
-		s.add("streams", func(ctx context.Context) error { return endsWith(ctx, c.Keep(ctx, fleet.DefaultMenu())) }, nil)
+		s.add("streams", func(ctx context.Context) error { return quiet(ctx, c.Keep(ctx, fleet.DefaultMenu())) }, nil)
 		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
 	}
 	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
@@ -324,14 +322,6 @@ func (s *shop) waiting(classes []fleet.Class) (n int) {
 		}
 	}
 	return n
-}
-
-// endsWith is nil where a part ended because it was told to.
-func endsWith(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // seen is what the machines of a fleet are seen by.
@@ -386,7 +376,7 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if s.ledger != nil {
 		book = followed{book, s.ledger}
 	}
-	key, err := webKey(filepath.Join(s.file.State, "web.key"))
+	key, err := web.Key(filepath.Join(s.file.State, "web.key"))
 	if err != nil {
 		return err
 	}
@@ -401,24 +391,6 @@ func (s *shop) openWeb(ctx context.Context) error {
 	s.add("pages", pages.Run, nil)
 	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)
 	return nil
-}
-
-// webKey is the secret behind the addresses of orders' pages; it outlives a
-// restart.
-func webKey(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err == nil && len(b) == 32 {
-		return b, nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("web key: %w", err)
-	}
-	b = make([]byte, 32)
-	_, _ = rand.Read(b) // never fails
-	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
-		return nil, fmt.Errorf("web key: %w", err)
-	}
-	return b, nil
 }
 
 // openStation opens a machine of a file; the loop, if there is one, hears of it.

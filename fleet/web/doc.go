@@ -19,6 +19,6 @@
 //
 // Run folds the book's last day into a small state per order, and must run while
 // pages are served; Serve, or any http.Server around Handler, answers them. Both
-// end with their context. The web keeps nothing on disk and must never reach a
-// machine or a driver: it knows the fleet's words only.
+// end with their context. The web keeps nothing on disk but that key, and must
+// never reach a machine or a driver: it knows the fleet's words only.
 package web

@@ -2,9 +2,16 @@ package web
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/google/renameio/v2"
 
 	"barista/fleet"
 )
@@ -40,3 +47,21 @@ func (w *Web) orderOf(secret string) (id string, ok bool) {
 
 // pathOf is the address of an order's page.
 func (w *Web) pathOf(id string) string { return "/orders/" + w.secret(id) }
+
+// Key reads the key behind the addresses of orders' pages from a file, or makes
+// one: it outlives a restart.
+func Key(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) == 32 {
+		return b, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("web key: %w", err)
+	}
+	b = make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	if err := renameio.WriteFile(path, b, 0o600, renameio.WithTempDir(filepath.Dir(path))); err != nil {
+		return nil, fmt.Errorf("web key: %w", err)
+	}
+	return b, nil
+}

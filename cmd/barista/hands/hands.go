@@ -11,6 +11,7 @@ package hands
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"barista/cmd/barista/term"
@@ -36,6 +37,19 @@ type Hands struct {
 func Sentence(err error) string {
 	r := machine.ReasonOf(err)
 	return words.Line("en", r.Code, r.Detail, r.Quote)
+}
+
+// Doing is what a machine does now, in a few words.
+func Doing(st machine.Status) string {
+	switch {
+	case st.Order != "":
+		return strings.TrimSuffix("making order "+st.Order+": "+st.Reason.Detail, ": ")
+	case st.State == machine.StateWaiting:
+		return "waiting for a cup"
+	case st.Reason == machine.Reason{}:
+		return string(st.State)
+	}
+	return fmt.Sprintf("%s: %s", st.State, Sentence(st.Reason))
 }
 
 // mayTry asks the machine whether a part can be tried, and says what to do if

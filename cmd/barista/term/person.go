@@ -135,3 +135,25 @@ func (p *Person) UntilKey(ctx context.Context) (inner context.Context, stop func
 		wg.Wait()
 	}
 }
+
+// Sure asks one question; nil means yes. It is for a verb that needs no Person.
+func Sure(ctx context.Context, in io.Reader, out io.Writer, question string) error {
+	fmt.Fprintf(out, "%s [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() { // ends with the process: a terminal can't be asked to stop reading
+		line, _ := bufio.NewReader(in).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case line := <-answer:
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return nil
+		case "":
+			fmt.Fprintln(out)
+		}
+		return Fail(ExitRefused, "say y, or give --yes", "nothing was done")
+	case <-ctx.Done():
+		return Fail(ExitTimeout, "give --yes to go on without a question", "nobody answered; nothing was done")
+	}
+}

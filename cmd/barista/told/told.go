@@ -69,6 +69,28 @@ func after(c fleet.Claim) string {
 	return s
 }
 
+// Reach says whether the machine that had the order could still speak for it,
+// or still pour.
+func Reach(c fleet.Claim, all []fleet.Machine) string {
+	if c.Owner == nil {
+		return "no machine had it"
+	}
+	o := *c.Owner
+	for _, p := range all {
+		if !p.Here || p.Machine != o.Machine {
+			continue
+		}
+		switch {
+		case p.Owner == o:
+			return fmt.Sprintf("%s is here with the same journal (%s): if it knows what came of it, it says so itself", o.Machine, p.State)
+		case p.Owner.Journal == o.Journal:
+			return fmt.Sprintf("%s is here again after its computer was restarted (%s): its journal may still say what came of it", o.Machine, p.State)
+		}
+		return fmt.Sprintf("a %s is here, but with another journal (%s): the one that had the order can't speak, and no longer pours if it is the same hardware", o.Machine, p.State)
+	}
+	return fmt.Sprintf("%s can't be reached: nobody knows whether it still pours. Go and look before you go on", o.Machine)
+}
+
 // Account prints an order's whole story.
 func Account(w io.Writer, a client.Account) {
 	o := a.Order
@@ -181,6 +203,18 @@ func Row(l client.Order) []string {
 		tries = strconv.Itoa(l.Attempts)
 	}
 	return []string{l.ID, string(l.Phase), l.Name, What(l.Size, l.Bean, l.Milk, l.Sugar), l.Machine, tries, term.Time(l.Changed), Reason(l.Reason)}
+}
+
+// Line is an order that has just changed, in one line.
+func Line(l client.Order) string {
+	s := fmt.Sprintf("%s  %s  %-9s %s  %s", term.Time(l.Changed), l.ID, l.Phase, term.Safe(l.Name), What(l.Size, l.Bean, l.Milk, l.Sugar))
+	if l.Machine != "" {
+		s += "  " + l.Machine
+	}
+	if why := Reason(l.Reason); why != "" {
+		s += "  (" + term.Safe(why) + ")"
+	}
+	return s
 }
 
 // What says what was ordered, in a few words.
