@@ -188,8 +188,11 @@ func TestSelftestRefused(t *testing.T) {
 				if n := s.counts().Edges; n > 0 {
 					t.Errorf("%d contacts moved", n)
 				}
-				if after, _ := os.ReadFile(filepath.Join(s.folder(), "journal")); len(before) > 0 && !bytes.Equal(before, after) {
-					t.Error("the journal was changed")
+				// It notes who has it open, and nothing else.
+				after, _ := os.ReadFile(filepath.Join(s.folder(), "journal"))
+				noted, kept := bytes.CutPrefix(after, before)
+				if len(before) > 0 && (!kept || bytes.Count(noted, []byte("\n")) != bytes.Count(noted, []byte(`"do":"run"`))) {
+					t.Errorf("the journal was changed: %q", noted)
 				}
 			})
 		})
