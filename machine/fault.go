@@ -101,7 +101,7 @@ var Faults = []Fault{
 	{Refused, "the guard refuses to switch a part on (rest, ceiling, forbidden pair)", journal.Spoiled, Again, ""},
 	{Guard, "the guard tripped: a driver failed or hung, or the loop was silent", journal.Spoiled, Clear, ""},
 	{Record, "a write or fsync of the journal failed", journal.Untouched, Restart, ""},
-	{Damaged, "the journal is damaged in its middle, or belongs to other hardware", journal.Untouched, Clear, ""},
+	{Damaged, "the journal is damaged in its middle, its disk failed, or it belongs to other hardware", journal.Untouched, Clear, ""},
 	{Appliance, "the appliance did not take the command, did not come to rest, or its product counter did not rise (one that is not ready is seen before: it is asked at rest, every 5 s)", journal.Spoiled, Again, ""},
 }
 

@@ -10,7 +10,8 @@
 // is another one, the file is moved aside, a new journal with a new id begins, and
 // nothing starts until a person accepted that. Its id names it: a claim that was
 // taken under another id is not this journal's. After a failed write or fsync the
-// journal refuses everything: what is on disk is known only after opening it anew.
+// journal refuses everything: what is on disk is known only after opening it anew;
+// and after a failed fsync not even then, so that is damage too.
 //
 // # Why it does not wait for the disk
 //

@@ -39,6 +39,7 @@ type Journal struct {
 	path string
 	head header
 	lock *flock.Flock
+	d    disk
 
 	syncing sync.Mutex // one fsync at a time; nobody who moves anything waits for it
 
@@ -65,8 +66,8 @@ func open(d disk, path, hardware string) (*Journal, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	j := &Journal{path: path, lock: lk, x: newIndex(), owed: map[Key]bool{}}
-	if err := j.load(d, hardware); err != nil {
+	j := &Journal{path: path, lock: lk, d: d, x: newIndex(), owed: map[Key]bool{}}
+	if err := j.load(hardware); err != nil {
 		lk.Close()
 		return nil, fail(err)
 	}
@@ -99,10 +100,10 @@ func (j *Journal) run(boot string) error {
 	return j.sync()
 }
 
-func (j *Journal) load(d disk, hardware string) error {
+func (j *Journal) load(hardware string) error {
 	b, err := os.ReadFile(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return j.begin(d, hardware, "")
+		return j.begin(hardware, "")
 	}
 	if err != nil {
 		return err
@@ -115,6 +116,8 @@ func (j *Journal) load(d disk, hardware string) error {
 		// What this journal says of counters and outcomes is not about this
 		// machine.
 		err = fmt.Errorf("it belongs to other hardware (%s, this is %s)", head.Hardware, hardware)
+	case err == nil && j.lostSome():
+		err = errors.New("the disk did not take all that was written into it")
 	}
 	if err != nil {
 		aside, e := keepAside(j.path)
@@ -122,7 +125,10 @@ func (j *Journal) load(d disk, hardware string) error {
 			return e
 		}
 		j.x = newIndex()
-		return j.begin(d, hardware, fmt.Sprintf("%v; it was kept as %s", err, filepath.Base(aside)))
+		if err := j.begin(hardware, fmt.Sprintf("%v; it was kept as %s", err, filepath.Base(aside))); err != nil {
+			return err
+		}
+		return j.found()
 	}
 	j.head, j.seq = head, seq
 	if len(b) > compactAt {
@@ -131,7 +137,7 @@ func (j *Journal) load(d disk, hardware string) error {
 			return err
 		}
 		if len(small) < len(b)/4*3 { // else it would be the same again at the next start
-			if err := replace(d, j.path, small); err != nil {
+			if err := replace(j.d, j.path, small); err != nil {
 				return err
 			}
 			j.x = newIndex()
@@ -140,12 +146,12 @@ func (j *Journal) load(d disk, hardware string) error {
 			}
 		}
 	}
-	j.f, err = d.extend(j.path, int64(good))
+	j.f, err = j.d.extend(j.path, int64(good))
 	return err
 }
 
 // begin starts a journal with a new id in the place of what is at path.
-func (j *Journal) begin(d disk, hardware, damage string) error {
+func (j *Journal) begin(hardware, damage string) error {
 	j.head = header{ID: strings.ToLower(rand.Text()), Hardware: hardware}
 	var records []payload
 	if damage != "" {
@@ -155,15 +161,38 @@ func (j *Journal) begin(d disk, hardware, damage string) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(d, j.path, b); err != nil {
+	if err := replace(j.d, j.path, b); err != nil {
 		return err
 	}
 	for _, p := range records {
 		j.x.apply(p)
 	}
 	j.seq = n
-	j.f, err = d.extend(j.path, int64(len(b)))
+	j.f, err = j.d.extend(j.path, int64(len(b)))
 	return err
+}
+
+// A failed fsync says, once, that the kernel has dropped what it could not write.
+// What it still shows may be gone in an hour, while the boot id is the same: a
+// claim would then look like this machine's own, and its start would be missing. So
+// the failure leaves a file beside the journal, and whoever opens that journal next
+// begins a new one. The file is for this boot only, it need not be synced.
+func (j *Journal) lost() string { return j.path + ".lost" }
+
+func (j *Journal) lostSome() bool {
+	_, err := os.Lstat(j.lost())
+	return err == nil
+}
+
+// found removes the file when the new journal is there.
+func (j *Journal) found() error {
+	if !j.lostSome() {
+		return nil
+	}
+	if err := os.Remove(j.lost()); err != nil {
+		return errors.Join(err, j.f.Close())
+	}
+	return j.d.syncDir(filepath.Dir(j.path))
 }
 
 // assemble makes a whole file.
@@ -281,9 +310,13 @@ func (j *Journal) sync() error {
 // settled takes the result of an fsync that began after this record.
 func (j *Journal) settled(seq uint64, err error) error {
 	if err != nil {
-		return j.fail(err)
+		f, e := j.d.create(j.lost())
+		if e == nil {
+			e = f.Close()
+		}
+		return j.fail(errors.Join(err, e))
 	}
-	if j.synced = max(j.synced, seq); j.synced == j.seq {
+	if j.synced = max(j.synced, seq); j.synced >= j.seq {
 		clear(j.owed)
 	}
 	return j.broken
@@ -401,17 +434,16 @@ func (j *Journal) write(p payload, durable bool) error {
 	if err != nil {
 		return fmt.Errorf("journal %s: %w", j.path, err)
 	}
-	if _, err = j.f.Write(b); err == nil && durable {
-		err = j.f.Sync()
-	}
-	if err != nil {
+	if _, err := j.f.Write(b); err != nil {
 		return j.fail(err)
+	}
+	if durable {
+		if err := j.settled(j.seq+1, j.f.Sync()); err != nil {
+			return err
+		}
 	}
 	j.seq++
 	j.x.apply(p)
-	if durable {
-		return j.settled(j.seq, nil)
-	}
 	return nil
 }
 

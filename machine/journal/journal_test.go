@@ -467,7 +467,25 @@ func TestSyncFails(t *testing.T) {
 	if err := j.Start(k2, Note{}); !errors.Is(err, ErrBroken) {
 		t.Errorf("start: %v", err)
 	}
+	path, id := j.Path(), j.ID()
 	ok(t, j.Close())
+	written, err := os.ReadFile(path)
+	ok(t, err)
+	// The kernel still shows what it could not write, for as long as it likes. So this
+	// journal is nobody's any more.
+	j = mustOpen(t, path)
+	if why, damaged := j.Damaged(); !damaged || !strings.Contains(why, "the disk did not take") || j.ID() == id || j.State(k1).Phase != None {
+		t.Errorf("opened again: %q, the same id: %v, %v", why, j.ID() == id, j.State(k1))
+	}
+	if kept, err := os.ReadFile(path + ".damaged-1"); err != nil || !bytes.Equal(kept, written) {
+		t.Errorf("it was not kept: %v", err)
+	}
+	id = j.ID()
+	ok(t, j.AcceptDamage("zoe", "another card"), j.Start(k2, Note{}), j.Close())
+	j = mustOpen(t, path)
+	if why, damaged := j.Damaged(); damaged || j.ID() != id || j.State(k2).Phase != Started {
+		t.Errorf("accepted, and then: %q, %v", why, j.State(k2))
+	}
 }
 
 // hanging is a disk whose fsyncs wait for goOn, when it is set.
@@ -659,8 +677,9 @@ func TestLaterVersion(t *testing.T) {
 // failing strikes the n-th operation of the disk, with half of a write done.
 type failing struct {
 	disk
-	at, n int
-	cut   bool // a power cut: from then on nothing works
+	at, n  int
+	cut    bool // a power cut: from then on nothing works
+	struck bool // the n-th was an fsync of the open journal
 }
 
 var errDisk = errors.New("input/output error")
@@ -674,10 +693,11 @@ func (d *failing) op() error {
 
 type failingFile struct {
 	file
-	d *failing
+	d       *failing
+	journal bool // not one that is to replace it
 }
 
-func (d *failing) wrap(f file, err error) (file, error) {
+func (d *failing) wrap(journal bool, f file, err error) (file, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -685,12 +705,23 @@ func (d *failing) wrap(f file, err error) (file, error) {
 		f.Close()
 		return nil, err
 	}
-	return failingFile{f, d}, nil
+	return failingFile{f, d, journal}, nil
 }
 
-func (d *failing) create(p string) (file, error)             { return d.wrap(d.disk.create(p)) }
-func (d *failing) extend(p string, size int64) (file, error) { return d.wrap(d.disk.extend(p, size)) }
-func (d *failing) syncDir(dir string) error                  { return errors.Join(d.op(), d.disk.syncDir(dir)) }
+func (d *failing) create(p string) (file, error) {
+	if d.cut && d.n >= d.at {
+		return nil, d.op()
+	}
+	f, err := d.disk.create(p)
+	return d.wrap(false, f, err)
+}
+
+func (d *failing) extend(p string, size int64) (file, error) {
+	f, err := d.disk.extend(p, size)
+	return d.wrap(true, f, err)
+}
+
+func (d *failing) syncDir(dir string) error { return errors.Join(d.op(), d.disk.syncDir(dir)) }
 
 func (f failingFile) Write(b []byte) (int, error) {
 	if err := f.d.op(); err != nil {
@@ -700,11 +731,18 @@ func (f failingFile) Write(b []byte) (int, error) {
 	return f.file.Write(b)
 }
 
-func (f failingFile) Sync() error { return errors.Join(f.d.op(), f.file.Sync()) }
+func (f failingFile) Sync() error {
+	err := f.d.op()
+	if err != nil {
+		f.d.struck = f.journal
+	}
+	return errors.Join(err, f.file.Sync())
+}
 
 // The n-th operation fails, for every n: what was said to be written is there
 // after opening anew, nothing is tried again, and nothing is invented.
 func TestEveryOperationFails(t *testing.T) {
+	lostOnes := 0
 	for n := 1; ; n++ {
 		path := filepath.Join(t.TempDir(), "journal")
 		d := &failing{disk: realDisk{}, at: n}
@@ -739,8 +777,21 @@ func TestEveryOperationFails(t *testing.T) {
 			}
 			j.Close()
 		}
+		_, err = os.Stat(path + ".lost")
+		lost := err == nil
+		if lost != d.struck {
+			t.Fatalf("n=%d: an fsync failed: %v, and something was lost: %v", n, d.struck, lost)
+		}
 		again, err := Open(path, hw)
 		ok(t, err)
+		if lost {
+			lostOnes++
+			if _, damaged := again.Damaged(); !damaged || again.State(Key{"order0", 1}).Phase != None || j != nil && again.ID() == j.ID() {
+				t.Fatalf("n=%d: an fsync failed, and the journal is believed", n)
+			}
+			ok(t, again.Close())
+			continue
+		}
 		rank := map[Phase]int{None: 0, Started: 1, Ended: 2, Confirmed: 3}
 		for k := range asked {
 			if got := again.State(k); rank[got.Phase] < rank[said[k]] || rank[got.Phase] > rank[said[k]]+1 {
@@ -752,8 +803,8 @@ func TestEveryOperationFails(t *testing.T) {
 		}
 		ok(t, again.Close())
 		if d.n < n {
-			if n < 10 {
-				t.Fatalf("only %d operations were struck", n-1)
+			if n < 10 || lostOnes < 2 {
+				t.Fatalf("only %d operations were struck, %d of them a last fsync", n-1, lostOnes)
 			}
 			return
 		}
