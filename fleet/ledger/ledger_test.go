@@ -730,6 +730,36 @@ func (r *refuser) Act(ctx context.Context, rec fleet.Record, last uint64) (fleet
 	return r.paper.Act(ctx, rec, last)
 }
 
+// TestARecordTwice: what a follower that was renewed brings again counts once.
+func TestARecordTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPaper()
+		l, stop := running(t, twice{p}, Config{}, nil)
+		defer stop()
+		must(t, put(t.Context(), l, fleet.Refill, "arabica", 100))
+		must(t, place(t.Context(), l, 1))
+		must(t, next(t.Context(), l, p, 1, fence))
+		must(t, next(t.Context(), l, p, 1, made))
+		must(t, put(t.Context(), l, fleet.Refill, "arabica", 1))
+		agree(t, l, p)
+	})
+}
+
+// twice hands over each record, and the one before it again.
+type twice struct{ *paper }
+
+func (b twice) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	var last fleet.Record
+	return b.paper.Follow(ctx, from, func(r fleet.Record) {
+		each(r)
+		if last.Seq > 0 {
+			each(last)
+		}
+		each(r)
+		last = r
+	}, ready)
+}
+
 // TestALostRecord: an order whose record the book has lost is said, and not made
 // up.
 func TestALostRecord(t *testing.T) {
