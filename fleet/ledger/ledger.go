@@ -137,7 +137,12 @@ func (l *Ledger) follow(ctx context.Context) {
 			}
 			begun = true
 		}
-		return l.parts.Book.Follow(ctx, l.Upto()+1, l.take, ready)
+		err := l.parts.Book.Follow(ctx, l.Upto()+1, l.take, ready)
+		if err == nil {
+			err = fleet.ErrNoAnswer
+		}
+		l.broke(err)
+		return err
 	})
 }
 

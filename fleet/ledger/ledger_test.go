@@ -641,6 +641,83 @@ func TestReaders(t *testing.T) {
 	})
 }
 
+// brittle is a book whose follower can be made to break off.
+type brittle struct {
+	*paper
+	mu     sync.Mutex
+	broken context.Context
+	cut    context.CancelFunc
+}
+
+var errCut = errors.New("the link is cut")
+
+func newBrittle() *brittle {
+	b := &brittle{paper: newPaper()}
+	b.mend()
+	return b
+}
+
+func (b *brittle) mend() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broken, b.cut = context.WithCancel(context.Background())
+}
+
+func (b *brittle) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	b.mu.Lock()
+	broken := b.broken
+	b.mu.Unlock()
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(broken, cancel)()
+	if err := b.paper.Follow(inner, from, each, ready); broken.Err() == nil {
+		return err
+	}
+	return errCut
+}
+
+// TestFollowerBreaksOff: who follows the ledger is told that what he knows may be
+// old, and goes on where he was.
+func TestFollowerBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newBrittle()
+		l, stop := running(t, p, Config{}, nil)
+		defer stop()
+		must(t, put(t.Context(), l, fleet.Refill, "arabica", 1000))
+		var seqs []uint64
+		follow := func(ctx context.Context) error {
+			return l.Follow(ctx, uint64(len(seqs)+1), func(r fleet.Record) { seqs = append(seqs, r.Seq) }, nil)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- follow(t.Context()) }()
+		must(t, place(t.Context(), l, 1))
+		synctest.Wait()
+		p.cut()
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, errCut) {
+				t.Error(err)
+			}
+		default:
+			t.Fatal("it goes on as if nothing were")
+		}
+		p.mend()
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { ended <- follow(ctx) }()
+		time.Sleep(10 * time.Second)
+		must(t, place(t.Context(), l, 2))
+		synctest.Wait()
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if !slices.Equal(seqs, []uint64{1, 2, 3}) || len(l.readers) > 0 {
+			t.Errorf("records %v, %d readers are kept", seqs, len(l.readers))
+		}
+	})
+}
+
 // TestBalances: one every so many records, whoever writes it; at a stop only where
 // it is worth it; an idle shop writes none.
 func TestBalances(t *testing.T) {

@@ -21,13 +21,15 @@ type reader struct {
 
 	// Guarded by Ledger.mu.
 	queue []fleet.Record
-	live  bool // the follower hands over
+	live  bool  // the follower hands over
+	broke error // the follower broke off
 }
 
 // Follow hands over every record from the sequence on, once and in order, until ctx
-// ends; ready is called once, when what stood in the book was handed over. It is
-// Book.Follow for everybody in the process: the book is read for it only where it
-// wants older records, or is too slow for the others, whom it never holds up.
+// ends or the ledger's follower breaks off; ready is called once, when what stood in
+// the book was handed over. It is Book.Follow for everybody in the process: the book
+// is read for it only where it wants older records, or is too slow for the others,
+// whom it never holds up.
 func (l *Ledger) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
 	if !fleet.Await(ctx, l.ready) {
 		return ctx.Err()
@@ -44,8 +46,18 @@ func (l *Ledger) Follow(ctx context.Context, from uint64, each func(fleet.Record
 		l.readers = slices.DeleteFunc(l.readers, func(one *reader) bool { return one == r })
 		l.mu.Unlock()
 	}()
-	r.run(ctx, l)
-	return ctx.Err()
+	return r.run(ctx, l)
+}
+
+// broke tells every reader that the follower broke off: what they know is old until
+// they follow again.
+func (l *Ledger) broke(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.readers {
+		r.broke = err
+		poke(r.wake)
+	}
 }
 
 // give takes what the follower brings. The caller holds the ledger's lock.
@@ -60,7 +72,7 @@ func (r *reader) give(rec fleet.Record) {
 
 // run reads what is older than the follower's place, then what it hands over; and
 // from the beginning where it was too slow for that.
-func (r *reader) run(ctx context.Context, l *Ledger) {
+func (r *reader) run(ctx context.Context, l *Ledger) error {
 	for told := false; ctx.Err() == nil; {
 		l.mu.Lock()
 		r.queue, r.live = nil, true
@@ -68,7 +80,7 @@ func (r *reader) run(ctx context.Context, l *Ledger) {
 		l.mu.Unlock()
 		if err := r.catchUp(ctx, l.parts.Book, at); err != nil {
 			if ctx.Err() != nil {
-				return
+				break
 			}
 			l.log.Warn("the book's older records could not be read; tried again", "from", r.next, "err", err)
 			fleet.Pause(ctx, time.Second)
@@ -78,8 +90,11 @@ func (r *reader) run(ctx context.Context, l *Ledger) {
 			told = true
 			r.ready()
 		}
-		r.hear(ctx, l)
+		if err := r.hear(ctx, l); err != nil {
+			return err
+		}
 	}
+	return ctx.Err()
 }
 
 // catchUp reads the book itself, up to a record that it surely has.
@@ -112,21 +127,22 @@ func (r *reader) catchUp(ctx context.Context, book fleet.Book, upto uint64) erro
 	return err
 }
 
-// hear hands over what the follower brings, until it is too far behind or ctx ends.
-func (r *reader) hear(ctx context.Context, l *Ledger) {
+// hear hands over what the follower brings, until it is too far behind, which is no
+// error.
+func (r *reader) hear(ctx context.Context, l *Ledger) error {
 	for {
 		l.mu.Lock()
-		batch, live := r.queue, r.live
+		batch, live, broke := r.queue, r.live, r.broke
 		r.queue = nil
 		l.mu.Unlock()
 		for _, rec := range batch {
 			if ctx.Err() != nil {
-				return
+				return ctx.Err()
 			}
 			r.hand(rec)
 		}
-		if !live {
-			return
+		if broke != nil || !live {
+			return broke
 		}
 		if len(batch) > 0 {
 			continue
@@ -134,7 +150,7 @@ func (r *reader) hear(ctx context.Context, l *Ledger) {
 		select {
 		case <-r.wake:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }
