@@ -449,15 +449,19 @@ func (h *house) write(id string, arrows ...arrow) {
 	}
 }
 
-// live tells what a machine says of an order, and waits until the pages know it.
+// live tells what a machine says of an order until the pages know it: what nobody
+// hears is lost.
 func (h *house) live(events ...fleet.Event) {
 	h.t.Helper()
 	for _, e := range events {
 		e.Epoch = max(e.Epoch, 1)
-		h.records.live(e)
 		h.until(func() bool {
 			s, _ := h.web.book.look(e.Order)
-			return s.N >= e.N && s.Percent >= e.Percent
+			heard := s.N >= e.N && s.Percent >= e.Percent
+			if !heard {
+				h.records.live(e)
+			}
+			return heard
 		})
 	}
 }
