@@ -94,7 +94,7 @@ func fill(b *testing.B, br *brokertest.Broker, orders int) {
 	send := func(subject string, c any) {
 		body, err := json.Marshal(c)
 		must(b, err)
-		_, err = js.PublishAsync(subject, body)
+		_, err = js.PublishAsync(subject, body, jetstream.WithStallWait(time.Minute))
 		must(b, err)
 	}
 	claim := func(subject string, c fleet.Claim) {

@@ -113,6 +113,7 @@ func plainly(t testing.TB, book fleet.Book) (open []fleet.Entry, levels map[stri
 			}
 		}, ready)
 	}))
+	open = []fleet.Entry{}
 	for _, e := range orders {
 		if !e.Phase.Ended() {
 			open = append(open, e)
@@ -510,7 +511,6 @@ func TestRefusals(t *testing.T) {
 		must(t, three.balance(ctx, 1))
 		stopThree()
 		four, stopFour := running(t, p, Config{}, nil)
-		defer stopFour()
 		known(four, "after a start from a balance", false, true, true)
 		time.Sleep(25 * time.Second)
 		known(four, "later", false, false, true)
@@ -523,6 +523,17 @@ func TestRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r := lastRefusals(t, p); r.Before != 3 || len(r.List) != 2 {
+			t.Errorf("%+v", r)
+		}
+		time.Sleep(time.Hour)
+		must(t, four.balance(ctx, 1)) // all are over, and how many there were is still known
+		stopFour()
+		five, stopFive := running(t, p, Config{}, nil)
+		defer stopFive()
+		if err := place(ctx, five, 10); !errors.Is(err, errShort) {
+			t.Fatal(err)
+		}
+		if r := lastRefusals(t, p); r.Before != 4 || len(r.List) != 1 {
 			t.Errorf("%+v", r)
 		}
 	})
