@@ -54,8 +54,9 @@ const RefusedFor = 60 * time.Second
 // state of the shop. It is an act, so that an order under way with the same id
 // and a refusal can't both be taken.
 type Refusals struct {
-	// Before is how many refusals were rolled away before this one: so many
-	// sequences of the book are missing for a good reason.
+	// Before is how many refusals there were before this one. Each leaf of the book
+	// keeps its last (see ActSubject); the others' sequences are missing for a good
+	// reason.
 	Before uint64    `json:"before"`
 	List   []Refusal `json:"list"` // of the last RefusedFor, the newest last
 	// What is the order that this record refuses, the last of the list; for its event.

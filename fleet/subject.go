@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -64,9 +65,15 @@ func LiveSubject(machine, order, what string) string {
 	return Subject("coffee", "live", machine, order, what)
 }
 
-// ActSubject is where the acts of an order stand in the book, and StateSubject
-// where its other states do.
-func ActSubject(order string) string   { return Subject("coffee", "book", "new", order) }
+// ActSubject is where an act stands in the book, on a leaf of it: of an order under
+// its id. StateSubject is where an order's other states stand.
+//
+// A balance turns the leaf: the acts after it stand on the one that is named by its
+// sequence, the first ones on leaf 0. So the last act is found among the acts since
+// the last balance and not among all that there ever were.
+func ActSubject(leaf uint64, what string) string {
+	return Subject("coffee", "book", "new-"+strconv.FormatUint(leaf, 10), what)
+}
 func StateSubject(order string) string { return Subject("coffee", "book", "now", order) }
 
 // DeskSubject is where a machine asks a desk.

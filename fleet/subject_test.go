@@ -41,7 +41,7 @@ func TestSubjects(t *testing.T) {
 		fleet.EventSubject(anID, fleet.Event{Kind: fleet.EvStep, Epoch: 2, N: 3}.Slot()):       "coffee.events." + anID + ".step-2-3",
 		fleet.EventSubject(anID, fleet.Event{Kind: fleet.EvEnd, Epoch: 2}.Slot()):              "coffee.events." + anID + ".end-2",
 		fleet.LiveSubject("zoe", anID, fleet.Event{Kind: fleet.EvStep, Epoch: 2, N: 1}.Slot()): "coffee.live.zoe." + anID + ".step-2-1",
-		fleet.ActSubject(anID):                    "coffee.book.new." + anID,
+		fleet.ActSubject(0, anID):                 "coffee.book.new-0." + anID,
 		fleet.StateSubject(anID):                  "coffee.book.now." + anID,
 		fleet.DeskSubject("zoe", fleet.DeskFence): "coffee.desk.zoe.fence",
 		fleet.EventSubject(fleet.PoisonID(fleet.StreamIntake, 17), string(fleet.EvRefused)): "coffee.events.poison-coffee-intake-17.refused",

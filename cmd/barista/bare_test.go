@@ -251,7 +251,7 @@ func oldStreams(ctx context.Context, js jetstream.JetStream) error {
 // order's message.
 func (b *bare) accept(ctx context.Context, js jetstream.JetStream, m *nats.Msg) {
 	id := idOf(m.Data)
-	b.book(ctx, js, fleet.ActSubject(id)) // create
+	b.book(ctx, js, fleet.ActSubject(0, id)) // create
 	if err := m.Respond(answerBody); err != nil {
 		b.fail("answer", err)
 	}

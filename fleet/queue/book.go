@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,8 +25,8 @@ const (
 )
 
 var (
-	allActs   = fleet.Subject("coffee", "book", "new", ">")
 	wholeBook = fleet.Subject("coffee", "book", ">")
+	balances  = fleet.Subject("coffee", "book", "*", actBalance)
 )
 
 // bothOf are the two subjects of an order.
@@ -49,16 +50,17 @@ type word struct {
 const wordBytes = 12
 
 // encode is a record's subject and bytes, under its word, or a new one: who must
-// find out whether an act was written gives one of his own.
-func encode(r fleet.Record) (subject, rec string, body []byte, err error) {
+// find out whether an act was written gives one of his own. An act stands on the
+// leaf.
+func encode(r fleet.Record, leaf uint64) (subject, rec string, body []byte, err error) {
 	rec = cmp.Or(r.Rec, rand.Text()[:wordBytes])
-	act := func(what string) string { return fleet.Subject("coffee", "book", "new", what) }
+	act := func(what string) string { return fleet.ActSubject(leaf, what) }
 	w := word{rec}
 	switch {
 	case r.IsClaim:
 		subject = fleet.StateSubject(r.Order.ID)
 		if r.Act {
-			subject = fleet.ActSubject(r.Order.ID)
+			subject = act(r.Order.ID)
 		}
 		body, err = json.Marshal(struct {
 			fleet.Claim
@@ -92,10 +94,12 @@ func encode(r fleet.Record) (subject, rec string, body []byte, err error) {
 func decode(subject string, body []byte) (fleet.Record, error) {
 	var r fleet.Record
 	t := strings.Split(subject, ".")
-	if len(t) != 4 || t[0] != "coffee" || t[1] != "book" || t[2] != "new" && t[2] != "now" {
+	if len(t) != 4 || t[0] != "coffee" || t[1] != "book" {
 		return r, fmt.Errorf("subject %.80q is none of the book's", subject)
 	}
-	r.Act = t[2] == "new"
+	if _, r.Act = leafOf(t[2]); !r.Act && t[2] != "now" {
+		return r, fmt.Errorf("subject %.80q is none of the book's", subject)
+	}
 	var w word
 	read := func(v any) error { return errors.Join(json.Unmarshal(body, &w), json.Unmarshal(body, v)) }
 	var err error
@@ -125,6 +129,13 @@ func decode(subject string, body []byte) (fleet.Record, error) {
 	return r, nil
 }
 
+// leafOf reads a leaf's number from its token.
+func leafOf(token string) (uint64, bool) {
+	digits, is := strings.CutPrefix(token, "new-")
+	leaf, err := strconv.ParseUint(digits, 10, 64)
+	return leaf, is && err == nil && digits == strconv.FormatUint(leaf, 10)
+}
+
 // whole says why a claim can't be the one of this order.
 func whole(c fleet.Claim, order string) error {
 	switch c.Phase {
@@ -143,6 +154,7 @@ func whole(c fleet.Claim, order string) error {
 
 // record reads a stored message; err is nil only if it could be read.
 func (b book) record(m message) (fleet.Record, error) {
+	b.c.turn(m)
 	r, err := decode(m.Subject, m.Data)
 	r.Seq, r.Written = m.Seq, m.Time
 	if err != nil {
@@ -151,6 +163,18 @@ func (b book) record(m message) (fleet.Record, error) {
 		})
 	}
 	return r, err
+}
+
+// turn notes the leaf after the newest act that was seen, so that the next one need
+// not ask.
+func (c *Conn) turn(m message) {
+	if leaf, err := leafBehind(m); err == nil {
+		c.mu.Lock()
+		if m.Seq >= c.turned.act {
+			c.turned = turn{m.Seq, leaf}
+		}
+		c.mu.Unlock()
+	}
 }
 
 // saidMost bounds the memory of what was said already.
@@ -216,13 +240,80 @@ func (b book) History(ctx context.Context, order string) ([]fleet.Entry, error) 
 }
 
 func (b book) Act(ctx context.Context, r fleet.Record, last uint64) (fleet.Revision, error) {
+	leaf, err := b.leafAfter(ctx, last)
+	if err != nil {
+		return fleet.Revision{}, err
+	}
+	compared := last
+	if leaf == last {
+		compared = 0 // nothing stands on the new leaf yet
+	}
 	r.Act = true
-	return b.write(ctx, r, last, allActs)
+	return b.write(ctx, r, leaf, compared, fleet.ActSubject(leaf, ">"))
+}
+
+// turn is what the book's leaf is after an act.
+type turn struct{ act, leaf uint64 }
+
+// leafAfter is the leaf that is written on after an act. The act itself says it: a
+// balance turns the leaf, every other one stands on its own. So of two writers who
+// know the same last act both mean the same leaf, and who does not know the balance
+// that turned it finds the balance itself where he looks for his last act.
+func (b book) leafAfter(ctx context.Context, act uint64) (uint64, error) {
+	if act == 0 {
+		return 0, nil
+	}
+	b.c.mu.Lock()
+	known := b.c.turned
+	b.c.mu.Unlock()
+	if known.act == act {
+		return known.leaf, nil
+	}
+	m, err := b.c.get(ctx, fleet.StreamBook, ask{Seq: act})
+	if errors.Is(err, fleet.ErrNotFound) {
+		return 0, fleet.ErrConflict // rolled away by a later refusal: it is not the last
+	}
+	if err != nil {
+		return 0, unsure("the book's leaf", err)
+	}
+	return leafBehind(m)
+}
+
+// leafBehind is the leaf that is written on after an act as it stands in the book.
+func leafBehind(m message) (uint64, error) {
+	t := strings.Split(m.Subject, ".")
+	leaf, is := uint64(0), false
+	if len(t) == 4 {
+		leaf, is = leafOf(t[2])
+	}
+	switch {
+	case !is:
+		return 0, fleet.ErrConflict // a state: not the last act
+	case t[3] == actBalance:
+		return m.Seq, nil
+	}
+	return leaf, nil
+}
+
+// lastAct is the sequence of the last act, 0 where there is none.
+func (b book) lastAct(ctx context.Context) (uint64, error) {
+	turned, err := b.c.get(ctx, fleet.StreamBook, ask{Last: balances})
+	if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+		return 0, unsure("the last act", err)
+	}
+	m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: fleet.ActSubject(turned.Seq, ">")})
+	if errors.Is(err, fleet.ErrNotFound) {
+		return turned.Seq, nil
+	}
+	if err != nil {
+		return 0, unsure("the last act", err)
+	}
+	return m.Seq, nil
 }
 
 func (b book) Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fleet.Entry, error) {
 	e := fleet.Entry{Claim: c}
-	rev, err := b.write(ctx, fleet.Record{Entry: e, IsClaim: true}, read.Seq, bothOf(c.Order.ID))
+	rev, err := b.write(ctx, fleet.Record{Entry: e, IsClaim: true}, 0, read.Seq, bothOf(c.Order.ID))
 	e.Revision = rev
 	return e, err
 }
@@ -230,8 +321,8 @@ func (b book) Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fle
 // write stores a record if the last one of the subjects is what the writer
 // thinks. It is sent once: a second try could find the first one's record and
 // call it somebody else's.
-func (b book) write(ctx context.Context, r fleet.Record, last uint64, compared string) (fleet.Revision, error) {
-	subject, rec, body, err := encode(r)
+func (b book) write(ctx context.Context, r fleet.Record, leaf, last uint64, among string) (fleet.Revision, error) {
+	subject, rec, body, err := encode(r, leaf)
 	if err != nil {
 		return fleet.Revision{}, err
 	}
@@ -241,9 +332,10 @@ func (b book) write(ctx context.Context, r fleet.Record, last uint64, compared s
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	}
 	ack, err := b.c.js.PublishMsg(ctx, m, jetstream.WithExpectStream(fleet.StreamBook),
-		jetstream.WithExpectLastSequenceForSubject(last, compared), jetstream.WithRetryAttempts(0))
+		jetstream.WithExpectLastSequenceForSubject(last, among), jetstream.WithRetryAttempts(0))
 	switch {
 	case err == nil:
+		b.c.turn(message{Subject: subject, Seq: ack.Sequence})
 		return fleet.Revision{Seq: ack.Sequence, Rec: rec}, nil
 	case wrongSequence(err):
 		return fleet.Revision{}, fleet.ErrConflict
@@ -259,7 +351,7 @@ func (b book) Follow(ctx context.Context, from uint64, each func(fleet.Record), 
 }
 
 func (b book) LastBalance(ctx context.Context) (fleet.Record, error) {
-	m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: fleet.Subject("coffee", "book", "new", actBalance)})
+	m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: balances})
 	if err != nil {
 		return fleet.Record{}, sure("the last balance", err)
 	}

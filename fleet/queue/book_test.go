@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -314,8 +316,8 @@ func TestUnreadableRecord(t *testing.T) {
 	}
 	for _, bad := range []struct{ subject, body string }{
 		{fleet.StateSubject(id), "{"},
-		{fleet.ActSubject("stock"), `{"act":`},
-		{fleet.ActSubject("balance"), `[]`},
+		{fleet.ActSubject(0, "stock"), `{"act":`},
+		{fleet.ActSubject(0, "balance"), `[]`},
 		{fleet.StateSubject(id), `{"phase":"odd","order":{"id":"` + id + `"},"epoch":1,"rec":"x"}`},
 		{fleet.StateSubject(id), `{"phase":"served","order":{"id":"` + orderN(1).ID + `"},"epoch":1,"rec":"x"}`},
 		{fleet.StateSubject(id), `{"phase":"served","order":{"id":"` + id + `"},"epoch":1}`},
@@ -349,4 +351,85 @@ func TestUnreadableRecord(t *testing.T) {
 	if n := strings.Count(words.String(), "can't be read and counts for nothing"); n != 6 {
 		t.Errorf("said %d times, wanted once for each of 6", n)
 	}
+}
+
+// TestLeaves: whoever writes, and wherever a balance turns the leaf between: each
+// act stands behind the one that its writer took for the last, and one that is
+// written in between is refused.
+func TestLeaves(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Start(t)
+	const writers, each = 4, 60
+	var wg sync.WaitGroup
+	for w := range writers {
+		s := b.Connect(fmt.Sprint("w", w)).Book()
+		if w == 0 {
+			wg.Go(func() { // it knows only what it wrote itself, and asks
+				for n, last := 0, uint64(0); n < each; {
+					if rev, err := s.Act(ctx, actBehind(last, n%7 == 0), last); err == nil {
+						n, last = n+1, rev.Seq
+					} else if errors.Is(err, fleet.ErrConflict) {
+						last++ // some of these are states, rolled away, or not there yet
+						if _, err := s.At(ctx, last); err != nil {
+							last = 0
+						}
+					} else {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			continue
+		}
+		follow, stop := context.WithCancel(ctx)
+		var last atomic.Uint64
+		wg.Go(func() {
+			s.Follow(follow, 1, func(r fleet.Record) {
+				if r.Act {
+					last.Store(r.Seq)
+				}
+			}, nil)
+		})
+		wg.Go(func() {
+			defer stop()
+			for n := 0; n < each; {
+				seen := last.Load()
+				switch rev, err := s.Act(ctx, actBehind(seen, n%5 == 0), seen); {
+				case err == nil:
+					n++
+					brokertest.Eventually(t, "the follower", func() bool { return last.Load() >= rev.Seq })
+				case !errors.Is(err, fleet.ErrConflict):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	before, acts, turned := uint64(0), 0, 0
+	follow, stop := context.WithCancel(ctx)
+	b.Connect("reader").Book().Follow(follow, 1, func(r fleet.Record) {
+		behind := uint64(0)
+		switch {
+		case r.Balance != nil:
+			behind, turned = r.Balance.Upto, turned+1
+		case r.Stock != nil:
+			behind = uint64(r.Stock.Items["behind"])
+		}
+		if behind != before {
+			t.Errorf("act %d was decided behind %d, and stands behind %d", r.Seq, behind, before)
+		}
+		before, acts = r.Seq, acts+1
+	}, stop)
+	if acts != writers*each || turned < writers*each/7 {
+		t.Errorf("%d acts, %d leaves", acts, turned)
+	}
+}
+
+// actBehind is an act, or a balance, that says which act it was decided behind.
+func actBehind(last uint64, balance bool) fleet.Record {
+	if balance {
+		return fleet.Record{Balance: &fleet.Balance{Upto: last}}
+	}
+	return fleet.Record{Stock: &fleet.StockAct{Act: fleet.Refill, Items: fleet.Items{"behind": int(last)}}}
 }

@@ -52,6 +52,7 @@ type Conn struct {
 	mu      sync.Mutex // guards the following, and nothing else
 	buckets map[string]jetstream.KeyValue
 	said    map[uint64]bool // records that could not be read, see once
+	turned  turn            // of the book, see leafAfter; forgotten at a reconnect, a store may have gone back
 	back    chan struct{}   // closed at the next reconnect
 
 	lost chan struct{} // closed by the client when the connection is closed for good
@@ -85,6 +86,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 			once.Do(func() { close(up) })
 			c.log.Info("broker is back", "conn", cfg.Name, "server", nc.ConnectedUrlRedacted())
 			c.mu.Lock()
+			c.turned = turn{}
 			close(c.back)
 			c.back = make(chan struct{})
 			c.mu.Unlock()

@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func someRecords() []fleet.Record {
 // was read means the same when it is written again.
 func FuzzRecord(f *testing.F) {
 	for _, r := range someRecords() {
-		subject, rec, body, err := encode(r)
+		subject, rec, body, err := encode(r, 7)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -43,8 +44,8 @@ func FuzzRecord(f *testing.F) {
 		f.Add(subject, body)
 	}
 	f.Add("coffee.book.now."+someID, []byte(`{"phase":"served","order":{"id":"`+someID+`"},"epoch":-1,"rec":"x"}`))
-	f.Add("coffee.book.new.stock", []byte(`null`))
-	f.Add("coffee.book.new.", []byte(`{}`))
+	f.Add("coffee.book.new-0.stock", []byte(`null`))
+	f.Add("coffee.book.new-01.", []byte(`{}`))
 	f.Add("coffee.book.now.stock", []byte(`{"act":"count","rec":"x"}`))
 	f.Fuzz(func(t *testing.T, subject string, body []byte) {
 		r, err := decode(subject, body)
@@ -63,7 +64,11 @@ func FuzzRecord(f *testing.F) {
 		if n != 1 || r.Rec == "" {
 			t.Fatalf("%+v", r)
 		}
-		again, rec, body, err := encode(r)
+		leaf := uint64(0)
+		if r.Act {
+			leaf, _ = leafOf(strings.Split(subject, ".")[2])
+		}
+		again, rec, body, err := encode(r, leaf)
 		if err != nil || again != subject {
 			t.Fatalf("read under %s, written under %s, %v", subject, again, err)
 		}

@@ -304,7 +304,7 @@ func (c *Conn) carryOver(ctx context.Context, o Old) error {
 	}
 	stock := &fleet.StockAct{Act: fleet.Count, Items: o.OnHand, By: "barista", Note: "carried over from the former layout", Key: keyCarried, At: time.Now().UTC()}
 	err := b.carry(ctx, fleet.Record{Stock: stock}, func() (bool, error) {
-		m, err := c.get(ctx, fleet.StreamBook, ask{Last: fleet.Subject("coffee", "book", "new", actStock)})
+		m, err := c.get(ctx, fleet.StreamBook, ask{Last: fleet.Subject("coffee", "book", "*", actStock)})
 		if err != nil {
 			return false, err
 		}
@@ -320,14 +320,14 @@ func (c *Conn) carryOver(ctx context.Context, o Old) error {
 // carry writes an act unless it is there.
 func (b book) carry(ctx context.Context, r fleet.Record, there func() (bool, error)) error {
 	for {
-		last, err := b.c.get(ctx, fleet.StreamBook, ask{Last: allActs})
-		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
-			return unsure("the book", err)
+		last, err := b.lastAct(ctx)
+		if err != nil {
+			return err
 		}
 		if done, err := there(); done || err != nil && !errors.Is(err, fleet.ErrNotFound) {
 			return err
 		}
-		if _, err = b.Act(ctx, r, last.Seq); !errors.Is(err, fleet.ErrConflict) {
+		if _, err = b.Act(ctx, r, last); !errors.Is(err, fleet.ErrConflict) {
 			return err
 		}
 	}
