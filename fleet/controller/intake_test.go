@@ -65,7 +65,7 @@ func TestDropAgain(t *testing.T) {
 		before = s.records()
 		time.Sleep(6 * time.Second)
 		if s.how(x) != "done" || len(s.queue) != 1 || s.records() != before+1 {
-			t.Errorf("%q, %d messages, %d records", s.how(x), len(s.queue), s.records()-before)
+			t.Fatalf("%q, %d messages, %d records", s.how(x), len(s.queue), s.records()-before)
 		}
 		if s.queue[0].Order == id1 {
 			t.Error("a drop chose its own id")

@@ -108,7 +108,7 @@ func TestExpireUnsent(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		is(t, s, id1, fleet.Expired)
 		s.seal(false)
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Second)
 		if r := s.reserved(); len(r) > 0 || len(s.messages(id1)) > 0 {
 			t.Errorf("left reserved: %v, in the queue: %v", r, s.messages(id1))
 		}
@@ -140,6 +140,36 @@ func TestMadeAgainWaitsAnew(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		is(t, s, id1, fleet.Accepted)
 		time.Sleep(time.Minute)
+		is(t, s, id1, fleet.Expired)
+	})
+}
+
+// TestMadeAgainHere: so it does for a controller that has known the former wait.
+func TestMadeAgainHere(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
+			t.Fatal(a)
+		}
+		for _, arrow := range []func(fleet.Claim) (fleet.Claim, error){
+			func(c fleet.Claim) (fleet.Claim, error) { return c.Take(zoe) },
+			func(c fleet.Claim) (fleet.Claim, error) { return c.Release(fleet.Reason{Text: "no water"}, nil) },
+		} {
+			if err := s.change(id1, arrow); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(12 * time.Minute)
+		brew(t, s, id1)
+		if err := s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { return c.Park("eve", fleet.Reason{Text: "nobody knows"}) }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if err := c.MakeAgain(t.Context(), id1, "boss"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(14 * time.Minute)
+		is(t, s, id1, fleet.Accepted)
+		time.Sleep(2 * time.Minute)
 		is(t, s, id1, fleet.Expired)
 	})
 }
@@ -380,6 +410,9 @@ func TestCancelWhileAgain(t *testing.T) {
 		}
 		is(t, s, id1, fleet.Again)
 		time.Sleep(16 * time.Minute)
+		if m := append(s.messages(id1), s.messages(id2)...); len(m) > 0 {
+			t.Errorf("in the queue without a portion: %v", m)
+		}
 		on = false
 		if err := c.Cancel(t.Context(), id1, "Ada"); err != nil {
 			t.Error(err)
