@@ -627,6 +627,13 @@ func TestReaders(t *testing.T) {
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("a slow reader held up the others: %v", d)
 		}
+		l.mu.Lock()
+		for _, r := range l.readers {
+			if len(r.queue) > lag {
+				t.Errorf("%d records are kept for a slow reader", len(r.queue))
+			}
+		}
+		l.mu.Unlock()
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		for i, s := range all {
