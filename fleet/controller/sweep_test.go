@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -387,15 +388,22 @@ func TestRemake(t *testing.T) {
 }
 
 // TestCancelWhileAgain: what waits to be made again ends by an act only, so of a
-// cancel and a remake one wins; what waited too long expires instead.
+// cancel and a remake one wins; what has waited too long when a controller comes
+// is not made again first.
 func TestCancelWhileAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
-		on := true
+		var mu sync.Mutex
+		acts := 0 // so many are let through
 		w := s.wire(nil)
 		w.fault = func(call string) fault {
-			if call == "act" && on {
+			mu.Lock()
+			defer mu.Unlock()
+			if call != "act" {
+				return none
+			}
+			if acts--; acts < 0 {
 				return lost
 			}
 			return none
@@ -409,15 +417,26 @@ func TestCancelWhileAgain(t *testing.T) {
 			t.Error("cancelled without a record")
 		}
 		is(t, s, id1, fleet.Again)
-		time.Sleep(16 * time.Minute)
-		if m := append(s.messages(id1), s.messages(id2)...); len(m) > 0 {
-			t.Errorf("in the queue without a portion: %v", m)
-		}
-		on = false
+		time.Sleep(3 * time.Second)
+		mu.Lock()
+		acts = 1
+		mu.Unlock()
 		if err := c.Cancel(t.Context(), id1, "Ada"); err != nil {
 			t.Error(err)
 		}
 		if e := s.claim(id1); e.Phase != fleet.Cancelled || !s.book[e.Seq-1].Act {
+			t.Errorf("%+v", e.Claim)
+		}
+		time.Sleep(16 * time.Minute)
+		if m := append(s.messages(id1), s.messages(id2)...); len(m) > 0 {
+			t.Errorf("in the queue without a portion: %v", m)
+		}
+		is(t, s, id2, fleet.Again)
+		stop()
+		_, stop2 := s.wire(nil).open(t)
+		defer stop2()
+		synctest.Wait()
+		if e := s.claim(id2); e.Phase != fleet.Expired || e.Epoch != 1 || !s.book[e.Seq-1].Act {
 			t.Errorf("%+v", e.Claim)
 		}
 	})
