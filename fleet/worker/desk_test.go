@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -179,15 +180,16 @@ func TestLateRequest(t *testing.T) {
 			open(t, func(c *cafe) {
 				held := make(chan []byte, 1)
 				var once atomic.Bool
-				ask := regexp.MustCompile(`(?s)PUB coffee\.desk\.ann\.` + x.verb + ` (\S+ )?(\d+)\r\n(\{.*\})\r\n`)
+				ask := regexp.MustCompile(`PUB coffee\.desk\.ann\.` + x.verb + ` \S+ (\d+)\r\n`)
 				ann := c.start("ann", append(x.opts, func(s *station) {
 					s.wire = func(toBroker bool, p []byte) []byte {
-						m := ask.FindSubmatch(p)
+						m := ask.FindSubmatchIndex(p) // of the whole, and of the body's length
 						if !toBroker || m == nil || once.Swap(true) {
 							return p
 						}
-						held <- bytes.Clone(m[3])
-						return bytes.Replace(p, m[0], nil, 1)
+						n, _ := strconv.Atoi(string(p[m[2]:m[3]]))
+						held <- bytes.Clone(p[m[1] : m[1]+n])
+						return slices.Delete(p, m[0], m[1]+n+len("\r\n"))
 					}
 				})...)
 				id := c.order(orderN(1))
