@@ -322,7 +322,8 @@ func TestUnreadableRecord(t *testing.T) {
 		{fleet.StateSubject(id), `{"phase":"served","order":{"id":"` + orderN(1).ID + `"},"epoch":1,"rec":"x"}`},
 		{fleet.StateSubject(id), `{"phase":"served","order":{"id":"` + id + `"},"epoch":1}`},
 	} {
-		if m, err := nc.Request(bad.subject, []byte(bad.body), 5*time.Second); err != nil || !strings.Contains(string(m.Data), `"seq"`) {
+		// Not Request: it takes a timer of the process, which may be one of a bubble's.
+		if m, err := nc.RequestWithContext(ctx, bad.subject, []byte(bad.body)); err != nil || !strings.Contains(string(m.Data), `"seq"`) {
 			t.Fatal(err, m)
 		}
 	}

@@ -352,5 +352,5 @@ func (c *Conn) Forget(ctx context.Context) error {
 		}
 	}
 	i := slices.IndexFunc(c.streams(nil), func(s jetstream.StreamConfig) bool { return s.Name == fleet.StreamEvents })
-	return c.stream(ctx, c.streams(nil)[i])
+	return c.stream(ctx, c.streams(nil)[i], true)
 }

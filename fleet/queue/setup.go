@@ -36,7 +36,7 @@ func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 			return def, err
 		}
 	}
-	menu, err := c.look(ctx, def)
+	menu, err := c.look(ctx, def, true)
 	if err != nil {
 		return menu, err
 	}
@@ -51,7 +51,7 @@ const lookAgain = time.Minute
 // memory and end with it.
 func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
 	back := c.reconnected()
-	for wait := lookAgain; ; {
+	for wait := time.Duration(0); ; {
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -64,7 +64,7 @@ func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
 		t.Stop()
 		wait = lookAgain
 		err := until(ctx, back, func(ctx context.Context) error {
-			_, err := c.look(ctx, def)
+			_, err := c.look(ctx, def, false)
 			return err
 		})
 		if err != nil && ctx.Err() == nil {
@@ -93,12 +93,13 @@ func until(ctx context.Context, back <-chan struct{}, do func(context.Context) e
 	return do(ctx)
 }
 
-// look is Setup without the former layout.
-func (c *Conn) look(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
+// look is Setup without the former layout. Sizes change at a start only: two shops
+// with different ones must not take turns.
+func (c *Conn) look(ctx context.Context, def fleet.Menu, change bool) (fleet.Menu, error) {
 	errs := []error{c.values(ctx)}
 	for _, want := range c.streams(def.Classes()) {
 		if want.Name != fleet.StreamOrders {
-			errs = append(errs, c.stream(ctx, want))
+			errs = append(errs, c.stream(ctx, want, change))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -118,7 +119,7 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 	}
 	for _, want := range c.streams(menu.Classes()) {
 		if want.Name == fleet.StreamOrders {
-			if err := c.stream(ctx, want); err != nil {
+			if err := c.stream(ctx, want, change); err != nil {
 				return menu, err
 			}
 		}
@@ -226,7 +227,7 @@ func (c *Conn) values(ctx context.Context) error {
 	return nil
 }
 
-func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) error {
+func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig, change bool) error {
 	st, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if _, err := c.js.CreateStream(ctx, want); err != nil {
@@ -248,6 +249,9 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig) error {
 	if d := differences(want, have, "Name", "Subjects", "Retention", "Storage", "Discard", "MaxAge", "MaxMsgsPerSubject", "Duplicates",
 		"AllowDirect", "AllowRollup", "DenyDelete", "DenyPurge", "PersistMode", "AllowMsgTTL", "SubjectDeleteMarkerTTL"); len(d) > 0 {
 		return fmt.Errorf("stream %s was made differently: %s; change it by hand (nats stream edit), or start with a fresh store", want.Name, strings.Join(d, ", "))
+	}
+	if !change {
+		return nil
 	}
 	return c.adjust(ctx, info, want)
 }
