@@ -125,6 +125,7 @@ func TestQueueOutlivesItsBroker(t *testing.T) {
 		ctx := t.Context()
 		c := b.Connect("one")
 		o, tk := c.Orders(), c.Tickets()
+		time.Sleep(10 * time.Second) // the first look is over
 		put(t, o, 1, "m1")
 		held, err := tk.Next(ctx, []fleet.Class{arabica}, nil)
 		if err != nil {
