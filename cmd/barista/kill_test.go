@@ -139,7 +139,7 @@ func (d *death) at(point string) {
 	if d.Point != point {
 		return
 	}
-	d.mu.Lock() // never given back: nothing goes on
+	d.mu.Lock()                                                 // never given back: nothing goes on
 	f, err := os.OpenFile(d.Mark, os.O_CREATE|os.O_EXCL, 0o600) // of several with one mark, one dies
 	if errors.Is(err, os.ErrExist) {
 		d.mu.Unlock()
