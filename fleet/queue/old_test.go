@@ -55,12 +55,13 @@ var (
 		`{"act":"release","order":"01JD0000000000000000000003","items":{"arabica":30,"milk":50}}`, // milk was counted since
 		`{"act":"waste","order":"01JD0000000000000000000003","use":1,"items":{"arabica":30}}`,
 		`{"act":"consume","items":{"arabica":100,"sugar":4}}`, // sugar is not known
-		`{"act":"waste","items":{"milk":1000}}`,               // not more than there is
+		`{"act":"refill","items":{"robusta":5}}`,
+		`{"act":"waste","items":{"robusta":1000}}`, // not more than there is
 		`{"act":"refill","items":{"milk":7}}`,
 		`{"act":"refill","items":{"milk":-7}}`,
 		`{"act":`,
 	}
-	left = fleet.Items{"arabica": 1000 - 9 - 30 - 100, "milk": 7}
+	left = fleet.Items{"arabica": 1000 - 9 - 30 - 100, "milk": 320 + 7, "robusta": 0}
 )
 
 func newFormer(t *testing.T, b *brokertest.Broker) former {
