@@ -14,7 +14,6 @@ import (
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
-	"barista/fleet/queue"
 	"barista/fleet/stock"
 )
 
@@ -36,16 +35,13 @@ func heap() float64 {
 	return float64(m.HeapInuse+m.StackInuse) / (1 << 20)
 }
 
-// BenchmarkStart is a start of broker, ledger and shelf on a book with a past:
+// BenchmarkStart is a start of broker, ledger and shelf on a book with a past, which
+// the test's broker has room for up to 70,000 orders. The ledger's memory is with what
+// the broker keeps of the blocks that it read for it:
 //
-//	TMPDIR=/dev/shm go test ./fleet/ledger -run - -bench Start -benchtime 5x -timeout 2h -history 100000
+//	TMPDIR=/dev/shm go test ./fleet/ledger -run - -bench Start -benchtime 5x -timeout 2h -history 70000
 func BenchmarkStart(b *testing.B) {
 	br := brokertest.Start(b)
-	big, err := queue.Connect(b.Context(), queue.Config{Name: "big", InProcess: br, OrdersPerDay: 2000}) // has room for it
-	must(b, err)
-	_, err = big.Setup(b.Context(), fleet.DefaultMenu())
-	must(b, err)
-	big.Close()
 	fill(b, br, *history)
 	br.Stop()
 	var broker, start time.Duration
