@@ -46,6 +46,11 @@ func TestPending(t *testing.T) {
 				t.Error(d)
 			}
 		}
+		said := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.pending[len(s.pending)-1]
+		}
 		want(3)
 		mu.Lock()
 		calls = nil
@@ -61,7 +66,7 @@ func TestPending(t *testing.T) {
 		c.Place(t.Context(), order(id1).Encode(), "web")
 		c.Place(t.Context(), order(id2).Encode(), "web")
 		time.Sleep(11 * time.Second)
-		if last := s.pending[len(s.pending)-1]; last != 5 {
+		if last := said(); last != 5 {
 			t.Errorf("after 11 s it says %d", last)
 		}
 		// Served: its machine settles the message a moment later.
@@ -72,9 +77,11 @@ func TestPending(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		s.remove(id1)
 		time.Sleep(12 * time.Second)
-		if last := s.pending[len(s.pending)-1]; last != 4 {
+		if last := said(); last != 4 {
 			t.Errorf("when it was settled, it says %d", last)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		for i := 1; i < len(at); i++ {
 			if d := at[i].Sub(at[i-1]); d < pendingEvery {
 				t.Errorf("written %v after the last, %v after the order", d, at[i].Sub(begin))

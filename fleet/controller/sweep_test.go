@@ -277,7 +277,7 @@ func TestEventsInOrder(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
 		n := 0
-		c, stop := s.wire(func(call string) fault {
+		c, _ := s.wire(func(call string) fault {
 			if call == "event" {
 				if n++; n < 3 {
 					return lost
@@ -285,17 +285,20 @@ func TestEventsInOrder(t *testing.T) {
 			}
 			return none
 		}).open(t)
-		defer stop()
 		for _, id := range []string{id1, id2} {
 			if a := c.Place(t.Context(), order(id).Encode(), "web"); !a.OK() {
 				t.Error(a)
 			}
 		}
 		synctest.Wait()
+		s.mu.Lock()
 		if len(s.events) != 0 {
 			t.Errorf("%+v", s.events)
 		}
+		s.mu.Unlock()
 		time.Sleep(3 * time.Second)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if len(s.events) != 2 || s.events[0].Order != id1 || s.events[0].seq >= s.events[1].seq {
 			t.Errorf("%+v", s.events)
 		}
