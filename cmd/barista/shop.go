@@ -295,6 +295,9 @@ func (s *shop) openCounter(ctx context.Context) error {
 		Book: followed{c.Book(), s.ledger}, Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
 		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
 	}
+	if s.stock != nil {
+		parts.Stocked = s.stock.Filled()
+	}
 	at := desk.Parts{
 		Book: c.Book(), Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
 		Wrote: s.ledger.Wrote, Waiting: s.waiting, Log: s.log.With("room", "desk"),

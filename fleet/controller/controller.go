@@ -53,6 +53,10 @@ type Parts struct {
 	Roll     Roll
 	Server   fleet.Server
 
+	// Stocked is closed when the shelf has its first filling; nil where somebody
+	// else sees to that. Before, an order would be refused for want of beans that
+	// are about to be booked.
+	Stocked <-chan struct{}
 	// Pending takes the number of messages that wait in both streams; may be
 	// nil. The controller is its one writer.
 	Pending func(ctx context.Context, n int) error
@@ -146,7 +150,8 @@ func (c *Controller) Run(ctx context.Context) error {
 
 // ready waits until all was read that stood on the broker, or ctx ends.
 func (c *Controller) ready(ctx context.Context) bool {
-	return fleet.Await(ctx, c.running) && fleet.Await(ctx, c.p.Ledger.Ready()) && fleet.Await(ctx, c.gotMenu) && fleet.Await(ctx, c.p.Roll.Ready())
+	return fleet.Await(ctx, c.running) && fleet.Await(ctx, c.p.Ledger.Ready()) && fleet.Await(ctx, c.gotMenu) && fleet.Await(ctx, c.p.Roll.Ready()) &&
+		(c.p.Stocked == nil || fleet.Await(ctx, c.p.Stocked))
 }
 
 // signal wakes one waiting goroutine; raised twice it wakes once.
