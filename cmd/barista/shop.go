@@ -275,7 +275,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
 			return fmt.Errorf("queue: %w", err)
 		}
-		s.add("streams", func(ctx context.Context) error { return quiet(ctx, c.Keep(ctx, fleet.DefaultMenu())) }, nil)
+		s.add("streams", func(ctx context.Context) error { return c.Keep(ctx, fleet.DefaultMenu()) }, nil)
 		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
 	}
 	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})

@@ -43,6 +43,10 @@ func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 	return menu, c.carryOver(ctx, old)
 }
 
+// seenSoon is how long a stream that somebody else is just making is waited for,
+// before it is looked for again.
+const seenSoon = 20 * time.Millisecond
+
 // lookAgain is how often the streams and consumers are looked at.
 const lookAgain = time.Minute
 
@@ -56,7 +60,7 @@ func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
+			return nil
 		case <-back:
 			back = c.reconnected()
 		case <-t.C:
@@ -229,11 +233,17 @@ func (c *Conn) values(ctx context.Context) error {
 
 func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig, change bool) error {
 	st, err := c.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if _, err := c.js.CreateStream(ctx, want); err != nil {
+	for errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = c.js.CreateStream(ctx, want)
+		if err == nil {
+			return nil
+		}
+		// Of two controllers that start together one is faster, maybe with another
+		// menu; the name is taken a moment before the stream can be seen (tried).
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || !fleet.Pause(ctx, seenSoon) {
 			return unsure("make "+want.Name, err)
 		}
-		return nil
+		st, err = c.js.Stream(ctx, want.Name)
 	}
 	if err != nil {
 		return unsure("look at "+want.Name, err)

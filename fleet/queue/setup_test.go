@@ -231,3 +231,27 @@ func TestFormerConsumer(t *testing.T) {
 		t.Error(x, err)
 	}
 }
+
+// TestSetupsAtOnce: of two controllers that start together, one makes the streams
+// and the other takes them, though the menu changes between the two.
+func TestSetupsAtOnce(t *testing.T) {
+	small := fleet.DefaultMenu()
+	small.Beans = small.Beans[:1]
+	for range 5 {
+		b := brokertest.Bare(t)
+		errs := make(chan error, 2)
+		for name, menu := range map[string]fleet.Menu{"one": fleet.DefaultMenu(), "two": small} {
+			c := b.Connect(name)
+			go func() {
+				_, err := c.Setup(t.Context(), menu)
+				errs <- err
+			}()
+		}
+		for range 2 {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		b.Stop()
+	}
+}
