@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -300,7 +299,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	}
 	at := desk.Parts{
 		Book: c.Book(), Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
-		Wrote: s.ledger.Wrote, Waiting: s.waiting, Log: s.log.With("room", "desk"),
+		Wrote: s.ledger.Wrote, Waiting: s.ledger.Waiting, Log: s.log.With("room", "desk"),
 	}
 	if s.seams.controller != nil {
 		parts = s.seams.controller(parts)
@@ -315,16 +314,6 @@ func (s *shop) openCounter(ctx context.Context) error {
 	s.add("desk", desk.New(at).Run, nil)
 	s.add("controller", run(s.ctl.Run), nil)
 	return nil
-}
-
-// waiting counts the orders of these classes that nobody has in hand.
-func (s *shop) waiting(classes []fleet.Class) (n int) {
-	for _, e := range s.ledger.Open() {
-		if e.Phase == fleet.Accepted && slices.Contains(classes, e.Order.Class()) {
-			n++
-		}
-	}
-	return n
 }
 
 // seen is what the machines of a fleet are seen by.

@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -298,6 +299,16 @@ func (l *Ledger) Open() []fleet.Entry {
 		l.open = l.fold.open()
 	}
 	return l.open
+}
+
+// Waiting counts the orders of these classes that nobody has in hand.
+func (l *Ledger) Waiting(classes []fleet.Class) (n int) {
+	for _, e := range l.Open() {
+		if e.Phase == fleet.Accepted && slices.Contains(classes, e.Order.Class()) {
+			n++
+		}
+	}
+	return n
 }
 
 // Levels is the stock as folded; nil where there is no shelf.

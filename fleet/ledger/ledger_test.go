@@ -447,7 +447,14 @@ func TestLateRecords(t *testing.T) {
 		synctest.Wait()
 		step, release := b.hold()
 		must(t, place(ctx, l, 1))
+		class := l.Open()[0].Order.Class()
+		if n, none := l.Waiting([]fleet.Class{class}), l.Waiting([]fleet.Class{{Bean: "tea", Milk: "free"}}); n != 1 || none != 0 {
+			t.Errorf("%d wait, and %d of another class", n, none)
+		}
 		must(t, next(ctx, l, p, 1, fence))
+		if n := l.Waiting([]fleet.Class{class}); n != 0 {
+			t.Errorf("%d wait that a machine has in hand", n)
+		}
 		must(t, place(ctx, l, 2))
 		must(t, next(ctx, l, p, 2, fence))
 		must(t, next(ctx, l, p, 2, made))
