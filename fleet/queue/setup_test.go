@@ -201,12 +201,15 @@ func TestDoneOutlastsASilence(t *testing.T) {
 // orders that wait.
 func TestFormerConsumer(t *testing.T) {
 	ctx := t.Context()
-	b := brokertest.Start(t)
+	b := brokertest.Bare(t) // where nobody else keeps the consumers
 	js, err := jetstream.New(raw(t, b))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := b.Connect("one")
+	if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+		t.Fatal(err)
+	}
 	put(t, c.Orders(), 1, "m1")
 	name := fleet.MakerDurable(arabica)
 	cons, err := js.Consumer(ctx, fleet.StreamOrders, name)
