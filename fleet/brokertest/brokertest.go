@@ -63,8 +63,9 @@ func InBubble(t *testing.T, f func(t *testing.T, b *Broker)) {
 	broker.HoldClock()
 	// The client keeps its timers in a pool of the process; one of an earlier
 	// bubble must not come out of it in this one. Two collections empty a pool.
-	runtime.GC()
-	runtime.GC()
+	empty := func() { runtime.GC(); runtime.GC() }
+	empty()
+	defer empty() // nor one of this bubble in a later test outside of any
 	synctest.Test(t, func(t *testing.T) {
 		// The last to happen: what the broker writes of events without a sync sleeps
 		// for some milliseconds before it sees that the broker has ended.
