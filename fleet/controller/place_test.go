@@ -101,10 +101,19 @@ func TestSuccessWaitsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShop()
 		s.machine("zoe")
+		var mu sync.Mutex // guards calls: the message is sent beside
 		var calls []string
+		sofar := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(calls)
+		}
 		w := s.wire(nil)
 		w.fault = func(call string) fault {
-			if calls = append(calls, call); call == "publish" && len(s.claimsOf()) < 2 {
+			mu.Lock()
+			calls = append(calls, call)
+			mu.Unlock()
+			if call == "publish" && len(s.claimsOf()) < 2 {
 				return lost
 			}
 			return none
@@ -112,17 +121,17 @@ func TestSuccessWaitsForNothing(t *testing.T) {
 		c, stop := w.open(t)
 		defer stop()
 		synctest.Wait()
-		calls = nil
+		before := len(sofar())
 		begin := time.Now()
 		a := c.Place(t.Context(), order("").Encode(), "request")
 		if took := time.Since(begin); !a.OK() || took > 0 {
 			t.Errorf("after %v: %+v", took, a)
 		}
-		if calls[0] != "act" {
+		if calls := sofar()[before:]; calls[0] != "act" {
 			t.Errorf("before the answer: %v", calls)
 		}
 		time.Sleep(3 * time.Second)
-		if n := len(s.messages(a.OrderID)); n != 0 || !slices.Contains(calls[4:], "publish") {
+		if n, calls := len(s.messages(a.OrderID)), sofar()[before:]; n != 0 || !slices.Contains(calls[4:], "publish") {
 			t.Errorf("%d messages, %v", n, calls)
 		}
 		begin = time.Now()

@@ -64,18 +64,18 @@ func TestKeepDays(t *testing.T) {
 			t.Fatal(err)
 		}
 		must(t, next(ctx, one, p, 50, func(c fleet.Claim) (fleet.Claim, error) { return c.Stop(fleet.Cancelled, "lea", fleet.Reason{}) }))
-		first := p.seq
+		first := p.written()
 		time.Sleep(24 * time.Hour)
 		stopOne()
 		time.Sleep(12 * time.Hour) // only the other one counts
 		one, stopOne = running(t, p, cfg, d)
 		must(t, next(ctx, one, p, 2, made)) // a day and a half later
 		must(t, place(ctx, one, 4))
-		second := p.seq
+		second := p.written()
 		oldest := func() uint64 { return p.all()[0].Seq }
 		time.Sleep(58 * time.Hour)
-		if oldest() != 1 || p.seq != second {
-			t.Fatalf("too early: the oldest is %d, %d were written", oldest(), p.seq-second)
+		if oldest() != 1 || p.written() != second {
+			t.Fatalf("too early: the oldest is %d, %d were written", oldest(), p.written()-second)
 		}
 		time.Sleep(6 * time.Hour)
 		synctest.Wait()
@@ -109,11 +109,11 @@ func TestKeepDays(t *testing.T) {
 		// those anew once in KeepDays days, besides its hours.
 		time.Sleep(30 * 24 * time.Hour)
 		synctest.Wait()
-		quiet := p.seq
+		quiet := p.written()
 		time.Sleep(8 * 24 * time.Hour)
 		synctest.Wait()
-		if n := len(p.all()); p.seq > quiet+8 || n > 4 {
-			t.Errorf("%d records are left, %d were written in eight days of rest", n, p.seq-quiet)
+		if n := len(p.all()); p.written() > quiet+8 || n > 4 {
+			t.Errorf("%d records are left, %d were written in eight days of rest", n, p.written()-quiet)
 		}
 		stop()
 	})
@@ -127,7 +127,9 @@ func TestTrimTakesNothingThatIsNeeded(t *testing.T) {
 		for _, what := range []string{"no balance", "orders that others change"} {
 			p := newPaper()
 			stuck, down := what != "no balance", what == "no balance"
-			l, stop := running(t, &stubborn{&refuser{p, &down}, &stuck}, Config{}, nil)
+			r := &refuser{paper: p}
+			r.down.Store(down)
+			l, stop := running(t, &stubborn{r, stuck}, Config{}, nil)
 			must(t, put(ctx, l, fleet.Refill, "arabica", 100))
 			for n := range 5 {
 				must(t, place(ctx, l, n))
@@ -148,11 +150,11 @@ func TestTrimTakesNothingThatIsNeeded(t *testing.T) {
 // stubborn has somebody else change an order whenever it is to be written.
 type stubborn struct {
 	*refuser
-	stuck *bool
+	stuck bool
 }
 
 func (s *stubborn) Next(ctx context.Context, read fleet.Revision, c fleet.Claim) (fleet.Entry, error) {
-	if *s.stuck {
+	if s.stuck {
 		return fleet.Entry{}, fleet.ErrConflict
 	}
 	return s.refuser.Next(ctx, read, c)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -591,7 +592,7 @@ func TestReaders(t *testing.T) {
 		}
 		synctest.Wait()
 		stopFirst()
-		there := p.seq
+		there := p.written()
 		l := New(Parts{Book: p, Shelf: stock.NewShelf(nil)}, Config{})
 		reading, stopReading := context.WithCancel(ctx)
 		var wg sync.WaitGroup
@@ -645,8 +646,8 @@ func TestReaders(t *testing.T) {
 		synctest.Wait()
 		for i, s := range all {
 			from := max(froms[i], 1)
-			if len(s.seqs) != int(p.seq-from+1) || s.seqs[0] != from {
-				t.Errorf("reader %d got %d records, wanted those from %d to %d", i, len(s.seqs), from, p.seq)
+			if len(s.seqs) != int(p.written()-from+1) || s.seqs[0] != from {
+				t.Errorf("reader %d got %d records, wanted those from %d to %d", i, len(s.seqs), from, p.written())
 			}
 			for k := range s.seqs[1:] {
 				if s.seqs[k+1] != s.seqs[k]+1 {
@@ -783,17 +784,17 @@ func TestBalances(t *testing.T) {
 		for _, stop := range stops {
 			stop()
 		}
-		if b := balances(); len(b) != 4 || p.seq-b[3] != 1 {
-			t.Errorf("three stops with more than %d records behind the last: %v of %d", fewRecords, b, p.seq)
+		if b := balances(); len(b) != 4 || p.written()-b[3] != 1 {
+			t.Errorf("three stops with more than %d records behind the last: %v of %d", fewRecords, b, p.written())
 		}
-		written := p.seq
+		written := p.written()
 		l, stop := running(t, p, Config{}, nil)
 		agree(t, l, p)
 		for n := range fewRecords - 5 {
 			must(t, place(ctx, l, 400+n))
 		}
 		stop()
-		if p.seq != written+fewRecords-5 {
+		if p.written() != written+fewRecords-5 {
 			t.Error("a balance at a stop that is not worth it")
 		}
 	})
@@ -803,15 +804,15 @@ func TestBalances(t *testing.T) {
 func TestABalanceThatCantBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPaper()
-		down := true
-		b := &refuser{p, &down}
+		b := &refuser{paper: p}
+		b.down.Store(true)
 		l, stop := running(t, b, Config{Every: 10}, nil)
 		defer stop()
 		for n := range 30 {
 			must(t, put(t.Context(), l, fleet.Refill, "arabica", n))
 		}
 		time.Sleep(time.Minute)
-		down = false
+		b.down.Store(false)
 		time.Sleep(time.Minute)
 		if _, err := p.LastBalance(t.Context()); err != nil {
 			t.Error("none was written when it could be: ", err)
@@ -822,11 +823,11 @@ func TestABalanceThatCantBeWritten(t *testing.T) {
 // refuser takes no balance.
 type refuser struct {
 	*paper
-	down *bool
+	down atomic.Bool
 }
 
 func (r *refuser) Act(ctx context.Context, rec fleet.Record, last uint64) (fleet.Revision, error) {
-	if rec.Balance != nil && *r.down {
+	if rec.Balance != nil && r.down.Load() {
 		return fleet.Revision{}, fleet.ErrNoAnswer
 	}
 	return r.paper.Act(ctx, rec, last)
@@ -909,9 +910,9 @@ func TestNoShelf(t *testing.T) {
 			t.Errorf("an order was made without a shelf: %v", err)
 		}
 		synctest.Wait()
-		written := p.seq
+		written := p.written()
 		stopIt()
-		if p.seq != written {
+		if p.written() != written {
 			t.Error("a balance without a shelf")
 		}
 	})

@@ -150,6 +150,13 @@ func (p *paper) Follow(ctx context.Context, from uint64, each func(fleet.Record)
 	}
 }
 
+// written is how many records were ever written.
+func (p *paper) written() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seq
+}
+
 func (p *paper) all() []fleet.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
