@@ -3,11 +3,13 @@ package vm
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"barista/fleet"
+	"barista/machine"
 )
 
 // signal sends one to the machine's process and tells when the kernel saw it.
@@ -96,14 +98,35 @@ func (v *visit) upgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	flows := len(v.g.flows(t, gpio))
-	first, _, _ := v.pouring(t, order{size: "small"})
+	first, mark, _ := v.pouring(t, order{size: "small"})
 	ids := []string{first, v.order(t, order{size: "small"}), v.order(t, order{size: "small"})}
 	pid := v.pid(t, zoe, 0)
 	t.Log(v.g.must(t, "dpkg -i /srv/new.deb; dpkg-query -W barista"))
 	if now := v.pid(t, zoe, 0); now == pid {
 		t.Error("the machine still runs the old program")
 	}
-	v.g.do(t, "take", "") // while it started, nobody may have seen the first cup go
+	// While it started, nobody may have seen the first cup go: then it waits until
+	// somebody takes what stands there. Else it is at the second order already, and
+	// nobody takes a cup from under it.
+	v.g.eventually(t, time.Minute, "the second order to begin, or a cup to be in its way", func() bool {
+		ground := 0
+		for _, e := range v.g.after(t, mark) {
+			if e.Part == "grinder" && e.On {
+				ground++
+			}
+		}
+		if ground > 1 {
+			return true
+		}
+		here, err := v.shop.conn.Fleet().Present(t.Context())
+		stands := err == nil && slices.ContainsFunc(here, func(p fleet.Presence) bool {
+			return p.Machine == "zoe" && p.State == fleet.StateWaiting && p.Code == string(machine.CupStands)
+		})
+		if stands {
+			v.g.do(t, "take", "")
+		}
+		return stands
+	})
 	for _, id := range ids {
 		c := v.phase(t, id, fleet.Served)
 		if c.Epoch != 1 {
