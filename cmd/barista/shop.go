@@ -291,7 +291,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	log := s.log.With("room", "controller")
 	roll := presence.New(seen(c, log))
 	parts := controller.Parts{
-		Book: followed{c.Book(), s.ledger}, Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
+		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
 		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
 	}
 	if s.stock != nil {

@@ -145,6 +145,26 @@ func TestSuccessWaitsForNothing(t *testing.T) {
 	})
 }
 
+// TestNotBeforeTheShelfIsFilled: at the very first start nobody is refused for want
+// of beans that are about to be booked.
+func TestNotBeforeTheShelfIsFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		filled := make(chan struct{})
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Stocked = filled })
+		defer stop()
+		synctest.Wait()
+		if a := c.Place(t.Context(), order(id1).Encode(), "request"); a.Code != fleet.CodeUnavailable {
+			t.Errorf("before: %+v", a)
+		}
+		close(filled)
+		if a := c.Place(t.Context(), order(id1).Encode(), "request"); !a.OK() {
+			t.Errorf("after: %+v", a)
+		}
+	})
+}
+
 // TestRefused is the table of answers to orders that can't be had.
 func TestRefused(t *testing.T) {
 	for _, tc := range []struct {
