@@ -514,6 +514,12 @@ func (s *site) connect() {
 	s.t.Cleanup(c.Close)
 }
 
+// killSpeed is how many times as fast as metal the plants of killed machines are.
+// A faster one asks a busy computer for more than it can do: the guard's 1.5 s for
+// the first water are 300 ms here, and 75 ms at 20, which was seen to be missed
+// and rightly made a spoiled drink.
+const killSpeed = 5
+
 // plant serves a plant for one machine.
 func (s *site) plant(name string, speed float64) (*plant.Plant, string) {
 	cfg := plant.Default()
@@ -701,7 +707,7 @@ func TestKillOwnerReturns(t *testing.T) {
 	procs := map[string]*running{}
 	for i, f := range killsReturn {
 		name := "m-" + f.point
-		p, sock := s.plant(name, 20)
+		p, sock := s.plant(name, killSpeed)
 		plants[f.point] = p
 		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1])
 	}
@@ -764,7 +770,7 @@ func TestKillOwnerGone(t *testing.T) {
 	procs := map[string]*running{}
 	for i, f := range killsForGood {
 		name := "m-" + f.point
-		p, sock := s.plant(name, 20)
+		p, sock := s.plant(name, killSpeed)
 		plants[f.point] = p
 		procs[f.point] = s.machine(name, sock, f.point, beans[i:i+1])
 	}
@@ -775,7 +781,7 @@ func TestKillOwnerGone(t *testing.T) {
 		p := procs[f.point]
 		s.within(time.Minute, "the death at "+f.point, p.ended)
 	}
-	rescue, sock := s.plant("rescue", 20)
+	rescue, sock := s.plant("rescue", killSpeed)
 	s.machine("rescue", sock, "", beans)
 	for i, f := range killsForGood {
 		s.eventually(f.point+" to come out "+string(f.phase), func() bool { return s.phase(testID(i)) == f.phase })
@@ -812,7 +818,7 @@ func TestKillController(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			beans := []string{"arabica"}
-			p, sock := s.plant("zoe", 50)
+			p, sock := s.plant("zoe", killSpeed)
 			// The menu and the machine first, then the death is armed.
 			shop := s.shop("", beans)
 			s.machine("zoe", sock, "", beans)
@@ -850,8 +856,12 @@ func TestKillController(t *testing.T) {
 			})
 			if point != "pass" {
 				want := []fleet.EventKind{fleet.EvAccepted, fleet.EvBrewing, fleet.EvServed}
-				s.eventually("the world to be told", func() bool { return len(s.told(testID(i))) >= len(want) })
-				if got := s.told(testID(i)); !slices.Equal(got, want) {
+				s.eventually("the world to be told", func() bool { return slices.Contains(s.told(testID(i)), fleet.EvServed) })
+				got := s.told(testID(i))
+				if len(got) > len(want) && got[1] == fleet.EvClaimed { // the cup was not there at once
+					want = slices.Insert(want, 1, fleet.EvClaimed)
+				}
+				if !slices.Equal(got, want) {
 					t.Errorf("the world was told %v, wanted %v", got, want)
 				}
 			}
@@ -894,7 +904,7 @@ func TestKillRemake(t *testing.T) {
 	s := newSite(t)
 	beans := []string{"arabica"}
 	shop := s.shop("", beans)
-	p, sock := s.plant("zoe", 50)
+	p, sock := s.plant("zoe", killSpeed)
 	zoe := s.machine("zoe", sock, "", beans)
 	points := []string{"before the remake", "after the remake"}
 	for i, point := range points {
@@ -954,7 +964,7 @@ func TestKillDesk(t *testing.T) {
 	for i, point := range deskSteps {
 		name := fmt.Sprint("m-", i)
 		var sock string
-		plants[i], sock = s.plant(name, 20)
+		plants[i], sock = s.plant(name, killSpeed)
 		m := s.machine(name, sock, point, beans[i:i+1])
 		s.eventually(name, func() bool { return s.here(name) })
 		shop.term()
@@ -1008,7 +1018,7 @@ func TestTwoDesks(t *testing.T) {
 			}
 			s.connect()
 			s.menu(beans)
-			p, sock := s.plant("zoe", 20)
+			p, sock := s.plant("zoe", killSpeed)
 			s.machine("zoe", sock, "", beans)
 			const n = 4
 			for i := range n {
