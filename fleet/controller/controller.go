@@ -114,7 +114,7 @@ func New(p Parts, cfg Config) *Controller {
 	return &Controller{
 		p: p, cfg: cfg, log: p.Log,
 		paces: &paces{mean: map[pace]float64{}}, moved: make(signal, 1),
-		post: post{kick: make(signal, 1)}, menu: menuCard{kick: make(signal, 1)},
+		post: post{kick: make(signal, 1), full: make(signal, 1)}, menu: menuCard{kick: make(signal, 1)},
 		running: make(chan struct{}), gotMenu: make(chan struct{}),
 	}
 }

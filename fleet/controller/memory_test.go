@@ -36,6 +36,7 @@ type shop struct {
 	queue    []fleet.StoredOrder
 	ids      map[string]bool // the duplicate window
 	sealed   bool            // the queue takes nothing
+	room     int             // of the queue, in messages; 0: no limit
 	listed   []fleet.Class
 	events   []told
 	settings map[string][]byte
@@ -521,7 +522,7 @@ func (m memOrders) Publish(ctx context.Context, e fleet.Entry, messageID string)
 		if !slices.Contains(m.listed, e.Order.Class()) {
 			return fleet.ErrUnlisted
 		}
-		if m.sealed {
+		if m.sealed || m.room > 0 && len(m.queue) >= m.room {
 			return fleet.ErrFull
 		}
 		m.store(e, messageID)

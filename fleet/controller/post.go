@@ -20,26 +20,21 @@ const (
 // post is what this controller has accepted and the queue has not confirmed yet.
 type post struct {
 	kick signal
+	full signal // the queue was full: the sweep clears it of what nobody needs
 
 	mu  sync.Mutex // guards what follows
-	out []letter
-}
-
-// letter is one of them. said: the log has it that the queue did not take it.
-type letter struct {
-	fleet.Entry
-	said bool
+	out []fleet.Entry
 }
 
 // send has an order's message sent to the queue, and returns at once.
 func (p *post) send(e fleet.Entry) {
 	p.mu.Lock()
-	p.out = append(p.out, letter{Entry: e})
+	p.out = append(p.out, e)
 	p.mu.Unlock()
 	p.kick.raise()
 }
 
-func (p *post) take() []letter {
+func (p *post) take() []fleet.Entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := p.out
@@ -48,9 +43,11 @@ func (p *post) take() []letter {
 }
 
 // runPost sends until the queue has confirmed: at once, then again and again. A
-// crash leaves it to the next controller's sweep.
+// crash leaves it to the next controller's sweep. That some wait is said once, not
+// for each.
 func (c *Controller) runPost(ctx context.Context) {
-	var left []letter
+	var left []fleet.Entry
+	held := false
 	for {
 		var again <-chan time.Time
 		if len(left) > 0 {
@@ -60,41 +57,48 @@ func (c *Controller) runPost(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastPost)
 			defer cancel()
-			c.deliver(last, append(c.stillOpen(left), c.post.take()...))
+			_, _ = c.deliver(last, append(c.stillOpen(left), c.post.take()...))
 			return
 		case <-again:
 			left = c.stillOpen(left)
 		case <-c.post.kick:
 		}
-		left = c.deliver(ctx, append(c.post.take(), left...))
+		var err error
+		left, err = c.deliver(ctx, append(left, c.post.take()...))
+		if len(left) > 0 && !held {
+			c.log.Warn("accepted orders are not in the queue yet; they are sent again until they are", "orders", len(left), "first", left[0].Order.ID, "err", err)
+		}
+		if held = len(left) > 0; errors.Is(err, fleet.ErrFull) {
+			c.post.full.raise()
+		}
 	}
 }
 
-// deliver sends some messages, and returns those that are not confirmed.
-func (c *Controller) deliver(ctx context.Context, out []letter) (left []letter) {
+// deliver sends some messages, and returns those that are not confirmed and why
+// the first of them is not.
+func (c *Controller) deliver(ctx context.Context, out []fleet.Entry) (left []fleet.Entry, why error) {
 	for i, e := range out {
 		one, cancel := context.WithTimeout(ctx, budget)
-		err := c.p.Orders.Publish(one, e.Entry, e.MessageID())
+		err := c.p.Orders.Publish(one, e, e.MessageID())
 		cancel()
 		if err == nil {
 			continue
 		}
-		if !e.said {
-			c.log.Warn("an accepted order is not in the queue yet; it is sent again", "order", e.Order.ID, "err", err)
+		if left = append(left, e); why == nil {
+			why = err
 		}
-		left = append(left, letter{e.Entry, true})
 		switch {
 		case errors.Is(err, fleet.ErrUnlisted): // it has just left the menu
 			c.menu.kick.raise()
 		case !errors.Is(err, fleet.ErrFull): // nor will the others come through
-			return append(left, out[i+1:]...)
+			return append(left, out[i+1:]...), why
 		}
 	}
-	return left
+	return left, why
 }
 
 // stillOpen leaves out what has ended meanwhile.
-func (c *Controller) stillOpen(out []letter) []letter {
+func (c *Controller) stillOpen(out []fleet.Entry) []fleet.Entry {
 	if len(out) == 0 {
 		return nil
 	}
@@ -102,5 +106,5 @@ func (c *Controller) stillOpen(out []letter) []letter {
 	for _, e := range c.p.Ledger.Open() {
 		open[e.Order.ID] = e.Phase.Open()
 	}
-	return slices.DeleteFunc(out, func(e letter) bool { return !open[e.Order.ID] })
+	return slices.DeleteFunc(out, func(e fleet.Entry) bool { return !open[e.Order.ID] })
 }

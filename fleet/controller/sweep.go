@@ -14,7 +14,8 @@ const (
 	// sweepEvery is how often the open orders are looked over.
 	sweepEvery = 5 * time.Second
 	// firstLooks is the time between the first two looks at the queue after a
-	// start: what a crash left without a message is in the queue within 2 s.
+	// start: what a crash left without a message is in the queue within 2 s. A full
+	// queue is looked at as often.
 	firstLooks = time.Second
 	// inHand is how long a claimed order is left to its machine although it has
 	// waited too long: a cup is waited for two minutes.
@@ -48,6 +49,7 @@ func (c *Controller) runSweep(ctx context.Context) {
 	compare := time.NewTimer(0)
 	defer compare.Stop()
 	next := firstLooks
+	var compared time.Time
 	err := s.look(ctx) // first what is over, then what is to be made again
 	for {
 		changed := c.p.Ledger.Changed()
@@ -61,7 +63,12 @@ func (c *Controller) runSweep(ctx context.Context) {
 		case <-changed:
 		case <-tick.C:
 			err = s.look(ctx)
+		case <-c.post.full:
+			if time.Since(compared) >= firstLooks {
+				compare.Reset(0)
+			}
 		case <-compare.C:
+			compared = time.Now()
 			err = s.compare(ctx)
 			compare.Reset(next)
 			next = c.cfg.SweepAfter / 2

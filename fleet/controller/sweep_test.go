@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -638,6 +639,31 @@ func TestLostAnswers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestFullOfTheDead: messages of cancelled orders, which no machine is there to
+// drop, fill the queue and hold up nobody for long.
+func TestFullOfTheDead(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		time.Sleep(time.Minute) // past the looks that follow a start
+		s.room = 20
+		for i := range s.room {
+			id := fmt.Sprintf("%s%03d", filling, i)
+			if a := c.Place(t.Context(), order(id).Encode(), "web"); !a.OK() {
+				t.Fatal(a)
+			}
+			if err := c.Cancel(t.Context(), id, "Ada"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
+			t.Fatal(a)
+		}
+		time.Sleep(3 * firstLooks)
+		if d := cmp.Diff([]string{id1}, s.messages(id1)); d != "" {
+			t.Errorf("the order waits for a place: %s", d)
+		}
+	})
 }
 
 // TestLastPost: a controller that stops still sends what it has accepted, once.
