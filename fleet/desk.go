@@ -89,7 +89,8 @@ type Word struct {
 	Cordon *Cordon `json:"cordon,omitempty"` // nil: in service
 	Menu   *Menu   `json:"menu,omitempty"`   // nil: none is set
 	// Others that make all that this machine makes: able now or after the drink in
-	// hand; soon, if nothing but a cup that must be taken is in the way.
+	// hand; soon, if nothing but a cup that must be taken is in the way (said only
+	// where nobody is able).
 	Able    bool `json:"able,omitempty"`
 	Soon    bool `json:"soon,omitempty"`
 	Waiting int  `json:"waiting,omitempty"` // orders of its classes that nobody has in hand

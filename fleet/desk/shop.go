@@ -108,6 +108,9 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 			continue
 		}
 		word.Able = word.Able || m.State == fleet.StateReady || m.State == fleet.StateBusy
+		if word.Able {
+			break // then nobody asks who is soon, and a thousand machines need not be looked at
+		}
 		word.Soon = word.Soon || m.State == fleet.StateWaiting && m.Order == ""
 	}
 	word.Waiting = d.p.Waiting(p.Classes)
