@@ -24,6 +24,7 @@ type Wait struct {
 	Known     bool   // Low and High rest on machines that can make it now
 	Ahead     int    // orders before it
 	Why       string // not known: why; empty where just no machine is here
+	TooSweet  int    // from so many doses of sugar on no machine makes it; 0: none is too many
 }
 
 // The stable codes of an error.

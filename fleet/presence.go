@@ -38,6 +38,7 @@ type Presence struct {
 	Owner      Owner    `json:"owner"`
 	Classes    []Class  `json:"classes"`
 	Sizes      []Size   `json:"sizes"`
+	Never      []Never  `json:"never,omitempty"` // what of classes and sizes it can't make
 	State      State    `json:"state"`
 	Code       string   `json:"code,omitempty"` // why it is not ready: see Reason
 	Detail     string   `json:"detail,omitempty"`
@@ -54,9 +55,25 @@ type Presence struct {
 	Lacks      []string `json:"lacks,omitempty"` // what it has run out of: "beans", "water"
 }
 
-// Makes reports whether the machine lists the class and the size.
-func (p Presence) Makes(c Class, s Size) bool {
-	return slices.Contains(p.Classes, c) && slices.Contains(p.Sizes, s)
+// Never is what a machine can't make of what its classes and sizes list, now and
+// whatever is refilled: this size, with this milk, from so many doses of sugar on. A
+// word that is empty stands for any.
+type Never struct {
+	Size  Size   `json:"size,omitempty"`
+	Milk  string `json:"milk,omitempty"`
+	Sugar int    `json:"sugar,omitempty"`
+}
+
+// Covers reports whether the order is one of these.
+func (n Never) Covers(o Order) bool {
+	return (n.Size == "" || n.Size == o.Size) && (n.Milk == "" || n.Milk == o.Milk) && o.Sugar >= n.Sugar
+}
+
+// Makes reports whether the machine lists the order's class and size, and can make
+// it.
+func (p Presence) Makes(o Order) bool {
+	return slices.Contains(p.Classes, o.Class()) && slices.Contains(p.Sizes, o.Size) &&
+		!slices.ContainsFunc(p.Never, func(n Never) bool { return n.Covers(o) })
 }
 
 // Able reports whether it can be expected to take orders without a person.

@@ -76,7 +76,7 @@ func (m *Machine) Able(d recipe.Drink) error {
 func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	not := func(person bool, r Reason) (recipe.Timeline, error) { return nil, &NotAble{r, person} }
 	if m.rig.Appliance() != nil {
-		if _, err := m.plan.Product(d); err != nil {
+		if err := m.Fits(d); err != nil {
 			return not(true, ReasonOf(err))
 		}
 	}
@@ -103,10 +103,7 @@ func (m *Machine) able(d recipe.Drink, r readings) (recipe.Timeline, error) {
 	}
 	tl, err := m.layOut(d)
 	if err != nil {
-		return not(true, quoting(NoRecipe, err.Error()))
-	}
-	if long := tl.Longest() + maxPostponed + slowDisk; long > m.longest {
-		return not(true, why(TooLong, fmt.Sprintf("%v > %v", long.Round(time.Second), m.longest.Round(time.Second))))
+		return not(true, ReasonOf(err))
 	}
 	first := map[driver.Part]bool{}
 	for _, e := range tl {
@@ -129,7 +126,7 @@ func (m *Machine) layOut(d recipe.Drink) (recipe.Timeline, error) {
 	if tl, known := m.laid[d]; known {
 		return tl, nil
 	}
-	tl, err := m.plan.Timeline(d)
+	tl, err := m.lay(d)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +135,29 @@ func (m *Machine) layOut(d recipe.Drink) (recipe.Timeline, error) {
 	}
 	m.laid[d] = tl
 	return tl, nil
+}
+
+// lay compiles a drink, or says why it can never be made here.
+func (m *Machine) lay(d recipe.Drink) (recipe.Timeline, error) {
+	tl, err := m.plan.Timeline(d)
+	if err != nil {
+		return nil, quoting(NoRecipe, err.Error())
+	}
+	if long := tl.Longest() + maxPostponed + slowDisk; long > m.longest {
+		return nil, why(TooLong, fmt.Sprintf("%v > %v", long.Round(time.Second), m.longest.Round(time.Second)))
+	}
+	return tl, nil
+}
+
+// Fits says why a drink can never be made here, whatever is filled, rests or is
+// mended; nil if it can. It asks the plan alone.
+func (m *Machine) Fits(d recipe.Drink) error {
+	if m.plan.Appliance() {
+		_, err := m.plan.Product(d)
+		return err
+	}
+	_, err := m.lay(d)
+	return err
 }
 
 // Make makes one drink and tells what became of it: start in the journal, first

@@ -72,7 +72,7 @@ func warnings(cfg Config, files fs.FS) []string {
 		out = append(out, "inputs: there is neither hot nor temperature: every recipe that asks for heat will be refused")
 	}
 	if _, sugar := cfg.Outputs[driver.Sugar]; !sugar {
-		out = append(out, "outputs: there is no sugar: orders with sugar wait for another machine")
+		out = append(out, "outputs: there is no sugar: orders with sugar go to other machines, and are refused where there is none")
 	}
 	return append(out, kernelWarnings(files)...)
 }

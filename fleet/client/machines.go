@@ -24,6 +24,7 @@ type Machine struct {
 	Percent    int           `json:"percent,omitempty"`
 	Classes    []fleet.Class `json:"classes,omitempty"`
 	Sizes      []fleet.Size  `json:"sizes,omitempty"`
+	Never      []fleet.Never `json:"never,omitempty"`
 	Cup        string        `json:"cup,omitempty"`
 	Driver     string        `json:"driver,omitempty"`
 	MinWaiting int           `json:"min_waiting,omitempty"`
@@ -56,7 +57,7 @@ func machineOf(m fleet.Machine) Machine {
 	if m.Here {
 		l = Machine{
 			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Code: m.Code, Reason: m.Note, Order: m.Order, Percent: m.Percent,
-			Classes: m.Classes, Sizes: m.Sizes, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
+			Classes: m.Classes, Sizes: m.Sizes, Never: m.Never, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
 			Seconds: m.Seconds, Lacks: m.Lacks, Version: m.Version,
 		}
 	} else if !m.Seen.IsZero() {

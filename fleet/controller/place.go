@@ -150,9 +150,9 @@ func (c *Controller) offer(ctx context.Context, o fleet.Order) (a fleet.Answer, 
 	case !c.awaitMaker(ctx, o):
 		return a, nil, true
 	case !c.made(o):
-		return fleet.Sorry(o.ID, fleet.CodeNotOnMenu, "No machine here makes %s in %s.", o.Class(), o.Size), nil, false
+		return c.notMade(o), nil, false
 	}
-	g := c.guess(o.Class(), o.Size)
+	g := c.guess(o)
 	a = fleet.Success(o.ID)
 	a.Position = g.Ahead + 1
 	a.ETA = []int{int(g.Low.Seconds()), int(g.High.Seconds())}
@@ -162,7 +162,16 @@ func (c *Controller) offer(ctx context.Context, o fleet.Order) (a fleet.Answer, 
 // made reports whether a machine that is here, or was within seven days, makes
 // this.
 func (c *Controller) made(o fleet.Order) bool {
-	return slices.ContainsFunc(c.p.Roll.Machines(), func(m *fleet.Machine) bool { return m.Makes(o.Class(), o.Size) })
+	return slices.ContainsFunc(c.p.Roll.Machines(), func(m *fleet.Machine) bool { return m.Makes(o) })
+}
+
+// notMade says what of the order no machine makes.
+func (c *Controller) notMade(o fleet.Order) fleet.Answer {
+	doses := o.Sugar
+	if o.Sugar = 0; doses > 0 && c.made(o) {
+		return fleet.Sorry(o.ID, fleet.CodeNotOnMenu, "No machine here makes %s in %s with sugar: %d.", o.Class(), o.Size, doses)
+	}
+	return fleet.Sorry(o.ID, fleet.CodeNotOnMenu, "No machine here makes %s in %s.", o.Class(), o.Size)
 }
 
 // early reports whether the shop has started so lately that machines may not

@@ -181,6 +181,9 @@ func TestRefused(t *testing.T) {
 		{"nobody makes it", order(id1, func(o *fleet.Order) { o.Size = fleet.Large }), func(s *shop) {
 			s.machine("zoe", func(p *fleet.Presence) { p.Sizes = []fleet.Size{fleet.Small} })
 		}, "not_on_menu", "No machine here makes arabica/free in large."},
+		{"nobody gives sugar", order(id1, func(o *fleet.Order) { o.Sugar = 1 }), func(s *shop) {
+			s.machine("zoe", func(p *fleet.Presence) { p.Never = []fleet.Never{{Sugar: 1}} })
+		}, "not_on_menu", "No machine here makes arabica/free in small with sugar: 1."},
 		{"queue full", order(id1), func(s *shop) { s.fill(fleet.QueueMax) }, "queue_full", "The shop is full: 200 orders are waiting. Please try again later with a new order."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func (c *Controller) runPulse(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if c.Menu(); !c.asked.stuck() {
-			c.guess(fleet.Class{}, "")
+			c.guess(fleet.Order{})
 			c.cfg.Alive()
 		}
 		select {

@@ -102,7 +102,7 @@ func (c *Client) Wait(ctx context.Context, class fleet.Class, size fleet.Size) f
 	if err != nil || r.Wait == nil {
 		return fleet.Wait{Why: "the shop does not answer at the moment"}
 	}
-	return fleet.Wait{Low: seconds(r.Wait.Low), High: seconds(r.Wait.High), Known: r.Wait.Known, Why: r.Wait.WhyNot}
+	return fleet.Wait{Low: seconds(r.Wait.Low), High: seconds(r.Wait.High), Known: r.Wait.Known, Why: r.Wait.WhyNot, TooSweet: r.Wait.TooSweet}
 }
 
 // Menu is Controller.Menu, at most a second old; while the controller does not

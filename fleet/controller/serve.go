@@ -17,7 +17,7 @@ import (
 //	cancel {"order","by"}                     → {} or {"error"}
 //	settle {"order","made","by","reason"}     → {} or {"error"}
 //	again  {"order","by"}                     → {} or {"error"}
-//	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","why_not"}}
+//	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","why_not","too_sweet"}}
 //	menu   {}                                 → {"menu"}
 //
 // An error has a code: "not_found", "state" (with the order's phase), "invalid",
@@ -69,10 +69,11 @@ const (
 
 // waitReply is a fleet.Wait on the wire.
 type waitReply struct {
-	Low    float64 `json:"low_seconds"`
-	High   float64 `json:"high_seconds"`
-	Known  bool    `json:"known"`
-	WhyNot string  `json:"why_not,omitempty"`
+	Low      float64 `json:"low_seconds"`
+	High     float64 `json:"high_seconds"`
+	Known    bool    `json:"known"`
+	WhyNot   string  `json:"why_not,omitempty"`
+	TooSweet int     `json:"too_sweet,omitempty"`
 }
 
 // serve answers requests until ctx ends.
@@ -127,7 +128,7 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 			return reply{Error: &trouble{Code: codeInvalid, Message: "class: is missing"}}
 		}
 		w := c.Wait(ctx, *a.Class, a.Size)
-		return reply{Wait: &waitReply{w.Low.Seconds(), w.High.Seconds(), w.Known, w.Why}}
+		return reply{Wait: &waitReply{w.Low.Seconds(), w.High.Seconds(), w.Known, w.Why, w.TooSweet}}
 	}
 	m := c.Menu()
 	return reply{Menu: &m}

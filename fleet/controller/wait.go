@@ -66,6 +66,12 @@ func (p *paces) between(machines []*fleet.Machine, size fleet.Size) (quick, slow
 type cup struct {
 	class fleet.Class
 	size  fleet.Size
+	sugar int
+}
+
+// order is the cup as an order.
+func (c cup) order() fleet.Order {
+	return fleet.Order{Size: c.size, Bean: c.class.Bean, Milk: c.class.Milk, Sugar: c.sugar}
 }
 
 // tally counts the open orders. It is made anew when somebody asks and the book
@@ -87,7 +93,7 @@ func (c *Controller) counted() (cups map[cup]int, again []fleet.Entry) {
 		t.cups, t.again = map[cup]int{}, nil
 		for _, e := range c.p.Ledger.Open() {
 			if e.Phase.Open() {
-				t.cups[cup{e.Order.Class(), e.Order.Size}]++
+				t.cups[cup{e.Order.Class(), e.Order.Size, e.Order.Sugar}]++
 			}
 			if e.Phase == fleet.Again {
 				t.again = append(t.again, e)
@@ -104,16 +110,16 @@ func (c *Controller) counted() (cups map[cup]int, again []fleet.Entry) {
 // all are, on the slowest machine. A mean is not sharper than a quarter, so the
 // range is that much wider. What would be beyond the expiry is cut there: then
 // the order has ended.
-func (c *Controller) guess(class fleet.Class, size fleet.Size) fleet.Wait {
+func (c *Controller) guess(o fleet.Order) fleet.Wait {
 	open, _ := c.counted()
 	own := 0
 	for of, n := range open {
-		if of.class == class {
+		if of.class == o.Class() {
 			own += n
 		}
 	}
-	able, why := c.makers(class, size, open)
-	quick, slow := c.paces.between(able, size)
+	able, why := c.makers(o, open)
+	quick, slow := c.paces.between(able, o.Size)
 	longest := max(unmeasured, c.cfg.ExpireAfter)
 	if len(able) == 0 {
 		// Wide, and true: later than that it has expired.
@@ -126,11 +132,11 @@ func (c *Controller) guess(class fleet.Class, size fleet.Size) fleet.Wait {
 
 // makers are the machines that can make this now, behind the open orders; why
 // tells of the others that list it.
-func (c *Controller) makers(class fleet.Class, size fleet.Size, open map[cup]int) (able []*fleet.Machine, why []string) {
+func (c *Controller) makers(o fleet.Order, open map[cup]int) (able []*fleet.Machine, why []string) {
 	var spares []*fleet.Machine
 	for _, m := range c.p.Roll.Machines() {
 		switch {
-		case !m.Here || !m.Makes(class, size):
+		case !m.Here || !m.Makes(o):
 		case m.Cordon != nil:
 			why = append(why, m.Machine+" is out of service: "+m.Cordon.Reason)
 		case !m.Able():
@@ -154,7 +160,7 @@ func (c *Controller) makers(class fleet.Class, size fleet.Size, open map[cup]int
 // makeable counts the orders that one of the machines makes.
 func makeable(open map[cup]int, machines ...*fleet.Machine) (sum int) {
 	for of, n := range open {
-		if slices.ContainsFunc(machines, func(m *fleet.Machine) bool { return m.Makes(of.class, of.size) }) {
+		if slices.ContainsFunc(machines, func(m *fleet.Machine) bool { return m.Makes(of.order()) }) {
 			sum += n
 		}
 	}
@@ -189,9 +195,14 @@ func (c *Controller) Wait(_ context.Context, class fleet.Class, size fleet.Size)
 	if item := c.soldOut(o, doses); item != "" {
 		return fleet.Wait{Why: "sold out: " + insufficient(o, item)}
 	}
-	w := c.guess(class, size)
+	w := c.guess(o)
 	if !w.Known {
 		w.Low, w.High = 0, 0
+	}
+	for o.Sugar = 1; o.Sugar <= fleet.MaxSugar && w.TooSweet == 0; o.Sugar++ {
+		if !c.made(o) && !c.early() {
+			w.TooSweet = o.Sugar
+		}
 	}
 	return w
 }

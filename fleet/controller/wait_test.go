@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -121,6 +122,30 @@ func TestMeasured(t *testing.T) {
 		if ev, _ := s.event(id1, "served"); ev.Seconds != 20 || ev.Machine != "zoe" {
 			t.Errorf("%+v", ev)
 		}
+	})
+}
+
+// TestTooSweet: the form hears how much sugar can be had with a coffee.
+func TestTooSweet(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		at := func(most ...int) {
+			t.Helper()
+			time.Sleep(20 * time.Second) // the grace is over
+			var got []int
+			for _, size := range fleet.Sizes {
+				got = append(got, c.Wait(t.Context(), plain1, size).TooSweet)
+			}
+			if !slices.Equal(most, got) {
+				t.Errorf("from %v sugars on it is too sweet, want %v", got, most)
+			}
+		}
+		at(0, 0, 0)
+		s.machine("zoe", func(p *fleet.Presence) { p.Never = []fleet.Never{{Sugar: 1}} })
+		at(1, 1, 1)
+		s.machine("leo", func(p *fleet.Presence) { p.Never = []fleet.Never{{Sugar: 3}, {Size: fleet.Large}} })
+		at(3, 3, 1)
+		s.machine("mia", func(p *fleet.Presence) { p.Never = []fleet.Never{{Milk: "free", Sugar: 1}} })
+		at(3, 3, 1)
 	})
 }
 

@@ -55,6 +55,11 @@ func check(a fleet.Ask) error {
 			return errors.New("no such size")
 		}
 	}
+	for _, n := range p.Never {
+		if n.Size != "" && !slices.Contains(fleet.Sizes, n.Size) || n.Milk != "" && !fleet.IsToken(n.Milk) || n.Sugar < 0 || n.Sugar > fleet.MaxSugar {
+			return errors.New("no such drink, that it could never make")
+		}
+	}
 	if p.Order != "" && !isOrder(p.Order) {
 		return errors.New("the order in its hand has no id")
 	}

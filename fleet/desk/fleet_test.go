@@ -88,6 +88,7 @@ func TestOthers(t *testing.T) {
 		"a spare":                  {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.MinWaiting = 2 })}, false, false},
 		"other classes":            {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.Classes = []fleet.Class{{Bean: "robusta", Milk: "free"}} })}, false, false},
 		"not all sizes":            {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.Sizes = []fleet.Size{fleet.Large} })}, false, false},
+		"not all sugars":           {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.Never = []fleet.Never{{Sugar: 1}} })}, false, false},
 		"it is the asking one":     {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.Machine = "ann" })}, false, false},
 		"one with a cup, one able": {[]fleet.Machine{other(fleet.StateWaiting, nil), other(fleet.StateReady, nil)}, true, true},
 	} {

@@ -36,7 +36,7 @@ func (d *Desk) take(ctx context.Context, machine string, a fleet.Ask) fleet.Told
 		}
 		if m.Machine != machine && slices.Contains(m.Classes, class) {
 			told.Others++
-			told.Can = told.Can || m.Able() && m.Makes(class, e.Order.Size)
+			told.Can = told.Can || m.Able() && m.Makes(e.Order)
 		}
 	}
 	return told

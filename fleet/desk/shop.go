@@ -104,7 +104,8 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 	for _, m := range d.p.Roll.Machines() {
 		if m.Machine == machine || !m.Here || m.Cordon != nil || m.MinWaiting > 0 || // a spare comes later
 			slices.ContainsFunc(p.Classes, func(c fleet.Class) bool { return !slices.Contains(m.Classes, c) }) ||
-			slices.ContainsFunc(p.Sizes, func(s fleet.Size) bool { return !slices.Contains(m.Sizes, s) }) {
+			slices.ContainsFunc(p.Sizes, func(s fleet.Size) bool { return !slices.Contains(m.Sizes, s) }) ||
+			slices.ContainsFunc(m.Never, func(n fleet.Never) bool { return !slices.Contains(p.Never, n) }) {
 			continue
 		}
 		word.Able = word.Able || m.State == fleet.StateReady || m.State == fleet.StateBusy

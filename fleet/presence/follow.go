@@ -129,7 +129,7 @@ func (b *Roll) word(p fleet.Presence, here bool) {
 	b.roll.word(p, here)
 	now, is := b.roll.here[p.Machine]
 	switch {
-	case is && (!was || !slices.Equal(known.Classes, now.Classes) || !slices.Equal(known.Sizes, now.Sizes)):
+	case is && (!was || !known.lists(now)):
 		b.note(now)
 	case was && !is:
 		b.note(before) // so that the seven days count from now
@@ -226,7 +226,7 @@ func (b *Roll) save(ctx context.Context) error {
 		}
 		name := names[0]
 		p := b.dirty[name]
-		s := seen{p.Classes, p.Sizes, b.now()}
+		s := seen{p.Classes, p.Sizes, p.Never, b.now()}
 		b.mu.Unlock()
 		v, err := json.Marshal(s)
 		if err == nil {
@@ -238,7 +238,7 @@ func (b *Roll) save(ctx context.Context) error {
 		b.mu.Lock()
 		b.roll.seen[name] = s
 		b.relist(name)
-		if d := b.dirty[name]; slices.Equal(d.Classes, p.Classes) && slices.Equal(d.Sizes, p.Sizes) {
+		if s.lists(b.dirty[name]) {
 			delete(b.dirty, name)
 		}
 		b.mu.Unlock()

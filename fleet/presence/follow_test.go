@@ -150,9 +150,14 @@ func (p *place) open(t *testing.T) (*Roll, func()) {
 	})
 }
 
+// of is an order of this.
+func of(c fleet.Class, s fleet.Size) fleet.Order {
+	return fleet.Order{Size: s, Bean: c.Bean, Milk: c.Milk}
+}
+
 // known reports whether a machine that the roll lists makes this.
 func known(b *Roll, c fleet.Class, s fleet.Size) bool {
-	return slices.ContainsFunc(b.Machines(), func(m *fleet.Machine) bool { return m.Makes(c, s) })
+	return slices.ContainsFunc(b.Machines(), func(m *fleet.Machine) bool { return m.Makes(of(c, s)) })
 }
 
 // zoes is what the roll says of zoe.
@@ -186,7 +191,7 @@ func TestSevenDays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
 		p.shift = 5 * 365 * 24 * time.Hour // the host's clock is years behind the broker's
-		v, _ := json.Marshal(seen{[]fleet.Class{white}, []fleet.Size{fleet.Medium}, time.Now().Add(p.shift - Remember + time.Hour)})
+		v, _ := json.Marshal(seen{[]fleet.Class{white}, []fleet.Size{fleet.Medium}, nil, time.Now().Add(p.shift - Remember + time.Hour)})
 		_ = memSettings{p}.Put(t.Context(), "seen.other", v)
 		b, stop := p.open(t)
 		synctest.Wait()
@@ -281,6 +286,11 @@ func TestQuiet(t *testing.T) {
 		say(more)
 		if p.puts != 2 || !known(b, white, fleet.Small) {
 			t.Errorf("%d records, known %v", p.puts, known(b, white, fleet.Small))
+		}
+		more.Never = []fleet.Never{{Sugar: 1}}
+		say(more)
+		if p.puts != 3 {
+			t.Errorf("%d records", p.puts)
 		}
 		say(fleet.Presence{Machine: "a.b", Classes: more.Classes}) // no name
 		if present(b) != 1 {

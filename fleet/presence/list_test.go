@@ -49,7 +49,7 @@ func TestTheList(t *testing.T) {
 					}
 					b.setting(fleet.CordonKey(name), v)
 				case 4:
-					v, err := json.Marshal(seen{zoe.Classes, zoe.Sizes, time.Now().Add(-time.Duration(rapid.IntRange(0, 170).Draw(t, "hours")) * time.Hour)})
+					v, err := json.Marshal(seen{zoe.Classes, zoe.Sizes, nil, time.Now().Add(-time.Duration(rapid.IntRange(0, 170).Draw(t, "hours")) * time.Hour)})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -90,7 +90,7 @@ func BenchmarkThousand(b *testing.B) {
 		return p
 	}
 	for i := range 1000 {
-		r.roll.seen[word(i).Machine] = seen{zoe.Classes, zoe.Sizes, time.Now()}
+		r.roll.seen[word(i).Machine] = seen{zoe.Classes, zoe.Sizes, nil, time.Now()}
 		r.word(word(i), true)
 	}
 	b.ReportAllocs()

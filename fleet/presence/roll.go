@@ -19,10 +19,16 @@ const Remember = 7 * 24 * time.Hour
 type seen struct {
 	Classes []fleet.Class `json:"classes"`
 	Sizes   []fleet.Size  `json:"sizes"`
+	Never   []fleet.Never `json:"never,omitempty"`
 	At      time.Time     `json:"at"` // the broker's clock
 }
 
 const seenPrefix = "seen."
+
+// lists reports whether that is what the machine lists.
+func (s seen) lists(p fleet.Presence) bool {
+	return slices.Equal(s.Classes, p.Classes) && slices.Equal(s.Sizes, p.Sizes) && slices.Equal(s.Never, p.Never)
+}
 
 // seenKey is where the record of a machine stands in coffee-settings.
 func seenKey(machine string) string { return fleet.Subject("seen", machine) }
@@ -71,7 +77,7 @@ func (r roll) machine(name string, now time.Time) *fleet.Machine {
 	var m fleet.Machine
 	known := false
 	if s, was := r.seen[name]; was && now.Sub(s.At) < Remember {
-		m.Presence = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes}
+		m.Presence = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes, Never: s.Never}
 		m.Seen, known = s.At, true
 	}
 	if p, here := r.here[name]; here {

@@ -29,6 +29,7 @@ func TestRoll(t *testing.T) {
 		{"gone, but written down", []fleet.Presence{zoe, {Machine: "zoe"}}, []string{"seen.zoe=" + record}, now, "zoe white seen"},
 		{"here, and written down with another list", []fleet.Presence{zoe}, []string{"seen.zoe=" + record}, now, "zoe here able black seen"},
 		{"seven days ago", nil, []string{"seen.zoe=" + record}, now.Add(6 * 24 * time.Hour), ""},
+		{"written down as never made", nil, []string{"seen.zoe=" + strings.Replace(record, "}],", `}],"never":[{"milk":"normal"}],`, 1)}, now, "zoe seen"},
 		{"just less", nil, []string{"seen.zoe=" + record}, now.Add(6*24*time.Hour - time.Second), "zoe white seen"},
 		{"no clock yet", nil, []string{"seen.zoe=" + record}, time.Time{}, "zoe white seen"},
 		{"a record that can't be read", nil, []string{"seen.zoe={"}, now, ""},
@@ -60,7 +61,7 @@ func TestRoll(t *testing.T) {
 				word string
 				so   bool
 			}{
-				{"here", m.Here}, {"able", m.Able()}, {"black", m.Makes(black, fleet.Small)}, {"white", m.Makes(white, fleet.Medium)},
+				{"here", m.Here}, {"able", m.Able()}, {"black", m.Makes(of(black, fleet.Small))}, {"white", m.Makes(of(white, fleet.Medium))},
 				{"seen", !m.Seen.IsZero()},
 			} {
 				if is.so {

@@ -26,6 +26,8 @@ type choice struct {
 type lack struct {
 	Item string // what the stock has not enough of
 	Why  string // else: the shop's own words
+
+	Unsweet bool // no machine gives so much sugar
 }
 
 // offer is what the shop can make now. It is not changed once it is made.
@@ -110,8 +112,11 @@ func (o *offer) can(order fleet.Order) (lack, bool) {
 			}
 		}
 	}
-	if w := o.waits[choice{order.Size, order.Bean, order.Milk}]; !w.Known && w.Why != "" {
+	switch w := o.waits[choice{order.Size, order.Bean, order.Milk}]; {
+	case !w.Known && w.Why != "":
 		return lack{Why: w.Why}, false
+	case w.TooSweet > 0 && order.Sugar >= w.TooSweet:
+		return lack{Unsweet: true}, false
 	}
 	return lack{}, true
 }
@@ -154,6 +159,25 @@ func (o *offer) any(fits func(fleet.Order) bool, about func(item string) bool) (
 		}
 	})
 	return why, ok
+}
+
+// sweet reports whether some coffee can be made with so much sugar that can be made
+// at all, and what is in the way if none can.
+func (o *offer) sweet(doses int) (why lack, ok bool) {
+	if o.levels != nil && doses > 0 && o.levels[fleet.ItemSugar].Available() < doses {
+		return lack{Item: fleet.ItemSugar}, false
+	}
+	one := false
+	o.each(func(order fleet.Order) {
+		if _, can := o.can(order); !can {
+			return
+		}
+		one = true
+		order.Sugar = doses
+		_, can := o.can(order)
+		ok = ok || can
+	})
+	return lack{Unsweet: one}, ok || !one
 }
 
 // span is the wait over all coffees that can be made; false if nobody can say.

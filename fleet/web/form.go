@@ -133,9 +133,9 @@ func (b *formBody) fill(p *pages, o *offer) {
 	g = row("sugar_count", "form.sugar")
 	for n := range fleet.MaxSugar + 1 {
 		t := option{Name: g.Name, Value: strconv.Itoa(n), Label: p.say("sugar." + strconv.Itoa(n)), Checked: strconv.Itoa(n) == b.Sugar}
-		if o.levels != nil && n > 0 && o.levels[fleet.ItemSugar].Available() < n {
+		if l, ok := o.sweet(n); !ok {
 			t.Gone, t.Checked = true, false
-			t.Why = p.lack(lack{Item: fleet.ItemSugar})
+			t.Why = p.lack(l)
 		}
 		g.Options = append(g.Options, t)
 	}
@@ -161,6 +161,8 @@ func start(o *offer) (size, bean, milk, sugar string) {
 // machine from it is for its operator to read.
 func (p *pages) lack(l lack) string {
 	switch {
+	case l.Unsweet:
+		return p.say("lack.unsweet")
 	case l.Item == fleet.ItemSugar:
 		return p.say("lack.sugar")
 	case strings.HasPrefix(l.Item, "milk-"):

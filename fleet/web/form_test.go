@@ -69,6 +69,36 @@ func TestWhatCantBeMadeIsDisabledWithTheReason(t *testing.T) {
 	gone("sugar_count-2", "Not enough sugar left")
 }
 
+// What no machine here does is not offered, whatever the shelf holds.
+func TestSugarThatNoMachineGives(t *testing.T) {
+	h := open(t)
+	sweet := func(most int) {
+		for _, s := range fleet.Sizes {
+			for _, c := range h.shop.menu.Classes() {
+				h.shop.waits[choice{s, c.Bean, c.Milk}] = fleet.Wait{Known: true, TooSweet: most}
+			}
+		}
+		h.web.counter.forget()
+	}
+	disabled := func() int { return strings.Count(text(t, h.ask("GET", "/", "")), "disabled") }
+	sweet(1)
+	if n := disabled(); n != 3 {
+		t.Errorf("%d tiles can't be chosen, want 1, 2 and 3 sugars", n)
+	}
+	contains(t, text(t, h.ask("GET", "/", "")), "No machine here adds that much")
+	contains(t, text(t, h.ask("GET", "/wait?size=small&bean_type=arabica&milk=free&sugar_count=1", "")), "No machine here adds that much")
+	lacks(t, text(t, h.ask("GET", "/wait?size=small&bean_type=arabica&milk=free&sugar_count=0", "")), "No machine here")
+	sweet(3)
+	if n := disabled(); n != 1 {
+		t.Errorf("%d tiles can't be chosen, want 3 sugars", n)
+	}
+	h.shop.waits[choice{fleet.Small, "arabica", "free"}] = fleet.Wait{Known: true}
+	h.web.counter.forget()
+	if n := disabled(); n != 0 {
+		t.Errorf("%d tiles can't be chosen, and one coffee can be had with 3 sugars", n)
+	}
+}
+
 func TestNothingCanBeMade(t *testing.T) {
 	h := open(t)
 	h.stock.levels = map[string]fleet.Level{}

@@ -58,7 +58,8 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 		var again <-chan time.Time
 		rest.Reset(saySoon)
 		// A percent is no news: the live events tell it.
-		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || !slices.Equal(p.Lacks, last.Lacks)) {
+		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || !slices.Equal(p.Lacks, last.Lacks) ||
+			!slices.Equal(p.Classes, last.Classes) || !slices.Equal(p.Sizes, last.Sizes) || !slices.Equal(p.Never, last.Never)) {
 			if p.State != last.State {
 				w.Log.Info("state", "state", p.State, "note", p.Note, "order", p.Order)
 			}
@@ -106,7 +107,7 @@ func (w *Worker) hear(word fleet.Word) {
 		return // so that nobody looks around for nothing
 	}
 	if w.word = word; word.Menu != nil {
-		w.menu = *word.Menu
+		w.offers(*word.Menu)
 	}
 	w.stir()
 }
@@ -140,7 +141,7 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p := fleet.Presence{
-		Machine: w.cfg.Name, Owner: w.owner, Classes: w.cfg.Classes, Sizes: w.cfg.Sizes, State: fleet.State(st.State),
+		Machine: w.cfg.Name, Owner: w.owner, Classes: w.offer.Classes, Sizes: w.offer.Sizes, Never: w.offer.Never, State: fleet.State(st.State),
 		Order: w.hand, Cup: w.cfg.Cup, Driver: w.cfg.Driver, MinWaiting: w.cfg.MinWaiting, Drinks: w.drinks,
 		Percent: st.Percent, Version: w.cfg.Version, Lacks: st.Lacks,
 	}
@@ -159,6 +160,8 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 		}
 	case w.owes && w.hand == "":
 		p.State, why = fleet.StateUnsynced, because(fleet.CodeUnsynced, "")
+	case st.State == machine.StateReady && w.hand == "" && w.useless():
+		p.State, why = fleet.StateBlocked, reasonOf(*w.unfit)
 	case w.hand != "" && st.State == machine.StateReady:
 		p.State = fleet.StateBusy
 	case st.CupStands:

@@ -154,7 +154,7 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) ver
 			return letGo
 		}
 	}
-	if !slices.Contains(w.cfg.Sizes, e.Order.Size) {
+	if !w.makes(e.Order) {
 		w.passOn(ctx, t, jitter(notNow))
 		return letGo
 	}

@@ -94,6 +94,8 @@ type Worker struct {
 	heard   chan struct{} // closed at the next one
 	leaving bool
 	menu    fleet.Menu
+	offer   fleet.Presence  // classes, sizes and what of them is never made, by that menu
+	unfit   *machine.Reason // why that is not all that its file lists; nil: it is
 	drinks  int
 	busy    time.Duration // over all drinks
 	at      step
@@ -127,11 +129,13 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	}
 	p.Log = p.Log.With("machine", cfg.Name)
 	stop, leave := context.WithCancel(context.Background())
-	return &Worker{
-		Parts: p, stop: stop, leave: leave, cfg: cfg, menu: cfg.Menu, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
+	w := &Worker{
+		Parts: p, stop: stop, leave: leave, cfg: cfg, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
 		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot},
 		heard: make(chan struct{}), pass: make(chan fleet.Event, 64), look: make(chan struct{}, 1),
-	}, nil
+	}
+	w.offers(cfg.Menu)
+	return w, nil
 }
 
 // Run works until ctx ends and the drink in hand is settled.
@@ -210,7 +214,7 @@ func (w *Worker) free() (bool, <-chan struct{}, <-chan struct{}) {
 	st := w.Machine.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes, w.changed, machineChanged
+	return st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes && !w.useless(), w.changed, machineChanged
 }
 
 // waitReady waits until an order may be taken; false when ctx ends.
@@ -273,10 +277,13 @@ func (w *Worker) cupTaken(ctx context.Context) bool {
 // could begin at once. False when that changed meanwhile.
 func (w *Worker) rested(ctx context.Context) bool {
 	w.mu.Lock()
-	menu := w.menu
+	menu, sizes := w.menu, w.offer.Sizes
 	w.mu.Unlock()
-	size := w.cfg.Sizes[0]
-	for _, s := range w.cfg.Sizes {
+	if len(sizes) == 0 {
+		return false // the menu has changed
+	}
+	size := sizes[0]
+	for _, s := range sizes {
 		if menu.Sizes[s].Grams < menu.Sizes[size].Grams {
 			size = s
 		}
@@ -346,7 +353,7 @@ func (w *Worker) wanted() bool {
 func (w *Worker) classes() (now []fleet.Class, soon time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, c := range w.cfg.Classes {
+	for _, c := range w.offer.Classes {
 		if left := time.Until(w.shuns[c]); left > 0 {
 			if soon == 0 || left < soon {
 				soon = left
