@@ -14,6 +14,7 @@ import (
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
+	"barista/fleet/queue"
 	"barista/fleet/stock"
 )
 
@@ -35,13 +36,21 @@ func heap() float64 {
 	return float64(m.HeapInuse+m.StackInuse) / (1 << 20)
 }
 
-// BenchmarkStart is a start of broker, ledger and shelf on a book with a past, which
-// the test's broker has room for up to 70,000 orders. The ledger's memory is with what
-// the broker keeps of the blocks that it read for it:
+// BenchmarkStart is a start of broker, ledger and shelf on a book with a past of 30
+// days. The ledger's memory is with what the broker keeps of the blocks that it read
+// for it:
 //
-//	TMPDIR=/dev/shm go test ./fleet/ledger -run - -bench Start -benchtime 5x -timeout 2h -history 70000
+//	TMPDIR=/dev/shm go test ./fleet/ledger -run - -bench Start -benchtime 5x -timeout 2h -history 100000
 func BenchmarkStart(b *testing.B) {
-	br := brokertest.Start(b)
+	br := brokertest.Bare(b)
+	perDay := max(500, *history/30)
+	br.Room(queue.StoreBound(perDay))
+	br.Restart()
+	c, err := queue.Connect(b.Context(), queue.Config{Name: "setup", InProcess: br, OrdersPerDay: perDay})
+	must(b, err)
+	_, err = c.Setup(b.Context(), fleet.DefaultMenu())
+	must(b, err)
+	c.Close()
 	fill(b, br, *history)
 	br.Stop()
 	var broker, start time.Duration

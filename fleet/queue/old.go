@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/fleet"
+	"barista/fleet/queue/former"
 )
 
 // The streams of the layout before the book: a bucket of claims, and a ledger of
@@ -25,9 +25,6 @@ const (
 	// keyCarried stands in the settings when all was carried over. It is never
 	// removed: nothing is carried over twice.
 	keyCarried = "carried-over"
-	// oldRefused is a phase that is no more: never accepted, so whoever asks again
-	// gets a new decision.
-	oldRefused fleet.Phase = "refused"
 	// oldKept is how long an id is remembered.
 	oldKept = 30 * day
 )
@@ -60,9 +57,9 @@ func (c *Conn) Old(ctx context.Context) (Old, error) {
 		}
 	}
 	if ledger {
-		f := oldFold{on: o.OnHand, counted: map[string]uint64{}, keys: map[string]bool{}, ends: map[oldUse]oldEnd{}}
+		f := former.NewLedger(o.OnHand)
 		err := fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
-			return c.follow(ctx, oldLedger, 1, func(m message) { f.take(m.Seq, m.Data) }, ready)
+			return c.follow(ctx, oldLedger, 1, func(m message) { f.Take(m.Seq, m.Data) }, ready)
 		})
 		if err != nil {
 			return Old{}, unsure("the former ledger", err)
@@ -109,11 +106,14 @@ func (c *Conn) readClaims(ctx context.Context, o *Old) error {
 			if len(m.Data) == 0 {
 				return // removed
 			}
-			claim, err := decodeOld(m.Subject, m.Data)
+			claim, err := former.Claim(m.Data)
+			if err == nil && claim.Phase != former.Refused {
+				err = whole(claim, strings.TrimPrefix(m.Subject, "$KV.coffee-claims."))
+			}
 			switch {
 			case err != nil:
 				c.log.Error("a record of the former layout can't be read and is left behind", "subject", m.Subject, "err", err)
-			case claim.Phase == oldRefused:
+			case claim.Phase == former.Refused:
 			case claim.Phase.Open() || claim.Phase == fleet.Unknown:
 				o.Open = append(o.Open, claim.Order.ID)
 			case claim.Phase.Ended() && m.Time.After(since):
@@ -125,127 +125,6 @@ func (c *Conn) readClaims(ctx context.Context, o *Old) error {
 		return unsure("the former claims", err)
 	}
 	return nil
-}
-
-// decodeOld reads a claim of the former layout into what the book keeps of it:
-// enough to answer the same id as before. Its portion stays behind, because the
-// stock that is carried over is what is left after it.
-func decodeOld(subject string, b []byte) (fleet.Claim, error) {
-	var was struct {
-		Phase   fleet.Phase   `json:"phase"`
-		Order   fleet.Order   `json:"order"`
-		Hash    string        `json:"hash"`
-		Answer  fleet.Answer  `json:"answer"`
-		Epoch   int           `json:"epoch"`
-		Outcome fleet.Outcome `json:"outcome"`
-		fleet.Reason
-		By string `json:"by"`
-	}
-	if err := json.Unmarshal(b, &was); err != nil {
-		return fleet.Claim{}, err
-	}
-	claim := fleet.Claim{
-		Phase: was.Phase, Order: was.Order, Hash: was.Hash, Answer: was.Answer, Epoch: was.Epoch,
-		Outcome: was.Outcome, Reason: was.Reason, By: was.By, Via: fleet.ViaOld,
-	}
-	if was.Phase == oldRefused {
-		return claim, nil
-	}
-	return claim, whole(claim, strings.TrimPrefix(subject, "$KV.coffee-claims."))
-}
-
-// oldFold is what the former ledger says is on hand.
-type oldFold struct {
-	on      fleet.Items
-	counted map[string]uint64 // sequence of the last count
-	keys    map[string]bool
-	ends    map[oldUse]oldEnd
-}
-
-// oldUse is one reservation of an order, oldEnd how it ended; a later end of the
-// same use corrects the one before.
-type oldUse struct {
-	order string
-	use   int
-}
-
-type oldEnd struct {
-	act   fleet.Act
-	seq   uint64 // of the first end
-	taken fleet.Items
-}
-
-func (f *oldFold) take(seq uint64, b []byte) {
-	var e struct {
-		Act   fleet.Act   `json:"act"`
-		Order string      `json:"order"`
-		Use   int         `json:"use"`
-		Items fleet.Items `json:"items"`
-		Key   string      `json:"key"`
-	}
-	if json.Unmarshal(b, &e) != nil || !sane(e.Items) {
-		return // it counted for nothing there, too
-	}
-	if e.Order != "" {
-		f.end(seq, oldUse{e.Order, e.Use}, e.Act, e.Items)
-		return
-	}
-	if e.Key != "" && f.keys[e.Key] {
-		return
-	}
-	f.keys[e.Key] = true
-	for item, n := range e.Items {
-		had, known := f.on[item]
-		switch {
-		case e.Act == fleet.Refill:
-			f.on[item] = had + n
-		case e.Act == fleet.Count:
-			f.on[item], f.counted[item] = n, seq
-		case known && (e.Act == fleet.Consume || e.Act == fleet.Waste):
-			f.on[item] = had - min(n, had)
-		}
-	}
-}
-
-func (f *oldFold) end(seq uint64, use oldUse, act fleet.Act, items fleet.Items) {
-	was, again := f.ends[use]
-	end := oldEnd{act: act, seq: seq, taken: fleet.Items{}}
-	switch {
-	case again && was.act == act:
-		return
-	case again:
-		end.seq = was.seq
-	}
-	switch act {
-	case "release": // takes nothing
-	case fleet.Consume, fleet.Waste:
-		for item, n := range items {
-			had, known := f.on[item]
-			if again && f.counted[item] > was.seq { // on hand stays as it was counted
-				end.taken[item] = n
-			} else if known {
-				end.taken[item] = min(n, had+was.taken[item])
-			}
-		}
-	default: // a reservation moves nothing
-		return
-	}
-	for item := range f.on {
-		if back := was.taken[item] - end.taken[item]; f.counted[item] <= end.seq {
-			f.on[item] += back
-		}
-	}
-	f.ends[use] = end
-}
-
-// sane reports whether amounts are such as a person could mean.
-func sane(items fleet.Items) bool {
-	for item, n := range items {
-		if !fleet.IsToken(item) || n < 0 || n > 1_000_000 {
-			return false
-		}
-	}
-	return true
 }
 
 // makeRoom lets the former streams hold what they hold and no more, so that the
