@@ -20,7 +20,10 @@
 //     not believe.
 //   - A latch. An error of a driver, a driver that doesn't return in time, a
 //     dead loop and Trip switch everything off first and then put the cause on
-//     disk. Nothing goes on until Clear, which asks who and why.
+//     disk, where its room was made before: a full disk takes it too. Nothing goes
+//     on until Clear, which asks who and why.
+//   - Two memories in one folder, this and the machine's journal, know each other
+//     (Join). A state that is gone, or older than the journal knows it, is a latch.
 //   - Ports don't wait for each other. Calls of one port come one after the
 //     other; a port whose driver hangs is given up within the rig's OffWithin
 //     and delays no other. What its abandoned call reports later counts for

@@ -3,10 +3,14 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"math"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"barista/driver"
 )
@@ -89,7 +93,7 @@ func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
 		tripped: make(chan struct{}),
 	}
 	g.wire(cfg)
-	g.store = &store{dir: cfg.State, clock: clock, snapshot: g.snapshot}
+	g.store = &store{dir: cfg.State, clock: clock, snapshot: g.snapshot, wake: g.wake}
 	past, err := g.store.load()
 	if err != nil {
 		return nil, named(cfg.Name, err)
@@ -341,8 +345,67 @@ func (g *Rig) OnNow() []driver.Part {
 
 // Stored is nil as long as what a restart must know is on disk: the error of
 // the last write otherwise. Outputs don't depend on it; a machine that wants to
-// begin a drink may.
+// begin a drink may. While Run does, it is tried again every few seconds.
 func (g *Rig) Stored() error { return g.named(g.store.last()) }
+
+// Free is how many bytes the disk of the state still takes, from this user; a rig
+// without a state has no disk, and all the room there is.
+func (g *Rig) Free() (int64, error) {
+	if g.store.dir == "" {
+		return math.MaxInt64, nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(g.store.dir, &st); err != nil {
+		return 0, g.named(fmt.Errorf("can't see how full the disk is: %w", err))
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// Known is where the journal stood that was beside the guard's memory, as far as
+// nothing may have taken from it since: under the same boot of the kernel all that
+// was written, after another one what was on disk.
+func (g *Rig) Known() Place { return g.store.written }
+
+// Join has the guard's memory and the journal remember each other from now on. A
+// journal that knows of another memory than the one that was here, or of a later
+// state of it, latches the rig: whether there was a fault is not known. It is on
+// disk when this returns. Before Run.
+func (g *Rig) Join(j Beside) error {
+	if g.store.dir == "" {
+		return nil
+	}
+	found, _, _ := g.store.places()
+	knows := j.Guard()
+	g.store.mu.Lock()
+	g.store.beside = j
+	g.store.mu.Unlock()
+	why := ""
+	switch {
+	case knows.ID == "":
+	case knows.ID != found.ID:
+		why = "it is not the one that the journal knows: it was deleted or replaced"
+	case knows.At > found.At:
+		why = "it is an older copy than the one that the journal knows"
+	}
+	if why != "" {
+		g.Trip(Latch{Code: CodeForgot, Cause: fmt.Sprintf("the guard's memory, %s, can't be believed: %s; whether there was a fault is not known",
+			filepath.Join(g.store.dir, stateFile), why)})
+	}
+	if err := <-g.store.save(); err != nil {
+		return g.named(err)
+	}
+	return g.named(g.store.noted(j))
+}
+
+// Note writes where the journal stands, and does not wait for the disk: what it
+// took in by now must not be missing from it later. Whoever writes a start calls it
+// before anything moves.
+func (g *Rig) Note() error {
+	if g.store.dir == "" {
+		return nil
+	}
+	return g.named(g.store.keep())
+}
 
 // Close switches everything off once more and releases the driver. After Run
 // returned, or without Run. A second Close does nothing.

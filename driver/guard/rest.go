@@ -88,6 +88,13 @@ type state struct {
 	Latch *Latch                 `json:"latch,omitempty"`
 	Parts map[driver.Part]memory `json:"parts,omitempty"`
 
+	// ID and At are the place of the state itself; Journal is that of the journal
+	// beside it: as far as it is on disk, and in the file of rests as far as it was
+	// written. A file of version 1 has none of them.
+	ID      string `json:"id,omitempty"`
+	At      uint64 `json:"at,omitempty"`
+	Journal Place  `json:"journal,omitzero"`
+
 	fresh bool // there was no file: a new machine
 }
 

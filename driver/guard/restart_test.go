@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -322,6 +323,26 @@ func TestBrokenStateMeansLatchedAndRested(t *testing.T) {
 	}
 }
 
+// block puts something else in the place of the state, which no write gets past, and
+// gives what takes it away again.
+func block(t *testing.T, dir string, put func(path string) error) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "guard.state")
+	if err := errors.Join(os.Rename(path, path+".aside"), put(path)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := errors.Join(os.Remove(path), os.Rename(path+".aside", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func fifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+
+func folder(path string) error { return os.Mkdir(path, 0o700) }
+
 // A disk that fails: the machine pours on, says so, and does not forget a latch
 // that it could not write down as cleared.
 func TestDiskFails(t *testing.T) {
@@ -329,10 +350,7 @@ func TestDiskFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newComputer()
 		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
-		blocked := filepath.Join(dir, "guard.state.new")
-		if err := os.Mkdir(blocked, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		free := block(t, dir, folder)
 		h.on(grinder, time.Second)
 		h.off(grinder)
 		h.Trip(guard.Latch{Cause: "no flow"})
@@ -343,9 +361,7 @@ func TestDiskFails(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		h.latched("no flow")
-		if err := os.Remove(blocked); err != nil {
-			t.Fatal(err)
-		}
+		free()
 		if err := h.stop(); err != nil {
 			t.Error(err)
 		}
@@ -358,9 +374,7 @@ func TestDiskFails(t *testing.T) {
 		if err := h.Stored(); err != nil {
 			t.Error(err)
 		}
-		if err := os.Mkdir(blocked, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		block(t, dir, folder)
 		if err := h.stop(); err == nil || !strings.Contains(err.Error(), "can't remember") {
 			t.Errorf("%v", err)
 		}
@@ -369,9 +383,231 @@ func TestDiskFails(t *testing.T) {
 		if _, err := newRig(f.Rig(), guard.Config{State: dir, Name: "zoe"}); err == nil || !strings.Contains(err.Error(), "zoe: can't remember") {
 			t.Errorf("%v", err)
 		}
-		if _, err := newRig(f.Rig(), guard.Config{State: filepath.Join(dir, "guard.state", "x")}); err == nil || !strings.Contains(err.Error(), "no folder to remember") {
+		if _, err := newRig(f.Rig(), guard.Config{State: filepath.Join(dir, "guard.rest", "x")}); err == nil || !strings.Contains(err.Error(), "no folder to remember") {
 			t.Errorf("%v", err)
 		}
+	})
+}
+
+// A fault that the disk did not take is tried again, and is on it as soon as it can
+// be: nobody has to do anything at the machine for that.
+func TestFaultIsKeptLater(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		free := block(t, dir, folder)
+		h.Trip(guard.Latch{Cause: "no flow"})
+		for range 10 {
+			time.Sleep(time.Minute)
+			if h.Stored() == nil {
+				t.Fatal("it says that the fault is on disk")
+			}
+		}
+		turns := h.Turns()
+		free()
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if err := h.Stored(); err != nil {
+			t.Errorf("6 s after the disk is well: %v", err)
+		}
+		if n := turns; n > 300 {
+			t.Errorf("it looked %d times in ten minutes", n)
+		}
+		killed := copyState(t, dir)
+		turns = h.Turns()
+		time.Sleep(time.Hour)
+		if n := h.Turns() - turns; n > 1 {
+			t.Errorf("all is on disk, and it looked %d times in an hour", n)
+		}
+		_ = h.stop()
+		h = c.run(t, drivertest.NewFake(grinder, pump), killed)
+		h.latched("no flow")
+		_ = h.stop()
+	})
+}
+
+// With no byte free on its disk a fault is on it all the same, and so are a rest and
+// the end of the fault's latch but for who ended it.
+func TestFullDisk(t *testing.T) {
+	dir := small(t)
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		before, err := h.Free()
+		if err != nil || before < 4096 || before > 1<<20 {
+			t.Errorf("%d bytes are free, %v", before, err)
+		}
+		fill(t, dir)
+		if free, err := h.Free(); free != 0 || err != nil {
+			t.Errorf("%d bytes are free, %v", free, err)
+		}
+		h.on(grinder, time.Second)
+		h.off(grinder)
+		h.Trip(guard.Latch{Code: "no-flow", Cause: strings.Repeat("no water came; ", 30)})
+		if err := h.Stored(); err != nil {
+			t.Errorf("on a full disk: %v", err)
+		}
+		killed := copyState(t, dir)
+		if err := h.Clear("ann", "the tank was empty"); err == nil || !strings.Contains(err.Error(), "can't record who cleared") {
+			t.Errorf("cleared without a record: %v", err)
+		}
+		_ = h.stop()
+		for _, dir := range []string{killed, dir} {
+			h = c.run(t, drivertest.NewFake(grinder, pump), dir)
+			h.latched("no water came")
+			h.left(grinder, 30*time.Second)
+			_ = h.stop()
+		}
+	})
+}
+
+// small is a disk of 128 KiB.
+func small(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128k,mode=0700"); err != nil {
+		t.Skip("a small disk can't be had here:", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
+}
+
+// fill takes the last byte of a disk.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 1024))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// journal is a memory beside the guard's.
+type journal struct {
+	sync.Mutex
+	written, durable, guard guard.Place
+	fails                   error
+}
+
+func (j *journal) Place() (written, durable guard.Place) { return j.written, j.durable }
+
+func (j *journal) Guard() guard.Place {
+	j.Lock()
+	defer j.Unlock()
+	return j.guard
+}
+
+func (j *journal) Note(p guard.Place) error {
+	j.Lock()
+	defer j.Unlock()
+	if j.fails == nil {
+		j.guard = p
+	}
+	return j.fails
+}
+
+// The guard knows where the journal stood: all that was written as long as the kernel
+// runs, what was on disk after another boot.
+func TestKnowsTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		j := &journal{written: guard.Place{ID: "a", At: 5}, durable: guard.Place{ID: "a", At: 3}}
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		if got := h.Known(); got != (guard.Place{}) {
+			t.Errorf("a new machine knows %v", got)
+		}
+		if err := h.Join(j); err != nil || j.guard.ID == "" {
+			t.Errorf("%v, it knows %v", err, j.guard)
+		}
+		j.written.At, j.durable.At = 9, 8
+		if err := h.Note(); err != nil {
+			t.Error(err)
+		}
+		killed := copyState(t, dir)
+		_ = h.stop()
+		h = c.run(t, drivertest.NewFake(grinder, pump), killed)
+		if got := h.Known(); got != j.written {
+			t.Errorf("killed: it knows %v, want %v", got, j.written)
+		}
+		_ = h.stop()
+		c.reboot()
+		h = c.run(t, drivertest.NewFake(grinder, pump), killed)
+		if got := h.Known(); got != (guard.Place{ID: "a", At: 3}) {
+			t.Errorf("after a power cut it knows %v, want what was on disk when it was written", got)
+		}
+		_ = h.stop()
+	})
+}
+
+// A state that is not the one that the journal knows, or an earlier one of it, is a
+// fault, over restarts, until a person ends it; each of its own is none.
+func TestJournalKnowsTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := newComputer(), &journal{durable: guard.Place{ID: "a", At: 1}}
+		dir := t.TempDir()
+		run := func() house {
+			h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+			if err := h.Join(j); err != nil {
+				t.Error(err)
+			}
+			return h
+		}
+		h := run()
+		young := copyState(t, dir)
+		for range 3 {
+			h.unlatched()
+			_ = h.stop()
+			h = run()
+		}
+		h.Trip(guard.Latch{Cause: "no flow"})
+		synctest.Wait()
+		_ = h.stop()
+		mine := j.guard
+		old := copyState(t, dir)
+		for name, put := range map[string]func(){
+			"an older copy": func() { dir = young },
+			"deleted":       func() { dir = t.TempDir() },
+		} {
+			j.guard = mine
+			put()
+			h = run()
+			h.latched("can't be believed")
+			_ = h.stop()
+			h = run()
+			h.latched("can't be believed")
+			if l, _ := h.Latched(); l.Code != guard.CodeForgot {
+				t.Errorf("%s: its code is %q", name, l.Code)
+			}
+			if err := h.Clear("ann", "looked at it"); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			synctest.Wait()
+			_ = h.stop()
+			h = run()
+			h.unlatched()
+			_ = h.stop()
+		}
+		// Killed after the state was written and before it was noted.
+		j.guard, dir = mine, old
+		j.fails = errors.New("killed")
+		h = c.run(t, drivertest.NewFake(grinder, pump), dir)
+		_ = h.Join(j)
+		if err := h.Clear("ann", "water is back"); err != nil {
+			t.Error(err)
+		}
+		_ = h.stop()
+		j.fails = nil
+		h = run()
+		h.unlatched()
+		_ = h.stop()
 	})
 }
 
@@ -393,10 +629,8 @@ func TestDiskHangs(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	pipe := filepath.Join(dir, "guard.state.new")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	pipe := filepath.Join(dir, "guard.state")
+	block(t, dir, fifo)
 	g.Trip(guard.Latch{Cause: "no flow"}) // comes back
 	if err := g.Clear("ann", "why not"); err == nil || !strings.Contains(err.Error(), "the disk did not take the guard's state") {
 		t.Errorf("%v", err)
@@ -428,15 +662,8 @@ func TestTripDuringClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Trip(guard.Latch{Cause: "no flow"})
-	pipe := filepath.Join(dir, "guard.state.new")
-	err = syscall.EEXIST
-	for errors.Is(err, syscall.EEXIST) { // the trip's own file may be on its way still
-		err = syscall.Mkfifo(pipe, 0o600)
-		runtime.Gosched()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	pipe := filepath.Join(dir, "guard.state")
+	block(t, dir, fifo)
 	cleared := make(chan error)
 	go func() { cleared <- g.Clear("ann", "the tank was empty") }()
 	for !g.Clearing() { // it waits for its disk

@@ -42,7 +42,8 @@ func (g *Rig) Run(ctx context.Context) error {
 func (g *Rig) Started() <-chan struct{} { return g.started }
 
 // turn does what is due and tells how long there is nothing to do. With
-// everything off there is nothing to wait for: Run sleeps until it is kicked.
+// everything off, and all on disk, there is nothing to wait for: Run sleeps until
+// it is kicked.
 func (g *Rig) turn(now time.Time) (next time.Duration, any bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -52,8 +53,11 @@ func (g *Rig) turn(now time.Time) (next time.Duration, any bool) {
 			next, any = left, true
 		}
 	}
+	if at, failed := g.store.retry(now); failed {
+		soon(at)
+	}
 	if !g.anyOn() {
-		return 0, false
+		return next, any
 	}
 	if g.latch == nil {
 		over := g.base.Add(time.Duration(g.lease.Load())).Add(lapse)

@@ -2,6 +2,9 @@ package guard
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,11 +26,26 @@ var sample = state{
 	},
 }
 
-var plain = cmp.Options{cmpopts.IgnoreUnexported(state{}), cmpopts.EquateEmpty()}
+var (
+	plain = cmp.Options{cmpopts.IgnoreUnexported(state{}), cmpopts.EquateEmpty()}
+	// content leaves out what a file says of itself and of the journal.
+	content = append(plain, cmpopts.IgnoreFields(state{}, "ID", "At", "Journal"))
+)
+
+func encoded(t testing.TB, s state) []byte {
+	t.Helper()
+	data, err := encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
 
 func TestStateRoundTrip(t *testing.T) {
-	for _, s := range []state{{}, sample} {
-		got, err := decode(encode(s))
+	placed := sample
+	placed.ID, placed.At, placed.Journal = "abc", 7, Place{"def", 9}
+	for _, s := range []state{{}, sample, placed} {
+		got, err := decode(encoded(t, s))
 		if err != nil {
 			t.Error(err)
 		}
@@ -39,7 +57,7 @@ func TestStateRoundTrip(t *testing.T) {
 
 // No flipped bit and no cut makes another state of it.
 func TestStateDamage(t *testing.T) {
-	whole := encode(sample)
+	whole := encoded(t, sample)
 	for i := range whole {
 		if _, err := decode(whole[:i]); err == nil {
 			t.Errorf("cut at byte %d: read as whole", i)
@@ -69,7 +87,7 @@ func TestDecodeIsStrict(t *testing.T) {
 		`{"boot":"a","parts":{"pump":{"from_ns":0,"off_ns":0,"runs_ns":[[1,4],[3,5]]}}}`:             "out of order",
 		`{"boot":"a","parts":{"pump":{"from_ns":0,"off_ns":0,"runs_ns":[` + many + `]}}}`:            "too many runs",
 		`{"boot":"a","parts":{"pump":{"from_ns":0,"off_ns":0,"runs_ns":[[1,9000000000000000000]]}}}`: "beyond all clocks",
-		strings.Repeat(" ", maxState): "too many",
+		strings.Repeat(" ", room): "too many",
 	} {
 		if _, err := decode(sealed(body)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80s: %v, want %q", body, err, want)
@@ -78,7 +96,8 @@ func TestDecodeIsStrict(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(encode(sample), false)
+	f.Add(encoded(f, sample), false)
+	f.Add(append([]byte("barista guard 1 c53c3b1d\n"), "{}"...), false)
 	f.Add([]byte(`{"boot":"a","parts":{"pump":{"on":true,"from_ns":1,"off_ns":0,"runs_ns":[[1,2]]}}}`), true)
 	f.Add([]byte(`{"boot":"a","latch":{"cause":"x","at":"2026-11-21T07:00:00Z"}}`), true)
 	f.Fuzz(func(t *testing.T, data []byte, seal bool) {
@@ -92,7 +111,11 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		again, err := decode(encode(s))
+		long, err := encode(s)
+		if err != nil {
+			return // it was too long for us
+		}
+		again, err := decode(long)
 		if err != nil {
 			t.Fatalf("what was read can't be written: %v", err)
 		}
@@ -118,7 +141,7 @@ func TestStorePutAndLoad(t *testing.T) {
 	if err != nil || got.fresh {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if diff := cmp.Diff(sample, got, plain); diff != "" {
+	if diff := cmp.Diff(sample, got, content); diff != "" {
 		t.Error(diff)
 	}
 	entries, _ := os.ReadDir(s.dir)
@@ -132,8 +155,8 @@ func TestStorePutAndLoad(t *testing.T) {
 	}
 }
 
-// Only a latch, its end and who waits for the disk have the state file replaced and
-// synced. A rest is written over the one before it.
+// Only for a latch, its end and who waits for the disk is the state written and
+// synced. All is written over what was there: nothing of it needs room on the disk.
 func TestStoreSyncsLatchesOnly(t *testing.T) {
 	now := state{Boot: "a"}
 	s := newStore(t.TempDir())
@@ -141,19 +164,30 @@ func TestStoreSyncsLatchesOnly(t *testing.T) {
 	if err := <-s.save(); err != nil {
 		t.Fatal(err)
 	}
-	file := func(name string) os.FileInfo {
+	file := func(name string, size int64) os.FileInfo {
 		info, err := os.Stat(filepath.Join(s.dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
+		if info.Size() != size {
+			t.Errorf("%s has %d bytes, want %d", name, info.Size(), size)
+		}
 		return info
+	}
+	scribble := []byte("scribble")
+	halves := func() (out []string) {
+		data, err := os.ReadFile(filepath.Join(s.dir, stateFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{string(data[:len(scribble)]), string(data[room : room+len(scribble)])}
 	}
 	latch := &Latch{Cause: "no flow"}
 	for _, c := range []struct {
-		what     string
-		next     state
-		wait     bool
-		replaced bool
+		what    string
+		next    state
+		wait    bool
+		written bool
 	}{
 		{"a part goes on", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {On: true, From: 1e18}}}, false, false},
 		{"it goes off", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {Off: 2}}}, false, false},
@@ -162,20 +196,47 @@ func TestStoreSyncsLatchesOnly(t *testing.T) {
 		{"the latch ends", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {Off: 3}}}, false, true},
 		{"somebody waits", state{Boot: "a", Parts: map[driver.Part]memory{driver.Grinder: {Off: 4}}}, true, true},
 	} {
-		before, rests := file(stateFile), file(restFile)
+		before, rests := file(stateFile, 2*room), file(restFile, room)
+		whole, err := os.ReadFile(filepath.Join(s.dir, stateFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scribbled := bytes.Clone(whole)
+		copy(scribbled, scribble)
+		copy(scribbled[room:], scribble)
+		overwrite(t, filepath.Join(s.dir, stateFile), scribbled)
 		now = c.next
 		s.writeNow(c.wait)
-		if replaced := !os.SameFile(before, file(stateFile)); replaced != c.replaced {
-			t.Errorf("%s: the state file was replaced: %v", c.what, replaced)
+		for i, half := range halves() {
+			if written := half != string(scribble); written != c.written {
+				t.Errorf("%s: half %d of the state was written: %v", c.what, i, written)
+			}
 		}
-		if !os.SameFile(rests, file(restFile)) {
-			t.Errorf("%s: the rests were not written over", c.what)
+		if !c.written {
+			overwrite(t, filepath.Join(s.dir, stateFile), whole)
+		}
+		if !os.SameFile(before, file(stateFile, 2*room)) || !os.SameFile(rests, file(restFile, room)) {
+			t.Errorf("%s: not written over what was there", c.what)
 		}
 		if got, err := s.load(); err != nil || s.last() != nil {
 			t.Error(err, s.last())
-		} else if diff := cmp.Diff(c.next, got, plain); diff != "" {
+		} else if diff := cmp.Diff(c.next, got, content, cmpopts.EquateApproxTime(0)); diff != "" {
 			t.Errorf("%s: %s", c.what, diff)
 		}
+		s.latch = c.next.Latch // load has made another one of it
+	}
+}
+
+// overwrite writes into the file that is there, as a copy that is put back does.
+func overwrite(t testing.TB, path string, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err == nil {
+		_, err = f.Write(data)
+		err = errors.Join(err, f.Truncate(int64(len(data))), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -204,7 +265,8 @@ func TestHalfOfTheRests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tries := [][]byte{encode(state{Boot: "b", Parts: sample.Parts}), append(bytes.Clone(whole), whole[len(whole)/2:]...)}
+	whole = bytes.TrimRight(whole, "\x00")
+	tries := [][]byte{encoded(t, state{Boot: "b", Parts: sample.Parts})}
 	for cut := range whole {
 		tries = append(tries, whole[:cut], append(bytes.Clone(whole[:cut]), make([]byte, len(whole)-cut)...))
 	}
@@ -224,12 +286,103 @@ func TestHalfOfTheRests(t *testing.T) {
 	}
 }
 
+// The power goes while the state is written: it is the old one or the new one, and
+// the old one only as long as nobody was told that the new one is on disk.
+func TestHalfOfTheState(t *testing.T) {
+	dir := t.TempDir()
+	before, after := encoded(t, state{Boot: "a"}), encoded(t, state{Boot: "a", Latch: sample.Latch})
+	half := func(data []byte) []byte { return append(bytes.Clone(data), make([]byte, room-len(data))...) }
+	torn := func(cut int) []byte { return append(bytes.Clone(after[:cut]), half(before)[cut:]...) }
+	for cut := range after {
+		for i, file := range [][]byte{append(torn(cut), half(before)...), append(half(after), torn(cut)...)} {
+			if err := os.WriteFile(filepath.Join(dir, stateFile), file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := newStore(dir).load()
+			if err != nil || (got.Latch != nil) != (i == 1) || got.Latch != nil && got.Latch.Cause != sample.Latch.Cause {
+				t.Fatalf("cut at byte %d of half %d: %+v, %v", cut, i, got, err)
+			}
+		}
+	}
+}
+
+// Files of version 1, which named no journal and had no room of their own, are taken
+// over with all they say, and without a word.
+func TestFormerState(t *testing.T) {
+	former := func(body string) []byte {
+		return fmt.Appendf(nil, "barista guard 1 %08x\n%s", crc32.Checksum([]byte(body), castagnoli), body)
+	}
+	s := newStore(t.TempDir())
+	boot, _ := kernelClock()
+	overwrite(t, filepath.Join(s.dir, stateFile), former(`{"boot":"`+boot+`","latch":{"code":"no-flow","cause":"no water came","at":"2026-11-21T07:00:00Z"}}`))
+	overwrite(t, filepath.Join(s.dir, restFile), former(`{"boot":"`+boot+`","parts":{"grinder":{"from_ns":0,"off_ns":5}}}`))
+	want, err := s.load()
+	if err != nil || want.Latch == nil || want.Latch.Code != "no-flow" || want.Latch.Cause != "no water came" || want.Parts[driver.Grinder].Off != 5 || want.fresh {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	if s.own.ID == "" || s.own.At != 0 || s.written.ID != "" {
+		t.Errorf("it stands at %v, and knows %v", s.own, s.written)
+	}
+	s.snapshot = func() state { return want }
+	if err := <-s.save(); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int64{stateFile: 2 * room, restFile: room} {
+		if info, err := os.Stat(filepath.Join(s.dir, name)); err != nil || info.Size() != size {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	got, err := s.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, content); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A state that is gone while its rests are there was deleted.
+func TestStateIsGone(t *testing.T) {
+	s := newStore(t.TempDir())
+	if err := <-s.save(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(s.dir, stateFile)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.load(); err != nil || got.fresh || got.Latch == nil || got.Latch.Code != CodeForgot {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// The longest fault that is taken has room, and so have all parts with all their
+// runs.
+func TestRoom(t *testing.T) {
+	long := strings.Repeat("\x01", 2*maxCause)
+	st := state{Boot: strings.Repeat("b", 36), ID: strings.Repeat("i", 26), At: 1 << 63, Journal: Place{strings.Repeat("j", 26), 1 << 63}}
+	st.Latch = newLatch(Latch{Code: long, Detail: long, Cause: long, Feedback: true})
+	encoded(t, st)
+	st.Latch, st.Parts = nil, map[driver.Part]memory{}
+	for _, p := range driver.Parts {
+		m := memory{On: true, From: -maxTime, Off: -maxTime}
+		for range maxSpans {
+			m.Runs = append(m.Runs, [2]int64{-maxTime, -maxTime})
+		}
+		st.Parts[p] = m
+	}
+	encoded(t, st)
+	if _, err := encode(state{Boot: strings.Repeat("b", room)}); err == nil {
+		t.Error("there is always room")
+	}
+}
+
 // Rests that can't be written don't keep a latch from the disk.
 func TestLatchWithoutRests(t *testing.T) {
 	s := newStore(t.TempDir())
 	if err := os.Mkdir(filepath.Join(s.dir, restFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	s.own.ID = "abc"
 	if err := <-s.save(); err == nil || !strings.Contains(err.Error(), "can't remember rests") {
 		t.Errorf("%v", err)
 	}
@@ -255,7 +408,7 @@ func TestStoreFailures(t *testing.T) {
 	for name, dir := range map[string]string{
 		"no folder":                    filepath.Join(root, "missing"),
 		"the new file can't be opened": folder("open", stateFile+".new"),
-		"it can't be renamed":          folder("rename", stateFile),
+		"the file can't be opened":     folder("there", stateFile),
 	} {
 		s := newStore(dir)
 		if err := <-s.save(); err == nil || !strings.Contains(err.Error(), "can't remember rests and faults over a restart") {
