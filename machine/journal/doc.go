@@ -8,7 +8,9 @@
 // number of the last records, never one out of their middle. Damage is never read
 // as something else: where anything but such a lost end is wrong, or the hardware
 // is another one, the file is moved aside, a new journal with a new id begins, and
-// nothing starts until a person accepted that. Its id names it: a claim that was
+// nothing starts until a person accepted that. So it is where the guard's memory
+// beside it (see guard.Beside) knows of another journal, or of more of this one than
+// there is: it was deleted, or an older copy was put back. Its id names it: a claim that was
 // taken under another id is not this journal's. After a failed write or fsync the
 // journal refuses everything: what is on disk is known only after opening it anew;
 // and after a failed fsync not even then, so that is damage too.
@@ -33,8 +35,10 @@
 //
 // One file, one owner: Open locks it and Close releases it. The machine opens
 // it before anything else and closes it after its Run returned; any goroutine
-// may call the methods. It must never be edited, copied to a second machine that
-// runs, or deleted while a claim names its id.
+// may call the methods. It must never be edited, or deleted while a claim names its
+// id. A copy that is opened while the kernel runs under which the journal was used
+// is damage too: the lock is another file then, and says nothing of the process that
+// has the journal itself.
 //
 // # The file
 //

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 
 	"barista/driver/guard"
 )
@@ -35,6 +36,9 @@ type disk interface {
 	// boot names the run of the kernel that holds what is not on the disk yet. One
 	// that has no name equals no other.
 	boot() string
+	// held names the lock of a journal among all files that this computer ever had,
+	// copies of it too; "": it can't.
+	held(path string) string
 }
 
 type realDisk struct{}
@@ -70,11 +74,23 @@ func (realDisk) boot() string {
 	return cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text()))
 }
 
+// held is by when the file was born too: where one was deleted, the next one gets
+// its number.
+func (realDisk) held(path string) string {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, lockOf(path), 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d.%d", st.Ino, st.Btime.Sec, st.Btime.Nsec)
+}
+
+func lockOf(path string) string { return path + ".lock" }
+
 // lock takes the journal for this process. The lock stands on a file beside the
 // journal, because the journal itself is replaced by compaction, and a lock
 // belongs to a file and not to its name.
 func lock(path string) (*flock.Flock, error) {
-	l := flock.New(path + ".lock")
+	l := flock.New(lockOf(path))
 	free, err := l.TryLock()
 	if err == nil && !free {
 		err = ErrLocked

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -9,9 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"barista/driver/guard"
 )
 
 const (
@@ -50,7 +54,14 @@ type Journal struct {
 	x      *index
 	owed   map[Key]bool // ended, and not yet in the claim or on disk: see Start
 	broken error        // sticky
+
+	// How far it has come, for Place, which waits for nobody: as its sequence, but
+	// compaction does not take from it.
+	before        uint64 // records that compaction took before Open
+	taken, onDisk atomic.Uint64
 }
+
+var _ guard.Beside = (*Journal)(nil)
 
 // Open opens the journal at path for the given hardware, or makes one. The
 // folder must exist. A torn end is cut, and what is left is on disk when Open
@@ -58,20 +69,32 @@ type Journal struct {
 // journal, or one of other hardware, is moved aside: see Damaged. Errors:
 // ErrLocked; any other says that the disk failed or a later version wrote the
 // file, and nothing was lost.
-func Open(path, hardware string) (*Journal, error) { return open(realDisk{}, path, hardware) }
+func Open(path, hardware string) (*Journal, error) { return OpenKnown(path, hardware, guard.Place{}) }
 
-func open(d disk, path, hardware string) (*Journal, error) {
+// OpenKnown is Open where another memory knows of the journal: one that is missing,
+// another one, or an older copy of it is damage too.
+func OpenKnown(path, hardware string, known guard.Place) (*Journal, error) {
+	return open(realDisk{}, path, hardware, known)
+}
+
+func open(d disk, path, hardware string, known guard.Place) (*Journal, error) {
 	fail := func(err error) error { return fmt.Errorf("journal %s: %w", path, err) }
 	lk, err := lock(path)
 	if err != nil {
 		return nil, fail(err)
 	}
 	j := &Journal{path: path, lock: lk, d: d, x: newIndex(), owed: map[Key]bool{}}
-	if err := j.load(hardware); err != nil {
+	boot, held := d.boot(), d.held(path)
+	if held != "" {
+		held = boot + "/" + held
+	}
+	if err := j.load(hardware, known, boot, held); err != nil {
 		lk.Close()
 		return nil, fail(err)
 	}
-	if err := j.run(d.boot()); err != nil {
+	j.before = j.x.taken - j.seq
+	j.taken.Store(j.x.taken)
+	if err := j.run(boot, held); err != nil {
 		j.f.Close()
 		lk.Close()
 		return nil, err
@@ -84,12 +107,12 @@ func open(d disk, path, hardware string) (*Journal, error) {
 // wrote and did not come to its Close, the power may have taken its last records
 // with it, and with them the drink whose cup still stands there: then there may
 // be one.
-func (j *Journal) run(boot string) error {
-	if j.x.boot == boot {
+func (j *Journal) run(boot, held string) error {
+	if j.x.boot == boot && j.x.held == held {
 		return j.sync() // killed and started again: nothing is lost
 	}
-	lost := j.x.boot != ""
-	if err := j.write(payload{Do: doRun, Boot: boot}, false); err != nil {
+	lost := j.x.boot != "" && j.x.boot != boot
+	if err := j.write(payload{Do: doRun, Boot: boot, Held: held}, false); err != nil {
 		return err
 	}
 	if lost {
@@ -100,10 +123,14 @@ func (j *Journal) run(boot string) error {
 	return j.sync()
 }
 
-func (j *Journal) load(hardware string) error {
+func (j *Journal) load(hardware string, known guard.Place, boot, held string) error {
 	b, err := os.ReadFile(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return j.begin(hardware, "")
+		damage := ""
+		if known.ID != "" {
+			damage = fmt.Sprintf("it is gone: the guard's memory knows a journal of %d records here", known.At)
+		}
+		return j.begin(hardware, damage, known.ID)
 	}
 	if err != nil {
 		return err
@@ -118,6 +145,13 @@ func (j *Journal) load(hardware string) error {
 		err = fmt.Errorf("it belongs to other hardware (%s, this is %s)", head.Hardware, hardware)
 	case err == nil && j.lostSome():
 		err = errors.New("the disk did not take all that was written into it")
+	case err == nil && known.ID != "" && known.ID != head.ID && known.ID != j.x.after:
+		err = errors.New("it is another one than the guard's memory knows: it was replaced")
+	case err == nil && known.ID == head.ID && j.x.taken < known.At:
+		err = fmt.Errorf("it is an older copy: it has %d records, and the guard's memory knows %d of them", j.x.taken, known.At)
+	case err == nil && held != "" && strings.HasPrefix(j.x.held, boot+"/") && j.x.held != held:
+		// Only the lock that the last process held says that it is dead.
+		err = errors.New("it is a copy of one that was used elsewhere since this computer started: its machine may run there")
 	}
 	if err != nil {
 		aside, e := keepAside(j.path)
@@ -125,7 +159,7 @@ func (j *Journal) load(hardware string) error {
 			return e
 		}
 		j.x = newIndex()
-		if err := j.begin(hardware, fmt.Sprintf("%v; it was kept as %s", err, filepath.Base(aside))); err != nil {
+		if err := j.begin(hardware, fmt.Sprintf("%v; it was kept as %s", err, filepath.Base(aside)), cmp.Or(known.ID, head.ID)); err != nil {
 			return err
 		}
 		return j.found()
@@ -150,12 +184,13 @@ func (j *Journal) load(hardware string) error {
 	return err
 }
 
-// begin starts a journal with a new id in the place of what is at path.
-func (j *Journal) begin(hardware, damage string) error {
+// begin starts a journal with a new id in the place of what is at path, or should
+// be: after is its id.
+func (j *Journal) begin(hardware, damage, after string) error {
 	j.head = header{ID: strings.ToLower(rand.Text()), Hardware: hardware}
 	var records []payload
 	if damage != "" {
-		records = append(records, payload{Do: doDamage, Reason: clip(damage)})
+		records = append(records, payload{Do: doDamage, Reason: clip(damage), ID: after})
 	}
 	b, n, err := assemble(j.head, records)
 	if err != nil {
@@ -316,7 +351,9 @@ func (j *Journal) settled(seq uint64, err error) error {
 		}
 		return j.fail(errors.Join(err, e))
 	}
-	if j.synced = max(j.synced, seq); j.synced >= j.seq {
+	j.synced = max(j.synced, seq)
+	j.onDisk.Store(j.before + j.synced)
+	if j.synced >= j.seq {
 		clear(j.owed)
 	}
 	return j.broken
@@ -363,6 +400,31 @@ func (j *Journal) CupTaken() error {
 		return nil
 	}
 	return j.write(payload{Do: doTaken, Order: j.x.dirty.Order, Epoch: j.x.dirty.Epoch}, false)
+}
+
+// Place is how far the journal has come, with all that was written, and on disk for
+// certain.
+func (j *Journal) Place() (written, durable guard.Place) {
+	return guard.Place{ID: j.head.ID, At: j.taken.Load()}, guard.Place{ID: j.head.ID, At: j.onDisk.Load()}
+}
+
+// Guard is where the guard's memory stood that is beside the journal, as it was
+// noted last.
+func (j *Journal) Guard() guard.Place {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.x.guard
+}
+
+// Note writes where the guard's memory stands. If a power cut takes it, an older
+// one is noted, which is no harm: only a memory that has less is not believed.
+func (j *Journal) Note(p guard.Place) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.x.guard == p {
+		return nil
+	}
+	return j.write(payload{Do: doGuard, ID: p.ID, N: p.At}, false)
 }
 
 // State is what the journal says of an attempt: also of an old one, as long as
@@ -414,7 +476,7 @@ func (j *Journal) Close() error {
 	}
 	var err error
 	if j.broken == nil { // else it was said before
-		err = j.write(payload{Do: doRun}, true)
+		err = j.write(payload{Do: doRun, Held: j.x.held}, true)
 	}
 	err = errors.Join(err, j.f.Close(), j.lock.Close())
 	j.lock = nil
@@ -444,6 +506,7 @@ func (j *Journal) write(p payload, durable bool) error {
 	}
 	j.seq++
 	j.x.apply(p)
+	j.taken.Store(j.x.taken)
 	return nil
 }
 

@@ -101,7 +101,10 @@ type payload struct {
 	Reason  string  `json:"reason,omitempty"` // what was said; before there were codes, the whole sentence
 	By      string  `json:"by,omitempty"`
 	Boot    string  `json:"boot,omitempty"`
-	At      string  `json:"at,omitempty"` // RFC 3339, for display
+	Held    string  `json:"held,omitempty"` // which lock the process held, and under which boot
+	ID      string  `json:"id,omitempty"`   // of another memory
+	N       uint64  `json:"n,omitempty"`    // how many
+	At      string  `json:"at,omitempty"`   // RFC 3339, for display
 }
 
 const (
@@ -112,8 +115,10 @@ const (
 	doCup     = "cup"    // this drink's cup still stands there (or none's)
 	doTaken   = "taken"  // this drink's cup was seen taken
 	doRun     = "run"    // under this boot of the kernel records follow; none: all before is on disk
-	doDamage  = "damage" // the journal before this one was moved aside
+	doDamage  = "damage" // the journal before this one, of this id, was moved aside or is gone
 	doAccept  = "accept" // a person accepted that
+	doGuard   = "guard"  // the guard's memory beside it stands there
+	doTook    = "took"   // so many records have come, with those that compaction took
 )
 
 func (p payload) key() Key { return Key{p.Order, p.Epoch} }

@@ -3,6 +3,8 @@ package journal
 import (
 	"slices"
 	"time"
+
+	"barista/driver/guard"
 )
 
 // index is what the records say together. Reading the same records twice gives
@@ -16,7 +18,11 @@ type index struct {
 	dirty    Key            // the drink whose cup was not seen taken
 	before   Key            // the same, before the last start
 	boot     string         // of the kernel, under which the last records were written; "": they are on disk
+	held     string         // which lock the last process held, and under which boot
 	damage   string
+	after    string      // the journal in whose place this one was begun, when it was damaged
+	guard    guard.Place // the guard's memory beside it
+	taken    uint64      // records in all
 }
 
 // forgotten is a drink whose record a power cut may have taken, while its cup may
@@ -36,6 +42,7 @@ func (x *index) find(k Key) int {
 func (x *index) apply(p payload) {
 	k := p.key()
 	s := x.attempts[k]
+	x.taken++
 	switch p.Do {
 	case doStart, doDrink:
 		if s.Phase != "" {
@@ -82,11 +89,15 @@ func (x *index) apply(p payload) {
 			x.dirty = Key{}
 		}
 	case doRun:
-		x.boot = p.Boot
+		x.boot, x.held = p.Boot, p.Held
 	case doDamage:
-		x.damage = p.Reason
+		x.damage, x.after = p.Reason, p.ID
 	case doAccept:
 		x.damage = ""
+	case doGuard:
+		x.guard = guard.Place{ID: p.ID, At: p.N}
+	case doTook:
+		x.taken = max(x.taken, p.N)
 	}
 }
 
@@ -111,12 +122,15 @@ func (x *index) unsettled(ended bool) []Record {
 }
 
 // compact gives the records that are worth keeping: everything that is not
-// confirmed, the last drinks, the cup, who wrote last, and damage that nobody
-// accepted.
+// confirmed, the last drinks, the cup, who wrote last, where the guard's memory
+// stands, how many records came, and damage that nobody accepted.
 func (x *index) compact(keep int) []payload {
 	var out []payload
 	if x.damage != "" {
-		out = append(out, payload{Do: doDamage, Reason: x.damage})
+		out = append(out, payload{Do: doDamage, Reason: x.damage, ID: x.after})
+	}
+	if x.guard.ID != "" {
+		out = append(out, payload{Do: doGuard, ID: x.guard.ID, N: x.guard.At})
 	}
 	last := max(0, len(x.order)-keep)
 	for i, k := range x.order {
@@ -133,7 +147,8 @@ func (x *index) compact(keep int) []payload {
 			out = append(out, ended(doEnd, k, r.Outcome, r.Reason))
 		}
 	}
-	return append(out, payload{Do: doCup, Order: x.dirty.Order, Epoch: x.dirty.Epoch}, payload{Do: doRun, Boot: x.boot})
+	return append(out, payload{Do: doCup, Order: x.dirty.Order, Epoch: x.dirty.Epoch}, payload{Do: doRun, Boot: x.boot, Held: x.held},
+		payload{Do: doTook, N: x.taken})
 }
 
 func started(r Record) payload {

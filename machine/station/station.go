@@ -1,7 +1,9 @@
 // Package station is one machine as a process: the folder that it keeps, the lock
 // that makes this process the only one that drives it, a copy of the file that it
 // runs by, the figures that were measured on it, its rig under a guard, its
-// journal and its owner loop. After a death it puts the outputs at rest.
+// journal and its owner loop. After a death it puts the outputs at rest. Guard and
+// journal remember each other: what was deleted, or put back as it was earlier, is
+// missed by the other one, and a person must accept that before anything moves.
 //
 // Promises: a second process ends at the lock, before any line was touched. A
 // damaged calibration ends Open there too. From before the first output is opened
@@ -122,13 +124,19 @@ func (s *Station) open(ctx context.Context, c Config) error {
 		return errors.Join(err, metal.Close())
 	}
 	s.opened = append(s.opened, s.Guard.Close)
-	j, err := journal.Open(filepath.Join(c.Dir, "journal"), metal.Identity.Kind+"/"+metal.Identity.Model+"/"+metal.Identity.Serial)
+	j, err := journal.OpenKnown(filepath.Join(c.Dir, "journal"), metal.Identity.Kind+"/"+metal.Identity.Model+"/"+metal.Identity.Serial, s.Guard.Known())
 	if err != nil {
 		return err
 	}
 	s.opened = append(s.opened, j.Close)
+	if err := s.Guard.Join(j); err != nil {
+		return err
+	}
 	if what, bad := j.Damaged(); bad {
 		c.Log.Error("the journal was damaged, the machine is locked until a person accepts that", "what", what)
+	}
+	if l, latched := s.Guard.Latched(); latched {
+		c.Log.Error("the machine is locked by a fault until a person clears it", "fault", l.String(), "since", l.At)
 	}
 	s.Machine, err = machine.New(s.Guard, j, plan, machine.Config{Alive: c.Alive, Log: c.Log})
 	return err
