@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -234,12 +235,19 @@ func (m *Machine) begin(d *drink) {
 	m.hand = &pour{d, &walk{tl: tl, start: time.Now(), deadline: d.job.Deadline}}
 }
 
-// start writes the journal's start and notes that it is ours.
+// start writes the journal's start and notes that it is ours. The guard's memory is
+// told, so that a journal without it is not believed later.
 func (m *Machine) start(k journal.Key, note journal.Note) error {
 	m.mu.Lock()
 	m.own = k
 	m.mu.Unlock()
-	return m.j.Start(k, note)
+	if err := m.j.Start(k, note); err != nil {
+		return err
+	}
+	if err := m.rig.Note(); err != nil {
+		return errors.Join(err, m.j.End(k, journal.Untouched, quoting(Record, err.Error())))
+	}
+	return nil
 }
 
 // what is a drink in words, for whoever reads the journal after a crash.

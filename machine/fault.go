@@ -65,6 +65,9 @@ const (
 	Guard       Cause = "guard"
 	Record      Cause = "record"
 	Damaged     Cause = "journal"
+	Forgot      Cause = "forgot" // guard.CodeForgot
+	Unkept      Cause = "unkept"
+	DiskFull    Cause = "disk"
 	Appliance   Cause = "appliance"
 )
 
@@ -101,7 +104,10 @@ var Faults = []Fault{
 	{Refused, "the guard refuses to switch a part on (rest, ceiling, forbidden pair)", journal.Spoiled, Again, ""},
 	{Guard, "the guard tripped: a driver failed or hung, or the loop was silent", journal.Spoiled, Clear, ""},
 	{Record, "a write or fsync of the journal failed", journal.Untouched, Restart, ""},
-	{Damaged, "the journal is damaged in its middle, its disk failed, or it belongs to other hardware", journal.Untouched, Clear, ""},
+	{Damaged, "the journal is damaged in its middle, its disk failed, or it belongs to other hardware; it is gone, or older than the guard's memory knows it, or a copy of one that was used since the computer started", journal.Untouched, Clear, ""},
+	{Forgot, "the guard's memory, which holds a fault over a restart, is gone, or can't be read, or is older than the journal knows it", journal.Untouched, Clear, ""},
+	{Unkept, "a fault that holds the machine can't be put on the disk: it is tried again every 5 s", journal.Spoiled, Clear, ""},
+	{DiskFull, "less than 4 MiB free on the disk of the machine's folder, before a drink", journal.Untouched, Fill, "disk"},
 	{Appliance, "the appliance did not take the command, did not come to rest, or its product counter did not rise (one that is not ready is seen before: it is asked at rest, every 5 s)", journal.Spoiled, Again, ""},
 }
 

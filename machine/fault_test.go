@@ -269,6 +269,7 @@ func TestFaults(t *testing.T) {
 // their own.
 var others = map[Cause]func(*testing.T){
 	WeldedHeat: TestWeldedAtRest, Record: TestJournalFails, Damaged: TestDamagedJournal, Appliance: TestAppliance,
+	Forgot: TestForgottenFault, Unkept: TestFaultNotKept, DiskFull: TestFullDisk,
 }
 
 // Every row has a test, and every test a row.
@@ -301,6 +302,110 @@ func TestEveryRowIsTested(t *testing.T) {
 	if f := FaultOf("none of these"); f.Mend != Clear {
 		t.Error("an unknown fault must wait for a person")
 	}
+}
+
+// A memory for faults that is not the one that the journal knows: nobody can say
+// whether there was one.
+func TestForgottenFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
+		b.stop()
+		if err := errors.Join(os.Remove(filepath.Join(b.dir, "guard.state")), os.Remove(filepath.Join(b.dir, "guard.rest"))); err != nil {
+			t.Fatal(err)
+		}
+		b.run()
+		after(s)
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, string(Forgot))
+		b.mended(Forgot)
+	})
+}
+
+// An older journal that is put back after a kill does not know the last drink, whose
+// parts need no rest. The guard's memory does, so it is not made again.
+func TestOlderJournalPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		at := func(name string) string { return filepath.Join(b.dir, name) }
+		read := func(name string) []byte {
+			data, err := os.ReadFile(at(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return data
+		}
+		older := read("journal")
+		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
+		after(5 * s)
+		killed := map[string][]byte{"journal": older, "guard.state": read("guard.state"), "guard.rest": read("guard.rest")}
+		<-r
+		b.stop()
+		for name, data := range killed {
+			if err := os.WriteFile(at(name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.run()
+		after(s)
+		if st := b.m.Status(); st.State != StateFault || st.Reason.Code != string(Damaged) || !strings.Contains(st.Reason.Quote, "an older copy") {
+			t.Errorf("%+v", st)
+		}
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, string(Damaged))
+	})
+}
+
+// A fault that the disk does not take is a fault of its own, for a restart would
+// forget it; when the disk is well it is on it by itself, and shown as what it is.
+func TestFaultNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		state := filepath.Join(b.dir, "guard.state")
+		if err := errors.Join(os.Rename(state, state+".aside"), os.Mkdir(state, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		b.m.lock(&failure{TooHot, "130 °C", ""})
+		after(s)
+		st := b.m.Status()
+		if b.status("fault"); st.Reason.Code != string(Unkept) || st.Reason.Detail != string(TooHot) || !strings.Contains(st.Reason.Quote, "130 °C") {
+			t.Errorf("%+v", st)
+		}
+		if err := b.m.ClearFault("zoe", "cooled down"); err == nil {
+			t.Error("cleared, and nobody knows what is on the disk")
+		}
+		if err := errors.Join(os.Remove(state), os.Rename(state+".aside", state)); err != nil {
+			t.Fatal(err)
+		}
+		after(10 * s)
+		b.mended(TooHot)
+	})
+}
+
+// With too little room on the disk no drink is begun, and one in hand is finished;
+// it passes by itself when there is room.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		need := func(n int64) {
+			if err := b.m.callNow(func() error { b.m.least = n; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := b.begin(Job{Order: "o1", Epoch: 1, Drink: small})
+		after(s)
+		need(1 << 62)
+		b.expect(<-r, journal.Made, "")
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, string(DiskFull))
+		if e := b.edges(); strings.Count(e, "pump on") != 1 {
+			t.Errorf("edges:\n%s", e)
+		}
+		after(s)
+		if st := b.m.Status(); st.State != StateBlocked || st.Reason.Code != string(DiskFull) || !slices.Equal(st.Lacks, []string{"disk"}) {
+			t.Errorf("%+v", st)
+		}
+		need(leastFree)
+		after(s)
+		b.status("ready")
+	})
 }
 
 // A grinder that pulls the supply down as it starts, for as long as the kernel

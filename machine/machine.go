@@ -108,6 +108,7 @@ type Machine struct {
 	hold    *failure  // the last of them: the machine steps back
 	until   time.Time // when that is over
 	broken  *failure  // the journal: only a restart helps
+	least   int64     // bytes that the disk must take before a drink
 	cooked  chan cooked
 	fit     readiness // of an appliance
 	brewing sync.WaitGroup
@@ -142,6 +143,7 @@ func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, e
 		cooked:   make(chan cooked),
 		answered: make(chan error, 1),
 		status:   Status{State: StateStarting},
+		least:    leastFree,
 	}
 	for _, p := range driver.Parts {
 		if contact, there := rig.Contact(p); there {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,9 @@ func (m *Machine) judge(r readings) Status {
 // trouble is what only a person ends: a latch, or the journal.
 func (m *Machine) trouble() *failure {
 	if l, latched := m.rig.Latched(); latched {
+		if err := m.rig.Stored(); err != nil {
+			return &failure{Unkept, cmp.Or(l.Code, string(Guard)), fmt.Sprintf("%s; %v", l, err)}
+		}
 		return ofGuard(l)
 	}
 	if what, damaged := m.j.Damaged(); damaged {
@@ -142,6 +146,10 @@ func (m *Machine) holding(now time.Time) *failure {
 	return m.hold
 }
 
+// leastFree is what the disk must take before a drink is begun: its records, and the
+// copy of the journal that the next start may write.
+const leastFree = 4 << 20
+
 // lacks lists what a person must fill, empty, close or mend before a drink can
 // begin. The reason is that of the first; its detail names the others.
 func (m *Machine) lacks(r readings) ([]Fault, Reason) {
@@ -167,6 +175,12 @@ func (m *Machine) lacks(r readings) ([]Fault, Reason) {
 		if x, there := r[s]; there && !x.good() {
 			add(failure{SensorBad, string(s), x.err.Error()})
 		}
+	}
+	switch free, err := m.rig.Free(); {
+	case err != nil:
+		add(failure{DiskFull, "", err.Error()})
+	case free < m.least:
+		add(failure{DiskFull, fmt.Sprintf("< %d MiB", m.least>>20), ""})
 	}
 	return rows, all
 }
