@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -254,12 +255,12 @@ func TestCalibrate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := standAt(t, "  outputs: {grinder: {max_on: 12s, rest: 30s}}\n")
 		// 1.5 g/s after 0.4 s, on a scale of tenths: 3, 6 and 9 s.
-		text := s.barista(t.Context(), term.ExitRefused, "\n3.9\n\n8,4 g\n\n12.9\nn\n", "calibrate", "grinder", "--by-hand")
+		text := s.barista(t.Context(), term.ExitRefused, "y\n3.9\ny\n8,4 g\ny\n12.9\nn\n", "calibrate", "grinder", "--by-hand")
 		s.has(text, "the grinder rests …", "before: 1.20 g/s\nnow:    1.50 g/s after 0.40 s; the runs lie within 0.0 % of that line", "nothing was done")
 		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
 			t.Error("a no was kept")
 		}
-		text = s.barista(t.Context(), 0, "\n3.9\n\nx\n8,4 g\n\n12.9\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
+		text = s.barista(t.Context(), 0, "y\n3.9\n\nyes\nx\n8,4 g\nY\n12.9\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
 		s.has(text, `"x" is no amount`, "kept as version 1")
 		here, err := measured.Open(s.folder())
 		if err != nil {
@@ -309,7 +310,7 @@ func TestMeasuredTooSlow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := standAt(t, "  outputs: {grinder: {max_on: 12s, rest: 60s}}\n")
 		drivers[len(drivers)-1].Simulated = false // the stand
-		text := s.barista(t.Context(), term.ExitRefused, "\n0.6\n\n1.2\n\n1.8\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
+		text := s.barista(t.Context(), term.ExitRefused, "y\n0.6\ny\n1.2\ny\n1.8\ny\n", "calibrate", "grinder", "--by-hand", "--by", "ada")
 		s.has(text, "now:    0.20 g/s", "nothing is kept: with this, a drink of it could take", "and a fleet waits 5m0s", "find out why it is so slow")
 		if _, err := os.Stat(filepath.Join(s.folder(), measured.Name)); err == nil {
 			t.Error("it was kept")
@@ -459,6 +460,100 @@ func TestBrokenPipeSwitchesOff(t *testing.T) {
 	}
 }
 
+// shown is what a terminal has shown so far.
+type shown struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	done chan struct{} // closed when the process has ended
+}
+
+func onScreen(screen io.Reader) *shown {
+	s := &shown{done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		b := make([]byte, 4096)
+		for {
+			n, err := screen.Read(b)
+			s.mu.Lock()
+			s.text.Write(b[:n])
+			s.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// shows waits until a text was shown so often.
+func (s *shown) shows(t *testing.T, what string, n int) {
+	t.Helper()
+	awaited(t, what, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return strings.Count(s.text.String(), what) >= n
+	})
+}
+
+func (s *shown) all() string {
+	<-s.done
+	return s.text.String()
+}
+
+// What was typed before a question, on a real terminal: while the grinder rests a
+// person hits Enter, and types a yes. Neither starts the next run; a yes to the
+// question does, and Enter alone never.
+func TestTypedAhead(t *testing.T) {
+	t.Parallel()
+	file, look := metal(t)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(text, "  outputs: {grinder: {max_on: 2s, rest: 3s}}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runs := func() int {
+		edges, err := look.Edges()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (len(edges) + 1) / 2
+	}
+	cmd := exec.Command("barista", "calibrate", "grinder", "--by-hand", "--config", file)
+	screen, err := pty.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	s := onScreen(screen)
+	s.shows(t, "y starts", 1)
+	fmt.Fprint(screen, "\n") // a question again
+	s.shows(t, "y starts", 2)
+	if n := runs(); n != 0 {
+		t.Fatalf("Enter alone started %d runs", n)
+	}
+	fmt.Fprint(screen, "y\n")
+	s.shows(t, "are in the vessel?", 1)
+	fmt.Fprint(screen, "0.4\n")
+	s.shows(t, "the grinder rests", 1)
+	fmt.Fprint(screen, "\ny\ny\n")
+	s.shows(t, "y starts", 3)
+	// The question stands there, and nobody has answered it. What it would take for a
+	// run to begin is a few milliseconds.
+	<-time.After(500 * time.Millisecond)
+	if n := runs(); n != 1 {
+		t.Errorf("what was typed while the grinder rested started the next run: %d runs", n)
+	}
+	fmt.Fprint(screen, "y\n")
+	awaited(t, "the second run", func() bool { return runs() == 2 })
+	_ = cmd.Process.Signal(os.Interrupt)
+	_ = cmd.Wait()
+	if on := isOn(t, look, driver.Grinder); on || cmd.ProcessState.ExitCode() != term.ExitFailed {
+		t.Errorf("on %v, exit code %d:\n%s", on, cmd.ProcessState.ExitCode(), s.all())
+	}
+}
+
 // The stop key, on a real terminal.
 func TestStopKey(t *testing.T) {
 	t.Parallel()
@@ -469,16 +564,13 @@ func TestStopKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer screen.Close()
-	said := make(chan string, 1)
-	go func() {
-		b, _ := io.ReadAll(screen) // ends with the process
-		said <- string(b)
-	}()
-	fmt.Fprint(screen, "\n") // it may start
+	s := onScreen(screen)
+	s.shows(t, "y starts", 1)
+	fmt.Fprint(screen, "y\n")
 	awaited(t, "grinder on", func() bool { return isOn(t, look, driver.Grinder) })
 	fmt.Fprint(screen, "\n") // stop
 	_ = cmd.Wait()
-	text := <-said
+	text := s.all()
 	if cmd.ProcessState.ExitCode() != term.ExitFailed || !strings.Contains(text, "Enter ends it at once") || !strings.Contains(text, "stopped by hand, everything is off") {
 		t.Errorf("exit code %d:\n%s", cmd.ProcessState.ExitCode(), text)
 	}

@@ -75,7 +75,7 @@ last 20; --rollback puts back what counted before.`,
 			if c.json {
 				words = cmd.ErrOrStderr()
 			}
-			p := term.NewPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
+			p := term.NewPerson(cmd.InOrStdin(), words, yes)
 			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands.Hands) error { return h.Calibrate(ctx, part, by, byHand, out) })
 			if !c.json {
 				return err
@@ -93,7 +93,7 @@ last 20; --rollback puts back what counted before.`,
 	cmd.Flags().BoolVar(&list, "list", false, "show the versions that are kept")
 	cmd.Flags().BoolVar(&rollback, "rollback", false, "put back what counted before the present version")
 	cmd.Flags().BoolVar(&byHand, "by-hand", false, "ask what came, also where the machine can see it")
-	cmd.Flags().BoolVar(&yes, "yes", false, "ask for nothing but what came")
+	cmd.Flags().BoolVar(&yes, "yes", false, "ask for nothing but what came: the vessel must hold all runs")
 	byFlag(cmd, &by)
 	return cmd
 }

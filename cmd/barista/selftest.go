@@ -43,7 +43,7 @@ journal does not hear of any of this.`,
 			if c.json {
 				words = cmd.ErrOrStderr()
 			}
-			p := term.NewPerson(cmd.Context(), cmd.InOrStdin(), words, yes)
+			p := term.NewPerson(cmd.InOrStdin(), words, yes)
 			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands.Hands) error { return h.Selftest(ctx, out) })
 			out.OK = err == nil
 			if !c.json {

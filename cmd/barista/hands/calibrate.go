@@ -82,14 +82,8 @@ func (h *Hands) Calibrate(ctx context.Context, part driver.Part, by string, byHa
 		if err := h.rests(ctx, t); err != nil {
 			return err
 		}
-		if !h.Person.Yes {
-			line, err := h.Person.Ask(ctx, "run %d of %d, %v: is the empty vessel there? Enter starts, q ends:", i+1, len(plan), on.Round(time.Millisecond))
-			if err != nil {
-				return err
-			}
-			if strings.EqualFold(line, "q") {
-				return term.ErrStopped
-			}
+		if err := h.vessel(ctx, "run %d of %d, %v: is an empty vessel under the outlet? y starts, q ends:", i+1, len(plan), on.Round(time.Millisecond)); err != nil {
+			return err
 		}
 		got, err := h.run(ctx, t)
 		if err != nil {
@@ -127,6 +121,24 @@ func (h *Hands) Calibrate(ctx context.Context, part driver.Part, by string, byHa
 	}
 	out.Kept = v.N
 	h.Person.Say("kept as version %d; it counts from the next start of the service", v.N)
+	return nil
+}
+
+// vessel asks until the person says that it is there. Enter alone is no word: it may be
+// a second one by mistake.
+func (h *Hands) vessel(ctx context.Context, format string, args ...any) error {
+	for !h.Person.Yes {
+		line, err := h.Person.Ask(ctx, format, args...)
+		switch strings.ToLower(line) {
+		case "y", "yes":
+			return nil
+		case "q":
+			return term.ErrStopped
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

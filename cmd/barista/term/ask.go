@@ -116,6 +116,24 @@ var (
 
 const longest = 4096
 
+// forget throws away what was typed and not asked for yet.
+func (l *Lines) forget() {
+	l.buf = nil
+	forget(l.In)
+}
+
+// forget throws away what the kernel keeps of a terminal's keys, an unfinished line
+// too. Anything else but a terminal has nobody who types, and keeps what it has.
+func forget(in io.Reader) {
+	f, is := in.(*os.File)
+	if !is {
+		return
+	}
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TCFLSH, unix.TCIFLUSH) })
+	}
+}
+
 func (l *Lines) next(ctx context.Context) (string, error) {
 	for {
 		if i := bytes.IndexByte(l.buf, '\n'); i >= 0 {

@@ -3,6 +3,7 @@ package term
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,34 +24,24 @@ func Stopped(ctx context.Context, err error) error {
 }
 
 // Person is who stands at the machine: questions, progress, and the key that
-// stops.
+// stops. What is asked here may set a motor going, so an answer counts only if it was
+// given to the question: what was typed on a terminal before is thrown away.
 type Person struct {
-	Out   io.Writer // what they read
-	lines chan string
-	Live  bool // a terminal: Enter while something runs is the stop key
-	Yes   bool // nothing is asked
+	Out  io.Writer // what they read
+	in   *Lines    // read by one at a time: who asks, or who waits for the key
+	Live bool      // a terminal: Enter while something runs is the stop key
+	Yes  bool      // nothing is asked
 }
 
-// NewPerson listens to the input until ctx ends. A reader of a terminal can't be
-// called off: it ends with the process.
-func NewPerson(ctx context.Context, in io.Reader, out io.Writer, yes bool) *Person {
-	p := &Person{Out: out, lines: make(chan string), Yes: yes}
+// NewPerson makes a person who reads and types there. Answers that come by a file or
+// a pipe may be there before their questions.
+func NewPerson(in io.Reader, out io.Writer, yes bool) *Person {
+	p := &Person{Out: out, in: &Lines{In: in}, Yes: yes}
 	if f, is := in.(*os.File); is {
 		st, err := f.Stat()
 		null, _ := os.Stat(os.DevNull)
 		p.Live = err == nil && st.Mode()&os.ModeCharDevice != 0 && !os.SameFile(st, null)
 	}
-	go func() {
-		defer close(p.lines)
-		scan := bufio.NewScanner(in)
-		for scan.Scan() {
-			select {
-			case p.lines <- scan.Text():
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	return p
 }
 
@@ -83,21 +74,23 @@ func (p *Person) ProgressEnd(text string) {
 
 // Ask returns one line.
 func (p *Person) Ask(ctx context.Context, format string, args ...any) (string, error) {
-	fmt.Fprintf(p.Out, format+" ", args...)
-	select {
-	case line, more := <-p.lines:
-		if !more {
-			p.Say("")
-			return "", Fail(ExitRefused, "answer, or give --yes", "nobody answered, nothing more was done")
-		}
-		if !p.Live {
-			p.Say("")
-		}
-		return strings.TrimSpace(line), nil
-	case <-ctx.Done():
-		p.Say("")
-		return "", ErrStopped
+	if p.Live {
+		p.in.forget()
 	}
+	fmt.Fprintf(p.Out, format+" ", args...)
+	line, err := p.in.next(ctx)
+	if err != nil || !p.Live {
+		p.Say("")
+	}
+	switch {
+	case errors.Is(err, ErrInterrupted):
+		return "", ErrStopped
+	case errors.Is(err, errEnd):
+		return "", Fail(ExitRefused, "answer, or give --yes", "nobody answered, nothing more was done")
+	case err != nil:
+		return "", Fail(ExitRefused, "answer, or give --yes", "%w; nothing more was done", err)
+	}
+	return strings.TrimSpace(line), nil
 }
 
 // Agrees asks for a yes; anything else is a no.
@@ -124,11 +117,8 @@ func (p *Person) UntilKey(ctx context.Context) (inner context.Context, stop func
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		select {
-		case <-p.lines:
-			cancel()
-		case <-inner.Done():
-		}
+		_, _ = p.in.next(inner) // a terminal that is gone stops too
+		cancel()
 	})
 	return inner, func() {
 		cancel()
@@ -138,6 +128,7 @@ func (p *Person) UntilKey(ctx context.Context) (inner context.Context, stop func
 
 // Sure asks one question; nil means yes. It is for a verb that needs no Person.
 func Sure(ctx context.Context, in io.Reader, out io.Writer, question string) error {
+	forget(in)
 	fmt.Fprintf(out, "%s [y/N] ", question)
 	answer := make(chan string, 1)
 	go func() { // ends with the process: a terminal can't be asked to stop reading
