@@ -13,6 +13,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -37,7 +41,10 @@ type Config struct {
 	Store    string // folder, made if missing, mode 0700
 	Listen   string // "" or "none": no socket; else a loopback host:port, port 0 for any
 	MaxStore int64  // bytes that streams may reserve; 0: 1 GiB
-	Log      *slog.Logger
+	// Ours are the streams that the shop makes where they are not. The description of
+	// one of them that is damaged may be written anew over its messages.
+	Ours []string
+	Log  *slog.Logger
 }
 
 // Broker is a running server.
@@ -87,16 +94,33 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	m := mender{store: cfg.Store, ours: cfg.Ours, log: cfg.Log.With("room", "broker")}
+	kept := shadow{cfg.Store, m.log}
+	if err := cmp.Or(m.mend(), kept.begin()); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	fatal := make(chan string, 1)
-	srv.SetLoggerV2(&logger{log: cfg.Log, fatal: fatal}, false, false, false)
+	said := &logger{log: cfg.Log, fatal: make(chan string, 1)}
+	srv.SetLoggerV2(said, false, false, false)
 	b := &Broker{srv: srv, lock: lock}
 	srv.Start()
-	if err := b.ready(ctx, fatal); err != nil {
+	err = b.ready(ctx, said, m.anew)
+	if gone := kept.gone(); len(gone) > 0 {
+		err = fmt.Errorf("stream %s can't be opened, and is left as it was: %s: mend what that says, or put the store back from a copy", strings.Join(gone, ", "), said.warnings())
+	}
+	if err != nil {
+		b.stop()
+		err = errors.Join(err, kept.restore())
+	}
+	if err = errors.Join(err, kept.end()); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
 	}
@@ -104,24 +128,29 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 }
 
 // ready waits for the server. JetStreamEnabled alone is true even over a store
-// folder that can't be written, so only readiness and health together count.
-func (b *Broker) ready(ctx context.Context, fatal <-chan string) error {
+// folder that can't be written, so only readiness and health together count. anew
+// are streams that it does not find before the shop has made them.
+func (b *Broker) ready(ctx context.Context, said *logger, anew []string) error {
 	deadline := time.Now().Add(readyWithin)
 	for {
-		if b.srv.ReadyForConnections(10*time.Millisecond) && b.Healthy() == nil {
+		ready := b.srv.ReadyForConnections(10 * time.Millisecond)
+		err := b.healthy(anew)
+		if ready && err == nil {
 			return nil
 		}
 		select {
-		case text := <-fatal:
+		case text := <-said.fatal:
 			return errors.New(text)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(5 * time.Millisecond):
 		}
-		if time.Now().After(deadline) {
-			if err := b.Healthy(); err != nil {
-				return fmt.Errorf("%w; nothing was changed, move the folder aside or restore it", err)
-			}
+		switch why := said.warnings(); {
+		case ready && why != "": // the store is read, and the server has said what it could not
+			return fmt.Errorf("%w: %s; nothing was changed: mend what it says, or put the store back from a copy", err, why)
+		case time.Now().After(deadline) && err != nil:
+			return fmt.Errorf("%w; nothing was changed: put the store back from a copy", err)
+		case time.Now().After(deadline):
 			return errors.New("not ready in time")
 		}
 	}
@@ -129,10 +158,13 @@ func (b *Broker) ready(ctx context.Context, fatal <-chan string) error {
 
 // Healthy says why the broker can't be trusted now; nil if it can. A store that
 // ran full stays unhealthy until the process is started again.
-func (b *Broker) Healthy() error {
-	h := b.srv.Healthz(nil)
-	if h.Status != "ok" {
-		return fmt.Errorf("the broker is not healthy: %s", h.Error)
+func (b *Broker) Healthy() error { return b.healthy(nil) }
+
+func (b *Broker) healthy(anew []string) error {
+	for _, e := range b.srv.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		if e.Type != server.HealthzErrorStream || !slices.Contains(anew, e.Stream) {
+			return fmt.Errorf("the broker is not healthy: %s", e.Error)
+		}
 	}
 	return nil
 }
@@ -150,9 +182,13 @@ func (b *Broker) URL() string {
 
 // Close stops the server, waits for it, and gives the store free.
 func (b *Broker) Close() error {
+	b.stop()
+	return b.lock.Close()
+}
+
+func (b *Broker) stop() {
 	b.srv.Shutdown()
 	b.srv.WaitForShutdown()
-	return b.lock.Close()
 }
 
 // Loopback splits a listen address and refuses all that other computers reach.
@@ -195,20 +231,35 @@ func HoldClock() { ats.Register() }
 // itself; while starting it ends Open, later health tells.
 type logger struct {
 	log   *slog.Logger
-	fatal chan<- string
+	fatal chan string
+
+	mu     sync.Mutex // guards warned
+	warned []string   // the first few warnings: why a store could not be read
 }
 
 func (l *logger) say(level slog.Level, format string, v []any) {
-	if l.log != nil {
-		l.log.Log(context.Background(), level, fmt.Sprintf(format, v...), "room", "broker")
-	}
+	l.log.Log(context.Background(), level, fmt.Sprintf(format, v...), "room", "broker")
+}
+
+// warnings are the first ones in one line.
+func (l *logger) warnings() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.warned, "; ")
 }
 
 func (l *logger) Noticef(f string, v ...any) { l.say(slog.LevelDebug, f, v) }
-func (l *logger) Warnf(f string, v ...any)   { l.say(slog.LevelWarn, f, v) }
-func (l *logger) Errorf(f string, v ...any)  { l.say(slog.LevelError, f, v) }
-func (l *logger) Debugf(f string, v ...any)  {}
-func (l *logger) Tracef(f string, v ...any)  {}
+func (l *logger) Warnf(f string, v ...any) {
+	l.say(slog.LevelWarn, f, v)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.warned) < 5 {
+		l.warned = append(l.warned, strings.TrimSpace(fmt.Sprintf(f, v...)))
+	}
+}
+func (l *logger) Errorf(f string, v ...any) { l.say(slog.LevelError, f, v) }
+func (l *logger) Debugf(f string, v ...any) {}
+func (l *logger) Tracef(f string, v ...any) {}
 func (l *logger) Fatalf(f string, v ...any) {
 	l.say(slog.LevelError, f, v)
 	select {
