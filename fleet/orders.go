@@ -8,8 +8,8 @@ import (
 
 // What a publisher must tell apart.
 var (
-	// ErrFull: the queue takes no more; certain, nothing was stored.
-	ErrFull = errors.New("the queue is full")
+	// ErrFull: queue or book take no more; certain, nothing was stored.
+	ErrFull = errors.New("there is no room for it")
 	// ErrUnlisted: no stream takes this class; certain, nothing was stored.
 	ErrUnlisted = errors.New("the class is not on the menu")
 )

@@ -25,4 +25,10 @@ const (
 	CodeCordoned  = "cordoned"    // a person took the machine out of service
 	CodeLeaving   = "leaving"     // its service stops
 	CodeUnsynced  = "unsynced"    // an outcome is not confirmed yet
+
+	// Of a Trouble.
+	CodeStoreFull  = "store_full"  // only what orders need that are there is still written
+	CodeStoreFills = "store_fills" // it will be soon
+	CodeStreams    = "streams"     // a stream or queue is not as it should be
+	CodePassedOver = "passed_over" // an order waits beside a machine that is ready and makes it
 )

@@ -171,8 +171,12 @@ func (s *shop) openBroker(ctx context.Context) error {
 			s.log.Warn("the disk is smaller than the streams may grow", "free_mib", free>>20, "streams_mib", need>>20)
 		}
 	}
+	there, err := broker.Streams(f.Broker.Store)
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
 	b, err := broker.Open(ctx, broker.Config{
-		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay), Log: s.log,
+		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay, there), Ours: queue.StreamNames(), Log: s.log,
 	})
 	if errors.Is(err, broker.ErrLocked) {
 		return term.Fail(term.ExitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)
@@ -275,7 +279,6 @@ func (s *shop) openCounter(ctx context.Context) error {
 			return fmt.Errorf("queue: %w", err)
 		}
 		s.add("streams", func(ctx context.Context) error { return c.Keep(ctx, fleet.DefaultMenu()) }, nil)
-		s.add("space", func(ctx context.Context) error { return s.watchSpace(ctx, c) }, nil)
 	}
 	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
 	s.add("ledger", s.ledger.Run, nil)
@@ -329,25 +332,6 @@ type followed struct {
 
 func (b followed) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
 	return b.ledger.Follow(ctx, from, each, ready)
-}
-
-// watchSpace warns before a stream is full.
-func (s *shop) watchSpace(ctx context.Context, c *queue.Conn) error {
-	tick := time.NewTicker(10 * time.Minute)
-	defer tick.Stop()
-	for {
-		fill, err := c.Fill(ctx)
-		for name, part := range fill {
-			if err == nil && part >= 0.8 {
-				s.log.Error("a stream is nearly full: raise orders_per_day or make room", "stream", name, "percent", int(part*100))
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 func (s *shop) openWeb(ctx context.Context) error {

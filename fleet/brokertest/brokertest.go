@@ -37,7 +37,7 @@ func Bare(t testing.TB) *Broker { return start(t, broker.Config{}) }
 
 func start(t testing.TB, cfg broker.Config) *Broker {
 	t.Helper()
-	cfg.Name, cfg.Store, cfg.MaxStore = "test", t.TempDir(), 2<<30
+	cfg.Name, cfg.Store, cfg.MaxStore, cfg.Ours = "test", t.TempDir(), 2<<30, queue.StreamNames()
 	b := &Broker{t: t, cfg: cfg}
 	b.open()
 	t.Cleanup(b.Stop)

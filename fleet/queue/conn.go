@@ -55,6 +55,8 @@ type Conn struct {
 	turned  turn            // of the book, see leafAfter; forgotten at a reconnect, a store may have gone back
 	back    chan struct{}   // closed at the next reconnect
 
+	state state // of the broker's streams
+
 	lost chan struct{} // closed by the client when the connection is closed for good
 }
 
@@ -192,6 +194,18 @@ func unsure(what string, err error) error {
 	return fmt.Errorf("%s: %w (%w)", what, fleet.ErrNoAnswer, err)
 }
 
+// said wraps an error of the broker's store: what it says is a reason, and only its
+// silence is none.
+func said(what string, err error) error {
+	switch code := apiCode(err); {
+	case code == codeStreamOffline || code == codeConsumerOffline:
+		return fmt.Errorf("%s: the broker can't use what is stored (%w): if a later version has run on this store, start that one again; else it is damaged", what, err)
+	case code != 0 && code != codeNotNow:
+		return fmt.Errorf("%s: the broker says: %w", what, err)
+	}
+	return unsure(what, err)
+}
+
 // apiCode is the broker's own number of an error, or 0.
 func apiCode(err error) jetstream.ErrorCode {
 	var api *jetstream.APIError
@@ -207,12 +221,30 @@ func apiCode(err error) jetstream.ErrorCode {
 
 // Codes of the broker that a caller must tell apart.
 const (
-	codeWrongSequence  = 10071
-	codeWrongSequence2 = 10164 // the same, with a stream in a cluster
-	codeStoreFull      = 10077 // maximum messages or bytes exceeded
-	codeResources      = 10023 // the server's storage is reserved or full
-	codeTooLarge       = 10054
+	codeWrongSequence   = 10071
+	codeWrongSequence2  = 10164 // the same, with a stream in a cluster
+	codeStoreFull       = 10077 // maximum messages or bytes exceeded
+	codeResources       = 10023 // the server's storage is reserved or full
+	codeTooLarge        = 10054
+	codeNotNow          = 10008 // in an election
+	codeNoStorage       = 10047 // for what a stream would reserve
+	codeNoMemory        = 10028
+	codeStreamOffline   = 10194
+	codeConsumerOffline = 10195
 )
+
+// full reports whether the broker has no room for a message: certain, nothing was
+// stored.
+func full(err error) bool {
+	code := apiCode(err)
+	return code == codeResources || code == codeStoreFull && strings.Contains(err.Error(), "maximum")
+}
+
+// noRoom reports whether the broker has no room for what a stream wants to reserve.
+func noRoom(err error) bool {
+	code := apiCode(err)
+	return code == codeNoStorage || code == codeNoMemory
+}
 
 func wrongSequence(err error) bool {
 	code := apiCode(err)

@@ -19,7 +19,6 @@ import (
 const (
 	oldClaims = "KV_coffee-claims"
 	oldLedger = "coffee-ledger"
-	oldStock  = "KV_" + fleet.BucketStock  // a file there, memory here
 	oldValues = "KV_" + fleet.BucketValues // with a bound, so that no foreign program finds it as it makes it
 
 	// keyCarried stands in the settings when all was carried over. It is never
@@ -85,7 +84,7 @@ func (c *Conn) exists(ctx context.Context, stream string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, unsure("look at "+stream, err)
+		return false, said("look at "+stream, err)
 	}
 	return true, nil
 }
@@ -128,10 +127,9 @@ func (c *Conn) readClaims(ctx context.Context, o *Old) error {
 }
 
 // makeRoom lets the former streams hold what they hold and no more, so that the
-// book finds its room, and puts aside what can't stay beside it: the snapshot of
-// the stock, which is written anew.
+// book finds its room.
 func (c *Conn) makeRoom(ctx context.Context) error {
-	for _, name := range []string{oldClaims, oldLedger, oldValues, oldStock} {
+	for _, name := range []string{oldClaims, oldLedger, oldValues} {
 		st, err := c.js.Stream(ctx, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			continue
@@ -139,23 +137,12 @@ func (c *Conn) makeRoom(ctx context.Context) error {
 		if err != nil {
 			return unsure("look at "+name, err)
 		}
-		info := st.CachedInfo()
-		cfg := info.Config
-		switch name {
-		case oldStock:
-			if cfg.Storage == jetstream.FileStorage {
-				c.log.Info("the former snapshot of the stock is removed and written anew", "bucket", fleet.BucketStock)
-				err = c.js.DeleteStream(ctx, name)
-			}
-		case oldValues:
-			cfg.MaxBytes = -1
-			err = c.adjust(ctx, info, cfg)
-		default:
-			cfg.MaxBytes = 1
-			err = c.adjust(ctx, info, cfg)
+		cfg := st.CachedInfo().Config
+		if cfg.MaxBytes = -1; name != oldValues {
+			cfg.MaxBytes = max(1, int64(st.CachedInfo().State.Bytes))
 		}
-		if err != nil {
-			return unsure("make room", err)
+		if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
+			return said("make room", err)
 		}
 	}
 	return nil

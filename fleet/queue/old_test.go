@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/fleet"
+	"barista/fleet/broker"
 	"barista/fleet/brokertest"
 	"barista/fleet/queue"
 )
@@ -176,8 +177,13 @@ func TestFormerLayout(t *testing.T) {
 	ctx := t.Context()
 	b := brokertest.Bare(t)
 	f := newFormer(t, b)
-	b.Room(queue.StoreBound(0)) // as the shop bounds it
-	b.Restart()
+	b.Stop()
+	there, err := broker.Streams(b.Store())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Room(queue.StoreBound(0, there)) // as the shop bounds it
+	b.Again()
 	c := b.Connect("one")
 	brokertest.Eventually(t, "the broker", func() bool { _, err := f.js.AccountInfo(ctx); return err == nil })
 

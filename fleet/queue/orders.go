@@ -45,7 +45,7 @@ func (o orders) Publish(ctx context.Context, e fleet.Entry, messageID string) er
 	switch code := apiCode(err); {
 	case err == nil:
 		return nil
-	case code == codeStoreFull, code == codeResources:
+	case full(err):
 		return fleet.ErrFull
 	case code == codeTooLarge:
 		return fmt.Errorf("%w: the order is too large for the queue", fleet.ErrUnlisted)

@@ -3,13 +3,17 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/fleet"
+	"barista/fleet/broker"
 	"barista/fleet/brokertest"
 	"barista/fleet/queue"
 )
@@ -85,6 +89,227 @@ func TestStreams(t *testing.T) {
 	}
 	if seen != 8 {
 		t.Errorf("%d streams", seen)
+	}
+}
+
+// opened is a broker as a shop of so many orders a day opens it on a store, and its
+// streams.
+func opened(t *testing.T, b *brokertest.Broker, perDay int) jetstream.JetStream {
+	t.Helper()
+	b.Stop()
+	there, err := broker.Streams(b.Store())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Room(queue.StoreBound(perDay, there))
+	b.Again()
+	c, err := queue.Connect(t.Context(), queue.Config{Name: "shop", InProcess: b, OrdersPerDay: perDay})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
+		t.Errorf("%d orders a day: %v", perDay, err)
+	}
+	js, err := jetstream.New(raw(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// configOf is a stream as it is.
+func configOf(t *testing.T, js jetstream.JetStream, name string) jetstream.StreamConfig {
+	t.Helper()
+	st, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.CachedInfo().Config
+}
+
+// TestOrdersPerDayMayChange: the next start takes the figure of the file, however
+// far it is from the one before: the broker's bound comes first, and what the
+// streams have counts in it.
+func TestOrdersPerDayMayChange(t *testing.T) {
+	b := brokertest.Bare(t)
+	for _, perDay := range []int{500, 1000, 100_000, 1, 300, 500} {
+		js := opened(t, b, perDay)
+		if got, want := configOf(t, js, fleet.StreamBook).MaxBytes, max(32<<20, int64(perDay)*30*7<<10); got != want {
+			t.Errorf("%d orders a day: the book may hold %d bytes, wanted %d", perDay, got, want)
+		}
+	}
+}
+
+// TestShrinksToWhatIsUsed: a smaller shop's streams keep what they hold, and a
+// quarter, so that the next order still finds room.
+func TestShrinksToWhatIsUsed(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Bare(t)
+	js := opened(t, b, 2000)
+	const records = 700 // of 60 KiB
+	for range records {
+		if _, err := js.Publish(ctx, "coffee.book.new-0.stock", make([]byte, 60<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	js = opened(t, b, 1)
+	st, err := js.Stream(ctx, fleet.StreamBook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := st.CachedInfo()
+	if want := int64(info.State.Bytes) * 5 / 4; info.State.Msgs != records || info.Config.MaxBytes < want-1 || info.Config.MaxBytes > want+1 {
+		t.Errorf("%d records in %d bytes, and room for %d, wanted %d", info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, want)
+	}
+	js = opened(t, b, 1) // and no more than that, however often it is started
+	if got := configOf(t, js, fleet.StreamBook).MaxBytes; got != info.Config.MaxBytes {
+		t.Errorf("room for %d, and after another start for %d", info.Config.MaxBytes, got)
+	}
+}
+
+// TestEveryFigureIsAdapted: whatever figure of a stream an upgrade changes, or a
+// slip of the hand, the next start puts right, and nothing that is stored is lost.
+func TestEveryFigureIsAdapted(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Bare(t)
+	js := opened(t, b, 500)
+	other := map[string]func(*jetstream.StreamConfig){
+		"Subjects":          func(s *jetstream.StreamConfig) { s.Subjects = append(s.Subjects, "other."+s.Name) },
+		"Discard":           func(s *jetstream.StreamConfig) { s.Discard = 1 - s.Discard },
+		"MaxAge":            func(s *jetstream.StreamConfig) { s.MaxAge += 200 * 24 * time.Hour },
+		"MaxBytes":          func(s *jetstream.StreamConfig) { s.MaxBytes *= 2 },
+		"MaxMsgs":           func(s *jetstream.StreamConfig) { s.MaxMsgs = 1000 },
+		"MaxMsgSize":        func(s *jetstream.StreamConfig) { s.MaxMsgSize = 99 },
+		"MaxMsgsPerSubject": func(s *jetstream.StreamConfig) { s.MaxMsgsPerSubject = 9 },
+		"Duplicates":        func(s *jetstream.StreamConfig) { s.Duplicates /= 3 },
+		"AllowDirect":       func(s *jetstream.StreamConfig) { s.AllowDirect = !s.AllowDirect },
+		"AllowRollup":       func(s *jetstream.StreamConfig) { s.AllowRollup = !s.AllowRollup },
+		"RePublish":         func(s *jetstream.StreamConfig) { s.RePublish = &jetstream.RePublish{Destination: "elsewhere.>"} },
+	}
+	tried := map[string]int{}
+	for _, name := range []string{"coffee-intake", "coffee-orders", "coffee-book", "coffee-events", "KV_coffee-machines", "KV_coffee-settings", "KV_coffee-stock"} {
+		was := configOf(t, js, name)
+		for figure, change := range other {
+			cfg := was
+			cfg.Subjects = slices.Clone(was.Subjects)
+			if change(&cfg); name == fleet.StreamOrders && figure == "Subjects" {
+				continue // its classes come and go
+			}
+			if _, err := js.UpdateStream(ctx, cfg); err != nil {
+				continue // the broker itself refuses it
+			}
+			tried[figure]++
+			c := b.Connect("again")
+			if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+				t.Errorf("%s with another %s: %v", name, figure, err)
+			}
+			c.Close()
+			if d := cmp.Diff(was, configOf(t, js, name)); d != "" {
+				t.Errorf("%s with another %s: %s", name, figure, d)
+			}
+		}
+	}
+	for figure := range other {
+		if tried[figure] == 0 {
+			t.Errorf("no stream took another %s", figure)
+		}
+	}
+}
+
+// TestWhatCantBeChanged: a stream of another kind under our name is said with what
+// to do; a bucket in memory is made anew.
+func TestWhatCantBeChanged(t *testing.T) {
+	ctx := t.Context()
+	for name, kind := range map[string]jetstream.StreamConfig{
+		"coffee-book":        {Subjects: []string{"coffee.book.>"}, Storage: jetstream.MemoryStorage},
+		"coffee-orders":      {Subjects: []string{"coffee.orders.arabica.free"}},
+		"coffee-events":      {Subjects: []string{"coffee.events.>"}, Storage: jetstream.MemoryStorage},
+		"KV_coffee-settings": {Subjects: []string{"$KV.coffee-settings.>"}, Storage: jetstream.MemoryStorage},
+		"KV_coffee-stock":    {Subjects: []string{"$KV.coffee-stock.>"}, Storage: jetstream.FileStorage},
+		"KV_coffee-machines": {Subjects: []string{"$KV.coffee-machines.>"}, Storage: jetstream.FileStorage},
+	} {
+		b := brokertest.Bare(t)
+		js, err := jetstream.New(raw(t, b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind.Name = name
+		if _, err := js.CreateStream(ctx, kind); err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Connect("one").Setup(ctx, fleet.DefaultMenu())
+		if name == "KV_coffee-stock" || name == "KV_coffee-machines" {
+			if err != nil || configOf(t, js, name).Storage != jetstream.MemoryStorage {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err == nil || errors.Is(err, fleet.ErrNoAnswer) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "nats stream rm") || strings.Contains(err.Error(), "fresh") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestNoRoomToGrow: a broker of somebody else's has a bound of its own. A stream
+// that can't grow keeps its size, and the shop opens.
+func TestNoRoomToGrow(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Bare(t)
+	b.Room(queue.StoreNeeded(500))
+	b.Restart()
+	for _, perDay := range []int{500, 5000} {
+		c, err := queue.Connect(ctx, queue.Config{Name: "shop", InProcess: b, OrdersPerDay: perDay})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Setup(ctx, fleet.DefaultMenu())
+		c.Close()
+		if err != nil {
+			t.Errorf("%d orders a day: %v", perDay, err)
+		}
+	}
+	js, err := jetstream.New(raw(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := configOf(t, js, fleet.StreamBook).MaxBytes; got != 500*30*7<<10 {
+		t.Errorf("the book may hold %d bytes", got)
+	}
+	// Where there is no room for a stream at all, that is the reason.
+	small := brokertest.Bare(t)
+	small.Room(40 << 20)
+	small.Restart()
+	if _, err := small.Connect("one").Setup(ctx, fleet.DefaultMenu()); err == nil || errors.Is(err, fleet.ErrNoAnswer) || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("without room: %v", err)
+	}
+}
+
+// TestChangesAreSaidBefore: what check says of a store that is there.
+func TestChangesAreSaidBefore(t *testing.T) {
+	b := brokertest.Bare(t)
+	if c := queue.Changes(500, nil); c != nil {
+		t.Errorf("of no store: %q", c)
+	}
+	js := opened(t, b, 500)
+	for perDay, want := range map[int][]string{
+		500:  nil,
+		1000: {"coffee-book: MaxBytes was 102.5 MiB and becomes 205.1 MiB", "coffee-events: MaxBytes was 87.9 MiB and becomes 175.8 MiB"},
+	} {
+		there, err := broker.Streams(b.Store())
+		if err != nil || len(there) != 6 {
+			t.Fatal(there, err)
+		}
+		if got := queue.Changes(perDay, there); !slices.Equal(got, want) {
+			t.Errorf("%d orders a day: %q, wanted %q", perDay, got, want)
+		}
+	}
+	if err := js.DeleteStream(t.Context(), fleet.StreamEvents); err != nil {
+		t.Fatal(err)
+	}
+	there, err := broker.Streams(b.Store())
+	if got := queue.Changes(500, there); err != nil || !slices.Equal(got, []string{"coffee-events is made, with room for 87.9 MiB"}) {
+		t.Errorf("%q %v", got, err)
 	}
 }
 

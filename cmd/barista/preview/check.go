@@ -15,6 +15,8 @@ import (
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
+	"barista/fleet/broker"
+	"barista/fleet/queue"
 	"barista/machine"
 	measured "barista/machine/calibration"
 	"barista/machine/station"
@@ -28,6 +30,7 @@ type File struct {
 	State    string    `json:"state,omitempty"`
 	Problems []Problem `json:"problems,omitempty"`
 	Warnings []string  `json:"warnings,omitempty"` // good to know, and no reason to refuse
+	Changes  []string  `json:"changes,omitempty"`  // what the next start changes in the shop's store
 	// Calibration is which figures of the machine count, and where they are from.
 	Calibration []station.Figures `json:"calibration,omitempty"`
 }
@@ -68,7 +71,7 @@ func Check(path string, table kinds.Table) File {
 	f, err := configs.Load(path, table.Loader())
 	if err == nil {
 		r := File{File: path, OK: true, Roles: f.Roles(), State: f.State, Warnings: Warnings(f)}
-		return r.measured(f)
+		return r.stored(f).measured(f)
 	}
 	var all *configs.Problems
 	if !errors.As(err, &all) {
@@ -83,6 +86,20 @@ func ProblemsOf(all *configs.Problems) File {
 	for _, p := range all.List {
 		r.Problems = append(r.Problems, Problem{p.Pos.Line, p.Pos.Column, p.Where, p.Reason, p.Fix})
 	}
+	return r
+}
+
+// stored adds what becomes of the shop's streams, where the store is there.
+func (r File) stored(f *configs.File) File {
+	if f.Broker == nil {
+		return r
+	}
+	there, err := broker.Streams(f.Broker.Store)
+	if err != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the shop's store can't be read by this user: %v", err))
+		return r
+	}
+	r.Changes = queue.Changes(f.Broker.OrdersPerDay, there)
 	return r
 }
 
@@ -125,6 +142,9 @@ func (r File) Print(w io.Writer) {
 		fmt.Fprintf(w, "%s: good (%s; state in %s)\n", term.Safe(r.File), strings.Join(r.Roles, ", "), term.Safe(r.State))
 		for _, x := range r.Calibration {
 			fmt.Fprintf(w, "    %s: %s\n", x.Part, hands.FiguresText(x))
+		}
+		for _, text := range r.Changes {
+			fmt.Fprintf(w, "    the next start changes %s\n", term.Safe(text))
 		}
 		for _, text := range r.Warnings {
 			fmt.Fprintf(w, "    warning: %s\n", term.Safe(text))
