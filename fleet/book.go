@@ -132,8 +132,9 @@ type Record struct {
 }
 
 // Book is the store of the truth: one stream, synced at each record. Errors are
-// ErrConflict and ErrNotFound, which are certain; every other one means the same
-// as ErrNoAnswer: nobody knows.
+// ErrConflict, ErrNotFound and ErrFull, which are certain; every other one means the
+// same as ErrNoAnswer: nobody knows. Of a full book a part is left that new orders
+// and acts of the stock do not get, so that what was begun can be ended.
 type Book interface {
 	// Read returns an order's claim, the last of both its subjects, from the
 	// leader.
@@ -214,7 +215,8 @@ type Ledger interface {
 	// decides anew. A nil record writes nothing, and its error is the result. When
 	// it returns, what it wrote is folded. Errors of its own: ErrNoAnswer, which
 	// leaves open whether it was written. decide holds up nobody but other acts of
-	// this process, so it may call Open and Levels and ask the broker.
+	// this process, so it may call Open and Levels and ask the broker. ErrFull: the
+	// book has no room for it, and nothing was written.
 	Act(ctx context.Context, decide func(v View) (*Record, error)) (Revision, error)
 	// Wrote takes a claim that this process has just written by Book.Next, so that
 	// nobody here has to wait until the follower brings it.

@@ -295,7 +295,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	roll := presence.New(seen(c, log))
 	parts := controller.Parts{
 		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
-		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Log: log,
+		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Troubles: c.Troubles, Log: log,
 	}
 	if s.stock != nil {
 		parts.Stocked = s.stock.Filled()
@@ -344,9 +344,11 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if s.stock != nil {
 		levels = s.stock.Levels
 	}
-	var door web.Shop = controller.Remote(c.Requester())
+	remote := controller.Remote(c.Requester())
+	var door web.Shop = remote
+	trouble := remote.Troubles
 	if s.ctl != nil {
-		door = s.ctl
+		door, trouble = s.ctl, s.ctl.Troubles
 	}
 	book := c.Book()
 	if s.ledger != nil {
@@ -362,7 +364,7 @@ func (s *shop) openWeb(ctx context.Context) error {
 	s.add("web address", nil, func() error { s.listener.Close(); return nil })
 	pages := web.New(web.Parts{
 		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command, Key: key,
-		Log: s.log.With("room", "web"),
+		Troubles: trouble, Log: s.log.With("room", "web"),
 	})
 	s.add("pages", pages.Run, nil)
 	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)

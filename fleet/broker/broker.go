@@ -70,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		JetStreamMaxMemory:     16 << 20,
 		NoSigs:                 true,
 		DisableJetStreamBanner: true,
-		MaxPayload:             64 << 10,
+		MaxPayload:             1 << 20, // a balance of the book; streams have their own bounds
 		WriteDeadline:          5 * time.Second,
 		PingInterval:           20 * time.Second,
 		MaxPingsOut:            2,

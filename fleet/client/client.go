@@ -56,6 +56,8 @@ type Controller interface {
 	Cancel(ctx context.Context, order, by string) error
 	Settle(ctx context.Context, order string, made bool, by, reason string) error
 	MakeAgain(ctx context.Context, order, by string) error
+	// Troubles is what is wrong in the shop itself.
+	Troubles(ctx context.Context) ([]fleet.Trouble, error)
 }
 
 // Shop answers. Its parts may be asked directly for what needs no more than one

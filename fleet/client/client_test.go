@@ -20,6 +20,7 @@ import (
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
+	"barista/fleet/words"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,11 +34,21 @@ type shelf struct {
 
 func (s *shelf) Levels(context.Context) (map[string]fleet.Level, error) { return s.levels, s.err }
 
+// door is a controller that only says how the shop is.
+type door struct {
+	Controller
+	troubles []fleet.Trouble
+	err      error
+}
+
+func (d *door) Troubles(context.Context) ([]fleet.Trouble, error) { return d.troubles, d.err }
+
 // place is a Shop joined to the real broker, and what writes into its book.
 type place struct {
 	Shop
 	conn  *queue.Conn
 	stock *shelf
+	door  *door
 	acts  uint64 // the last one
 }
 
@@ -48,9 +59,10 @@ func open(t *testing.T) *place {
 	for _, item := range fleet.DefaultMenu().Items() {
 		stock.levels[item] = fleet.Level{OnHand: 1000}
 	}
-	book := c.Book()
-	return &place{conn: c, stock: stock, Shop: Shop{Parts{
-		Book: book, Orders: func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, book) },
+	book, at := c.Book(), &door{err: fleet.ErrNobody}
+	return &place{conn: c, stock: stock, door: at, Shop: Shop{Parts{
+		Controller: at,
+		Book:       book, Orders: func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, book) },
 		Live: c.Events().FollowLive, Waiting: c.Orders().Waiting, Settings: c.Settings(), Requester: c.Requester(), Stock: stock,
 		Machines: presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: book.Now}.Read,
 	}}}
@@ -507,13 +519,16 @@ func TestStatus(t *testing.T) {
 		return st
 	}
 	look("no controller answers: no order is accepted", "no machine can take orders")
-	serve(t, c, fleet.Subject("coffee", "controller", "menu"), func([]byte) any { return struct{}{} })
+	s.door.err = nil
 	if err := c.Fleet().Announce(ctx, zoe); err != nil {
 		t.Fatal(err)
 	}
 	if st := look(); len(st.Queue) != 9 || st.Queue[0].Machines[0] != "zoe" || len(st.Stock) != len(stock.levels) {
 		t.Errorf("%+v", st)
 	}
+	s.door.troubles = []fleet.Trouble{{About: "coffee-book", Reason: fleet.Reason{Code: fleet.CodeStoreFull, Detail: "coffee-book 88 % of 32.0 MiB"}, Closed: true}}
+	look(words.Line("en", fleet.CodeStoreFull, "coffee-book 88 % of 32.0 MiB", ""))
+	s.door.troubles = nil
 	only := zoe
 	only.Classes = []fleet.Class{{Bean: "mixed", Milk: fleet.NoMilk}}
 	ill := zoe

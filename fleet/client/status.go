@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"barista/fleet"
+	"barista/fleet/words"
 )
 
 // Status is the whole shop at one look.
@@ -75,8 +76,12 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	} else {
 		st.judgeStock(menu, levels)
 	}
-	if _, err := s.Requester.Request(ctx, fleet.Subject("coffee", "controller", "menu"), []byte("{}")); err != nil {
+	troubles, err := s.Controller.Troubles(ctx)
+	if err != nil {
 		st.say("no controller answers: no order is accepted")
+	}
+	for _, t := range troubles {
+		st.say("%s", words.Line("en", t.Code, t.Detail, t.Quote))
 	}
 	slices.Sort(st.Degraded)
 	st.OK = len(st.Degraded) == 0

@@ -60,6 +60,9 @@ type Parts struct {
 	// Pending takes the number of messages that wait in both streams; may be
 	// nil. The controller is its one writer.
 	Pending func(ctx context.Context, n int) error
+	// Troubles is what other rooms have found that a person should look at; may be
+	// nil.
+	Troubles func() []fleet.Trouble
 	// IntakeWaiting counts the drops that nobody took yet; may be nil.
 	IntakeWaiting func(ctx context.Context) (int, error)
 
@@ -88,6 +91,7 @@ type Controller struct {
 	post  post
 	menu  menuCard
 	asked answering
+	watch watch
 	moved signal // the queues may have changed without a record
 
 	started time.Time     // monotonic; set before running is closed
@@ -130,6 +134,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	var behind, door sync.WaitGroup
 	behind.Go(func() { fleet.Keep(inner, c.log, "settings", func() error { return c.watchSettings(inner) }) })
 	behind.Go(func() { c.runMenu(inner) })
+	behind.Go(func() { c.runTroubles(inner) })
 	behind.Go(func() { c.runPost(inner) })
 	behind.Go(func() { fleet.Keep(inner, c.log, "events", func() error { return c.herald(inner) }) })
 	if c.ready(ctx) {

@@ -37,6 +37,7 @@ type shop struct {
 	ids      map[string]bool // the duplicate window
 	sealed   bool            // the queue takes nothing
 	room     int             // of the queue, in messages; 0: no limit
+	full     int             // 1: the book takes no new orders; 2: nothing
 	listed   []fleet.Class
 	events   []told
 	settings map[string][]byte
@@ -79,6 +80,13 @@ func (s *shop) seal(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sealed = on
+}
+
+// fills has the book take no new orders, or nothing at all.
+func (s *shop) fills(full int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
 }
 
 // filling begins the ids of orders that only wait.
@@ -450,6 +458,9 @@ func (m memBook) write(ctx context.Context, name string, r fleet.Record, last ui
 	err := m.call(ctx, name, func() error {
 		if m.last(compared) != last {
 			return fleet.ErrConflict
+		}
+		if m.full > 1 || m.full > 0 && r.IsClaim && r.Phase == fleet.Accepted && r.Epoch == 1 {
+			return fleet.ErrFull
 		}
 		*rev = m.append(r)
 		return nil

@@ -69,6 +69,8 @@ func (c *Controller) place(ctx context.Context, o fleet.Order, via string) fleet
 			return a
 		case errors.Is(err, errNotYet):
 			return fleet.Sorry(o.ID, fleet.CodeUnavailable, "The shop has just opened, and no machine has said yet that it makes %s in %s. Please ask again with the same order id.", o.Class(), o.Size)
+		case errors.Is(err, fleet.ErrFull): // not even a refusal could be written
+			return fleet.Sorry(o.ID, fleet.CodeUnavailable, "The shop's book is full. The order was not taken; please ask again later with the same order id.")
 		}
 		last = err
 	}
@@ -84,9 +86,9 @@ var errNotYet = errors.New("no machine has said yet that it makes this")
 // means that nobody knows. A fresh id was made for this call.
 func (c *Controller) answer(ctx context.Context, o fleet.Order, via string, fresh bool) (a fleet.Answer, err error) {
 	offer, portion, early := c.offer(ctx, o)
-	var made bool
+	var made, full bool
 	var e fleet.Entry
-	e.Revision, err = c.p.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+	decide := func(v fleet.View) (*fleet.Record, error) {
 		made = false
 		if was, known, err := c.known(ctx, v, o.ID, fresh); known || err != nil {
 			if a = was.Answer; was.Hash != o.Hash() {
@@ -105,8 +107,11 @@ func (c *Controller) answer(ctx context.Context, o fleet.Order, via string, fres
 		if item := v.Short(portion); a.OK() && item != "" {
 			a = fleet.Sorry(o.ID, fleet.CodeOutOfStock, "%s", insufficient(o, item))
 		}
-		if a.OK() && v.Waiting >= fleet.QueueMax {
-			if a = queueFull(o); via == viaIntake {
+		if a.OK() && (full || v.Waiting >= fleet.QueueMax) {
+			if a = queueFull(o); full {
+				a = bookFull(o)
+			}
+			if via == viaIntake {
 				return nil, nil // nobody hears it: the drop comes back, and is decided anew
 			}
 		}
@@ -117,7 +122,11 @@ func (c *Controller) answer(ctx context.Context, o fleet.Order, via string, fres
 		r := v.Refuse(o.ID, a)
 		r.Refusals.What = &o
 		return r, nil
-	})
+	}
+	e.Revision, err = c.p.Ledger.Act(ctx, decide)
+	if full = made && errors.Is(err, fleet.ErrFull); full { // certain: nothing was written, and a refusal takes no room
+		_, err = c.p.Ledger.Act(ctx, decide)
+	}
 	if err == nil && made {
 		c.post.send(e)
 	}
@@ -214,6 +223,10 @@ func notOnMenu(m fleet.Menu, o fleet.Order) fleet.Answer {
 		what = "milk of type " + o.Milk
 	}
 	return fleet.Sorry(o.ID, fleet.CodeNotOnMenu, "There is no %s on the menu.", what)
+}
+
+func bookFull(o fleet.Order) fleet.Answer {
+	return fleet.Sorry(o.ID, fleet.CodeQueueFull, "The shop's book is full and takes no new orders. Please try again later with a new order.")
 }
 
 func queueFull(o fleet.Order) fleet.Answer {

@@ -184,6 +184,7 @@ func TestRefused(t *testing.T) {
 		{"nobody gives sugar", order(id1, func(o *fleet.Order) { o.Sugar = 1 }), func(s *shop) {
 			s.machine("zoe", func(p *fleet.Presence) { p.Never = []fleet.Never{{Sugar: 1}} })
 		}, "not_on_menu", "No machine here makes arabica/free in small with sugar: 1."},
+		{"book full", order(id1), func(s *shop) { s.fills(1) }, "queue_full", "The shop's book is full and takes no new orders. Please try again later with a new order."},
 		{"queue full", order(id1), func(s *shop) { s.fill(fleet.QueueMax) }, "queue_full", "The shop is full: 200 orders are waiting. Please try again later with a new order."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -216,6 +217,7 @@ func TestRefused(t *testing.T) {
 				// Now it could be had; the answer stays, for a minute and at every
 				// controller. Later the same id is decided afresh.
 				s.empty()
+				s.fills(0)
 				for _, item := range []string{"arabica", "milk-soja", "sugar"} {
 					s.count(item, 1000)
 				}

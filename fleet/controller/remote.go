@@ -105,6 +105,12 @@ func (c *Client) Wait(ctx context.Context, class fleet.Class, size fleet.Size) f
 	return fleet.Wait{Low: seconds(r.Wait.Low), High: seconds(r.Wait.High), Known: r.Wait.Known, Why: r.Wait.WhyNot, TooSweet: r.Wait.TooSweet}
 }
 
+// Troubles is Controller.Troubles; ErrNobody where no controller runs.
+func (c *Client) Troubles(ctx context.Context) ([]fleet.Trouble, error) {
+	r, err := c.ask(ctx, verbTroubles, ask{})
+	return r.Troubles, err
+}
+
 // Menu is Controller.Menu, at most a second old; while the controller does not
 // answer, the last one that was heard, or the zero menu.
 func (c *Client) Menu() fleet.Menu {

@@ -19,6 +19,7 @@ import (
 //	again  {"order","by"}                     → {} or {"error"}
 //	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","why_not","too_sweet"}}
 //	menu   {}                                 → {"menu"}
+//	troubles {}                               → {"troubles"}: what a person should look at
 //
 // An error has a code: "not_found", "state" (with the order's phase), "invalid",
 // or "unavailable", after which nobody knows whether it was taken.
@@ -29,6 +30,8 @@ const (
 	verbAgain  = "again"
 	verbWait   = "wait"
 	verbMenu   = "menu"
+
+	verbTroubles = "troubles"
 )
 
 func verbSubject(verb string) string { return fleet.Subject("coffee", "controller", verb) }
@@ -52,6 +55,8 @@ type reply struct {
 	Error  *trouble      `json:"error,omitempty"`
 	Wait   *waitReply    `json:"wait,omitempty"`
 	Menu   *fleet.Menu   `json:"menu,omitempty"`
+
+	Troubles []fleet.Trouble `json:"troubles,omitempty"`
 }
 
 type trouble struct {
@@ -95,7 +100,7 @@ func (c *Controller) serve(ctx context.Context, wg *sync.WaitGroup) {
 			return encode(c.Place(ctx, body, viaRequest))
 		})
 	}
-	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbAgain, verbWait, verbMenu} {
+	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbAgain, verbWait, verbMenu, verbTroubles} {
 		answer(verbSubject(verb), func(ctx context.Context, body []byte) []byte {
 			return encode(c.hear(ctx, verb, body))
 		})
@@ -129,6 +134,9 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 		}
 		w := c.Wait(ctx, *a.Class, a.Size)
 		return reply{Wait: &waitReply{w.Low.Seconds(), w.High.Seconds(), w.Known, w.Why, w.TooSweet}}
+	case verbTroubles:
+		all, _ := c.Troubles(ctx)
+		return reply{Troubles: all}
 	}
 	m := c.Menu()
 	return reply{Menu: &m}

@@ -113,6 +113,7 @@ func (s *sweeper) look(ctx context.Context) error {
 	before := s.orders
 	s.orders = make(map[string]sight, len(open))
 	if len(open) == 0 {
+		s.watch.look(nil, nil, nil)
 		return nil
 	}
 	now, err := s.p.Book.Now(ctx)
@@ -130,6 +131,7 @@ func (s *sweeper) look(ctx context.Context) error {
 		}
 		s.orders[e.Order.ID] = seen
 	}
+	s.watch.look(s.p.Roll.Machines(), open, s.orders)
 	return each(ctx, open, func(ctx context.Context, e fleet.Entry) error { return s.lookAt(ctx, e, now) })
 }
 

@@ -25,7 +25,7 @@ const (
 
 // Act decides on the newest fold and writes the record that comes of it; see
 // fleet.Ledger. One at a time decides in a process. Every error of its own is an
-// ErrNoAnswer.
+// ErrNoAnswer, or ErrFull.
 func (l *Ledger) Act(ctx context.Context, decide func(v fleet.View) (*fleet.Record, error)) (fleet.Revision, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -117,8 +117,11 @@ func (l *Ledger) write(ctx context.Context, r fleet.Record, last uint64) (fleet.
 	var unsure error
 	for try := range tries {
 		rev, err := l.parts.Book.Act(ctx, r, last)
-		if err == nil {
+		switch {
+		case err == nil:
 			return rev, l.wrote(ctx, r, rev)
+		case errors.Is(err, fleet.ErrFull) && unsure == nil:
+			return fleet.Revision{}, err // never sent, or refused: certain
 		}
 		passed := func() bool { return l.fold.acted > last }
 		conflict := errors.Is(err, fleet.ErrConflict)

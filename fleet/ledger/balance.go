@@ -27,12 +27,14 @@ func (l *Ledger) keepBalance(ctx context.Context) {
 	}
 }
 
-// balance writes one if so many records came after the last.
-func (l *Ledger) balance(ctx context.Context, behind uint64) error {
+// balance writes one if at least so many records came after the last. Refusals do
+// not count: they roll, so whoever floods the shop with orders that it refuses must
+// not fill the book with balances.
+func (l *Ledger) balance(ctx context.Context, since uint64) error {
 	_, err := l.Act(ctx, func(fleet.View) (*fleet.Record, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.fold.behind() < behind {
+		if l.fold.since < since {
 			return nil, nil
 		}
 		return l.made(), nil
@@ -63,7 +65,7 @@ func (l *Ledger) balanceAtStop(ctx context.Context) {
 		return
 	}
 	l.mu.Lock()
-	if l.parts.Shelf == nil || l.fold.behind() <= fewRecords {
+	if l.parts.Shelf == nil || l.fold.since <= fewRecords {
 		l.mu.Unlock()
 		return
 	}

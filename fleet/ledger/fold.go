@@ -25,8 +25,8 @@ type fold struct {
 	refusals fleet.Refusals
 	refused  uint64 // the record that they stand in; 0: none yet
 
-	balanced uint64 // up to here the last balance was folded
-	needs    uint64 // the oldest record that it refers to
+	since uint64 // records that came after the last balance, but for refusals: those roll
+	needs uint64 // the oldest record that it refers to
 }
 
 func newFold(shelf fleet.Shelf) fold {
@@ -60,6 +60,9 @@ func (f *fold) take(r fleet.Record) {
 	case r.Balance != nil:
 		f.balance(*r.Balance)
 	}
+	if r.Refusals == nil && r.Balance == nil {
+		f.since++
+	}
 	if f.shelf != nil {
 		f.shelf.Take(r)
 	}
@@ -81,14 +84,11 @@ func (f *fold) order(e fleet.Entry) {
 
 // balance notes what a balance stands for.
 func (f *fold) balance(b fleet.Balance) {
-	f.balanced, f.needs = max(f.balanced, b.Upto), b.Upto+1
+	f.since, f.needs = 0, b.Upto+1
 	for _, s := range b.Open {
 		f.needs = min(f.needs, s.Seq)
 	}
 }
-
-// behind is how many records came after the last balance.
-func (f *fold) behind() uint64 { return f.upto - min(f.upto, f.balanced) }
 
 // wrote lays an act over the fold that the follower has not brought yet.
 func (f *fold) wrote(r fleet.Record) {

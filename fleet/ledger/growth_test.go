@@ -44,7 +44,7 @@ func heap() float64 {
 func BenchmarkStart(b *testing.B) {
 	br := brokertest.Bare(b)
 	perDay := max(500, *history/30)
-	br.Room(queue.StoreBound(perDay))
+	br.Room(queue.StoreBound(perDay, nil))
 	br.Restart()
 	c, err := queue.Connect(b.Context(), queue.Config{Name: "setup", InProcess: br, OrdersPerDay: perDay})
 	must(b, err)

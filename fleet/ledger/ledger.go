@@ -230,7 +230,7 @@ func (l *Ledger) take(r fleet.Record) {
 	for _, one := range l.readers {
 		one.give(r)
 	}
-	if l.fold.behind() >= uint64(l.cfg.Every) {
+	if l.fold.since >= uint64(l.cfg.Every) {
 		poke(l.due)
 	}
 	l.stir()

@@ -240,6 +240,11 @@ func (b book) History(ctx context.Context, order string) ([]fleet.Entry, error) 
 }
 
 func (b book) Act(ctx context.Context, r fleet.Record, last uint64) (fleet.Revision, error) {
+	if isNew(r) {
+		if err := b.roomForNew(ctx); err != nil {
+			return fleet.Revision{}, err
+		}
+	}
 	leaf, err := b.leafAfter(ctx, last)
 	if err != nil {
 		return fleet.Revision{}, err
@@ -250,6 +255,30 @@ func (b book) Act(ctx context.Context, r fleet.Record, last uint64) (fleet.Revis
 	}
 	r.Act = true
 	return b.write(ctx, r, leaf, compared, fleet.ActSubject(leaf, ">"))
+}
+
+// isNew reports whether a record is of something new: an order, or an act of the
+// stock. Every other one belongs to orders that are there.
+func isNew(r fleet.Record) bool {
+	return r.Stock != nil || r.IsClaim && r.Phase == fleet.Accepted && r.Epoch == 1
+}
+
+// roomForNew says ErrFull when only the reserve is left. The broker itself knows no
+// reserve; so it is asked how full the book is, and what is written between two
+// looks is little.
+func (b book) roomForNew(ctx context.Context) error {
+	r := b.c.state.bookRoom()
+	if time.Since(r.at) > roomFor {
+		info, err := b.info(ctx)
+		if err != nil {
+			return err
+		}
+		r = b.c.state.filled(info)
+	}
+	if r.most > 0 && r.full() {
+		return fleet.ErrFull
+	}
+	return nil
 }
 
 // turn is what the book's leaf is after an act.
@@ -339,6 +368,8 @@ func (b book) write(ctx context.Context, r fleet.Record, leaf, last uint64, amon
 		return fleet.Revision{Seq: ack.Sequence, Rec: rec}, nil
 	case wrongSequence(err):
 		return fleet.Revision{}, fleet.ErrConflict
+	case full(err):
+		return fleet.Revision{}, fleet.ErrFull
 	}
 	return fleet.Revision{}, unsure("write "+subject, err)
 }

@@ -121,9 +121,9 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 	// two, because here nothing goes by itself.
 	book := stream(fleet.StreamBook, []string{wholeBook}, c.sized(7, 30, 32<<20))
 	book.DenyDelete = true
-	book.AllowRollup = true     // of refusals, one record of which is enough
-	book.AllowDirect = false    // "no such order" is believed from the leader only
-	book.MaxMsgSize = 256 << 10 // a balance names every order that is not over
+	book.AllowRollup = true   // of refusals, one record of which is enough
+	book.AllowDirect = false  // "no such order" is believed from the leader only
+	book.MaxMsgSize = 1 << 20 // a balance names every order that is not over
 
 	events := stream(fleet.StreamEvents, []string{"coffee.events.>"}, c.sized(2, 90, 32<<20))
 	events.MaxAge, events.Discard, events.MaxMsgSize, events.AllowDirect, events.DenyPurge = 90*day, jetstream.DiscardOld, 16<<10, true, true

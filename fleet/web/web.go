@@ -42,6 +42,9 @@ type Parts struct {
 	Levels   func(context.Context) (map[string]fleet.Level, error)   // the stock, by item
 	Command  func(ctx context.Context, machine string, c fleet.Command) (fleet.CommandAnswer, error)
 
+	// Troubles is what is wrong in the shop; nil: nobody asks.
+	Troubles func(context.Context) ([]fleet.Trouble, error)
+
 	// Key makes the secret addresses of orders, at least 32 random bytes that
 	// outlive a restart. Empty: random, and addresses die with the process.
 	Key []byte
@@ -194,9 +197,22 @@ func (w *Web) livez(rw http.ResponseWriter, _ *http.Request) {
 	plain(rw, http.StatusOK, "ok\n")
 }
 
-// readyz says whether pages can tell the present state, and if not, why.
-func (w *Web) readyz(rw http.ResponseWriter, _ *http.Request) {
-	if why := w.book.notReady(); why != "" {
+// readyz says whether pages can tell the present state and the shop takes orders,
+// and if not, why.
+func (w *Web) readyz(rw http.ResponseWriter, r *http.Request) {
+	why := w.book.notReady()
+	if why == "" && w.Troubles != nil {
+		troubles, err := w.Troubles(r.Context())
+		if err != nil {
+			why = "no controller answers"
+		}
+		for _, t := range troubles {
+			if t.Closed {
+				why = t.Code
+			}
+		}
+	}
+	if why != "" {
 		plain(rw, http.StatusServiceUnavailable, why+"\n")
 		return
 	}
