@@ -25,7 +25,8 @@
 //     good answers in a row, 16 when it is known for long, 1,024 after it was
 //     noisy, which is two bad answers at first and five of 2,048 later. Ready
 //     asks the questions; asked every few seconds at rest, it keeps them fresh. A
-//     wire that is noisy all the time makes no drink, once that is known.
+//     wire that is noisy all the time makes no drink, once that is known. What this
+//     computer was too busy to hear is no noise: it asks again, and says so.
 //   - Start says ErrUncertain whenever the machine may have got the whole key.
 //   - An input or counter counts only when two answers in a row agree; after an
 //     answer that did not come, as many more as could still come late.

@@ -25,7 +25,7 @@ func Identify(ctx context.Context, l *serial.Line) (string, error) {
 		var got string
 		got, err = ask(ctx, l, askType, within, parseType)
 		switch {
-		case errors.Is(err, errSilent), errors.Is(err, errDamaged):
+		case errors.Is(err, errSilent), errors.Is(err, errLate), errors.Is(err, errDamaged):
 			silent++
 			continue
 		case err != nil:

@@ -399,6 +399,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	a.count.doubt()
 	a.keyAt = time.Now()
 	a.wire.rememberPending()
+	slip := l.Slip()
 	whole, err := say(ctx, l, want.key)
 	switch {
 	case err != nil && !whole:
@@ -406,7 +407,7 @@ func (a *appliance) press(ctx context.Context, l *serial.Line, want product, beg
 	case err != nil:
 		return uncertain(err)
 	}
-	_, err = hear(l, okWithin, parseOK)
+	_, err = hear(l, okWithin, slip, parseOK)
 	a.wire.answer(err, false)
 	switch {
 	case errors.Is(err, errSilent):

@@ -3,8 +3,10 @@ package jura
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"barista/driver"
 	"barista/driver/serial"
 )
 
@@ -14,20 +16,33 @@ const (
 	pace   = 12500 * time.Microsecond // from one character to the next
 	calm   = 40 * time.Millisecond    // no character in so long: nothing is under way
 	stall  = 150 * time.Millisecond   // a line that stops for so long has lost something
+	busy   = 40 * time.Millisecond    // that this process was not woken: then an answer that is missing proves nothing
+	most   = 10 * time.Second         // of that is made up for
 	babble = 2 * time.Second          // the longest answer takes less than half of it
 )
+
+// line is what is spoken over: a *serial.Line.
+type line interface {
+	Write([]byte) error
+	Next(until time.Time) ([]byte, error)
+	Discard() int
+	Pause(ctx context.Context, d time.Duration) error
+	Slip() time.Duration
+}
 
 var (
 	// errSilent: silence is the machine's only way to say no.
 	errSilent = errors.New("it did not answer")
 	// errDamaged: an answer came, and could not be read. Nothing more is under way.
 	errDamaged = errors.New("its answer was damaged")
-	errBabble  = errors.New("it talks without being asked and does not stop, as in its debug mode: pull its mains plug")
+	// errLate: no whole answer, and this process was not woken in its time meanwhile.
+	errLate   = fmt.Errorf("this computer was too busy to hear its answer: %w", driver.ErrNotYet)
+	errBabble = errors.New("it talks without being asked and does not stop, as in its debug mode: pull its mains plug")
 )
 
 // quiet waits until nothing is under way, and drops what still comes: answers
 // that are late, or double.
-func quiet(l *serial.Line) error {
+func quiet(l line) error {
 	l.Discard()
 	for until := time.Now().Add(babble); ; {
 		_, err := l.Next(time.Now().Add(calm))
@@ -45,31 +60,28 @@ func quiet(l *serial.Line) error {
 // say sends a command, a character at a time. With an error, whole tells whether
 // the machine may have the whole command: without the end of the line it has
 // none, and what it has spoils the next line, which is then not answered.
-func say(ctx context.Context, l *serial.Line, c command) (whole bool, err error) {
+func say(ctx context.Context, l line, c command) (whole bool, err error) {
 	text := wire[c] + ends
-	gap := time.NewTimer(pace)
-	defer gap.Stop()
 	var buf [group]byte
 	for i := range len(text) {
 		whole = i >= len(text)-len(ends)
 		if err := l.Write(AppendByte(buf[:0], text[i], LowFiller)); err != nil {
 			return whole, err
 		}
-		gap.Reset(pace)
-		select {
-		case <-gap.C:
-		case <-ctx.Done():
-			return whole, context.Cause(ctx)
+		if err := l.Pause(ctx, pace); err != nil {
+			return whole, err
 		}
 	}
 	return true, nil
 }
 
 // hear waits for the line that parse accepts. What else comes is noise, or the
-// answer to an earlier question.
-func hear[T any](l *serial.Line, within time.Duration, parse func(string) (T, bool)) (v T, err error) {
+// answer to an earlier question. The time that it waits is this process's own: what it
+// slept through is added. slip is what the line had of that before the question.
+func hear[T any](l line, within, slip time.Duration, parse func(string) (T, bool)) (v T, err error) {
 	var lines Lines
-	spoilt, begun := false, false
+	spoilt, cut, begun := false, false, false
+	seen := l.Slip()
 	for until := time.Now().Add(within); ; {
 		// A line that has begun may end.
 		by := time.Now().Add(stall)
@@ -77,14 +89,25 @@ func hear[T any](l *serial.Line, within time.Duration, parse func(string) (T, bo
 			by = until
 		}
 		b, err := l.Next(by)
+		slept := min(l.Slip(), slip+most) - seen
+		if slept > 0 {
+			seen += slept
+			until = until.Add(slept)
+		}
 		switch {
 		case errors.Is(err, serial.ErrSilence):
-			spoilt = spoilt || begun
+			if slept > 0 && begun {
+				continue // the rest of it may lie in the kernel
+			}
+			cut = cut || begun
 			begun = false
 			lines.Reset()
+			late := seen-slip >= busy
 			switch {
-			case spoilt:
+			case spoilt, cut && !late:
 				return v, errDamaged
+			case cut, late && !time.Now().Before(until):
+				return v, errLate
 			case !time.Now().Before(until):
 				return v, errSilent
 			}
@@ -111,7 +134,7 @@ func hear[T any](l *serial.Line, within time.Duration, parse func(string) (T, bo
 
 // ask puts a question. A question that has begun goes out whole, whoever gives up
 // meanwhile: a piece of one would spoil the next.
-func ask[T any](ctx context.Context, l *serial.Line, c command, within time.Duration, parse func(string) (T, bool)) (T, error) {
+func ask[T any](ctx context.Context, l line, c command, within time.Duration, parse func(string) (T, bool)) (T, error) {
 	var none T
 	if err := quiet(l); err != nil {
 		return none, err
@@ -119,10 +142,11 @@ func ask[T any](ctx context.Context, l *serial.Line, c command, within time.Dura
 	if ctx.Err() != nil {
 		return none, context.Cause(ctx)
 	}
+	slip := l.Slip()
 	if _, err := say(context.WithoutCancel(ctx), l, c); err != nil {
 		return none, err
 	}
-	return hear(l, within, parse)
+	return hear(l, within, slip, parse)
 }
 
 // reading is a value that the machine is asked for, again and again. A single
@@ -199,7 +223,7 @@ func (r *reading[T]) persist(question func() (T, error)) (T, error) {
 	for tries := 1; ; tries++ {
 		got, err := question()
 		switch {
-		case errors.Is(err, errSilent):
+		case errors.Is(err, errSilent), errors.Is(err, errLate):
 			r.missed, r.missAt = min(r.missed+1, mostLate), time.Now()
 		case !errors.Is(err, errDamaged):
 			return got, err

@@ -12,8 +12,9 @@ import (
 // A key has no checksum. Two bits that fall over on the wire make FA:05 of FA:04,
 // which is another drink, and nothing that we send can prevent it. But a wire that
 // bends keys bends questions and answers too, and those show it. An answer is bad
-// if it is damaged, or if it does not come between others that do. Three rules say
-// whether a key may be sent:
+// if it is damaged, or if it does not come between others that do. One that this
+// computer was too busy to hear, by its own clock, is neither good nor bad: it ends
+// the row of rule 1. Three rules say whether a key may be sent:
 //
 //  1. Row. The last answers were all good: 16 of them (3 s of questions), or 64
 //     (13 s) while the wire is not known, which takes 512 answers.
@@ -57,6 +58,8 @@ type trust struct {
 	row    int // good answers in a row, up to rowMended
 	silent int // questions since the last answer
 
+	late bool // the row was ended by this computer
+
 	// Rule 2: a ring of answers, 1 is a bad one.
 	ring       [memory / 64]uint64
 	next       int // the place of the next answer
@@ -81,6 +84,10 @@ func (t *trust) answer(err error, atRest bool) {
 			t.silent = 0
 		}
 		return
+	case errors.Is(err, errLate):
+		// That is no noise either, and no proof that there was none.
+		t.row, t.late = 0, true
+		return
 	case errors.Is(err, errDamaged), errors.Is(err, errBabble):
 		t.row, t.silent = 0, 0
 		bad++
@@ -95,6 +102,7 @@ func (t *trust) answer(err error, atRest bool) {
 		return
 	}
 	t.remember(0)
+	t.late = t.late && t.row+1 < rowKnown
 	if t.row = min(t.row+1, rowMended); t.row == rowMended && t.bad() > badKnown {
 		*t = trust{row: rowMended}
 	}
@@ -157,6 +165,9 @@ func (t *trust) doubt() error {
 	}
 	if bad > most {
 		return fmt.Errorf("its wire is noisy: %d of the last questions had no answer or a damaged one, and a key that is bent on its way is another drink: look at the cable, its plug and the level shifter; %d of %d good answers in a row have come", bad, t.row, rowMended)
+	}
+	if t.row < need && t.late {
+		return fmt.Errorf("this computer was too busy to hear all of its answers; its wire is tried anew, %d of %d good answers in a row: %w", t.row, need, driver.ErrNotYet)
 	}
 	if t.row < need {
 		return fmt.Errorf("its wire is tried, %d of %d good answers in a row: %w", t.row, need, driver.ErrNotYet)

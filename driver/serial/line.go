@@ -17,8 +17,9 @@ var ErrSilence = errors.New("no answer in time")
 // Line is the port in the hands of one piece of work, inside Do or Check and no
 // longer. Its calls end when the context of that work does.
 type Line struct {
-	ctx context.Context
-	g   *generation
+	ctx  context.Context
+	g    *generation
+	slip time.Duration
 }
 
 // Generation numbers the connection, from 1. Under another number the device
@@ -79,14 +80,15 @@ func (l *Line) Next(until time.Time) ([]byte, error) {
 	if err := l.usable(); err != nil {
 		return nil, err
 	}
-	late := time.NewTimer(time.Until(until))
-	defer late.Stop()
 	select {
 	case c := <-l.g.in: // before any bad news
 		return l.took(c), nil
 	default:
 	}
-	for woken := false; ; woken = true {
+	due := l.due(until)
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	for again := false; ; {
 		select {
 		case c := <-l.g.in:
 			return l.took(c), nil
@@ -97,22 +99,72 @@ func (l *Line) Next(until time.Time) ([]byte, error) {
 			default:
 			}
 			return nil, l.g.abandon(l.g.err)
-		case <-late.C:
-			// Whoever is woken late has not been given what came meanwhile either: it
-			// waits in the kernel for the goroutine that reads.
-			if !woken && time.Since(until) > starved {
-				late.Reset(starved)
-				continue
+		case <-timer.C:
+			late := l.woken(due)
+			switch {
+			case due.Before(until):
+				due = l.due(until)
+			case late && !again:
+				// Whoever is woken late has not been given what came meanwhile either: it
+				// waits in the kernel for the goroutine that reads.
+				again, due = true, time.Now().Add(starved)
+			default:
+				return nil, onPort(l.g.name, "%w", ErrSilence)
 			}
-			return nil, onPort(l.g.name, "%w", ErrSilence)
+			timer.Reset(time.Until(due))
 		case <-l.ctx.Done():
 			return nil, l.usable()
 		}
 	}
 }
 
-// starved is how late a timer may be on a computer that has time for us.
-const starved = 5 * time.Millisecond
+const (
+	// starved is how late a timer may be on a computer that has time for us.
+	starved = 5 * time.Millisecond
+	// look is how often whoever waits looks whether the computer has time for us.
+	look = 50 * time.Millisecond
+)
+
+// due is when whoever waits until then looks next.
+func (l *Line) due(until time.Time) time.Time {
+	now := time.Now()
+	switch soon := now.Add(look); {
+	case until.Before(now):
+		return now
+	case until.After(soon):
+		return soon
+	}
+	return until
+}
+
+// woken notes how late it is, and reports whether that is late.
+func (l *Line) woken(due time.Time) bool {
+	late := time.Since(due)
+	if late <= starved {
+		return false
+	}
+	l.slip += late
+	return true
+}
+
+// Slip is how long this piece of work was not woken when it was due: the computer had
+// no time for it, or the whole process was stopped. What did not come meanwhile proves
+// nothing about the device. It only grows.
+func (l *Line) Slip() time.Duration { return l.slip }
+
+// Pause lets d pass between two characters; what comes meanwhile is kept.
+func (l *Line) Pause(ctx context.Context, d time.Duration) error {
+	due := time.Now().Add(d)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		l.woken(due)
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 func (l *Line) took(c chunk) []byte {
 	l.g.inEnd = c.at
