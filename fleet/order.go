@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -219,36 +218,6 @@ func sugar(v any, fields map[string]any) (int, error) {
 		}
 	}
 	return 0, wrong
-}
-
-// cleanName trims and checks a name. It is shown to other people, called out
-// and printed, so it may hold nothing that acts: no control or direction
-// characters, no markup.
-func cleanName(s string, normal func(string) string) (string, error) {
-	if !utf8.ValidString(s) {
-		return "", bad("name", "must be UTF-8 text")
-	}
-	if normal != nil {
-		s = normal(s)
-	}
-	s = strings.TrimSpace(s)
-	n := 0
-	for _, r := range s {
-		switch n++; {
-		case r == '\u200c', r == '\u200d': // joiners, which scripts and emoji need
-		case unicode.In(r, unicode.C, unicode.Zl, unicode.Zp), r == unicode.ReplacementChar:
-			return "", bad("name", "has a control character (%U)", r)
-		case r == '<', r == '>':
-			return "", bad("name", "must not contain < or >")
-		}
-	}
-	switch {
-	case n == 0:
-		return "", bad("name", "is empty")
-	case n > maxName:
-		return "", bad("name", "has %d characters, at most %d are taken", n, maxName)
-	}
-	return s, nil
 }
 
 // object reads one JSON object strictly. Numbers stay json.Number; nested

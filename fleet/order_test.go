@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 
 	"barista/fleet"
@@ -44,7 +45,8 @@ func TestDecodeOrderSaysWhatToMend(t *testing.T) {
 		{`{"size":"small"}`, "name: is missing"},
 		{`{` + strings.Replace(order, `"Q"`, `"  "`, 1) + `}`, "name: is empty"},
 		{`{` + strings.Replace(order, `"Q"`, `"`+strings.Repeat("é", 41)+`"`, 1) + `}`, "name: has 41 characters, at most 40 are taken"},
-		{`{` + strings.Replace(order, `"Q"`, `"\u202eQ"`, 1) + `}`, "name: has a control character (U+202E)"},
+		{`{` + strings.Replace(order, `"Q"`, `"Q\u001b"`, 1) + `}`, "name: has a control character (U+001B)"},
+		{`{` + strings.Replace(order, `"Q"`, `" \u202e\u3164"`, 1) + `}`, "name: has no character that can be seen"},
 		{`{` + strings.Replace(order, `"Q"`, `"<b>"`, 1) + `}`, "name: must not contain < or >"},
 		{`{` + strings.Replace(order, `small`, `huge`, 1) + `}`, "size: must be small, medium or large"},
 		{`{` + strings.Replace(order, `mixed`, `a.b`, 1) + `}`, "bean_type: must be the name of a bean: 1 to 32 of a-z, 0-9 and -"},
@@ -179,5 +181,23 @@ func FuzzDecodeOrder(f *testing.F) {
 		}
 		fleet.OrderSubject(o.Class()) // panics unless these are tokens
 		fleet.EventSubject(o.ID, string(fleet.EvAccepted))
+	})
+}
+
+// TestNameStaysAsItIs: what was taken once is taken again, to the byte: the queue and
+// the book decode what the shop has decoded.
+func TestNameStaysAsItIs(t *testing.T) {
+	runes := []rune{'a', 'é', 'e', '\u0301', ' ', '\u00a0', '\u2800', '\u200c', '\u200d', '\u200e', '\u202e', '\ufe0f', '\ufe0e', '\u3164', '\u034f', '\u00ad', '❤', '👩', '🏴', '\U000e0067', '\U000e0062', '\U000e007f', '\U000e0100', '\uac00', '\u11a8'}
+	rapid.Check(t, func(r *rapid.T) {
+		o := fleet.Order{Name: string(rapid.SliceOfN(rapid.SampledFrom(runes), 0, 30).Draw(r, "name")), Size: fleet.Small, Bean: "mixed", Milk: "free"}
+		once, err := fleet.DecodeOrder(o.Encode(), norm.NFC.String)
+		if err != nil {
+			return
+		}
+		for _, normal := range []func(string) string{nil, norm.NFC.String} {
+			if twice, err := fleet.DecodeOrder(once.Encode(), normal); err != nil || twice != once {
+				r.Fatalf("%+q became %+q: %v", once.Name, twice.Name, err)
+			}
+		}
 	})
 }

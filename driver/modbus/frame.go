@@ -175,8 +175,8 @@ func DecodeRequest(b []byte) (Request, error) {
 		if int(b[6]) != n {
 			return r, errBody
 		}
-		var ok bool
-		if r.Bits, ok = bits(b[7:7+n], int(r.Count)); !ok {
+		var clean bool
+		if r.Bits, clean = bits(b[7:7+n], int(r.Count)); !clean {
 			return r, errBody
 		}
 		return r, nil
@@ -262,10 +262,7 @@ func DecodeAnswer(r Request, b []byte) (Answer, error) {
 		if int(b[2]) != n {
 			return a, errBody
 		}
-		var ok bool
-		if a.Bits, ok = bits(b[3:3+n], int(r.Count)); !ok {
-			return a, errBody
-		}
+		a.Bits, _ = bits(b[3:3+n], int(r.Count))
 	}
 	return a, nil
 }
@@ -367,16 +364,17 @@ func appendBits(b []byte, list []bool) []byte {
 	return b
 }
 
-// bits reads n bits; those that fill up the last byte must be 0.
-func bits(b []byte, n int) (list []bool, ok bool) {
-	list = make([]bool, n)
+// bits reads n bits. Those that fill up the last byte should be 0, which clean says; a
+// board that has more relays than it was asked for may send theirs.
+func bits(b []byte, n int) (list []bool, clean bool) {
+	list, clean = make([]bool, n), true
 	for i := range 8 * len(b) {
 		on := b[i/8]>>(i%8)&1 == 1
 		if i < n {
 			list[i] = on
 		} else if on {
-			return nil, false
+			clean = false
 		}
 	}
-	return list, true
+	return list, clean
 }

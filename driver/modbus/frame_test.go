@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,22 @@ func TestFind(t *testing.T) {
 	}
 	if a, ok := find(Flash(1, 7, 3), unhex(t, "01 85 02 C3 51")); !ok || a.Exception != 2 {
 		t.Errorf("an exception: %v %v", a, ok)
+	}
+}
+
+// What fills up the last byte is nobody's: a board of eight relays that was asked for
+// three may send the others too.
+func TestUnusedBits(t *testing.T) {
+	q := Read(1, ReadCoils, 0, 3)
+	for sent, want := range map[byte][]bool{0b101: {true, false, true}, 0b11111010: {false, true, false}, 0xFF: {true, true, true}, 0xF8: {false, false, false}} {
+		b := appendCRC([]byte{1, 1, 1, sent}, 0)
+		a, err := DecodeAnswer(q, b)
+		if err != nil || !slices.Equal(a.Bits, want) {
+			t.Errorf("%08b: %v, %v", sent, a.Bits, err)
+		}
+		if _, ok := find(q, append([]byte{0xFF}, b...)); !ok {
+			t.Errorf("%08b is not found", sent)
+		}
 	}
 }
 

@@ -274,7 +274,7 @@ func TestBadForms(t *testing.T) {
 		{"no name", with("name", "  "), 400, "Please give a name"},
 		{"long name", with("name", strings.Repeat("x", 41)), 400, "Please give a name"},
 		{"markup", with("name", "<script>alert(1)</script>"), 400, "&lt;script&gt;alert(1)&lt;/script&gt;"},
-		{"direction", with("name", "abc\u202edef"), 400, "Please give a name"},
+		{"invisible", with("name", "\u202e\u3164\u200d"), 400, "Please give a name"},
 		{"NUL", with("name", "a\x00b"), 400, "Please give a name"},
 		{"not UTF-8", with("name", "a\xffb"), 400, "Please give a name"},
 		{"size", with("size", "bucket"), 400, "Please choose a size"},
