@@ -210,7 +210,7 @@ func TestBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real := strings.NewReplacer("␍", "\r", "␉", "\t", "␀", "\x00", "␇", "\a", "⟨BOM⟩", "\uFEFF", "⟨RLO⟩", "\u202e", "⟨LSEP⟩", "\u2028")
+	real := strings.NewReplacer("␍", "\r", "␉", "\t", "␀", "\x00", "␇", "\a", "⟨BOM⟩", "\uFEFF", "⟨RLO⟩", "\u202e", "⟨LSEP⟩", "\u2028", "⟨NBSP⟩", "\u00a0", "⟨BRAILLE⟩", "\u2800", "⟨FILLER⟩", "\u3164")
 	wants := map[string]string{}
 	for _, f := range ar.Files {
 		if strings.HasSuffix(f.Name, ".want") {

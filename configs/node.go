@@ -140,6 +140,8 @@ func (n *Node) Text() (string, bool) {
 			n.Problem("is an empty text", "give a value or leave the key out")
 		case strings.ContainsFunc(v.Value, func(c rune) bool { return unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }):
 			n.Problem("has a control character in it: "+Quote(v.Value), "remove it")
+		case strings.ContainsFunc(v.Value, invisible):
+			n.Problem("has a blank in it that only looks like a space: "+strconv.QuoteToASCII(v.Value), "write a space, or remove it")
 		default:
 			return v.Value, true
 		}
@@ -235,6 +237,18 @@ func (n *Node) Bool() (bool, bool) {
 // 1_000 and .inf, none of which anybody means in a coffee machine.
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
 
+// comma is such a number, or a time, as half of the world writes it.
+var comma = regexp.MustCompile(`^(-?[0-9]+),([0-9]+ ?(?:ns|us|µs|ms|s|m|h)?)$`)
+
+// decimalComma reports a number with a comma in it, and says that it was one.
+func (n *Node) decimalComma(s string) bool {
+	m := comma.FindStringSubmatch(s)
+	if m != nil {
+		n.Problem(s+" has a decimal comma", "write a point: "+m[1]+"."+strings.ReplaceAll(m[2], " ", ""))
+	}
+	return m != nil
+}
+
 func (n *Node) number(want string) (string, bool) {
 	if n == nil {
 		return "", false
@@ -252,6 +266,9 @@ func (n *Node) number(want string) (string, bool) {
 				return "", false
 			}
 			return v.Value, true // a number too large for the parser
+		}
+		if n.decimalComma(v.Value) {
+			return "", false
 		}
 	}
 	n.wrong(want, "write a plain decimal number")
@@ -298,11 +315,15 @@ func (n *Node) Duration(min, max time.Duration) (time.Duration, bool) {
 	}
 	switch v := n.n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode:
-		s := clip(v.GetToken().Value)
-		n.Problem("the time "+s+" has no unit", fmt.Sprintf("write for example %ss, or ms, m, h", s))
+		if s := clip(v.GetToken().Value); n.Clean() { // else it has a decimal comma
+			n.Problem("the time "+s+" has no unit", fmt.Sprintf("write for example %ss, or ms, m, h", s))
+		}
 		return 0, false
 	case *ast.StringNode:
 		d, err := time.ParseDuration(v.Value)
+		if err != nil && n.decimalComma(v.Value) {
+			return 0, false
+		}
 		if err != nil {
 			n.wrong("a time", "write a number with its unit: 500ms, 20s, 15m, 1h")
 			return 0, false
@@ -422,6 +443,9 @@ func (m *Map) put(e *ast.MappingValueNode) {
 		return // refused wherever it stands
 	}
 	keyNode = unwrap(keyNode)
+	if m.fraction(keyNode, e.Value) {
+		return
+	}
 	k, is := keyNode.(*ast.StringNode)
 	if !is {
 		if s := clip(keyNode.GetToken().Value); keyNode.Type() != ast.MappingKeyType {
@@ -439,6 +463,23 @@ func (m *Map) put(e *ast.MappingValueNode) {
 	}
 	m.values[k.Value] = &Node{r: r, where: where, key: k.Value, keyAt: posOf(k), n: unwrap(e.Value)}
 	m.order = append(m.order, k.Value)
+}
+
+// fraction reports what a decimal comma makes of {rate: 1,9}: a 1, and a key 9
+// without a value.
+func (m *Map) fraction(key, value ast.Node) bool {
+	if len(m.order) == 0 || value != nil && value.Type() != ast.NullType {
+		return false
+	}
+	last := m.values[m.order[len(m.order)-1]]
+	if _, whole := last.n.(*ast.IntegerNode); !whole {
+		return false
+	}
+	whole, rest := last.n.GetToken(), key.GetToken()
+	if whole.Position == nil || rest.Position == nil || whole.Position.Line != rest.Position.Line {
+		return false
+	}
+	return last.decimalComma(whole.Value + "," + rest.Value)
 }
 
 // keyName is a key as it stands in a Where: as it is if it is a word, else

@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"barista/fleet"
 )
 
 // A file is written by a person for one machine or one shop; the samples have
@@ -138,9 +140,35 @@ func check(r *report, text []byte) []byte {
 	return []byte(strings.Join(lines, "\n"))
 }
 
+// invisible reports a character of which nothing is seen, or which looks like a space
+// and is none: two values that look the same must be the same.
+func invisible(c rune) bool {
+	return c != ' ' && (unicode.In(c, unicode.Cc, unicode.Cf, unicode.Z) || fleet.Ignorable(c) || fleet.Blank(c))
+}
+
+// comment watches a line for where its comment begins.
+type comment struct {
+	quote, last rune
+	begun       bool
+}
+
+func (k *comment) sees(c rune) {
+	switch {
+	case k.quote != 0:
+		if c == k.quote && (c == '\'' || k.last != '\\') {
+			k.quote = 0
+		}
+	case c == '#' && (k.last == 0 || k.last == ' ' || k.last == '\t'):
+		k.begun = true
+	case (c == '"' || c == '\'') && strings.ContainsRune("\x00 \t[{,:-", k.last):
+		k.quote = c
+	}
+	k.last = c
+}
+
 // tidy reports the characters of a line that do not belong into a file, at most
-// one problem per line, and returns the line without them: a blank for a tab,
-// nothing for the others.
+// one problem per line, and returns the line without them: a blank for a tab and for
+// what looks like one, nothing for the others. A comment may be set in any type.
 func tidy(r *report, line string, at func(column int) Pos) string {
 	said, column := false, 0
 	say := func(reason, fix string) {
@@ -150,10 +178,14 @@ func tidy(r *report, line string, at func(column int) Pos) string {
 		said = true
 	}
 	var b strings.Builder
+	var k comment
 	for len(line) > 0 {
 		c, n := utf8.DecodeRuneInString(line)
 		raw := line[:n]
 		line, column = line[n:], column+1
+		if !k.begun {
+			k.sees(c)
+		}
 		switch {
 		case c == utf8.RuneError && n == 1:
 			say(fmt.Sprintf("the byte 0x%02X is no UTF-8 text", raw[0]), "save the file as UTF-8")
@@ -162,8 +194,13 @@ func tidy(r *report, line string, at func(column int) Pos) string {
 			b.WriteByte(' ')
 		case unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
 			say(fmt.Sprintf("there is an invisible character (%U)", c), "remove it")
-		default:
+		case k.begun || !invisible(c):
 			b.WriteRune(c)
+		case fleet.Blank(c):
+			say(fmt.Sprintf("there is a blank that only looks like a space (%U)", c), "type a space there, or remove it: a text from elsewhere brought it along")
+			b.WriteByte(' ')
+		default:
+			say(fmt.Sprintf("there is an invisible character (%U)", c), "remove it")
 		}
 	}
 	return b.String()

@@ -2,8 +2,10 @@ package gpio
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +48,10 @@ type Config struct {
 	Flow        *Flow
 	Temperature *Temperature
 	Serial      string // of the hardware; "" is the board's own
+
+	// AcceptLines are lines of a Raspberry Pi's chip that are not on its header, each
+	// with who knows what hangs on it, and why it is used.
+	AcceptLines map[Line]string
 }
 
 // Output is one relay.
@@ -138,6 +144,7 @@ func (c Config) checked() *checker {
 	if c.Temperature != nil {
 		k.temperature(*c.Temperature)
 	}
+	k.accepted()
 	return k
 }
 
@@ -188,7 +195,43 @@ func (k *checker) line(section, key, who string, l Line) {
 		k.add(section, key, err.Error(), "write for example GPIO17, P1_11 or pinctrl-rp1:17")
 		return
 	}
+	k.own(section, key, l, at)
 	k.uses = append(k.uses, use{section, key, who, l, at.pin()})
+}
+
+// own refuses what a Raspberry Pi has on its own lines, which have names like those
+// of the header: LEDs, audio, the card that it runs from. Which chip a line is on is
+// not known where the file names none.
+func (k *checker) own(section, key string, l Line, at place) {
+	n, is := at.number()
+	onPi := slices.Contains(piChips, at.chip) || at.chip == "" && k.c.onPi()
+	if why := strings.TrimSpace(k.c.AcceptLines[l]); !is || !onPi || n < len(pins) || why != "" {
+		return
+	}
+	k.add(section, key, fmt.Sprintf("%s is not on the header: from GPIO%d on a Raspberry Pi has its own parts there, its LEDs, its audio, its card", l, len(pins)),
+		fmt.Sprintf("take one of GPIO0 to GPIO%d; or accept it in writing: accept_lines: {%s: \"who knows what hangs on it, and why\"}", len(pins)-1, quoted(l)))
+}
+
+// quoted is a line as the key of a map.
+func quoted(l Line) string {
+	if strings.Contains(string(l), ":") {
+		return strconv.Quote(string(l))
+	}
+	return string(l)
+}
+
+// accepted says which lines are signed for in vain.
+func (k *checker) accepted() {
+	for _, l := range slices.Sorted(maps.Keys(k.c.AcceptLines)) {
+		at, err := l.place()
+		n, is := at.number()
+		switch {
+		case strings.TrimSpace(k.c.AcceptLines[l]) == "":
+			k.add("accept_lines", string(l), "it does not say who accepts it, and why", "write both in a sentence")
+		case err != nil || !is || n < len(pins), !slices.ContainsFunc(k.uses, func(u use) bool { return u.line == l }):
+			k.add("accept_lines", string(l), "it accepts nothing here", "it belongs to a line in use that is not on the header; remove it")
+		}
+	}
 }
 
 func (k *checker) active(section, key string, a Active) {

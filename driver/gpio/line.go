@@ -107,20 +107,23 @@ func checkLabel(s string) error {
 // On all of them the offset is the number in the name GPIO17.
 var piChips = []string{"pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"}
 
-// bcm is the number in the name GPIO17, if it is a pin of a Raspberry Pi's
-// header.
-func (p place) bcm() (int, bool) {
-	n := p.offset
-	if p.chip == "" {
-		m := nearlyGPIO.FindStringSubmatch(p.name)
-		if m == nil {
-			return 0, false
-		}
-		n, _ = strconv.Atoi(m[1])
-	} else if !slices.Contains(piChips, p.chip) {
+// number is the one in the name GPIO17, of whatever line on a Raspberry Pi's chip.
+func (p place) number() (int, bool) {
+	if p.chip != "" {
+		return p.offset, slices.Contains(piChips, p.chip)
+	}
+	m := nearlyGPIO.FindStringSubmatch(p.name)
+	if m == nil {
 		return 0, false
 	}
-	return n, n < len(pins)
+	n, _ := strconv.Atoi(m[1])
+	return n, true
+}
+
+// bcm is that number, if it is a pin of a Raspberry Pi's header.
+func (p place) bcm() (int, bool) {
+	n, is := p.number()
+	return n, is && n < len(pins)
 }
 
 // pin is the same text for every way to name one pin.

@@ -277,6 +277,7 @@ func TestOpenErrors(t *testing.T) {
 	cfg := wiring()
 	cfg.Switches[driver.Door] = Switch{Line: "MY_DOOR", Active: Low}
 	cfg.Outputs[driver.Pump] = Output{Line: "GPIO27", Active: High, Deadman: driver.DeadmanExternal, Feedback: &Feedback{Switch: Switch{Line: "pinctrl-bcm2711:400", Active: Low}}}
+	cfg.AcceptLines = map[Line]string{"pinctrl-bcm2711:400": "ada: to see what is said of it"}
 	cfg.Flow.Line = "pinctrl-rp1:3"
 	cfg.Temperature = &Temperature{SPI: "SPI0.0"}
 	_, err := open(f.host(), cfg, nil)

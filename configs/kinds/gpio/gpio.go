@@ -80,6 +80,7 @@ func newSettings() (configs.Settings, *kinds.Form) {
 `,
 				Ask: "label of the GPIO chip", More: "Lines are looked up by name on a chip with one of these labels; barista detect\nshows them. A chip's number changes with the kernel.",
 			},
+			{Name: "accept_lines", Value: s.acceptValue(), Help: "lines that are not on the header, each with who accepts it, and why"},
 			{Name: "serial", Value: kinds.Name(&s.Serial), Help: "of the hardware; without one the computer's"},
 		},
 		Outputs: &kinds.Rows{
@@ -99,6 +100,16 @@ func newSettings() (configs.Settings, *kinds.Form) {
 			Example: "hot: {line: GPIO6, active: low}",
 		},
 	}
+}
+
+// acceptValue reads lines that somebody has signed for.
+func (s *settings) acceptValue() kinds.Value {
+	return kinds.Value{Type: "{GPIO42: who and why}"}.DecodedBy(func(n *configs.Node) {
+		s.AcceptLines = map[gpio.Line]string{}
+		for _, l := range n.Map().All() {
+			s.AcceptLines[gpio.Line(l.Key())], _ = l.Text()
+		}
+	})
 }
 
 func (s *settings) chipValue() kinds.Value {

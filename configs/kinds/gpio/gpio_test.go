@@ -127,6 +127,23 @@ x.yaml:11:5: machine.outputs.milk: P1_39 is no GPIO but ground; write for exampl
 x.yaml:13:5: machine.inputs.hot: "gpiochip4" is the number of a chip, which changes with the kernel: give its label; write for example GPIO17, P1_11 or pinctrl-rp1:17
 x.yaml:14:5: machine.inputs.cup: the number 17 does not say what it counts: GPIO17 is the chip's numbering, P1_17 the position on the header; write for example GPIO17, P1_11 or pinctrl-rp1:17`,
 		},
+		"the board's own lines": {
+			[]string{"line: GPIO17", "line: GPIO40", "line: GPIO22", `line: "pinctrl-rp1:28"`, "line: GPIO13", "line: GPIO99"},
+			`x.yaml:9:5: machine.outputs.grinder: GPIO40 is not on the header: from GPIO28 on a Raspberry Pi has its own parts there, its LEDs, its audio, its card; take one of GPIO0 to GPIO27; or accept it in writing: accept_lines: {GPIO40: "who knows what hangs on it, and why"}
+x.yaml:11:5: machine.outputs.milk: pinctrl-rp1:28 is not on the header: from GPIO28 on a Raspberry Pi has its own parts there, its LEDs, its audio, its card; take one of GPIO0 to GPIO27; or accept it in writing: accept_lines: {"pinctrl-rp1:28": "who knows what hangs on it, and why"}
+x.yaml:15:5: machine.inputs.flow: GPIO99 is not on the header: from GPIO28 on a Raspberry Pi has its own parts there, its LEDs, its audio, its card; take one of GPIO0 to GPIO27; or accept it in writing: accept_lines: {GPIO99: "who knows what hangs on it, and why"}`,
+		},
+		"signed for in vain": {
+			[]string{"line: GPIO17", "line: GPIO40", "chip: {label: [pinctrl-rp1, pinctrl-bcm2711]}", "chip: {label: [pinctrl-rp1, pinctrl-bcm2711]}\n  accept_lines: {GPIO40: \"ada: a compute module, whose carrier has GPIO40 on a clamp\", GPIO41: \"ada\", GPIO27: \"ada: the pump\"}"},
+			`x.yaml:8:88: machine.accept_lines.GPIO41: it accepts nothing here; it belongs to a line in use that is not on the header; remove it
+x.yaml:8:103: machine.accept_lines.GPIO27: it accepts nothing here; it belongs to a line in use that is not on the header; remove it`,
+		},
+		"a decimal comma": {
+			[]string{"pulses_per_ml: 1.9", "pulses_per_ml: 1,9", "max_on: 20s, rest: 30s", "max_on: 20s, rest: 2,5s", "debounce: 50ms", "debounce: \"0,5s\""},
+			`x.yaml:9:61: machine.outputs.grinder.rest: 2,5s has a decimal comma; write a point: 2.5s
+x.yaml:13:49: machine.inputs.hot.debounce: 0,5s has a decimal comma; write a point: 0.5s
+x.yaml:15:41: machine.inputs.flow.pulses_per_ml: 1,9 has a decimal comma; write a point: 1.9`,
+		},
 		"a heater that is blind": {
 			[]string{"\n  inputs:", "\n    heater: {line: GPIO4, active: low, deadman: external}\n  inputs:"},
 			`x.yaml:12:5: machine.outputs.heater: a heater without a thermometer is never right; wire one: inputs: {temperature: {spi: SPI0.0}} or {onewire: 28-…}`,
