@@ -21,6 +21,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"barista/cmd/barista/preview"
+	"barista/cmd/barista/service"
 	"barista/configs"
 	kindmock "barista/configs/kinds/mock"
 	"barista/driver/plant"
@@ -549,4 +551,43 @@ func TestBadInput(t *testing.T) {
 		t.Fatalf("a good order after all of it: %+v %v", a, err)
 	}
 	h.eventually("its cup", func() bool { return h.poured() == 1 })
+}
+
+// TestOrdersPerDay: the file's figure may go up and down; check says what the next
+// start changes, and the start does it.
+func TestOrdersPerDay(t *testing.T) {
+	state := t.TempDir()
+	var said []string
+	for _, perDay := range []int{500, 5000, 50} {
+		file := filepath.Join(t.TempDir(), "shop.yaml")
+		yaml := fmt.Sprintf("state: %s\nbroker:\n  listen: none\n  store: %s\n  orders_per_day: %d\ncontroller: {}\nstock: {}\n", state, filepath.Join(state, "broker"), perDay)
+		if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		r := preview.Check(file, drivers)
+		if r.Print(&out); !r.OK {
+			t.Fatal(out.String())
+		}
+		said = append(said, r.Changes...)
+		if len(r.Changes) > 0 && !strings.Contains(out.String(), "the next start changes "+r.Changes[0]) {
+			t.Error(out.String())
+		}
+		f, err := configs.Load(file, drivers.Loader())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := openShop(t.Context(), slog.New(slog.DiscardHandler), f)
+		if err != nil {
+			t.Fatal(perDay, err)
+		}
+		service.CloseAll(s.stages)
+	}
+	want := []string{
+		"coffee-book: MaxBytes was 102.5 MiB and becomes 1025.4 MiB", "coffee-events: MaxBytes was 87.9 MiB and becomes 878.9 MiB",
+		"coffee-book: MaxBytes was 1025.4 MiB and becomes 32.0 MiB", "coffee-events: MaxBytes was 878.9 MiB and becomes 32.0 MiB",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("check said %q, wanted %q", said, want)
+	}
 }

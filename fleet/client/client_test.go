@@ -20,7 +20,6 @@ import (
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
-	"barista/fleet/words"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -526,8 +525,8 @@ func TestStatus(t *testing.T) {
 	if st := look(); len(st.Queue) != 9 || st.Queue[0].Machines[0] != "zoe" || len(st.Stock) != len(stock.levels) {
 		t.Errorf("%+v", st)
 	}
-	s.door.troubles = []fleet.Trouble{{About: "coffee-book", Reason: fleet.Reason{Code: fleet.CodeStoreFull, Detail: "coffee-book 88 % of 32.0 MiB"}, Closed: true}}
-	look(words.Line("en", fleet.CodeStoreFull, "coffee-book 88 % of 32.0 MiB", ""))
+	s.door.troubles = []fleet.Trouble{{About: "coffee-book", Reason: fleet.Reason{Code: fleet.CodeStoreFull, Text: "it is full"}, Closed: true}}
+	look("it is full")
 	s.door.troubles = nil
 	only := zoe
 	only.Classes = []fleet.Class{{Bean: "mixed", Milk: fleet.NoMilk}}

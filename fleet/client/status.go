@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"barista/fleet"
-	"barista/fleet/words"
 )
 
 // Status is the whole shop at one look.
@@ -81,7 +80,7 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 		st.say("no controller answers: no order is accepted")
 	}
 	for _, t := range troubles {
-		st.say("%s", words.Line("en", t.Code, t.Detail, t.Quote))
+		st.say("%s", t.Text)
 	}
 	slices.Sort(st.Degraded)
 	st.OK = len(st.Degraded) == 0

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"barista/fleet"
-	"barista/fleet/words"
 )
 
 // passedOver is how long an order may wait beside a machine that is ready and makes
@@ -83,7 +82,7 @@ func (c *Controller) runTroubles(ctx context.Context) {
 		for _, t := range all {
 			k := key{t.Code, t.About}
 			if now[k] = true; !said[k] {
-				c.log.Error("the shop needs a person", "code", t.Code, "about", t.About, "closed", t.Closed, "why", words.Line("en", t.Code, t.Detail, t.Quote))
+				c.log.Error("the shop needs a person", "code", t.Code, "about", t.About, "closed", t.Closed, "why", t.Text)
 			}
 		}
 		for k := range said {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/fleet"
+	"barista/fleet/words"
 )
 
 const (
@@ -92,17 +93,23 @@ func (c *Conn) Troubles() (out []fleet.Trouble) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wrong != "" {
-		out = append(out, fleet.Trouble{Reason: fleet.Reason{Code: fleet.CodeStreams, Quote: s.wrong}})
+		out = append(out, trouble("", fleet.CodeStreams, "", s.wrong))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.rooms)) {
 		r := s.rooms[name]
-		t := fleet.Trouble{About: name, Reason: fleet.Reason{Code: fleet.CodeStoreFills, Detail: fmt.Sprintf("%s %d %% of %s", name, r.percent(), show("MaxBytes", r.most))}}
-		if name == fleet.StreamBook && r.full() {
-			t.Code, t.Closed = fleet.CodeStoreFull, true
-		}
-		if t.Closed || r.percent() >= fills {
+		how := fmt.Sprintf("%s %d %% of %s", name, r.percent(), show("MaxBytes", r.most))
+		switch {
+		case name == fleet.StreamBook && r.full():
+			t := trouble(name, fleet.CodeStoreFull, how, "")
+			t.Closed = true
 			out = append(out, t)
+		case r.percent() >= fills:
+			out = append(out, trouble(name, fleet.CodeStoreFills, how, ""))
 		}
 	}
 	return out
+}
+
+func trouble(about, code, detail, quote string) fleet.Trouble {
+	return fleet.Trouble{About: about, Reason: fleet.Reason{Code: code, Detail: detail, Quote: quote, Text: words.Line("en", code, detail, quote)}}
 }

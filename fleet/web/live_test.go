@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"html/template"
 	"net"
 	"net/http"
@@ -276,4 +277,30 @@ func TestDrawnOnceForAll(t *testing.T) {
 			t.Errorf("%d pictures hang where nobody looks", n)
 		}
 	})
+}
+
+// TestReadyWhileOrdersAreTaken: readyz is not ok while the shop takes no orders, and
+// says the code of the reason.
+func TestReadyWhileOrdersAreTaken(t *testing.T) {
+	h := build(t)
+	var troubles []fleet.Trouble
+	var down error
+	h.web.Troubles = func(context.Context) ([]fleet.Trouble, error) { return troubles, down }
+	h.run()
+	fills := fleet.Trouble{About: "coffee-book", Reason: fleet.Reason{Code: fleet.CodeStoreFills}}
+	full := fleet.Trouble{About: "coffee-book", Reason: fleet.Reason{Code: fleet.CodeStoreFull}, Closed: true}
+	for _, tc := range []struct {
+		troubles []fleet.Trouble
+		down     error
+		want     int
+		says     string
+	}{
+		{want: http.StatusOK}, {[]fleet.Trouble{fills}, nil, http.StatusOK, "ok"}, {[]fleet.Trouble{full, fills}, nil, http.StatusServiceUnavailable, fleet.CodeStoreFull},
+		{nil, fleet.ErrNobody, http.StatusServiceUnavailable, "no controller"},
+	} {
+		troubles, down = tc.troubles, tc.down
+		res := h.ask("GET", "/readyz", "")
+		status(t, res, tc.want)
+		contains(t, text(t, res), tc.says)
+	}
 }
