@@ -81,7 +81,7 @@ func TestOthers(t *testing.T) {
 		"ready":                    {[]fleet.Machine{other(fleet.StateReady, nil)}, true, false},
 		"busy":                     {[]fleet.Machine{other(fleet.StateBusy, nil)}, true, false},
 		"an old cup":               {[]fleet.Machine{other(fleet.StateWaiting, nil)}, false, true},
-		"waits with an order":      {[]fleet.Machine{other(fleet.StateWaiting, func(m *fleet.Machine) { m.Order = id })}, false, false},
+		"waits with an order":      {[]fleet.Machine{other(fleet.StateWaiting, func(m *fleet.Machine) { m.Order = id })}, false, true},
 		"has a fault":              {[]fleet.Machine{other(fleet.StateFault, nil)}, false, false},
 		"away":                     {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.Here = false })}, false, false},
 		"cordoned":                 {[]fleet.Machine{other(fleet.StateReady, func(m *fleet.Machine) { m.Cordon = &fleet.Cordon{} })}, false, false},

@@ -112,7 +112,7 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 		if word.Able {
 			break // then nobody asks who is soon, and a thousand machines need not be looked at
 		}
-		word.Soon = word.Soon || m.State == fleet.StateWaiting && m.Order == ""
+		word.Soon = word.Soon || m.State == fleet.StateWaiting
 	}
 	word.Waiting = d.p.Waiting(p.Classes)
 	return fleet.Told{Word: &word}
