@@ -36,6 +36,10 @@ const (
 	Waste   Act = "waste"   // a person threw something away
 )
 
+// MaxAmount is the most of one item that one act books: a tonne of beans in grams.
+// More is a slip of the fingers; and it keeps sums far from an overflow.
+const MaxAmount = 1_000_000
+
 // StockAct is an act that belongs to no order.
 type StockAct struct {
 	Act   Act       `json:"act"`
@@ -70,19 +74,9 @@ type Refusal struct {
 	At     time.Time `json:"at"` // the broker's clock, when it was decided
 }
 
-// Of is the answer that an id was refused with, not longer ago than RefusedFor.
-func (r Refusals) Of(order string, now time.Time) (Answer, bool) {
-	for _, one := range r.List {
-		if one.Order == order && now.Sub(one.At) < RefusedFor {
-			return one.Answer, true
-		}
-	}
-	return Answer{}, false
-}
-
 // With adds a refusal and drops what is over.
-func (r Refusals) With(one Refusal) Refusals {
-	list := slices.DeleteFunc(slices.Clone(r.List), func(o Refusal) bool { return one.At.Sub(o.At) >= RefusedFor || o.Order == one.Order })
+func (r Refusals) With(one Refusal, over func(Refusal) bool) Refusals {
+	list := slices.DeleteFunc(slices.Clone(r.List), func(o Refusal) bool { return over(o) || o.Order == one.Order })
 	before := r.Before
 	if len(r.List) > 0 { // there was a record, and this one rolls it away
 		before++
@@ -210,6 +204,9 @@ type Ledger interface {
 	Open() []Entry
 	// Levels is the stock as folded.
 	Levels() map[string]Level
+	// Age is how long this process has known that this is its order's last record, by
+	// the monotonic clock: the record is at least as old. 0 for any other record.
+	Age(e Entry) time.Duration
 	// Act decides on the newest fold and writes the record that comes of it, by
 	// compare-and-set over all acts; where somebody was faster it folds that and
 	// decides anew. A nil record writes nothing, and its error is the result. When

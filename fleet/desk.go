@@ -59,7 +59,7 @@ type Told struct {
 	Code  string        `json:"code,omitempty"`
 	Text  string        `json:"text,omitempty"`   // why, for the log
 	Entry Entry         `json:"entry,omitzero"`   // the order as it is now, as far as the desk knows
-	Age   time.Duration `json:"age_ns,omitempty"` // with take: how old the record is, at most, by the broker's clock
+	Age   time.Duration `json:"age_ns,omitempty"` // with take: how long the desk has known the record; it is at least as old
 	// Left is, with take of a brew, how long its machine may still be making it: before
 	// that no other one may say unknown.
 	Left time.Duration `json:"left_ns,omitempty"`
@@ -89,8 +89,8 @@ type Word struct {
 	Cordon *Cordon `json:"cordon,omitempty"` // nil: in service
 	Menu   *Menu   `json:"menu,omitempty"`   // nil: none is set
 	// Others that make all that this machine makes: able now or after the drink in
-	// hand; soon, if nothing but a cup that must be taken is in the way (said only
-	// where nobody is able).
+	// hand; soon, if nothing but a cup that must be taken, or placed, is in the way
+	// (said only where nobody is able).
 	Able    bool `json:"able,omitempty"`
 	Soon    bool `json:"soon,omitempty"`
 	Waiting int  `json:"waiting,omitempty"` // orders of its classes that nobody has in hand

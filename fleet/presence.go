@@ -53,6 +53,7 @@ type Presence struct {
 	Percent    int      `json:"percent,omitempty"`     // of the drink in hand
 	Version    string   `json:"version"`
 	Lacks      []string `json:"lacks,omitempty"` // what it has run out of: "beans", "water"
+	Said       uint64   `json:"-"`               // the word's place among all words, by the broker; 0: not from there
 }
 
 // Never is what a machine can't make of what its classes and sizes list, now and
@@ -134,8 +135,10 @@ type Fleet interface {
 	Leave(ctx context.Context, machine string) error
 	// Present lists who is here now.
 	Present(ctx context.Context) ([]Presence, error)
-	// Watch hands over who is here and then every change until ctx ends; gone
-	// machines come with here=false and only their name. ready is called once.
+	// Watch hands over every word that lies there and then each new one until ctx
+	// ends; machines that left come with here=false and only their name. That a word
+	// is over after PresenceTTL it does not say: the broker goes by its wall clock.
+	// ready is called once.
 	Watch(ctx context.Context, each func(p Presence, here bool), ready func()) error
 }
 

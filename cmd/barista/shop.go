@@ -295,14 +295,14 @@ func (s *shop) openCounter(ctx context.Context) error {
 	roll := presence.New(seen(c, log))
 	parts := controller.Parts{
 		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
-		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Troubles: c.Troubles, Log: log,
+		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Troubles: c.Troubles, Boot: guard.SinceBoot, Log: log,
 	}
 	if s.stock != nil {
 		parts.Stocked = s.stock.Filled()
 	}
 	at := desk.Parts{
 		Book: c.Book(), Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
-		Wrote: s.ledger.Wrote, Waiting: s.ledger.Waiting, Log: s.log.With("room", "desk"),
+		Wrote: s.ledger.Wrote, Age: s.ledger.Age, Waiting: s.ledger.Waiting, Log: s.log.With("room", "desk"),
 	}
 	if s.seams.controller != nil {
 		parts = s.seams.controller(parts)

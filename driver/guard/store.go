@@ -49,6 +49,10 @@ func kernelClock() (string, time.Duration) {
 	return BootID(), time.Duration(now.Nano())
 }
 
+// SinceBoot is the kernel's name of this boot, and the time since: no clock that is
+// set changes it.
+func SinceBoot() (id string, up time.Duration) { return kernelClock() }
+
 // BootID is the kernel's name of this boot, new each time; "" if there is none.
 func BootID() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -74,7 +74,7 @@ func run(t *testing.T, p Parts, cfg Config) (*Controller, func()) {
 func beats(t *testing.T, c *queue.Conn, name string) func() {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := fleet.Presence{Machine: name, Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, State: fleet.StateReady}
+	p := fleet.Presence{Machine: name, Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, State: fleet.StateReady, Order: elsewhere}
 	if err := c.Fleet().Announce(ctx, p); err != nil {
 		t.Fatal(err)
 	}

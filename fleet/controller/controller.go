@@ -67,7 +67,10 @@ type Parts struct {
 	IntakeWaiting func(ctx context.Context) (int, error)
 
 	Wall func() time.Time // for display and for new ids; nil: time.Now
-	Log  *slog.Logger     // nil: none
+	// Boot is the kernel's name of this boot and the time since, which no clock that is
+	// set changes; "" where there is none. nil: none.
+	Boot func() (id string, up time.Duration)
+	Log  *slog.Logger // nil: none
 }
 
 // Roll is who is here, who was and who is out of service: presence.Roll, which
@@ -92,7 +95,8 @@ type Controller struct {
 	menu  menuCard
 	asked answering
 	watch watch
-	moved signal // the queues may have changed without a record
+	moved signal               // the queues may have changed without a record
+	drops map[uint64]time.Time // when a drop first found the shop full; runIntake's own
 
 	started time.Time     // monotonic; set before running is closed
 	running chan struct{} // closed when Run has begun
@@ -111,6 +115,10 @@ func New(p Parts, cfg Config) *Controller {
 	set(&cfg.Grace, 15*time.Second)
 	if p.Wall == nil {
 		p.Wall = time.Now
+	}
+	if p.Boot == nil {
+		born := time.Now()
+		p.Boot = func() (string, time.Duration) { return "", time.Since(born) }
 	}
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)

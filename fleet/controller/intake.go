@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func (c *Controller) takeDrop(ctx context.Context, d *fleet.Drop) error {
 	switch a := c.place(ctx, o, viaIntake); {
 	case a.OK():
 		return d.Done(ctx)
-	case a.Code == fleet.CodeQueueFull && c.tooOld(ctx, d):
+	case a.Code == fleet.CodeQueueFull && c.tooOld(d):
 		return c.poison(ctx, d, a.Code+": it waited longer than "+c.cfg.ExpireAfter.String())
 	case a.Code == fleet.CodeUnavailable, a.Code == fleet.CodeQueueFull:
 		return d.Return(ctx, dropAgain)
@@ -74,10 +75,19 @@ func (c *Controller) takeDrop(ctx context.Context, d *fleet.Drop) error {
 	}
 }
 
-// tooOld reports whether a drop has waited as long as an order may.
-func (c *Controller) tooOld(ctx context.Context, d *fleet.Drop) bool {
-	now, err := c.p.Book.Now(ctx)
-	return err == nil && now.Sub(d.Stored) > c.cfg.ExpireAfter
+// tooOld reports whether a drop came back for as long as an order may wait, as far as
+// this controller saw it. runIntake's own.
+func (c *Controller) tooOld(d *fleet.Drop) bool {
+	since, known := c.drops[d.Seq]
+	if !known {
+		since = time.Now()
+		if c.drops == nil {
+			c.drops = map[uint64]time.Time{}
+		}
+		maps.DeleteFunc(c.drops, func(_ uint64, at time.Time) bool { return time.Since(at) > 2*c.cfg.ExpireAfter })
+		c.drops[d.Seq] = since
+	}
+	return time.Since(since) > c.cfg.ExpireAfter
 }
 
 // poison keeps a message that can't be an order as an event, and removes it

@@ -88,8 +88,7 @@ func TestDropExpired(t *testing.T) {
 		x := s.drop("arabica", body)
 		for range 17 { // it stays full
 			time.Sleep(time.Minute)
-			s.empty()
-			s.fill(fleet.QueueMax)
+			s.turnOver(fleet.QueueMax)
 		}
 		if ev, ok := s.event("poison-coffee-intake-1", "refused"); !ok || string(ev.Payload) != body || s.how(x) != "dropped: queue_full: it waited longer than 15m0s" {
 			t.Errorf("%q %+v", s.how(x), ev)

@@ -47,6 +47,7 @@ type shop struct {
 	created  time.Time // of the intake stream
 	pending  []int
 	skew     time.Duration             // of the broker's clock
+	filled   int                       // orders that fill has made
 	subs     map[string][]chan request // served subjects
 }
 
@@ -90,23 +91,43 @@ func (s *shop) fills(full int) {
 }
 
 // filling begins the ids of orders that only wait.
-const filling = "01JD0000000000000000009"
+const filling = "01JD000000000000000009"
 
 // fill has n orders wait, of which the world has heard.
 func (s *shop) fill(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fillUp(n)
+}
+
+// fillUp is fill for whoever holds the lock.
+func (s *shop) fillUp(n int) {
 	for i := range n {
-		o := order(fmt.Sprintf("%s%03d", filling, i), func(o *fleet.Order) { o.Bean = "robusta" })
+		o := order(fmt.Sprintf("%s%04d", filling, s.filled+i), func(o *fleet.Order) { o.Bean = "robusta" })
 		e := s.create(o, true)
 		s.events = append(s.events, told{e.Events()[0], e.Seq})
 	}
+	s.filled += n // an id comes once
+}
+
+// turnOver ends what fill had wait and has as many others wait, with no moment between
+// in which one more would find room.
+func (s *shop) turnOver(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	s.fillUp(n)
 }
 
 // empty ends what fill had wait.
 func (s *shop) empty() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.clear()
+}
+
+// clear is empty for whoever holds the lock.
+func (s *shop) clear() {
 	for id, e := range s.claims() {
 		if strings.HasPrefix(id, filling) && e.Phase == fleet.Accepted {
 			n, _ := e.Stop(fleet.Cancelled, "boss", fleet.Reason{Code: fleet.CodeCancelled})
@@ -169,7 +190,7 @@ func (s *shop) follow(ctx context.Context, ready func(), at func(i int) (do func
 
 // append writes a record. The caller holds the lock.
 func (s *shop) append(r fleet.Record) fleet.Revision {
-	r.Seq, r.Written = uint64(len(s.book)+1), time.Now()
+	r.Seq, r.Written = uint64(len(s.book)+1), time.Now().Add(s.skew)
 	if r.Rec == "" {
 		r.Rec = fmt.Sprint("r", r.Seq)
 	}
@@ -308,9 +329,12 @@ func (s *shop) event(id, slot string) (fleet.Event, bool) {
 	return fleet.Event{}, false
 }
 
+// elsewhere is what machines have in hand: who waits beside an idle one is looked after.
+const elsewhere = "01JD000000000000000000BVSY"
+
 // machine says that a machine is here that makes all of the menu.
 func (s *shop) machine(name string, change ...func(*fleet.Presence)) {
-	p := fleet.Presence{Machine: name, Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, State: fleet.StateReady}
+	p := fleet.Presence{Machine: name, Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, State: fleet.StateReady, Order: elsewhere}
 	for _, f := range change {
 		f(&p)
 	}
@@ -801,7 +825,7 @@ func ledgerOf(b fleet.Book) *ledger.Ledger {
 func (w *wire) parts() Parts {
 	return Parts{
 		Book: memBook{w}, Ledger: ledgerOf(memBook{w}), Orders: memOrders{w}, Intake: memIntake{w}, Events: memEvents{w},
-		Settings: memSettings{w}, Roll: memRoll{w.shop}, Server: memServer{w},
+		Settings: memSettings{w}, Roll: memRoll{w.shop}, Server: memServer{w}, Boot: func() (string, time.Duration) { return "boot", time.Since(w.created) },
 		Pending: func(ctx context.Context, n int) error {
 			return w.call(ctx, "pending", func() error { w.pending = append(w.pending, n); return nil })
 		},

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -31,15 +32,19 @@ type sweeper struct {
 	*Controller
 	orders  map[string]sight          // what is open
 	missing map[string]fleet.Revision // open orders that had no message at the last look
-	stale   map[uint64]bool           // messages at the last look that no open order has
+	stale   map[uint64]time.Time      // messages that no open order has, and since when
+	clock   clock
 }
 
-// sight is an order as the sweep saw it first.
+// sight is an order as the sweep saw it first. Its times are monotonic.
 type sight struct {
 	fleet.Revision
-	at    time.Time // monotonic
-	epoch int
-	began time.Time // its wait, by the broker's clock; zero: not known yet
+	at     time.Time     // when this process heard of the record
+	age    time.Duration // how old it surely was then
+	doubts int           // how often a person had it made again
+	began  time.Time     // its wait; zero: not known yet
+	anew   time.Time     // when its message went into the queue again
+	often  int           // and how often it did
 }
 
 func (c *Controller) runSweep(ctx context.Context) {
@@ -112,38 +117,39 @@ func (s *sweeper) look(ctx context.Context) error {
 	open := s.p.Ledger.Open()
 	before := s.orders
 	s.orders = make(map[string]sight, len(open))
-	if len(open) == 0 {
-		s.watch.look(nil, nil, nil)
-		return nil
-	}
-	now, err := s.p.Book.Now(ctx)
-	if err != nil {
-		s.orders = before
-		return err
-	}
+	asked := false
 	for _, e := range open {
-		seen := before[e.Order.ID]
-		if seen.Revision != e.Revision {
-			seen.Revision, seen.at = e.Revision, time.Now()
+		seen, known := before[e.Order.ID]
+		if !known && !asked {
+			if err := s.clock.ask(ctx, &s.p); err != nil {
+				s.orders = before
+				return err
+			}
+			asked = true
 		}
-		if seen.epoch != e.Epoch {
-			seen.epoch, seen.began = e.Epoch, time.Time{}
+		if seen.Revision != e.Revision {
+			seen = sight{Revision: e.Revision, at: time.Now().Add(-s.p.Ledger.Age(e)), doubts: seen.doubts, began: seen.began}
+			if !known {
+				seen.age = max(0, s.clock.age(e.Written)-s.p.Ledger.Age(e))
+			}
+		}
+		if n := doubts(e.Claim); n != seen.doubts {
+			if seen.doubts = n; known {
+				seen.began = seen.at
+			}
 		}
 		s.orders[e.Order.ID] = seen
 	}
 	s.watch.look(s.p.Roll.Machines(), open, s.orders)
-	return each(ctx, open, func(ctx context.Context, e fleet.Entry) error { return s.lookAt(ctx, e, now) })
+	return each(ctx, open, s.lookAt)
 }
 
-func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry, now time.Time) (err error) {
-	if e.Written.IsZero() {
-		return nil // just written; the ledger will hear when
-	}
+func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry) (err error) {
 	var n fleet.Claim
-	switch age := now.Sub(e.Written); {
+	switch age := time.Since(s.orders[e.Order.ID].at); {
 	case e.Phase == fleet.Accepted, e.Phase == fleet.Again, e.Phase == fleet.Claimed && age > inHand:
 		began, err := s.began(ctx, e)
-		if err != nil || now.Sub(began) <= s.cfg.ExpireAfter {
+		if err != nil || time.Since(began) <= s.cfg.ExpireAfter {
 			return err
 		}
 		most := s.cfg.ExpireAfter.String()
@@ -151,8 +157,7 @@ func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry, now time.Time) (err
 		if err != nil {
 			return err
 		}
-	case e.Phase == fleet.Brewing && min(age, time.Since(s.orders[e.Order.ID].at)) > brewLimit:
-		// The broker's clock may have jumped: what was seen here must be as long.
+	case e.Phase == fleet.Brewing && age > brewLimit:
 		if n, err = e.Park(self, because(fleet.CodeNotHeard, e.Machine())); err != nil {
 			return err
 		}
@@ -168,25 +173,31 @@ func because(code, detail string) fleet.Reason {
 	return fleet.Reason{Code: code, Detail: detail, Text: words.Line("en", code, detail, "")}
 }
 
-// began is when the order began to wait, by the broker's clock: when it was
+// began is when the order began to wait, as far as it is proven: when it was
 // accepted, or when a person wanted it made again. The record at hand says so only
-// if it is that one; else all of them are read, once per epoch.
+// if it is that one; else all of them are read, once for each order that was there
+// when this controller began.
 func (s *sweeper) began(ctx context.Context, e fleet.Entry) (time.Time, error) {
 	seen := s.orders[e.Order.ID]
 	switch {
+	case !seen.began.IsZero():
 	case wantedAgain(e.Claim), e.Phase == fleet.Accepted && e.Epoch == 1:
-		seen.began = e.Written
-	case seen.began.IsZero():
+		seen.began = seen.at.Add(-seen.age)
+	default:
 		all, err := s.p.Book.History(ctx, e.Order.ID)
 		if err != nil {
 			return time.Time{}, err
 		}
-		seen.began = e.Written
+		if err := s.clock.ask(ctx, &s.p); err != nil {
+			return time.Time{}, err
+		}
+		written := e.Written
 		for i, r := range all {
 			if i == 0 || wantedAgain(r.Claim) {
-				seen.began = r.Written
+				written = r.Written
 			}
 		}
+		seen.began = time.Now().Add(-s.clock.age(written))
 	}
 	s.orders[e.Order.ID] = seen
 	return seen.began, nil
@@ -198,9 +209,25 @@ func wantedAgain(c fleet.Claim) bool {
 	return c.Phase == fleet.Again && n > 0 && c.Past[n-1].Outcome == fleet.OutcomeUnknown
 }
 
+// doubts counts how often a person had an order made again.
+func doubts(c fleet.Claim) (n int) {
+	for _, p := range c.Past {
+		if p.Outcome == fleet.OutcomeUnknown {
+			n++
+		}
+	}
+	return n
+}
+
 // compare holds the queue against the book. What is amiss at two looks is mended:
-// an open order without a message gets one, a message that no order needs goes.
+// an open order without a message gets one, or whose message somebody holds, a message
+// that no order needs goes.
 func (s *sweeper) compare(ctx context.Context) error {
+	if len(s.orders) > 0 || time.Since(s.clock.asked) >= askIdle {
+		if err := s.clock.ask(ctx, &s.p); err != nil {
+			return fmt.Errorf("the broker's clock: %w", err)
+		}
+	}
 	stored, err := s.p.Orders.Stored(ctx)
 	if err != nil {
 		return fmt.Errorf("the queue: %w", err)
@@ -218,7 +245,13 @@ func (s *sweeper) compare(ctx context.Context) error {
 			continue
 		}
 		open[id] = true
-		if there[id] || e.Phase == fleet.Again {
+		if e.Phase == fleet.Again {
+			continue
+		}
+		if there[id] {
+			if s.held(e) {
+				lost = append(lost, e)
+			}
 			continue
 		}
 		s.missing[id] = e.Revision
@@ -237,12 +270,35 @@ func (s *sweeper) publishAnew(ctx context.Context, e fleet.Entry) error {
 	if err != nil || now.Revision != e.Revision {
 		return err
 	}
-	at, err := s.p.Book.Now(ctx)
-	if err != nil {
-		return err
+	what := "an order has no message in the queue; publishing it"
+	if seen := s.orders[e.Order.ID]; s.missing[e.Order.ID] != e.Revision {
+		what = "an order waits beside a ready machine: somebody holds its message; publishing it anew"
+		seen.anew, seen.often = time.Now(), seen.often+1
+		s.orders[e.Order.ID] = seen
 	}
-	s.log.Warn("an order has no message in the queue; publishing it", "order", e.Order.ID, "phase", string(e.Phase))
-	return s.p.Orders.Publish(ctx, e, fmt.Sprintf("%s#s%d", e.Order.ID, at.UnixMilli()))
+	s.log.Warn(what, "order", e.Order.ID, "phase", string(e.Phase))
+	return s.p.Orders.Publish(ctx, e, e.Order.ID+"#s"+rand.Text()[:12])
+}
+
+// held reports whether an order's message is in the hands of nobody who works on it:
+// of a machine that died, while the broker, whose clock was set back, waits for it as
+// long. A machine that could begin, or the brew's own, stands idle beside it. Where
+// that changes nothing it is tried again, more and more seldom: every time is one
+// more message.
+func (s *sweeper) held(e fleet.Entry) (is bool) {
+	seen, known := s.orders[e.Order.ID]
+	if !known || time.Since(seen.at) < s.cfg.SweepAfter || time.Since(seen.anew) < s.cfg.SweepAfter<<min(seen.often, 10) {
+		return false
+	}
+	for _, m := range s.p.Roll.Machines() {
+		if m.Here && m.Order == e.Order.ID {
+			return false // it is at it
+		}
+		if i, idle := s.watch.idle[m.Machine]; idle && time.Since(i.since) >= s.cfg.SweepAfter/2 {
+			is = is || e.Phase != fleet.Brewing && m.Makes(e.Order) || e.Phase == fleet.Brewing && e.Owns(m.Owner)
+		}
+	}
+	return is
 }
 
 // clear removes the messages of orders that have ended or are parked, when two
@@ -251,18 +307,24 @@ func (s *sweeper) publishAnew(ctx context.Context, e fleet.Entry) error {
 // book does not know at all is an orphan.
 func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, open map[string]bool) error {
 	before := s.stale
-	s.stale = map[uint64]bool{}
+	s.stale = map[uint64]time.Time{}
 	var errs []error
 	for _, m := range stored {
 		if m.Order == "" || open[m.Order] {
 			continue
 		}
-		if s.stale[m.Seq] = true; !before[m.Seq] {
+		since, again := before[m.Seq]
+		if !again {
+			since = time.Now()
+		}
+		if s.stale[m.Seq] = since; !again {
 			continue
 		}
 		switch e, err := s.p.Book.Read(ctx, m.Order); {
 		case errors.Is(err, fleet.ErrNotFound):
-			errs = append(errs, s.orphan(ctx, m))
+			if time.Since(since) >= s.cfg.SweepAfter {
+				errs = append(errs, s.orphan(ctx, m))
+			}
 		case err != nil:
 			errs = append(errs, err)
 		case !e.Phase.Open():
@@ -276,10 +338,6 @@ func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, open ma
 // orphan puts an order before a person of which there is a message and no record:
 // the message proves that it was accepted, and the book has lost it.
 func (s *sweeper) orphan(ctx context.Context, m fleet.StoredOrder) error {
-	now, err := s.p.Book.Now(ctx)
-	if err != nil || now.Sub(m.Stored) < s.cfg.SweepAfter {
-		return err
-	}
 	o, err := fleet.DecodeOrder(m.Body, nil)
 	if err != nil || o.ID != m.Order {
 		s.log.Error("a message of the queue can't be read, and the book has no record of its order: remove it by hand", "order", m.Order, "seq", m.Seq, "err", err)

@@ -648,7 +648,7 @@ func TestFullOfTheDead(t *testing.T) {
 		time.Sleep(time.Minute) // past the looks that follow a start
 		s.room = 20
 		for i := range s.room {
-			id := fmt.Sprintf("%s%03d", filling, i)
+			id := fmt.Sprintf("%s%04d", filling, i)
 			if a := c.Place(t.Context(), order(id).Encode(), "web"); !a.OK() {
 				t.Fatal(a)
 			}

@@ -54,6 +54,9 @@ type Parts struct {
 	// Wrote hears of each claim that was written here, before its machine does, so
 	// that nobody in this process lags behind a machine. May be nil.
 	Wrote func(fleet.Entry)
+	// Age is for how long this process has known that a record is its order's last.
+	// Leases and the longest brew go by it: the broker's clock may be set at any time.
+	Age func(fleet.Entry) time.Duration
 	// Waiting counts the orders of these classes that nobody has in hand. May be nil.
 	Waiting func([]fleet.Class) int
 	// UnknownAfter is how old a brew must be before another machine may say unknown.

@@ -17,10 +17,7 @@ func (d *Desk) take(ctx context.Context, machine string, a fleet.Ask) fleet.Told
 	if told.Code != "" {
 		return told
 	}
-	age, err := d.age(ctx, e)
-	if err != nil {
-		return notDone(err)
-	}
+	age := d.p.Age(e)
 	told = fleet.Told{Entry: e, Age: age}
 	if e.Phase == fleet.Brewing {
 		told.Left = max(0, d.p.UnknownAfter-age)
@@ -55,15 +52,6 @@ func (d *Desk) read(ctx context.Context, order string) (fleet.Entry, fleet.Told)
 		return e, notDone(err)
 	}
 	return e, fleet.Told{}
-}
-
-// age is how old an entry is; both ends are the broker's clock.
-func (d *Desk) age(ctx context.Context, e fleet.Entry) (time.Duration, error) {
-	now, err := d.p.Book.Now(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return max(0, now.Sub(e.Written)), nil
 }
 
 // request is what an arrow is made of: the claim as the book has it, which is the
@@ -163,20 +151,12 @@ func release(r request) (fleet.Claim, error) {
 	case r.e.Owns(r.a.Owner) && r.e.Exhausted():
 		return r.e.GiveUp(r.a.Owner)
 	case !r.e.Owns(r.a.Owner):
-		age, err := r.age(r.ctx, r.e)
-		if err != nil {
-			return r.e.Claim, err
-		}
-		if age < fleet.Lease {
+		if age := r.p.Age(r.e); age < fleet.Lease {
 			return r.e.Claim, notNow("its lease has %v to go", (fleet.Lease - age).Round(time.Millisecond))
 		}
-		// From the broker, not from what this process has followed: a roll that
-		// lags would call its owner absent.
-		here, err := r.p.Fleet.Present(r.ctx)
-		if err != nil {
+		if at, err := r.atIt(); err != nil {
 			return r.e.Claim, err
-		}
-		if slices.ContainsFunc(here, func(p fleet.Presence) bool { return r.e.Owns(p.Owner) && p.Order == r.e.Order.ID }) {
+		} else if at {
 			return r.e.Claim, notNow("its owner is at it")
 		}
 	}
@@ -185,6 +165,28 @@ func release(r request) (fleet.Claim, error) {
 		return r.e.Claim, err
 	}
 	return r.e.Release(r.a.Reason, avoid)
+}
+
+// atIt reports whether the claim's owner is here and says that it has the order in
+// hand. The roll knows of a word for how long it counts, whatever becomes of the
+// broker's clock; the broker knows words that a roll which lags has not heard.
+func (r request) atIt() (bool, error) {
+	here, err := r.p.Fleet.Present(r.ctx)
+	if err != nil {
+		return false, err
+	}
+	at := func(p fleet.Presence) bool { return r.e.Owns(p.Owner) && p.Order == r.e.Order.ID }
+	var over uint64 // up to here the roll has heard the owner's words, and they count no more
+	for _, m := range r.p.Roll.Machines() {
+		switch {
+		case m.Machine != r.e.Machine():
+		case m.Here && at(m.Presence):
+			return true, nil
+		case !m.Here:
+			over = m.Said
+		}
+	}
+	return slices.ContainsFunc(here, func(p fleet.Presence) bool { return at(p) && p.Said > over }), nil
 }
 
 // outcome writes what a machine's journal says of its start. Where the claim does
@@ -228,11 +230,7 @@ func park(r request) (fleet.Claim, error) {
 		return r.e.Claim, err
 	}
 	if r.e.Machine() != r.machine {
-		age, err := r.age(r.ctx, r.e)
-		if err != nil {
-			return r.e.Claim, err
-		}
-		if left := r.p.UnknownAfter - age; left > 0 {
+		if left := r.p.UnknownAfter - r.p.Age(r.e); left > 0 {
 			return r.e.Claim, notNow("its machine may be making it for %v more", left.Round(time.Millisecond))
 		}
 	}

@@ -25,7 +25,9 @@ type shop struct {
 	mu      sync.Mutex
 	book    map[string]fleet.Entry
 	seq     uint64
-	now     time.Time // the broker's clock
+	now     time.Time                // the broker's clock
+	past    time.Duration            // that this process saw
+	came    map[uint64]time.Duration // when each record came in that
 	here    []fleet.Presence
 	roll    []fleet.Machine
 	events  []fleet.Event
@@ -41,13 +43,14 @@ type shop struct {
 }
 
 func open(t *testing.T) *shop {
-	s := &shop{t: t, book: map[string]fleet.Entry{}, now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}
+	s := &shop{t: t, book: map[string]fleet.Entry{}, came: map[uint64]time.Duration{}, now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)}
 	s.desk = New(Parts{Book: memBook{s}, Events: memEvents{s}, Fleet: memFleet{s}, Roll: s, Settings: nil, Requester: s,
 		Wrote: func(e fleet.Entry) {
 			s.mu.Lock()
 			s.wrote = append(s.wrote, e)
 			s.mu.Unlock()
 		},
+		Age:     func(e fleet.Entry) time.Duration { return s.past - s.came[e.Seq] },
 		Waiting: func([]fleet.Class) int { return s.waiting }})
 	s.desk.settings.known = true
 	return s
@@ -91,6 +94,7 @@ func (s *shop) put(c fleet.Claim) fleet.Entry {
 	s.seq++
 	e := fleet.Entry{Claim: c, Revision: fleet.Revision{Seq: s.seq, Rec: fmt.Sprint("r", s.seq)}, Written: s.now}
 	s.book[c.Order.ID] = e
+	s.came[e.Seq] = s.past
 	return e
 }
 

@@ -73,12 +73,12 @@ func (l *Ledger) view() (fleet.View, uint64) {
 		Refused: func(order string) (fleet.Answer, bool) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			return l.fold.refusals.Of(order, l.now())
+			return l.fold.answer(order)
 		},
 		Refuse: func(order string, a fleet.Answer) *fleet.Record {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			r := l.fold.refusals.With(fleet.Refusal{Order: order, Answer: a, At: l.now()})
+			r := l.fold.refusals.With(fleet.Refusal{Order: order, Answer: a, At: l.now()}, l.fold.over)
 			return &fleet.Record{Act: true, Refusals: &r}
 		},
 		Seen: func(key string) (fleet.Act, fleet.Items, bool) {

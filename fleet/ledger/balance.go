@@ -49,7 +49,7 @@ func (l *Ledger) made() *fleet.Record {
 	b := &fleet.Balance{Upto: f.upto, Acts: f.acted, Refusals: f.refusals}
 	b.Refusals.What = nil // told already
 	// The last refusal stays, though it is over: it says how many there were.
-	for list := b.Refusals.List; len(list) > 1 && l.now().Sub(list[0].At) >= fleet.RefusedFor; {
+	for list := b.Refusals.List; len(list) > 1 && f.over(list[0]); {
 		list = list[1:]
 		b.Refusals.List = list
 	}

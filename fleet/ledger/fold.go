@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"barista/fleet"
 )
@@ -20,23 +21,26 @@ type fold struct {
 	// orders are those that have not ended, and those of whose end, written here,
 	// the follower has not heard yet: a record before it must not open them again.
 	orders map[string]fleet.Entry
-	ahead  []fleet.Entry // acts beyond upto that take a portion, by this process
+	heard  map[string]time.Time // when the entry in orders came, by the monotonic clock
+	ahead  []fleet.Entry        // acts beyond upto that take a portion, by this process
 
 	refusals fleet.Refusals
-	refused  uint64 // the record that they stand in; 0: none yet
+	refused  uint64               // the record that they stand in; 0: none yet
+	told     map[string]time.Time // when each of them was heard of, by the monotonic clock
+	begun    time.Time            // the broker's clock at the start, until all was read that stood there
 
 	since uint64 // records that came after the last balance, but for refusals: those roll
 	needs uint64 // the oldest record that it refers to
 }
 
 func newFold(shelf fleet.Shelf) fold {
-	return fold{shelf: shelf, orders: map[string]fleet.Entry{}}
+	return fold{shelf: shelf, orders: map[string]fleet.Entry{}, heard: map[string]time.Time{}}
 }
 
 // restore takes up a balance.
 func (f *fold) restore(b fleet.Balance, open []fleet.Entry) {
 	f.upto, f.acted, f.acts = b.Upto, b.Acts, b.Acts
-	f.refusals = b.Refusals
+	f.refuse(b.Refusals, 0)
 	f.balance(b)
 	for _, e := range open {
 		f.order(e)
@@ -56,7 +60,7 @@ func (f *fold) take(r fleet.Record) {
 	case r.IsClaim:
 		f.order(r.Entry)
 	case r.Refusals != nil && r.Seq >= f.refused:
-		f.refusals, f.refused = *r.Refusals, r.Seq
+		f.refuse(*r.Refusals, r.Seq)
 	case r.Balance != nil:
 		f.balance(*r.Balance)
 	}
@@ -72,14 +76,18 @@ func (f *fold) take(r fleet.Record) {
 // order folds a claim, unless a later one of the same order is there.
 func (f *fold) order(e fleet.Entry) {
 	id := e.Order.ID
-	if have, there := f.orders[id]; there && e.Seq < have.Seq {
+	have, there := f.orders[id]
+	switch {
+	case there && e.Seq < have.Seq:
 		return
-	}
-	if e.Phase.Ended() && e.Seq <= f.upto {
+	case e.Phase.Ended() && e.Seq <= f.upto:
 		delete(f.orders, id)
-	} else {
-		f.orders[id] = e
+		delete(f.heard, id)
+		return
+	case !there || e.Revision != have.Revision:
+		f.heard[id] = time.Now()
 	}
+	f.orders[id] = e
 }
 
 // balance notes what a balance stands for.
@@ -98,13 +106,45 @@ func (f *fold) wrote(r fleet.Record) {
 	f.acts = max(f.acts, r.Seq)
 	switch {
 	case r.Refusals != nil:
-		f.refusals, f.refused = *r.Refusals, r.Seq
+		f.refuse(*r.Refusals, r.Seq)
 	case r.IsClaim:
 		f.order(r.Entry)
 		if r.Phase == fleet.Accepted || r.Phase == fleet.Unknown {
 			f.ahead = append(f.ahead, r.Entry)
 		}
 	}
+}
+
+// refuse takes up the rolling record of the refused. Of those that stood there at the
+// start nobody here saw pass how long ago it was; that the broker's clock tells, but for
+// what would not have been yet.
+func (f *fold) refuse(r fleet.Refusals, seq uint64) {
+	told := map[string]time.Time{}
+	for _, one := range r.List {
+		told[one.Order] = time.Now()
+		if !f.begun.IsZero() {
+			told[one.Order] = time.Now().Add(-min(fleet.RefusedFor, max(0, f.begun.Sub(one.At))))
+		}
+		for _, had := range f.refusals.List {
+			if had.Order == one.Order && had.At.Equal(one.At) {
+				told[one.Order] = f.told[one.Order]
+			}
+		}
+	}
+	f.refusals, f.refused, f.told = r, seq, told
+}
+
+// over reports whether a refusal counts no more, as far as this process saw it.
+func (f *fold) over(r fleet.Refusal) bool { return time.Since(f.told[r.Order]) >= fleet.RefusedFor }
+
+// answer is what an id was refused with, not longer ago than that.
+func (f *fold) answer(order string) (fleet.Answer, bool) {
+	for _, one := range f.refusals.List {
+		if one.Order == order && !f.over(one) {
+			return one.Answer, true
+		}
+	}
+	return fleet.Answer{}, false
 }
 
 // open lists the orders that have not ended, by sequence.

@@ -87,7 +87,7 @@ type Ledger struct {
 	open    []fleet.Entry     // what Open answers; nil: to be made anew
 	mine    map[string]uint64 // acts under way by their word: where the follower found them, 0 until then
 	changed chan struct{}     // nil: nobody waits
-	clock   time.Time         // the broker's clock ...
+	clock   time.Time         // the broker's clock, for what is written down ...
 	heard   time.Time         // ... and when it was heard, by the monotonic clock
 	readers []*reader
 }
@@ -129,7 +129,12 @@ func (l *Ledger) Run(ctx context.Context) error {
 
 // follow reads what a start needs and then every record.
 func (l *Ledger) follow(ctx context.Context) {
-	ready := sync.OnceFunc(func() { close(l.ready) })
+	ready := sync.OnceFunc(func() {
+		l.mu.Lock()
+		l.fold.begun = time.Time{}
+		l.mu.Unlock()
+		close(l.ready)
+	})
 	begun := false
 	fleet.Keep(ctx, l.log, "following the book", func() error {
 		if !begun {
@@ -160,6 +165,7 @@ func (l *Ledger) begin(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clock, l.heard = now, time.Now()
+	l.fold.begun = now
 	if b != nil {
 		for _, s := range b.Open {
 			if !has(open, s) {
@@ -236,8 +242,8 @@ func (l *Ledger) take(r fleet.Record) {
 	l.stir()
 }
 
-// now is the broker's clock, carried on by the monotonic one. The caller holds the
-// lock.
+// now is the broker's clock, carried on by the monotonic one: it does not go back, and
+// no age is told by it. The caller holds the lock.
 func (l *Ledger) now() time.Time { return l.clock.Add(time.Since(l.heard)) }
 
 // stir tells whoever waits. The caller holds the lock.
@@ -309,6 +315,18 @@ func (l *Ledger) Waiting(classes []fleet.Class) (n int) {
 		}
 	}
 	return n
+}
+
+// Age is how long this process has known that this is the order's last record: the
+// time that it saw pass itself, which is at most the record's age and the same
+// whatever becomes of the broker's clock. 0 for any other record.
+func (l *Ledger) Age(e fleet.Entry) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if have, there := l.fold.orders[e.Order.ID]; !there || have.Revision != e.Revision {
+		return 0
+	}
+	return time.Since(l.fold.heard[e.Order.ID])
 }
 
 // Levels is the stock as folded; nil where there is no shelf.

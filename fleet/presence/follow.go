@@ -32,6 +32,9 @@ const (
 	refresh = 12 * time.Hour
 	// look is how often the broker's clock is asked and records are looked over.
 	look = time.Hour
+	// aStep is by how much the broker's clock must leave the monotonic one to have been
+	// set.
+	aStep = time.Minute
 	// again is the pause after the broker did not take a record.
 	again = time.Second
 )
@@ -51,11 +54,13 @@ type Roll struct {
 	parts Parts
 	log   *slog.Logger
 	write chan struct{} // there is something to write down
+	spoke chan struct{} // somebody is here
 	ready chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	roll    roll
 	dirty   map[string]fleet.Presence // to be written down, as last heard
+	heard   map[string]time.Time      // when each that is here spoke last, by the monotonic clock
 	clock   time.Time                 // the broker's clock ...
 	asked   time.Time                 // ... when it was asked, by the monotonic clock
 	changed chan struct{}
@@ -74,7 +79,7 @@ func New(p Parts) *Roll {
 	return &Roll{
 		parts: p, log: p.Log,
 		write: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}),
-		roll: newRoll(), dirty: map[string]fleet.Presence{},
+		roll: newRoll(), dirty: map[string]fleet.Presence{}, heard: map[string]time.Time{}, spoke: make(chan struct{}, 1),
 	}
 }
 
@@ -97,6 +102,7 @@ func (b *Roll) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { b.remember(ctx) })
+	wg.Go(func() { b.listen(ctx) })
 	if fleet.Await(ctx, gotSetting) && fleet.Await(ctx, gotWords) {
 		close(b.ready)
 	}
@@ -128,6 +134,10 @@ func (b *Roll) word(p fleet.Presence, here bool) {
 	known := b.roll.seen[p.Machine]
 	b.roll.word(p, here)
 	now, is := b.roll.here[p.Machine]
+	if delete(b.heard, p.Machine); is {
+		b.heard[p.Machine] = time.Now()
+		poke(b.spoke)
+	}
 	switch {
 	case is && (!was || !known.lists(now)):
 		b.note(now)
@@ -141,10 +151,52 @@ func (b *Roll) word(p fleet.Presence, here bool) {
 // note asks for a record. The caller holds the lock.
 func (b *Roll) note(p fleet.Presence) {
 	b.dirty[p.Machine] = p
+	poke(b.write)
+}
+
+// poke leaves a token where there is none.
+func poke(c chan struct{}) {
 	select {
-	case b.write <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
+}
+
+// listen has a machine gone that said nothing for fleet.PresenceTTL. The broker does
+// the same by its wall clock: one that was set back would keep a dead machine for as
+// long, one that was set forward would lose them all.
+func (b *Roll) listen(ctx context.Context) {
+	for {
+		b.mu.Lock()
+		var next time.Duration
+		for name, at := range b.heard {
+			left := fleet.PresenceTTL - time.Since(at)
+			if left <= 0 {
+				b.silent(name)
+			} else if next == 0 || left < next {
+				next = left
+			}
+		}
+		b.mu.Unlock()
+		if next > 0 {
+			if !fleet.Pause(ctx, next) {
+				return
+			}
+		} else if !fleet.Await(ctx, b.spoke) {
+			return
+		}
+	}
+}
+
+// silent takes a machine out of those that are here. The caller holds the lock.
+func (b *Roll) silent(name string) {
+	before := b.roll.here[name]
+	b.roll.word(fleet.Presence{Machine: name}, false)
+	b.roll.over[name] = before.Said
+	delete(b.heard, name)
+	b.note(before) // so that the seven days count from now
+	b.relist(name)
+	b.stir()
 }
 
 // stir tells whoever waits on Changed. The caller holds the lock.
@@ -182,16 +234,28 @@ func (b *Roll) remember(ctx context.Context) {
 	}
 }
 
-// ask reads the broker's clock.
+// ask reads the broker's clock. Where it was set, nothing that is written down tells
+// how long ago it was, and the seven days begin anew.
 func (b *Roll) ask(ctx context.Context) error {
 	now, err := b.parts.Now(ctx)
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	step := time.Duration(0)
+	if !b.asked.IsZero() {
+		step = now.Sub(b.now())
+	}
 	b.clock, b.asked = now, time.Now()
 	b.list = nil
-	b.mu.Unlock()
+	for name, s := range b.roll.seen {
+		if step.Abs() > aStep || s.At.After(now.Add(aStep)) {
+			b.dirty[name] = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes, Never: s.Never}
+			s.At = now
+			b.roll.seen[name] = s
+		}
+	}
 	return nil
 }
 

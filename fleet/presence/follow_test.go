@@ -135,6 +135,22 @@ func (m memFleet) Watch(ctx context.Context, each func(fleet.Presence, bool), re
 	})
 }
 
+// stays is a machine that is here, and says so, until it leaves.
+func (p *place) stays(w fleet.Presence) (leave func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ok := true; ok; ok = fleet.Pause(ctx, fleet.PresenceEvery) {
+			_ = memFleet{p}.Announce(ctx, w)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+		_ = memFleet{p}.Leave(context.Background(), w.Machine)
+	}
+}
+
 // open runs a roll until the returned function is called.
 func (p *place) open(t *testing.T) (*Roll, func()) {
 	t.Helper()
@@ -205,7 +221,7 @@ func TestSevenDays(t *testing.T) {
 		if known(b, black, fleet.Small) {
 			t.Error("known before it was ever here")
 		}
-		_ = memFleet{p}.Announce(t.Context(), zoe)
+		leave := p.stays(zoe)
 		time.Sleep(10 * 24 * time.Hour) // it stays for longer than it is remembered
 		for _, x := range []struct {
 			c    fleet.Class
@@ -219,7 +235,7 @@ func TestSevenDays(t *testing.T) {
 		if n := present(b); n != 1 {
 			t.Errorf("%d are here", n)
 		}
-		_ = memFleet{p}.Leave(t.Context(), "zoe")
+		leave()
 		time.Sleep(3 * 24 * time.Hour)
 		if !known(b, black, fleet.Small) || present(b) != 0 {
 			t.Error("forgotten too early")
@@ -242,16 +258,94 @@ func TestSevenDays(t *testing.T) {
 	})
 }
 
+// TestSilent: a machine that says nothing for fleet.PresenceTTL is not here, though
+// the broker, whose clock was set back, keeps its word; one whose word the broker
+// drops, because its clock was set forward, is. It is told by the time that passed
+// here.
+func TestSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		b, stop := p.open(t)
+		defer stop()
+		word := zoe
+		word.Said = 7
+		_ = memFleet{p}.Announce(t.Context(), word)
+		time.Sleep(fleet.PresenceTTL - time.Second)
+		if present(b) != 1 {
+			t.Error("gone too early")
+		}
+		word.Said = 8
+		_ = memFleet{p}.Announce(t.Context(), word)
+		changed := b.Changed()
+		time.Sleep(fleet.PresenceTTL - time.Second)
+		if present(b) != 1 {
+			t.Error("gone although it spoke")
+		}
+		p.do(func() { p.shift = -time.Hour })
+		time.Sleep(2 * time.Second)
+		if m := zoes(b); present(b) != 0 || m.Said != 8 || !m.Makes(of(black, fleet.Small)) {
+			t.Errorf("silent, and still here: %+v", m)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Error("nobody heard of it")
+		}
+		_ = memFleet{p}.Announce(t.Context(), zoe)
+		synctest.Wait()
+		if present(b) != 1 {
+			t.Error("it is back")
+		}
+		_ = memFleet{p}.Leave(t.Context(), "zoe")
+		synctest.Wait()
+		if present(b) != 0 {
+			t.Error("it left, and that counts at once")
+		}
+	})
+}
+
+// TestSevenDaysOfAClockThatIsSet: where the broker's clock was set, forward or back,
+// the seven days begin anew.
+func TestSevenDaysOfAClockThatIsSet(t *testing.T) {
+	const year = 365 * 24 * time.Hour
+	for _, by := range []time.Duration{56 * year, 24 * time.Hour, -year} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPlace()
+			b, stop := p.open(t)
+			leave := p.stays(zoe)
+			time.Sleep(time.Minute)
+			leave()
+			time.Sleep(3 * 24 * time.Hour)
+			p.do(func() { p.shift = by })
+			time.Sleep(3 * time.Hour)
+			if !known(b, black, fleet.Small) {
+				t.Errorf("%v: forgotten", by)
+			}
+			stop()
+			b, stop = p.open(t)
+			defer stop()
+			time.Sleep(Remember - 4*time.Hour)
+			if !known(b, black, fleet.Small) {
+				t.Errorf("%v: forgotten too early", by)
+			}
+			time.Sleep(5 * time.Hour)
+			if known(b, black, fleet.Small) {
+				t.Errorf("%v: never forgotten", by)
+			}
+		})
+	}
+}
+
 // TestCrash: a machine that leaves while no roll runs was written down by the
 // one before, at most half a day ago.
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace()
 		_, stop := p.open(t)
-		_ = memFleet{p}.Announce(t.Context(), zoe)
+		leave := p.stays(zoe)
 		time.Sleep(10 * 24 * time.Hour)
 		stop()
-		_ = memFleet{p}.Leave(t.Context(), "zoe")
+		leave()
 		p.words = nil // its word has expired
 		time.Sleep(6 * 24 * time.Hour)
 		b, stop := p.open(t)

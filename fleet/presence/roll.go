@@ -37,12 +37,13 @@ func seenKey(machine string) string { return fleet.Subject("seen", machine) }
 // nothing and asks nobody.
 type roll struct {
 	here    map[string]fleet.Presence
+	over    map[string]uint64 // the last word of one that fell silent, see fleet.Presence.Said
 	seen    map[string]seen
 	cordons map[string]fleet.Cordon
 }
 
 func newRoll() roll {
-	return roll{map[string]fleet.Presence{}, map[string]seen{}, map[string]fleet.Cordon{}}
+	return roll{map[string]fleet.Presence{}, map[string]uint64{}, map[string]seen{}, map[string]fleet.Cordon{}}
 }
 
 // word folds what a machine says of itself, or that it says no more.
@@ -88,6 +89,9 @@ func (r roll) machine(name string, now time.Time) *fleet.Machine {
 	}
 	if !known {
 		return nil
+	}
+	if !m.Here {
+		m.Said = r.over[name]
 	}
 	return &m
 }

@@ -116,7 +116,7 @@ func TestRefusalsRoll(t *testing.T) {
 	var r fleet.Refusals
 	var last fleet.Revision
 	for i := range 3 {
-		r = r.With(fleet.Refusal{Order: orderN(i).ID, Answer: fleet.Sorry(orderN(i).ID, fleet.CodeQueueFull, "full"), At: time.Now()})
+		r = r.With(fleet.Refusal{Order: orderN(i).ID, Answer: fleet.Sorry(orderN(i).ID, fleet.CodeQueueFull, "full"), At: time.Now()}, func(fleet.Refusal) bool { return false })
 		var err error
 		if last, err = s.Act(ctx, fleet.Record{Refusals: &r}, last.Seq); err != nil {
 			t.Fatal(err)

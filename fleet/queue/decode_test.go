@@ -19,7 +19,7 @@ func someRecords() []fleet.Record {
 	create := fleet.Create(o, fleet.Items{"arabica": 9}, fleet.Success(o.ID), "web")
 	brewing, _ := create.Fence(fleet.Owner{Machine: "zoe", Journal: "j", Boot: "b"})
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	refused := fleet.Refusals{}.With(fleet.Refusal{Order: o.ID, Answer: fleet.Sorry(o.ID, fleet.CodeQueueFull, "full"), At: at})
+	refused := fleet.Refusals{}.With(fleet.Refusal{Order: o.ID, Answer: fleet.Sorry(o.ID, fleet.CodeQueueFull, "full"), At: at}, nil)
 	return []fleet.Record{
 		{Entry: fleet.Entry{Claim: create}, IsClaim: true, Act: true},
 		{Entry: fleet.Entry{Claim: brewing}, IsClaim: true},

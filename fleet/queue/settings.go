@@ -124,7 +124,7 @@ func (p presences) Announce(ctx context.Context, w fleet.Presence) error {
 }
 
 func (p presences) Leave(ctx context.Context, machine string) error {
-	return p.c.inBucket(ctx, fleet.BucketMachines, "presence of "+machine, func(kv jetstream.KeyValue) error { return kv.Purge(ctx, fleet.Subject(machine)) })
+	return p.c.inBucket(ctx, fleet.BucketMachines, "presence of "+machine, func(kv jetstream.KeyValue) error { return kv.Delete(ctx, fleet.Subject(machine)) })
 }
 
 func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {
@@ -148,6 +148,7 @@ func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {
 			}
 			var one fleet.Presence
 			if json.Unmarshal(e.Value(), &one) == nil && one.Machine == e.Key() {
+				one.Said = e.Revision()
 				out = append(out, one)
 			}
 		}
@@ -157,9 +158,11 @@ func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {
 func (p presences) Watch(ctx context.Context, each func(fleet.Presence, bool), ready func()) error {
 	return p.c.watch(ctx, fleet.BucketMachines, func(e jetstream.KeyValueEntry) {
 		var one fleet.Presence
-		if e.Operation() != jetstream.KeyValuePut {
+		switch op := e.Operation(); {
+		case op == jetstream.KeyValueDelete: // it left; a purge is the broker's, by its clock
 			each(fleet.Presence{Machine: e.Key()}, false)
-		} else if json.Unmarshal(e.Value(), &one) == nil && one.Machine == e.Key() {
+		case op == jetstream.KeyValuePut && json.Unmarshal(e.Value(), &one) == nil && one.Machine == e.Key():
+			one.Said = e.Revision()
 			each(one, true)
 		}
 	}, ready)

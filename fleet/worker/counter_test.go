@@ -8,6 +8,7 @@ import (
 	"barista/fleet"
 	"barista/fleet/brokertest"
 	"barista/fleet/desk"
+	"barista/fleet/ledger"
 	"barista/fleet/presence"
 )
 
@@ -30,13 +31,15 @@ func (c *cafe) desk(name string) *counter {
 	c.Helper()
 	d := &counter{c: c, name: name, link: c.b.Link(), dead: make(chan struct{}), over: make(chan struct{}), at: map[fleet.Phase]func(*counter){}}
 	conn := c.b.ConnectOver(name, d.link)
+	known := ledger.New(ledger.Parts{Book: conn.Book()}, ledger.Config{})
 	roll := presence.New(presence.Parts{Fleet: conn.Fleet(), Settings: conn.Settings(), Now: conn.Book().Now})
 	p := desk.New(desk.Parts{
 		Book: counted{d, conn.Book()}, Events: tells{c, conn.Events()}, Fleet: conn.Fleet(), Roll: roll, Settings: conn.Settings(),
-		Server: conn.Server(), Requester: conn.Requester(), Waiting: c.waiting, Log: slog.New(slog.NewTextHandler(note{c, name}, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		Server: conn.Server(), Requester: conn.Requester(), Age: known.Age, Waiting: c.waiting, Log: slog.New(slog.NewTextHandler(note{c, name}, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	wg.Go(func() { _ = known.Run(ctx) })
 	wg.Go(func() { _ = roll.Run(ctx) })
 	wg.Go(func() { _ = p.Run(ctx) })
 	d.stop = func() {
