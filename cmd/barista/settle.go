@@ -90,12 +90,12 @@ func (c *cli) doubtful(ctx context.Context, cmd *cobra.Command, s client.Shop, r
 		return "", err
 	}
 	id := e.Order.ID
-	if e.Phase != fleet.Unknown {
-		return "", term.Fail(term.ExitRefused, "barista why "+id+" tells its story", "the outcome of %s is not in doubt: it is %s", id, e.Phase)
-	}
 	all, err := s.Machines(ctx)
 	if err != nil {
 		return "", err
+	}
+	if e.Phase != fleet.Unknown {
+		return "", term.Fail(term.ExitRefused, "barista why "+id+" tells its story", "the outcome of %s is not in doubt: %s", id, told.Standing(e, all))
 	}
 	if yes {
 		return id, nil

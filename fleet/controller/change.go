@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"barista/fleet"
 )
@@ -29,14 +31,11 @@ func (c *Controller) Cancel(ctx context.Context, order, by string) error {
 			return e, errAlready
 		}
 		return e.Stop(fleet.Cancelled, by, fleet.Reason{Code: fleet.CodeCancelled, Text: "cancelled by " + by})
-	}, func(e fleet.Claim) string {
-		switch e.Phase {
-		case fleet.Brewing:
-			return "too late: " + e.Machine() + " is making it"
-		case fleet.Unknown:
+	}, func(e fleet.Entry) string {
+		if e.Phase == fleet.Unknown {
 			return "too late: " + e.Machine() + " may have made it, and nobody knows yet"
 		}
-		return "too late: " + standing(e)
+		return "too late: " + c.standing(e)
 	})
 	return err
 }
@@ -60,7 +59,7 @@ func (c *Controller) Settle(ctx context.Context, order string, made bool, by, re
 			return e, errAlready
 		}
 		return e.Settle(made, by, fleet.Reason{Code: fleet.CodeSettled, Quote: reason, Text: reason})
-	}, notInDoubt)
+	}, c.notInDoubt)
 	return err
 }
 
@@ -81,7 +80,7 @@ func (c *Controller) MakeAgain(ctx context.Context, order, by string) error {
 		}
 		epoch = e.Epoch
 		return e.MakeAgain(by)
-	}, notInDoubt)
+	}, c.notInDoubt)
 	if err != nil || e.Phase != fleet.Again {
 		return err
 	}
@@ -106,7 +105,7 @@ var errAlready = errors.New("it is so already")
 // change moves a claim by one of its arrows, by compare-and-set. After a lost
 // answer it reads again before anything. why says in words why the claim does
 // not allow it.
-func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.Claim) (fleet.Claim, error), why func(fleet.Claim) string) (fleet.Entry, error) {
+func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.Claim) (fleet.Claim, error), why func(fleet.Entry) string) (fleet.Entry, error) {
 	id, err := fleet.ParseID(order)
 	if err != nil {
 		return fleet.Entry{}, fmt.Errorf("order %q: %w: an order's id is 26 characters long", clip(fleet.Plain(order), 40), fleet.ErrNotFound)
@@ -128,7 +127,7 @@ func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.
 				return e, nil
 			}
 			if no != nil {
-				return e, &StateError{e.Phase, why(e.Claim)}
+				return e, &StateError{e.Phase, why(e)}
 			}
 			if e, err = c.write(ctx, e, n); err == nil {
 				return e, nil
@@ -185,17 +184,32 @@ func (c *Controller) remake(ctx context.Context, e fleet.Entry) (fleet.Entry, er
 	return m, err
 }
 
-func notInDoubt(e fleet.Claim) string {
-	return "its outcome is not in doubt: " + standing(e)
+func (c *Controller) notInDoubt(e fleet.Entry) string {
+	if e.Phase == fleet.Brewing && c.away(e) {
+		return "its outcome is not in doubt yet: " + c.standing(e)
+	}
+	return "its outcome is not in doubt: " + c.standing(e)
 }
 
-// standing says where an order stands.
-func standing(e fleet.Claim) string {
+// away reports whether the machine that has the order can't be reached.
+func (c *Controller) away(e fleet.Entry) bool {
+	return !slices.ContainsFunc(c.p.Roll.Machines(), func(m *fleet.Machine) bool { return m.Here && m.Machine == e.Machine() })
+}
+
+// standing says where an order stands, and what a person can do whose only machine
+// has died over it.
+func (c *Controller) standing(e fleet.Entry) string {
 	switch e.Phase {
 	case fleet.Accepted:
 		return "it waits"
-	case fleet.Claimed, fleet.Brewing:
+	case fleet.Claimed:
 		return e.Machine() + " has it in hand"
+	case fleet.Brewing:
+		if !c.away(e) {
+			return e.Machine() + " is making it"
+		}
+		left := max(0, brewLimit-c.p.Ledger.Age(e)) + sweepEvery // at which the sweep looks
+		return fmt.Sprintf("%s began to make it and can't be reached; if it says nothing, the outcome is unknown in %v, and then settle and again can be used", e.Machine(), left.Round(time.Second))
 	case fleet.Served:
 		return "it is served"
 	case fleet.Failed:

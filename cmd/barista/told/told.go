@@ -91,6 +91,18 @@ func Reach(c fleet.Claim, all []fleet.Machine) string {
 	return fmt.Sprintf("%s can't be reached: nobody knows whether it still pours. Go and look before you go on", o.Machine)
 }
 
+// Standing says of an order whose outcome is not in doubt where it stands; of one
+// whose machine died over it, when it will be.
+func Standing(e fleet.Entry, all []fleet.Machine) string {
+	at := func(m fleet.Machine) bool { return m.Here && m.Machine == e.Machine() }
+	if e.Phase != fleet.Brewing || slices.ContainsFunc(all, at) {
+		return "it is " + string(e.Phase)
+	}
+	by := e.Written.Add(fleet.LongestBrew + fleet.UnknownAfter)
+	return fmt.Sprintf("%s began to make it and can't be reached; if it says nothing, the outcome is unknown from about %s on, and then settle and again can be used",
+		e.Machine(), by.Local().Format("15:04:05"))
+}
+
 // Account prints an order's whole story.
 func Account(w io.Writer, a client.Account) {
 	o := a.Order
