@@ -155,7 +155,7 @@ func decodeStock(m *Map) *Stock {
 			item.KeyProblem("the item "+Quote(item.Key())+" can't be a name", "use 1 to 32 of a-z, 0-9 and -")
 			continue
 		}
-		if v, ok := item.Int(0, 10_000_000); ok && v > 0 {
+		if v, ok := item.Int(0, fleet.MaxAmount); ok && v > 0 {
 			c.Initial[item.Key()] = v
 		}
 	}

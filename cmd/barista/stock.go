@@ -15,10 +15,6 @@ import (
 	"barista/fleet/client"
 )
 
-// maxAmount is the largest amount that a person may type: ten tonnes of beans
-// are a slip of the fingers.
-const maxAmount = 10_000_000
-
 func stockTable(w io.Writer, lines []client.Item) {
 	rows := [][]string{{"ITEM", "AVAILABLE", "ON HAND", "RESERVED", "CONSUMED", "WASTED"}}
 	for _, l := range lines {
@@ -61,8 +57,8 @@ milk-soja), sugar in doses.`,
 				if !fleet.IsToken(args[0]) {
 					return term.Usage("%s is no item: 1 to 32 of a-z, 0-9 and -", term.Quote(args[0]))
 				}
-				if n, err := strconv.Atoi(args[1]); err != nil || n < v.least || n > maxAmount {
-					return term.Usage("%s is no amount: give a whole number from %d to %d", term.Quote(args[1]), v.least, maxAmount)
+				if n, err := strconv.Atoi(args[1]); err != nil || n < v.least || n > fleet.MaxAmount {
+					return term.Usage("%s is no amount: give a whole number from %d to %d", term.Quote(args[1]), v.least, fleet.MaxAmount)
 				}
 				return nil
 			},

@@ -23,10 +23,6 @@ const (
 	maxKeys = 500
 )
 
-// maxAmount bounds one item of one act: a tonne of beans in grams. It keeps
-// sums far from an overflow.
-const maxAmount = 1_000_000
-
 // level is what is there of one item, and the record of its last count.
 type level struct {
 	fleet.Level
@@ -332,8 +328,8 @@ func checkItem(item string, n int) error {
 	if !fleet.IsToken(item) {
 		return fmt.Errorf("item %.40q: must be 1 to 32 of a-z, 0-9 and -", item)
 	}
-	if n < 0 || n > maxAmount {
-		return fmt.Errorf("%s: the amount must be 0 to %d", item, maxAmount)
+	if n < 0 || n > fleet.MaxAmount {
+		return fmt.Errorf("%s: the amount must be 0 to %d", item, fleet.MaxAmount)
 	}
 	return nil
 }

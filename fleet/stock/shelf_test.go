@@ -497,7 +497,7 @@ func TestTheShelfForgives(t *testing.T) {
 		{Stock: &fleet.StockAct{Act: "steal", Items: fleet.Items{"arabica": 5}}},
 		{Stock: &fleet.StockAct{Act: fleet.Refill, Items: fleet.Items{"arabica": -5}}},
 		{Stock: &fleet.StockAct{Act: fleet.Refill, Items: fleet.Items{"a b": 5}}},
-		{Stock: &fleet.StockAct{Act: fleet.Count, Items: fleet.Items{"arabica": maxAmount + 1}}},
+		{Stock: &fleet.StockAct{Act: fleet.Count, Items: fleet.Items{"arabica": fleet.MaxAmount + 1}}},
 		{Entry: fleet.Entry{Claim: fleet.Claim{Phase: fleet.Served, Order: fleet.Order{ID: idN(1)}, Portion: fleet.Items{"arabica": -9}}}, IsClaim: true},
 	} {
 		said.Reset()

@@ -187,7 +187,7 @@ func (p *plan) where(a answers, keep *configs.File) {
 	items, unit[fleet.ItemSugar] = append(items, fleet.ItemSugar), "doses"
 	for _, item := range items {
 		n := a.ask(question{
-			key: "stock." + item, text: fmt.Sprintf("%s in stock now, in %s", item, unit[item]), def: "0", whole: [2]int{0, 10_000_000},
+			key: "stock." + item, text: fmt.Sprintf("%s in stock now, in %s", item, unit[item]), def: "0", whole: [2]int{0, fleet.MaxAmount},
 			more: "Filled in once, at the very first start; later barista stock add and count. An\norder is refused when there is not enough.",
 		})
 		if n != "" && n != "0" {
