@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/preview"
+	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/configs"
 )
@@ -100,7 +101,7 @@ func newLog(w io.Writer) *slog.Logger {
 			return a
 		}
 	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return slog.New(service.NotTooOften(slog.NewTextHandler(w, opts)))
 }
 
 // greet says where the shop can be reached.

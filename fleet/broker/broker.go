@@ -72,6 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		DisableJetStreamBanner: true,
 		MaxPayload:             1 << 20, // a balance of the book; streams have their own bounds
 		WriteDeadline:          5 * time.Second,
+		StreamMaxBufferedSize:  16 << 20, // of a flood into one stream, before it is stored or refused
 		PingInterval:           20 * time.Second,
 		MaxPingsOut:            2,
 	}

@@ -13,8 +13,14 @@ import (
 	"barista/fleet"
 )
 
-// atOnce bounds how many requests of one subject are answered at the same time.
-const atOnce = 64
+const (
+	// atOnce bounds how many requests of one subject are answered at the same time.
+	atOnce = 64
+	// mostWaiting and mostBytes bound those that wait for it; what comes beyond gets no
+	// answer, as if the shop were away. Behind so many it would have been too late.
+	mostWaiting = 2048
+	mostBytes   = 4 << 20
+)
 
 type server struct{ c *Conn }
 
@@ -56,7 +62,7 @@ func (s server) Serve(ctx context.Context, subject string, shared bool, answer f
 		})
 	})
 	name := strings.NewReplacer(".", "-", "*", "any", ">", "all").Replace(subject)
-	if err := svc.AddEndpoint(name, handler, micro.WithEndpointSubject(subject)); err != nil {
+	if err := svc.AddEndpoint(name, handler, micro.WithEndpointSubject(subject), micro.WithEndpointPendingLimits(mostWaiting, mostBytes)); err != nil {
 		return fmt.Errorf("serve %s: %w", subject, err)
 	}
 	<-ctx.Done()
