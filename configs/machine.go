@@ -88,7 +88,10 @@ var Cups = []string{"sensor", "dispenser", "page", "attended"}
 func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 	c := &Machine{Pos: m.Node().Pos()}
 	c.Guard.Parts = map[driver.Part]guard.Limits{}
-	c.Name, _ = m.Need("name", "give the machine a name of 1 to 32 of a-z, 0-9 and -: name: zoe").Token()
+	name := m.Need("name", "give the machine a name of 1 to 32 of a-z, 0-9 and -: name: zoe")
+	if c.Name, _ = name.Token(); c.Name != "" && !fleet.IsMachine(c.Name) {
+		name.Problem(Quote(c.Name)+" is a name of the shop's own", "call the machine by a name that customers can read: name: zoe; what it remembers stays in the folder of its old name, machine-"+c.Name+", until that is renamed too")
+	}
 	names := slices.Sorted(maps.Keys(kinds))
 	d := m.Need("driver", "say how it is wired: driver: "+orList(names))
 	c.Driver, _ = d.Choice(names...)

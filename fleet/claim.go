@@ -54,6 +54,17 @@ type Owner struct {
 	Machine string `json:"machine"`
 	Journal string `json:"journal"` // random id in the journal's header
 	Boot    string `json:"boot"`    // the kernel's boot id
+	// Nonce is of the process's start. It decides nothing about a claim: a machine that
+	// was killed and started again goes on with what is its own. It tells a process from
+	// another one that is the same in all three, or has the same name. "": of a version
+	// that had none.
+	Nonce string `json:"nonce,omitempty"`
+}
+
+// Same reports whether both are one owner: all three parts agree.
+func (o Owner) Same(p Owner) bool {
+	o.Nonce, p.Nonce = "", ""
+	return o == p
 }
 
 // Items is a quantity per stock item: grams of beans, millilitres of milk,
@@ -180,7 +191,7 @@ func (c Claim) Fence(o Owner) (Claim, error) {
 	if n.Phase != Claimed && n.Phase != Brewing || !n.Owns(o) || n.Exhausted() {
 		return c, ErrNotAllowed
 	}
-	n.Phase = Brewing
+	n.Phase, n.Owner = Brewing, &o // it may be another process of the same owner
 	return n, nil
 }
 
@@ -317,7 +328,7 @@ func (c Claim) next(avoid *Avoid) Claim {
 }
 
 // Owns reports whether o is the claim's owner in all three parts.
-func (c Claim) Owns(o Owner) bool { return c.Owner != nil && *c.Owner == o }
+func (c Claim) Owns(o Owner) bool { return c.Owner != nil && c.Owner.Same(o) }
 
 // Machine is the name of the owner, or empty.
 func (c Claim) Machine() string {
@@ -366,6 +377,8 @@ var (
 	ErrNotAllowed = errors.New("the claim does not allow this")
 	// ErrConflict: somebody wrote first; read again and decide anew.
 	ErrConflict = errors.New("the claim was changed by somebody else")
+	// ErrTwin: another process works under this machine's name, and was first.
+	ErrTwin = errors.New("another process works under this machine's name")
 	// ErrNotFound: the leader of the store says that there is none.
 	ErrNotFound = errors.New("not found")
 	// ErrNoAnswer: nobody knows whether it was taken. Read again before anything.

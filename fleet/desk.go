@@ -80,6 +80,7 @@ const (
 	DeskNone     = "none"      // there is no such order
 	DeskConflict = "conflict"  // the revision is no more: read again
 	DeskRefused  = "refused"   // the claim's rules do not allow it
+	DeskTwin     = "twin"      // another process of that name is here; nothing was done
 	DeskUnsure   = "no_answer" // nobody knows whether it was written: read before anything
 	DeskBusy     = "busy"      // nothing was done; ask again
 )
@@ -96,8 +97,8 @@ type Word struct {
 	Waiting int  `json:"waiting,omitempty"` // orders of its classes that nobody has in hand
 }
 
-// Desk is where a machine asks. No call takes longer than DeskTime. Errors: ErrNotFound, ErrConflict, ErrNotAllowed
-// are certain; any other means that nobody knows.
+// Desk is where a machine asks. No call takes longer than DeskTime. Errors: ErrNotFound, ErrConflict, ErrNotAllowed,
+// ErrTwin are certain; any other means that nobody knows.
 type Desk interface {
 	// Take reads an order's claim.
 	Take(ctx context.Context, order string) (Told, error)

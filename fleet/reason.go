@@ -25,6 +25,8 @@ const (
 	CodeCordoned  = "cordoned"    // a person took the machine out of service
 	CodeLeaving   = "leaving"     // its service stops
 	CodeUnsynced  = "unsynced"    // an outcome is not confirmed yet
+	CodeTwin      = "twin"        // another process works under the machine's name
+	CodeRival     = "rival"       // another process asked to, and was refused
 
 	// Of a Trouble.
 	CodeStoreFull  = "store_full"  // only what orders need that are there is still written

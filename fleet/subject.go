@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,6 +82,24 @@ func DeskSubject(machine, verb string) string { return Subject("coffee", "desk",
 
 // CommandSubject is where a machine hears commands.
 func CommandSubject(machine string) string { return Subject("coffee", "machines", machine, "cmd") }
+
+// ProcessSubject is where one process of a machine answers for as long as it lives.
+func ProcessSubject(machine, nonce string) string {
+	return Subject("coffee", "machines", machine, nonce)
+}
+
+// IsNonce reports whether s can be the nonce of a process: a token, and too long for
+// a word.
+func IsNonce(s string) bool { return len(s) >= 16 && IsToken(s) }
+
+// reserved are the names of the shop's own roles: a machine of such a name would hear
+// the answers that its connection waits for, and nobody could tell the two apart.
+var reserved = []string{"broker", "controller", "customer", "shop", "stock", "web"}
+
+// IsMachine reports whether a machine may be called so.
+func IsMachine(s string) bool {
+	return IsToken(s) && !slices.Contains(reserved, s) && !strings.HasPrefix(s, "cli-")
+}
 
 // ClassOfSubject reads the class out of an order subject.
 func ClassOfSubject(subject string) (Class, bool) {

@@ -127,3 +127,13 @@ func FuzzSubject(f *testing.F) {
 		}
 	})
 }
+
+// TestMachineNames: no machine is called as a role of the shop, or as the connection
+// of a verb.
+func TestMachineNames(t *testing.T) {
+	for name, want := range map[string]bool{"zoe": true, "controllers": true, "web-1": true, "controller": false, "stock": false, "web": false, "cli-0a1b": false, "a.b": false, "": false} {
+		if fleet.IsMachine(name) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+}

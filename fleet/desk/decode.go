@@ -32,6 +32,8 @@ func check(a fleet.Ask) error {
 	switch {
 	case a.Nonce == "" || !fleet.IsToken(a.Owner.Machine) || !plain(a.Nonce) || !plain(a.Owner.Journal) || !plain(a.Owner.Boot):
 		return errors.New("who asks is not said")
+	case a.Owner.Nonce != "" && !fleet.IsNonce(a.Owner.Nonce):
+		return errors.New("that is no nonce of a process")
 	case a.Order != "" && !isOrder(a.Order):
 		return errors.New("the order has no id")
 	case !slices.Contains([]fleet.Outcome{"", fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown}, a.Outcome):

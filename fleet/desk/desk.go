@@ -101,7 +101,8 @@ type Desk struct {
 
 	mu       sync.Mutex // guards what follows
 	inWork   int
-	by       map[string]int // of them, by machine
+	by       map[string]int       // of them, by machine
+	twins    map[string]time.Time // when it was said last that two have this name
 	settings settings
 }
 
@@ -119,7 +120,7 @@ func New(p Parts) *Desk {
 	if p.Waiting == nil {
 		p.Waiting = func([]fleet.Class) int { return 0 }
 	}
-	return &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, settings: settings{cordons: map[string]fleet.Cordon{}}}
+	return &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, twins: map[string]time.Time{}, settings: settings{cordons: map[string]fleet.Cordon{}}}
 }
 
 // Run answers until ctx ends and what was begun is answered.
@@ -167,12 +168,27 @@ func (d *Desk) answer(ctx context.Context, subject string, body []byte) []byte {
 		cancel()
 		d.end(machine)
 	}
-	if told.Code == fleet.DeskRefused {
+	switch told.Code {
+	case fleet.DeskRefused:
 		d.log.Warn("refused a machine", "machine", machine, "verb", verb, "order", a.Order, "why", told.Text)
+	case fleet.DeskTwin:
+		d.log.Log(ctx, d.loud(machine), "two processes work under one machine's name, the later one is refused: stop one of the two services, or give it a name and a folder of its own",
+			"machine", machine, "journal", a.Owner.Journal, "boot", a.Owner.Boot)
 	}
 	told.Nonce = a.Nonce
 	b, _ := json.Marshal(told)
 	return b
+}
+
+// loud is how loud it is said that a machine has a twin: it asks every few seconds.
+func (d *Desk) loud(machine string) slog.Level {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := time.Now(); now.Sub(d.twins[machine]) >= time.Minute {
+		d.twins[machine] = now
+		return slog.LevelError
+	}
+	return slog.LevelDebug
 }
 
 // begin takes one more request into work, if that is not too much.
@@ -199,12 +215,12 @@ func (d *Desk) end(machine string) {
 // verbs is all that a machine may ask.
 var verbs = map[string]func(d *Desk, ctx context.Context, machine string, a fleet.Ask) fleet.Told{
 	fleet.DeskTake:     (*Desk).take,
-	fleet.DeskClaim:    arrow(claim),
-	fleet.DeskFence:    arrow(fence),
-	fleet.DeskRelease:  arrow(release),
-	fleet.DeskEnd:      arrow(outcome),
-	fleet.DeskPark:     arrow(park),
-	fleet.DeskDoubt:    arrow(doubt),
+	fleet.DeskClaim:    arrow(true, claim),
+	fleet.DeskFence:    arrow(true, fence),
+	fleet.DeskRelease:  arrow(false, release),
+	fleet.DeskEnd:      arrow(false, outcome),
+	fleet.DeskPark:     arrow(false, park),
+	fleet.DeskDoubt:    arrow(false, doubt),
 	fleet.DeskPresence: (*Desk).presence,
 	fleet.DeskLeave:    (*Desk).leave,
 	fleet.DeskPoison:   (*Desk).poison,

@@ -67,7 +67,9 @@ type request struct {
 // arrow answers a request for one of the claim's arrows. next gives the claim as
 // it shall be; its error is fleet.ErrNotAllowed where the rules do not have that,
 // any other where they could not be looked at.
-func arrow(next func(request) (fleet.Claim, error)) func(*Desk, context.Context, string, fleet.Ask) fleet.Told {
+//
+// What begins something is not done for a second process of one name.
+func arrow(begins bool, next func(request) (fleet.Claim, error)) func(*Desk, context.Context, string, fleet.Ask) fleet.Told {
 	return func(d *Desk, ctx context.Context, machine string, a fleet.Ask) fleet.Told {
 		begun := time.Now()
 		if a.Owner.Journal == "" || a.Owner.Boot == "" {
@@ -79,6 +81,9 @@ func arrow(next func(request) (fleet.Claim, error)) func(*Desk, context.Context,
 		}
 		if e.Revision != a.Revision {
 			return fleet.Told{Code: fleet.DeskConflict, Text: "it was changed since", Entry: e}
+		}
+		if begins && d.twin(ctx, a.Owner) {
+			return twin(machine)
 		}
 		c, err := next(request{d, ctx, machine, e, a})
 		switch {

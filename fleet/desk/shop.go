@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"barista/fleet"
@@ -98,6 +99,9 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 	if !known {
 		return notDone(errors.New("the settings are not read yet"))
 	}
+	if d.twin(ctx, a.Owner) {
+		return twin(machine)
+	}
 	if err := d.p.Fleet.Announce(ctx, *p); err != nil {
 		return notDone(err)
 	}
@@ -116,6 +120,30 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 	}
 	word.Waiting = d.p.Waiting(p.Classes)
 	return fleet.Told{Word: &word}
+}
+
+// probeTime is how long a process has to say that it lives.
+const probeTime = time.Second
+
+// twin reports whether another process than the one that asks works under the
+// machine's name: two services were given one name, or a folder was copied. The one
+// that is here already stays, and hears of it by the question. Only where nobody
+// listens any more is it surely gone; one that does not answer may just be slow, and
+// its word of presence ends by itself.
+func (d *Desk) twin(ctx context.Context, o fleet.Owner) bool {
+	machines := d.p.Roll.Machines()
+	i, known := slices.BinarySearchFunc(machines, o.Machine, func(m *fleet.Machine, name string) int { return strings.Compare(m.Machine, name) })
+	if !known || !machines[i].Here || o.Nonce == "" || o.Nonce == machines[i].Owner.Nonce || !fleet.IsNonce(machines[i].Owner.Nonce) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	_, err := d.p.Requester.Request(ctx, fleet.ProcessSubject(o.Machine, machines[i].Owner.Nonce), nil)
+	return !errors.Is(err, fleet.ErrNobody)
+}
+
+func twin(machine string) fleet.Told {
+	return fleet.Told{Code: fleet.DeskTwin, Text: "another process works as " + machine}
 }
 
 func (d *Desk) leave(ctx context.Context, machine string, _ fleet.Ask) fleet.Told {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -47,7 +48,7 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 	var last fleet.Presence
 	rest := time.NewTimer(0) // between two words
 	defer rest.Stop()
-	due := true
+	due, here := true, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,19 +66,27 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 			}
 			last, due = p, false
 			word, err := w.Desk.Announce(ctx, p)
-			if err == nil {
+			switch {
+			case err == nil:
+				here = true
+				w.accepted()
 				w.hear(word)
 				known()
-			} else {
+			case errors.Is(err, fleet.ErrTwin): // the next one is due soon enough
+				here = false
+				w.refused()
+			default:
 				w.Log.Debug("presence", "err", err)
 				again = time.After(sayAgain)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			_ = w.Desk.Leave(bye) // its word ends by itself otherwise
-			cancel()
+			if here { // else the word that is there is another's
+				bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+				_ = w.Desk.Leave(bye) // its word ends by itself otherwise
+				cancel()
+			}
 			return
 		case <-tick.C:
 			due = true
@@ -151,6 +160,8 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	why := reasonOf(st.Reason)
 	switch {
 	case st.State == machine.StateFault:
+	case w.twin:
+		p.State, why = fleet.StateBlocked, because(fleet.CodeTwin, w.cfg.Name)
 	case w.leaving:
 		p.State, why = fleet.StateDraining, because(fleet.CodeLeaving, "")
 	case w.word.Cordon != nil:
@@ -167,8 +178,54 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	case st.CupStands:
 		p.State, why = fleet.StateWaiting, because(string(machine.CupStands), "")
 	}
+	if why == (fleet.Reason{}) && !w.rival.IsZero() && time.Since(w.rival) < rivalTime {
+		why = because(fleet.CodeRival, w.cfg.Name)
+	}
 	p.Code, p.Detail, p.Quote, p.Note = why.Code, why.Detail, why.Quote, why.Text
 	return p, w.changed
+}
+
+// refused notes that another process works under this name: a second service was
+// given it, or the machine's folder was copied. That one stays; this one begins
+// nothing, and asks again whether it is still so.
+func (w *Worker) refused() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.twin {
+		return
+	}
+	w.Log.Error("another process works under this machine's name, so this one begins nothing: stop one of the two services, or give it a name and a folder of its own")
+	w.twin = true
+	w.stir()
+}
+
+func (w *Worker) accepted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.twin {
+		return
+	}
+	w.Log.Info("no other process works under this machine's name any more")
+	w.twin = false
+	w.stir()
+}
+
+// lives answers for as long as this process lives. A desk asks when another one
+// wants to work under its name.
+func (w *Worker) lives(ctx context.Context) {
+	err := w.Server.Serve(ctx, fleet.ProcessSubject(w.cfg.Name, w.owner.Nonce), false, func(context.Context, string, []byte) []byte {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if time.Since(w.rival) > rivalTime {
+			w.Log.Error("another process wants to work under this machine's name, and is refused: stop its service, or give it a name and a folder of its own")
+			w.stir()
+		}
+		w.rival = time.Now()
+		return []byte("here")
+	})
+	if ctx.Err() == nil {
+		w.Log.Error("nobody can ask whether this process lives", "err", err)
+	}
 }
 
 // serve hears the commands for this machine.

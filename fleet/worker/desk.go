@@ -26,8 +26,11 @@ var _ fleet.Desk = (*desk)(nil)
 
 // NewDesk is the desk as a machine reaches it.
 func NewDesk(r fleet.Requester, machine string) fleet.Desk {
-	return &desk{r, machine, strings.ToLower(rand.Text())}
+	return &desk{r, machine, nonce()}
 }
+
+// nonce is a name that nobody had before.
+func nonce() string { return strings.ToLower(rand.Text()) }
 
 func (d *desk) Take(ctx context.Context, order string) (fleet.Told, error) {
 	t, err := d.request(ctx, fleet.DeskTake, fleet.Ask{Order: order})
@@ -97,6 +100,8 @@ func (d *desk) request(ctx context.Context, verb string, a fleet.Ask) (fleet.Tol
 			return t, fleet.Saying(t.Text, fleet.ErrConflict)
 		case fleet.DeskRefused:
 			return t, fleet.Saying(t.Text, fleet.ErrNotAllowed)
+		case fleet.DeskTwin:
+			return t, fleet.Saying(t.Text, fleet.ErrTwin)
 		case fleet.DeskBusy:
 			if fleet.Pause(ctx, jitter(busyPause)) {
 				continue

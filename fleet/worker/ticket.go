@@ -126,6 +126,10 @@ func (w *Worker) ask(ctx context.Context, t *fleet.Ticket, verb string, e fleet.
 		w.Log.Warn("the desk does not do it", "order", e.Order.ID, "verb", verb, "err", err)
 		w.giveBack(t, jitter(notNow))
 		return e, false, letGo
+	case errors.Is(err, fleet.ErrTwin):
+		w.refused()
+		w.giveBack(t, jitter(notNow))
+		return e, false, letGo
 	}
 	return e, false, goOn
 }
@@ -244,9 +248,9 @@ func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verd
 }
 
 // fencedAs reports whether a desk's answer is what was asked for: this order, in
-// this epoch, in my hands.
+// this epoch, in my hands. A desk of an earlier version writes down no nonce.
 func (w *Worker) fencedAs(now, asked fleet.Entry) bool {
-	return now.Phase == fleet.Brewing && now.Owns(w.owner) && now.Order.ID == asked.Order.ID && now.Epoch == asked.Epoch
+	return now.Phase == fleet.Brewing && now.Owns(w.owner) && (now.Owner.Nonce == w.owner.Nonce || now.Owner.Nonce == "") && now.Order.ID == asked.Order.ID && now.Epoch == asked.Epoch
 }
 
 // make runs the machine. When it could not start in time it stands at an open
@@ -297,7 +301,7 @@ func (w *Worker) refence(ctx context.Context, was fleet.Entry) (fleet.Entry, tim
 			switch {
 			case err == nil && w.fencedAs(again, was):
 				return again, sent, true
-			case errors.Is(err, fleet.ErrNotAllowed):
+			case errors.Is(err, fleet.ErrNotAllowed), errors.Is(err, fleet.ErrTwin):
 				return was, time.Time{}, false
 			}
 		}

@@ -48,6 +48,7 @@ const (
 	lookAgain  = 20 * time.Second       // at an order that another machine is making
 	settleTime = 20 * time.Second       // after a stop, to settle what was made
 	pushPause  = time.Second            // between tries to confirm an outcome
+	rivalTime  = time.Minute            // that another process of this name is spoken of
 	syncAfter  = time.Second            // an outcome that is not confirmed by then is on the disk
 )
 
@@ -93,6 +94,8 @@ type Worker struct {
 	word    fleet.Word    // the shop's last
 	heard   chan struct{} // closed at the next one
 	leaving bool
+	twin    bool      // another process works under this name: nothing is begun
+	rival   time.Time // when another one asked to, last
 	menu    fleet.Menu
 	offer   fleet.Presence  // classes, sizes and what of them is never made, by that menu
 	unfit   *machine.Reason // why that is not all that its file lists; nil: it is
@@ -112,8 +115,8 @@ type step struct{ n, percent int }
 // New joins the parts. It starts nothing.
 func New(p Parts, cfg Config) (*Worker, error) {
 	var errs []error
-	if !fleet.IsToken(cfg.Name) {
-		errs = append(errs, fmt.Errorf("machine name %q: 1 to 32 of a-z, 0-9 and -", cfg.Name))
+	if !fleet.IsMachine(cfg.Name) {
+		errs = append(errs, fmt.Errorf("machine name %q: 1 to 32 of a-z, 0-9 and -, and no name of the shop's own", cfg.Name))
 	}
 	if len(cfg.Classes) == 0 || len(cfg.Sizes) == 0 {
 		errs = append(errs, errors.New("the machine serves nothing: give it beans, milk and sizes"))
@@ -131,7 +134,7 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	stop, leave := context.WithCancel(context.Background())
 	w := &Worker{
 		Parts: p, stop: stop, leave: leave, cfg: cfg, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
-		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot},
+		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot, Nonce: nonce()},
 		heard: make(chan struct{}), pass: make(chan fleet.Event, 64), look: make(chan struct{}, 1),
 	}
 	w.offers(cfg.Menu)
@@ -147,6 +150,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	wg.Go(func() { w.tell(aside) })
 	wg.Go(func() { w.announce(aside, sync.OnceFunc(func() { close(known) })) })
 	wg.Go(func() { w.serve(aside) })
+	wg.Go(func() { w.lives(aside) })
 	defer wg.Wait()
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
@@ -214,7 +218,7 @@ func (w *Worker) free() (bool, <-chan struct{}, <-chan struct{}) {
 	st := w.Machine.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes && !w.useless(), w.changed, machineChanged
+	return st.State == machine.StateReady && w.word.Cordon == nil && !w.leaving && !w.owes && !w.twin && !w.useless(), w.changed, machineChanged
 }
 
 // waitReady waits until an order may be taken; false when ctx ends.

@@ -58,6 +58,8 @@ func (r *Run) questions(a answers, found *detect.Found, keepShop *configs.File) 
 				return errors.New("use 1 to 32 of a-z, 0-9 and -")
 			case s == shopName:
 				return errors.New("that is what the shop's own file is called")
+			case !fleet.IsMachine(s):
+				return errors.New("that is a name of the shop's own")
 			}
 			return nil
 		},

@@ -81,7 +81,7 @@ func Reach(c fleet.Claim, all []fleet.Machine) string {
 			continue
 		}
 		switch {
-		case p.Owner == o:
+		case p.Owner.Same(o):
 			return fmt.Sprintf("%s is here with the same journal (%s): if it knows what came of it, it says so itself", o.Machine, p.State)
 		case p.Owner.Journal == o.Journal:
 			return fmt.Sprintf("%s is here again after its computer was restarted (%s): its journal may still say what came of it", o.Machine, p.State)
