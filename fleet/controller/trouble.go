@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,6 +71,12 @@ func (c *Controller) Troubles(context.Context) ([]fleet.Trouble, error) {
 	c.watch.mu.Lock()
 	defer c.watch.mu.Unlock()
 	return append(out, c.watch.over...), nil
+}
+
+// closed reports whether no order is taken.
+func (c *Controller) closed(ctx context.Context) bool {
+	all, _ := c.Troubles(ctx)
+	return slices.ContainsFunc(all, func(t fleet.Trouble) bool { return t.Closed })
 }
 
 // runTroubles says in the log what is new, and what is over.

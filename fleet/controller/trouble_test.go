@@ -12,6 +12,29 @@ import (
 	"barista/fleet"
 )
 
+// TestClosed: while no order is taken, nobody is told how long one would take.
+func TestClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		full := false
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) {
+			p.Troubles = func() []fleet.Trouble {
+				return []fleet.Trouble{{Reason: fleet.Reason{Code: fleet.CodeStoreFull}, Closed: full}}
+			}
+		})
+		time.Sleep(time.Second)
+		if w := c.Wait(t.Context(), plain1, fleet.Small); !w.Known {
+			t.Errorf("%+v", w)
+		}
+		stop()
+		full = true
+		if w := c.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Why != "the shop takes no orders at the moment" {
+			t.Errorf("%+v", w)
+		}
+	})
+}
+
 // TestPassedOver: an order that waits beside a machine that is ready and makes it is
 // named, near and far, and said once in the log; one that waits for a good reason is
 // not.
@@ -34,7 +57,7 @@ func TestPassedOver(t *testing.T) {
 			s.mu.Lock()
 			n := s.machines["zoe"].Drinks + 1
 			s.mu.Unlock()
-			s.machine("zoe", func(p *fleet.Presence) { p.Drinks = n })
+			s.machine("zoe", func(p *fleet.Presence) { p.Drinks, p.Order = n, "" })
 		}},
 		"an order that comes and goes": {often: func(s *shop) {
 			_ = s.change(id1, func(c fleet.Claim) (fleet.Claim, error) { c.Attempts = 0; return c.Take(zoe) })
@@ -46,7 +69,8 @@ func TestPassedOver(t *testing.T) {
 				s := newShop()
 				log := &strings.Builder{}
 				elsewhere := fleet.Trouble{Reason: fleet.Reason{Code: fleet.CodeStreams, Quote: "q"}}
-				s.machine("zoe")
+				idle := func(p *fleet.Presence) { p.Order = "" }
+				s.machine("zoe", idle)
 				c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) {
 					p.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError}))
 					p.Troubles = func() []fleet.Trouble { return []fleet.Trouble{elsewhere} }
@@ -55,7 +79,7 @@ func TestPassedOver(t *testing.T) {
 					t.Fatal(a)
 				}
 				if tc.machine != nil {
-					s.machine("zoe", tc.machine)
+					s.machine("zoe", idle, tc.machine)
 				}
 				want := []fleet.Trouble{elsewhere}
 				for n := range 10 {

@@ -180,7 +180,7 @@ func ailment(p fleet.Presence) string {
 
 // Wait estimates how long one more cup would take. An order is taken whatever is
 // not known, unless Why says that it is not on the menu or sold out.
-func (c *Controller) Wait(_ context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
+func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	o := fleet.Order{Bean: class.Bean, Milk: class.Milk, Size: size}
 	menu := c.Menu()
 	doses, listed := menu.Portion(o)
@@ -191,6 +191,9 @@ func (c *Controller) Wait(_ context.Context, class fleet.Class, size fleet.Size)
 		return fleet.Wait{Why: "not on the menu"}
 	case !c.made(o) && !c.early():
 		return fleet.Wait{Why: "no machine here makes it"}
+	}
+	if c.closed(ctx) {
+		return fleet.Wait{Why: "the shop takes no orders at the moment"}
 	}
 	if item := c.soldOut(o, doses); item != "" {
 		return fleet.Wait{Why: "sold out: " + insufficient(o, item)}

@@ -55,6 +55,7 @@ const lookAgain = time.Minute
 // true, and only a start begins with what is there.
 func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
 	back := c.reconnected()
+	silent := 0
 	for wait := time.Duration(0); ; {
 		t := time.NewTimer(wait)
 		select {
@@ -77,12 +78,21 @@ func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
 		if errors.Is(err, errOtherBook) {
 			return err
 		}
-		if err != nil && errors.Is(err, fleet.ErrNoAnswer) {
+		if !errors.Is(err, fleet.ErrNoAnswer) {
+			silent = 0
+		} else {
 			wait = time.Second
+			if silent++; silent < silentFor {
+				continue // a broker that starts anew is nobody's affair
+			}
 		}
 		c.state.looked(err)
 	}
 }
+
+// silentFor is how many looks in a row, a second apart, may have no answer before
+// it is a trouble.
+const silentFor = 10
 
 // errOtherBook: this process knows a book that is no more.
 var errOtherBook = errors.New("the book is not the one that this service has read")

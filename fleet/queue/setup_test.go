@@ -373,8 +373,10 @@ func TestQueueOutlivesItsBroker(t *testing.T) {
 					t.Fatal("the state of a consumer is in a file")
 				}
 			}
-			_, err := js.Consumer(ctx, fleet.StreamIntake, fleet.IntakeDurable)
-			return err == nil
+			_, err1 := js.Consumer(ctx, fleet.StreamIntake, fleet.IntakeDurable)
+			_, err2 := js.Stream(ctx, "KV_"+fleet.BucketMachines) // in memory, so it went with the broker
+			_, err3 := js.Stream(ctx, "KV_"+fleet.BucketStock)
+			return errors.Join(err1, err2, err3) == nil
 		})
 		if took := time.Since(begin); took > 2*time.Second {
 			t.Errorf("the queue was there after %v", took)

@@ -58,6 +58,8 @@ func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, erro
 		return reply, &invalid{errors.New(reply.Message)}
 	case reply.Code == CodeUnknownItem:
 		return reply, fleet.Saying(reply.Message, fleet.ErrNotFound)
+	case reply.Code == CodeFull:
+		return reply, fleet.Saying(reply.Message, fleet.ErrFull)
 	}
 	return reply, fleet.Saying(reply.Message, fleet.ErrNoAnswer)
 }

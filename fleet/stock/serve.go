@@ -56,6 +56,7 @@ type Reply struct {
 const (
 	CodeInvalid     = "invalid"      // the request can never succeed
 	CodeUnknownItem = "unknown_item" // count: add it first
+	CodeFull        = "full"         // the book takes nothing new; nothing was written
 )
 
 type endpoint struct {
@@ -139,6 +140,8 @@ func replyOf(err error) Reply {
 		return Reply{Code: CodeInvalid, Message: err.Error()}
 	case errors.Is(err, fleet.ErrNotFound):
 		return Reply{Code: CodeUnknownItem, Message: err.Error()}
+	case errors.Is(err, fleet.ErrFull):
+		return Reply{Code: CodeFull, Message: "the shop's book is full and takes no acts of the stock: raise orders_per_day in the shop's file and start it anew"}
 	}
 	return Reply{Code: fleet.CodeUnavailable, Message: err.Error()}
 }

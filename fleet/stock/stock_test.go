@@ -184,6 +184,35 @@ func TestTheFirstStartFillsOnce(t *testing.T) {
 	})
 }
 
+// wireOf answers as the stock does.
+type wireOf struct{ s *Stock }
+
+func (w wireOf) Request(ctx context.Context, subject string, body []byte) ([]byte, error) {
+	for _, e := range w.s.endpoints() {
+		if e.subject == subject {
+			return e.answer(ctx, subject, body), nil
+		}
+	}
+	return nil, fleet.ErrNobody
+}
+
+// TestAFullBook: it is certain that nothing was written, near and far.
+func TestAFullBook(t *testing.T) {
+	p := newSheet()
+	s := New(Parts{Ledger: p}, Config{})
+	if _, err := s.Add(t.Context(), "arabica", 5, "lea", ""); err != nil {
+		t.Fatal(err)
+	}
+	p.set(fleet.ErrFull)
+	_, near := s.Add(t.Context(), "arabica", 5, "lea", "")
+	_, far := Remote(wireOf{s}).Add(t.Context(), "arabica", 5, "lea", "")
+	for _, err := range []error{near, far} {
+		if !errors.Is(err, fleet.ErrFull) || errors.Is(err, fleet.ErrNoAnswer) {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTheSnapshotIsWrittenOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
