@@ -110,14 +110,6 @@ type Wire struct {
 	Contact Sensor
 }
 
-// Identity is which piece of hardware this is. Under another one, a counter
-// proves nothing and the journal is another machine's.
-type Identity struct {
-	Kind   string // "mock", "gpio", "jura", …
-	Model  string
-	Serial string // appliance or board serial number; the computer's, if there is none
-}
-
 // Rig is a machine as its driver opens it: at rest, and either actuators
 // (Outputs) or an Appliance, never both. It is given to guard.New and used by
 // nobody else.

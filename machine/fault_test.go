@@ -269,7 +269,7 @@ func TestFaults(t *testing.T) {
 // their own.
 var others = map[Cause]func(*testing.T){
 	WeldedHeat: TestWeldedAtRest, Record: TestJournalFails, Damaged: TestDamagedJournal, Appliance: TestAppliance,
-	Forgot: TestForgottenFault, Unkept: TestFaultNotKept, DiskFull: TestFullDisk,
+	Moved: TestMovedPort, Forgot: TestForgottenFault, Unkept: TestFaultNotKept, DiskFull: TestFullDisk,
 }
 
 // Every row has a test, and every test a row.

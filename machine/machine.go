@@ -266,11 +266,12 @@ func (m *Machine) clear(by, why string) error {
 		return errors.New("the door is still open: close it first")
 	}
 	_, damaged := m.j.Damaged()
+	_, _, moved := m.j.Moved()
 	if err := m.j.AcceptDamage(by, why); err != nil {
 		return err
 	}
 	err := m.rig.Clear(by, why)
-	if errors.Is(err, guard.ErrNotLatched) && (damaged || m.holding(time.Now()) != nil) {
+	if errors.Is(err, guard.ErrNotLatched) && (damaged || moved || m.holding(time.Now()) != nil) {
 		err = nil // there was something to end all the same
 	}
 	if err != nil {

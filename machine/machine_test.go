@@ -64,6 +64,8 @@ type bench struct {
 	cfg    Config
 	limits map[driver.Part]guard.Limits
 	stops  []func()
+
+	hardware driver.Identity
 }
 
 type option func(*bench)
@@ -76,7 +78,7 @@ var sensorless = with(func(b *bench) { b.fake.Remove(driver.Flow); b.fake.Remove
 // test.
 func setUp(t *testing.T, opts ...option) *bench {
 	t.Helper()
-	b := &bench{T: t, dir: t.TempDir(), plan: Plan{Name: "zoe", Cup: CupSensor},
+	b := &bench{T: t, dir: t.TempDir(), plan: Plan{Name: "zoe", Cup: CupSensor}, hardware: driver.Identity{Kind: "fake", Model: "memory", Serial: "0"},
 		fake: drivertest.NewFake(driver.Grinder, driver.Pump, driver.Milk, driver.Sugar)}
 	for _, o := range opts {
 		o(b)
@@ -116,7 +118,7 @@ func (b *bench) run() {
 	plan = plan.Of(rig)
 	b.rig, err = guard.New(rig, plan.Guard)
 	must(err)
-	b.j, err = journal.OpenKnown(filepath.Join(b.dir, "journal"), "fake", b.rig.Known())
+	b.j, err = journal.OpenOf(filepath.Join(b.dir, "journal"), b.hardware, b.rig.Known())
 	must(err)
 	must(b.rig.Join(b.j))
 	b.m, err = New(b.rig, b.j, plan, b.cfg)
@@ -555,6 +557,62 @@ func TestDamagedJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
+	})
+}
+
+// TestMovedPort: a board whose adapter has no number hangs on another port than it did.
+// It is asked about in words of its own, nothing moves until a person has said that it
+// is the same one, and then the journal goes on as it is. Where the adapter has a
+// number, its port is called as it likes.
+func TestMovedPort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := func(serial, place string) func(*bench) {
+			return func(b *bench) {
+				b.hardware = driver.Identity{Kind: "lcus", Model: "lcus-4", Serial: serial, Place: place, Alike: serial == "1a86:7523"}
+			}
+		}
+		b := setUp(t, at("1a86:7523", "ttyUSB0"), func(b *bench) { b.plan.Cup = CupAttended })
+		id := b.j.ID()
+		restart := func(serial, place string) {
+			b.stop()
+			at(serial, place)(b)
+			b.run()
+			after(s)
+		}
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
+		restart("1a86:7523", "usb-1a86_USB_Serial-if00-port0")
+		b.status("fault")
+		const was = "lcus/lcus-4/1a86:7523@ttyUSB0 → lcus/lcus-4/1a86:7523@usb-1a86_USB_Serial-if00-port0"
+		if r := b.m.Status().Reason; r != why(Moved, was) {
+			t.Errorf("%+v", r)
+		}
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, "moved: "+was)
+		restart("1a86:7523", "usb-1a86_USB_Serial-if00-port0") // it asks again
+		b.status("fault")
+		if err := b.m.ClearFault("ada", "the same board, on its new name"); err != nil {
+			t.Fatal(err)
+		}
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Made, "")
+		restart("1a86:7523", "usb-1a86_USB_Serial-if00-port0") // and no more
+		b.status("ready")
+		if b.j.ID() != id || b.j.Latest("o1") != 1 {
+			t.Error("it is another journal")
+		}
+		restart("1a86:7523", "ttyUSB0")
+		b.status("fault")
+		restart("0403:6001:A5069RR4", "usb-1a86_USB_Serial-if00-port0") // another adapter at the same port
+		if what, damaged := b.j.Damaged(); !damaged || !strings.Contains(what, "other hardware") || b.j.ID() == id {
+			t.Errorf("swapped, and unseen: %q", what)
+		}
+		if err := b.m.ClearFault("ada", "a new board"); err != nil {
+			t.Fatal(err)
+		}
+		id = b.j.ID()
+		restart("0403:6001:A5069RR4", "ttyUSB7")
+		b.status("ready")
+		if b.j.ID() != id {
+			t.Error("its port's name is not its number")
+		}
 	})
 }
 

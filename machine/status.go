@@ -114,6 +114,9 @@ func (m *Machine) trouble() *failure {
 		}
 		return ofGuard(l)
 	}
+	if was, now, is := m.j.Moved(); is {
+		return &failure{Moved, was + " → " + now, ""}
+	}
 	if what, damaged := m.j.Damaged(); damaged {
 		return &failure{Damaged, "", what}
 	}

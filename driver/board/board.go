@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -144,9 +145,12 @@ func (b *Board) Open(cfg serial.Config) (err error) {
 	return nil
 }
 
-// Rig is the board as the guard takes it, without sensors. timer: the board opens
+// Rig is the board as the guard takes it, without sensors: one of this kind, model and
+// unit, known by its adapter. timer: the board opens
 // a relay by itself after the time that On was given.
 func (b *Board) Rig(id driver.Identity, timer bool) driver.Rig {
+	id.Place = filepath.Base(b.Port.Name())
+	id.Serial, id.Alike = b.Port.Adapter().Number()
 	rig := driver.Rig{
 		Identity: id, Outputs: map[driver.Part]driver.Wire{}, Sensors: map[driver.Signal]driver.Sensor{},
 		OffWithin: offWithin, Close: b.Port.Close,

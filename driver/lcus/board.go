@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -81,7 +80,7 @@ func Open(cfg Config) (driver.Rig, error) {
 	if err := p.Open(cfg.Port); err != nil {
 		return driver.Rig{}, err
 	}
-	return p.Rig(driver.Identity{Kind: "lcus", Model: fmt.Sprintf("lcus-%d", cfg.Relays), Serial: filepath.Base(cfg.Port.Device)}, false), nil
+	return p.Rig(driver.Identity{Kind: "lcus", Model: fmt.Sprintf("lcus-%d", cfg.Relays)}, false), nil
 }
 
 // SafeOff sends every relay that the file names its off, twice, within 2 s: see

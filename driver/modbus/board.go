@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -82,10 +82,7 @@ func Open(cfg Config) (driver.Rig, error) {
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(context.Background())
 	go p.watch(ctx)
-	rig := p.Rig(driver.Identity{
-		Kind: "modbus", Model: fmt.Sprintf("rtu-%d", cfg.Relays),
-		Serial: fmt.Sprintf("%s/%d", filepath.Base(cfg.Port.Device), cfg.Address),
-	}, p.timer())
+	rig := p.Rig(driver.Identity{Kind: "modbus", Model: fmt.Sprintf("rtu-%d", cfg.Relays), Unit: strconv.Itoa(cfg.Address)}, p.timer())
 	for s, c := range cfg.Inputs {
 		rig.Sensors[s] = sensor{p, s, c}
 	}

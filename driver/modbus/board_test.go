@@ -21,7 +21,7 @@ func TestOnAndOff(t *testing.T) {
 		r := newRack(t, nil)
 		rig := r.open()
 		pump := rig.Outputs[driver.Pump]
-		if pump.Deadman != driver.DeadmanBoard || rig.OffWithin != 250*time.Millisecond || rig.Identity.Serial != "board/1" {
+		if pump.Deadman != driver.DeadmanBoard || rig.OffWithin != 250*time.Millisecond || rig.Identity.String() != "modbus/rtu-8/board/1" {
 			t.Errorf("%v %v %v", pump.Deadman, rig.OffWithin, rig.Identity)
 		}
 		began := time.Now()

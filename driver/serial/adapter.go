@@ -24,6 +24,19 @@ func (a Adapter) String() string {
 	return s
 }
 
+// Number is the adapter's number as part of an identity; alike: others have the same.
+// Some makers leave a number out, or give all of their adapters one of a few digits.
+func (a Adapter) Number() (number string, alike bool) {
+	if a == (Adapter{}) {
+		return "", false
+	}
+	const fewDigits = 4
+	if number = a.Vendor + ":" + a.Product; len(a.Serial) <= fewDigits {
+		return number, true
+	}
+	return number + ":" + a.Serial, false
+}
+
 // sysfs is where the kernel shows its ttys.
 const sysfs = "/sys/class/tty"
 

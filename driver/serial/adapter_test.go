@@ -2,6 +2,7 @@ package serial
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,4 +100,19 @@ func TestAnotherAdapterIsRefused(t *testing.T) {
 			t.Errorf("the old one again: %v", gone)
 		}
 	})
+}
+
+// TestNumber: an adapter is known by its number, if it has one that no other has.
+func TestNumber(t *testing.T) {
+	for a, want := range map[Adapter]string{
+		{}:                                " false",
+		{Vendor: "1a86", Product: "7523"}: "1a86:7523 true",
+		{Vendor: "10c4", Product: "ea60", Serial: "0001"}:     "10c4:ea60 true", // as that maker delivers all of them
+		{Vendor: "0403", Product: "6001", Serial: "A5069RR4"}: "0403:6001:A5069RR4 false",
+	} {
+		number, alike := a.Number()
+		if got := fmt.Sprint(number, " ", alike); got != want {
+			t.Errorf("%v: %s, want %s", a, got, want)
+		}
+	}
 }

@@ -109,6 +109,10 @@ func (p *Port) Name() string { return p.cfg.Device }
 // Config is the port's settings with their defaults.
 func (p *Port) Config() Config { return p.cfg }
 
+// Adapter is what the port hung on when it was opened; another one is not taken for it
+// while it is open.
+func (p *Port) Adapter() Adapter { return p.first }
+
 // State is the number of the newest connection, and why it is over, if so.
 func (p *Port) State() (generation uint64, gone error) {
 	p.mu.Lock()

@@ -32,6 +32,8 @@ var (
 	ErrBroken = errors.New("the journal can't be written")
 	// ErrDamaged: a person must accept the damage first (AcceptDamage).
 	ErrDamaged = errors.New("the journal before this one was damaged, and nobody accepted that yet")
+	// ErrMoved: a person must say first that the hardware is the same (AcceptDamage).
+	ErrMoved = errors.New("the hardware hangs on another port than it did, and nobody has said yet that it is the same")
 	// ErrTwice: the journal has a start of this attempt already.
 	ErrTwice = errors.New("was started before")
 	// ErrNotStarted: there is no open start to end.
@@ -54,6 +56,7 @@ type Journal struct {
 	x      *index
 	owed   map[Key]bool // ended, and not yet in the claim or on disk: see Start
 	broken error        // sticky
+	moved  string       // the hardware's name now, while nobody has said that it is the same
 
 	// How far it has come, for Place, which waits for nobody: as its sequence, but
 	// compaction does not take from it.
@@ -77,7 +80,30 @@ func OpenKnown(path, hardware string, known guard.Place) (*Journal, error) {
 	return open(realDisk{}, path, hardware, known)
 }
 
+// OpenOf is OpenKnown for hardware that may have had another name: it says of one
+// whether it is the same hardware, or may be. Of the latter a person is asked: see
+// Moved.
+func OpenOf(path string, h Hardware, known guard.Place) (*Journal, error) {
+	return openOf(realDisk{}, path, h, known)
+}
+
+// Hardware is what a journal belongs to: driver.Identity is one.
+type Hardware interface {
+	String() string
+	Was(name string) (same, maybe bool)
+}
+
+// named is hardware that never had another name.
+type named string
+
+func (n named) String() string                 { return string(n) }
+func (n named) Was(name string) (same, _ bool) { return name == string(n), false }
+
 func open(d disk, path, hardware string, known guard.Place) (*Journal, error) {
+	return openOf(d, path, named(hardware), known)
+}
+
+func openOf(d disk, path string, hardware Hardware, known guard.Place) (*Journal, error) {
 	fail := func(err error) error { return fmt.Errorf("journal %s: %w", path, err) }
 	lk, err := lock(path)
 	if err != nil {
@@ -94,7 +120,7 @@ func open(d disk, path, hardware string, known guard.Place) (*Journal, error) {
 	}
 	j.before = j.x.taken - j.seq
 	j.taken.Store(j.x.taken)
-	if err := j.run(boot, held); err != nil {
+	if err := j.run(hardware.String(), boot, held); err != nil {
 		j.f.Close()
 		lk.Close()
 		return nil, err
@@ -107,7 +133,12 @@ func open(d disk, path, hardware string, known guard.Place) (*Journal, error) {
 // wrote and did not come to its Close, the power may have taken its last records
 // with it, and with them the drink whose cup still stands there: then there may
 // be one.
-func (j *Journal) run(boot, held string) error {
+func (j *Journal) run(hardware, boot, held string) error {
+	if j.moved == "" && j.head.Hardware != hardware {
+		if err := j.write(payload{Do: doIs, Is: hardware}, false); err != nil {
+			return err
+		}
+	}
 	if j.x.boot == boot && j.x.held == held {
 		return j.sync() // killed and started again: nothing is lost
 	}
@@ -123,26 +154,29 @@ func (j *Journal) run(boot, held string) error {
 	return j.sync()
 }
 
-func (j *Journal) load(hardware string, known guard.Place, boot, held string) error {
+func (j *Journal) load(hardware Hardware, known guard.Place, boot, held string) error {
+	now := hardware.String()
 	b, err := os.ReadFile(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		damage := ""
 		if known.ID != "" {
 			damage = fmt.Sprintf("it is gone: the guard's memory knows a journal of %d records here", known.At)
 		}
-		return j.begin(hardware, damage, known.ID)
+		return j.begin(now, damage, known.ID)
 	}
 	if err != nil {
 		return err
 	}
 	head, seq, good, err := decode(b, j.x.apply)
+	head.Hardware = cmp.Or(j.x.hardware, head.Hardware)
+	same, maybe := hardware.Was(head.Hardware)
 	switch {
 	case errors.Is(err, errVersion):
 		return err
-	case err == nil && head.Hardware != hardware:
+	case err == nil && !same && !maybe:
 		// What this journal says of counters and outcomes is not about this
 		// machine.
-		err = fmt.Errorf("it belongs to other hardware (%s, this is %s)", head.Hardware, hardware)
+		err = fmt.Errorf("it belongs to other hardware (%s, this is %s)", head.Hardware, now)
 	case err == nil && j.lostSome():
 		err = errors.New("the disk did not take all that was written into it")
 	case err == nil && known.ID != "" && known.ID != head.ID && known.ID != j.x.after:
@@ -159,7 +193,7 @@ func (j *Journal) load(hardware string, known guard.Place, boot, held string) er
 			return e
 		}
 		j.x = newIndex()
-		if err := j.begin(hardware, fmt.Sprintf("%v; it was kept as %s", err, filepath.Base(aside)), cmp.Or(known.ID, head.ID)); err != nil {
+		if err := j.begin(now, fmt.Sprintf("%v; it was kept as %s", err, filepath.Base(aside)), cmp.Or(known.ID, head.ID)); err != nil {
 			return err
 		}
 		return j.found()
@@ -179,6 +213,9 @@ func (j *Journal) load(hardware string, known guard.Place, boot, held string) er
 				return fmt.Errorf("compaction went wrong: %d records of %d: %w", j.seq, n, err)
 			}
 		}
+	}
+	if !same {
+		j.moved = now
 	}
 	j.f, err = j.d.extend(j.path, int64(good))
 	return err
@@ -257,6 +294,15 @@ func (j *Journal) Damaged() (string, bool) {
 	return j.x.damage, j.x.damage != ""
 }
 
+// Moved reports that the hardware may be the one that this journal belongs to, and
+// that nothing tells but the name of its port, which was another one. Until a person
+// says so (AcceptDamage) nothing is started.
+func (j *Journal) Moved() (was, now string, is bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.head.Hardware, j.moved, j.moved != ""
+}
+
 // AcceptDamage is a person's word, with name and reason, that the machine may
 // work on without what the damaged journal knew. It is on disk when this returns:
 // a machine that asked a person twice for the same word would not be believed.
@@ -266,6 +312,12 @@ func (j *Journal) AcceptDamage(by, why string) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.moved != "" {
+		if err := j.write(payload{Do: doIs, Is: j.moved, By: clip(by), Reason: clip(why), At: stamp()}, true); err != nil {
+			return err
+		}
+		j.moved = ""
+	}
 	if j.x.damage == "" {
 		return nil
 	}
@@ -281,6 +333,8 @@ func (j *Journal) Start(k Key, note Note) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
+	case j.moved != "":
+		return fmt.Errorf("can't start %s: %w", k, ErrMoved)
 	case j.x.damage != "":
 		return fmt.Errorf("can't start %s: %w: %s", k, ErrDamaged, j.x.damage)
 	case j.x.state(k).Phase != None:

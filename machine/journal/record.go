@@ -100,6 +100,7 @@ type payload struct {
 	Detail  string  `json:"detail,omitempty"`
 	Reason  string  `json:"reason,omitempty"` // what was said; before there were codes, the whole sentence
 	By      string  `json:"by,omitempty"`
+	Is      string  `json:"is,omitempty"` // hardware
 	Boot    string  `json:"boot,omitempty"`
 	Held    string  `json:"held,omitempty"` // which lock the process held, and under which boot
 	ID      string  `json:"id,omitempty"`   // of another memory
@@ -119,6 +120,7 @@ const (
 	doAccept  = "accept" // a person accepted that
 	doGuard   = "guard"  // the guard's memory beside it stands there
 	doTook    = "took"   // so many records have come, with those that compaction took
+	doIs      = "is"     // the hardware has this name from here on
 )
 
 func (p payload) key() Key { return Key{p.Order, p.Epoch} }

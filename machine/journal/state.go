@@ -23,6 +23,7 @@ type index struct {
 	after    string      // the journal in whose place this one was begun, when it was damaged
 	guard    guard.Place // the guard's memory beside it
 	taken    uint64      // records in all
+	hardware string      // its name, where it is not the header's any more
 }
 
 // forgotten is a drink whose record a power cut may have taken, while its cup may
@@ -98,6 +99,8 @@ func (x *index) apply(p payload) {
 		x.guard = guard.Place{ID: p.ID, At: p.N}
 	case doTook:
 		x.taken = max(x.taken, p.N)
+	case doIs:
+		x.hardware = p.Is
 	}
 }
 

@@ -124,7 +124,7 @@ func (s *Station) open(ctx context.Context, c Config) error {
 		return errors.Join(err, metal.Close())
 	}
 	s.opened = append(s.opened, s.Guard.Close)
-	j, err := journal.OpenKnown(filepath.Join(c.Dir, "journal"), metal.Identity.Kind+"/"+metal.Identity.Model+"/"+metal.Identity.Serial, s.Guard.Known())
+	j, err := journal.OpenOf(filepath.Join(c.Dir, "journal"), metal.Identity, s.Guard.Known())
 	if err != nil {
 		return err
 	}
@@ -137,6 +137,9 @@ func (s *Station) open(ctx context.Context, c Config) error {
 	}
 	if l, latched := s.Guard.Latched(); latched {
 		c.Log.Error("the machine is locked by a fault until a person clears it", "fault", l.String(), "since", l.At)
+	}
+	if was, now, is := j.Moved(); is {
+		c.Log.Error("the board hangs on another port than it did, and nothing tells whether it is the same one: the machine is locked until a person says so", "was", was, "now", now)
 	}
 	s.Machine, err = machine.New(s.Guard, j, plan, machine.Config{Alive: c.Alive, Log: c.Log})
 	return err
