@@ -164,7 +164,9 @@ func (m *Machine) lacks(r readings) ([]Fault, Reason) {
 			return
 		}
 		all.Detail = strings.TrimSpace(all.Detail + " + " + cmp.Or(f.detail, string(f.cause)))
-		all.Quote = strings.TrimPrefix(all.Quote+"; "+f.said, "; ")
+		if f.said != "" {
+			all.Quote = strings.TrimPrefix(all.Quote+"; "+f.said, "; ")
+		}
 	}
 	for _, x := range []struct {
 		s driver.Signal
@@ -183,7 +185,7 @@ func (m *Machine) lacks(r readings) ([]Fault, Reason) {
 	case err != nil:
 		add(failure{DiskFull, "", err.Error()})
 	case free < m.least:
-		add(failure{DiskFull, fmt.Sprintf("< %d MiB", m.least>>20), ""})
+		add(failure{DiskFull, fmt.Sprintf("disk < %d MiB", m.least>>20), ""})
 	}
 	return rows, all
 }
