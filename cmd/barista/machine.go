@@ -4,64 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/client"
 )
-
-func machineTable(w io.Writer, lines []client.Machine) {
-	rows := [][]string{{"MACHINE", "STATE", "MAKES", "CUP", "DRINKS", "IN HAND", "WHY", "WHO"}}
-	for _, l := range lines {
-		hand := l.Order
-		if hand != "" && l.Percent > 0 {
-			hand += fmt.Sprintf(" %d%%", l.Percent)
-		}
-		why := l.Reason
-		if why == "" && len(l.Lacks) > 0 {
-			why = "lacks " + strings.Join(l.Lacks, ", ")
-		}
-		if why == "" && l.MinWaiting > 0 {
-			why = fmt.Sprintf("a spare: works above %d waiting", l.MinWaiting)
-		}
-		drinks := ""
-		if l.Here {
-			drinks = fmt.Sprint(l.Drinks)
-		}
-		rows = append(rows, []string{l.Machine, string(l.State), makes(l.Classes), l.Cup, drinks, hand, why, l.By})
-	}
-	if term.Table(w, rows); len(lines) == 0 {
-		fmt.Fprintln(w, "no machines")
-	}
-}
-
-// makes shortens a list of classes: the beans, then the milks if every bean goes
-// with every milk.
-func makes(classes []fleet.Class) string {
-	var beans, milks []string
-	for _, c := range classes {
-		if !slices.Contains(beans, c.Bean) {
-			beans = append(beans, c.Bean)
-		}
-		if !slices.Contains(milks, c.Milk) {
-			milks = append(milks, c.Milk)
-		}
-	}
-	if len(beans)*len(milks) == len(classes) {
-		return strings.Trim(strings.Join(beans, ",")+"/"+strings.Join(milks, ","), "/")
-	}
-	var out []string
-	for _, c := range classes {
-		out = append(out, c.String())
-	}
-	return strings.Join(out, " ")
-}
 
 func newMachine(c *cli) *cobra.Command {
 	cmd := group(&cobra.Command{
@@ -186,7 +138,7 @@ func newMachineLs(c *cli) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := func(ctx context.Context, s client.Shop) (any, func(io.Writer), error) {
 				lines, err := s.Fleet(ctx)
-				return map[string]any{"machines": lines}, func(w io.Writer) { machineTable(w, lines) }, err
+				return map[string]any{"machines": lines}, func(w io.Writer) { told.Machines(w, lines) }, err
 			}
 			return c.once(cmd, watch, list)
 		},

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet/client"
 )
 
@@ -27,7 +26,7 @@ person should look at. If there is anything, it exits with 7.`,
 			err := c.once(cmd, watch, func(ctx context.Context, s client.Shop) (any, func(io.Writer), error) {
 				st, err := s.Status(ctx)
 				degraded = !st.OK
-				return st, func(w io.Writer) { statusText(w, st) }, err
+				return st, func(w io.Writer) { told.Status(w, st) }, err
 			})
 			if err == nil && degraded && !watch {
 				return term.Said(term.ExitDegraded)
@@ -37,29 +36,4 @@ person should look at. If there is anything, it exits with 7.`,
 	}
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on and print it again whenever it changes")
 	return cmd
-}
-
-func statusText(w io.Writer, s client.Status) {
-	machineTable(w, s.Machines)
-	fmt.Fprintln(w)
-	rows := [][]string{{"CLASS", "WAITING", "MACHINES"}}
-	for _, q := range s.Queue {
-		names := ""
-		for i, m := range q.Machines {
-			if i > 0 {
-				names += " "
-			}
-			names += m
-		}
-		rows = append(rows, []string{q.Class.String(), strconv.Itoa(q.Waiting), names})
-	}
-	term.Table(w, rows)
-	if len(s.Stock) > 0 {
-		fmt.Fprintln(w)
-		stockTable(w, s.Stock)
-	}
-	fmt.Fprintf(w, "\n%d open orders\n", s.Open)
-	for _, d := range s.Degraded {
-		fmt.Fprintf(w, "look: %s\n", term.Safe(d))
-	}
 }

@@ -11,20 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/client"
 )
-
-func stockTable(w io.Writer, lines []client.Item) {
-	rows := [][]string{{"ITEM", "AVAILABLE", "ON HAND", "RESERVED", "CONSUMED", "WASTED"}}
-	for _, l := range lines {
-		rows = append(rows, []string{l.Item, fmt.Sprintf("%d %s", l.Available, l.Unit), strconv.Itoa(l.OnHand),
-			strconv.Itoa(l.Reserved), strconv.Itoa(l.Consumed), strconv.Itoa(l.Wasted)})
-	}
-	if term.Table(w, rows); len(lines) == 0 {
-		fmt.Fprintln(w, "nothing in stock")
-	}
-}
 
 func newStock(c *cli) *cobra.Command {
 	cmd := group(&cobra.Command{
@@ -97,7 +87,7 @@ func newStockShow(c *cli) *cobra.Command {
 			return c.once(cmd, watch, func(ctx context.Context, s client.Shop) (any, func(io.Writer), error) {
 				levels, err := s.Stock.Levels(ctx)
 				lines := client.Items(levels)
-				return map[string]any{"items": lines}, func(w io.Writer) { stockTable(w, lines) }, err
+				return map[string]any{"items": lines}, func(w io.Writer) { told.Stock(w, lines) }, err
 			})
 		},
 	}
