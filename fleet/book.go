@@ -115,23 +115,24 @@ type Keyed struct {
 
 // Record is one record of the book. Exactly one of Claim, Stock, Refusals and
 // Balance is set; all are nil for a record that can't be read, which counts for
-// nothing.
+// nothing: of it only the order is known, if it stands under one.
 type Record struct {
 	Entry
-	IsClaim  bool // Entry holds a claim
-	Act      bool // it stands under new.>: compared over all acts
+	Unread   string // why it can't be read
+	IsClaim  bool   // Entry holds a claim
+	Act      bool   // it stands under new.>: compared over all acts
 	Stock    *StockAct
 	Refusals *Refusals
 	Balance  *Balance
 }
 
 // Book is the store of the truth: one stream, synced at each record. Errors are
-// ErrConflict, ErrNotFound and ErrFull, which are certain; every other one means the
-// same as ErrNoAnswer: nobody knows. Of a full book a part is left that new orders
-// and acts of the stock do not get, so that what was begun can be ended.
+// ErrConflict, ErrNotFound, ErrDamaged and ErrFull, which are certain; every other one
+// means the same as ErrNoAnswer: nobody knows. Of a full book a part is left that new
+// orders and acts of the stock do not get, so that what was begun can be ended.
 type Book interface {
 	// Read returns an order's claim, the last of both its subjects, from the
-	// leader.
+	// leader. ErrDamaged: there is a last one, and it can't be read.
 	Read(ctx context.Context, order string) (Entry, error)
 	// At reads one record, empty if it can't be read. ErrNotFound: the leader has
 	// none there: trimmed, rolled away, lost, or not written yet.
@@ -174,7 +175,7 @@ type Shelf interface {
 	Seen(key string) (Act, Items, bool)
 	// Balance fills the fold's part of a balance: all but Upto, Acts and Refusals.
 	// Restore takes it back, with the records of its open orders; those that the
-	// book no longer has are left out, and their portions are promised no more.
+	// book no longer has are promised nothing more, and what they took stays taken.
 	Balance(b *Balance)
 	Restore(b Balance, open []Entry)
 }
@@ -202,6 +203,9 @@ type Ledger interface {
 	// Open lists the orders that have not ended, those in doubt included, the one
 	// that changed longest ago first.
 	Open() []Entry
+	// Lost lists the orders that were not over by the last balance, whose record the
+	// book does not hold any more, and of which it said nothing since.
+	Lost() []Share
 	// Levels is the stock as folded.
 	Levels() map[string]Level
 	// Age is how long this process has known that this is its order's last record, by

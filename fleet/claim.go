@@ -111,6 +111,7 @@ const aboveAll = 100
 //     brewing   ─► again                            now    owner: spoiled, its portion wasted
 //     brewing   ─► unknown                          now    any holder or the sweep, after the longest brew + 60 s
 //     accepted | claimed ─► unknown, epoch + 100    now    a machine whose journal knows this epoch or a later one
+//     any open or parked ─► unknown, epoch + 100    act    controller, where the book lost what came last
 //     unknown   ─► served | failed                  now    owner's journal or counter; a person
 //     unknown   ─► again                            now    a person ("make it again"); its portion counts as used
 //     again     ─► accepted e+1 | failed | cancelled | expired   act   controller; accepted reserves
@@ -263,6 +264,19 @@ func (c Claim) Doubt(o Owner, reason Reason) (Claim, error) {
 	return c, nil
 }
 
+// Lose is a claim of which the book has lost what came last, as far as it is still
+// known: nobody can say what came of it, and the epoch is beyond any start that a
+// lost record may have begun. An end is final all the same. Whoever writes it does
+// so as an act, because who lost the record may have lost its reservation too.
+func (c Claim) Lose(by string, reason Reason) Claim {
+	if c.Phase.Ended() {
+		return c
+	}
+	c.Phase, c.Avoid, c.Epoch = Unknown, nil, c.Epoch+aboveAll
+	c.Outcome, c.Reason, c.By, c.Took = OutcomeUnknown, reason, by, 0
+	return c
+}
+
 // Stop cancels or expires an order before its fence, or before it is made again.
 func (c Claim) Stop(end Phase, by string, reason Reason) (Claim, error) {
 	if c.Phase != Accepted && c.Phase != Claimed && c.Phase != Again || end != Cancelled && end != Expired {
@@ -381,6 +395,9 @@ var (
 	ErrTwin = errors.New("another process works under this machine's name")
 	// ErrNotFound: the leader of the store says that there is none.
 	ErrNotFound = errors.New("not found")
+	// ErrDamaged: there is a record, and it can't be read. Certain: what it said is
+	// lost, and nobody may go on with an older one.
+	ErrDamaged = errors.New("its record is damaged")
 	// ErrNoAnswer: nobody knows whether it was taken. Read again before anything.
 	ErrNoAnswer = errors.New("no answer from the broker")
 )

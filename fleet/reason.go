@@ -22,6 +22,7 @@ const (
 	CodeBookBack  = "book_back"   // its machine began it, and the book does not know
 	CodeNotHeard  = "not_heard"   // its machine was not heard of since it began
 	CodeOrphan    = "orphan"      // the book lost it; its message shows that it was accepted
+	CodeLost      = "record_lost" // the book lost what came last of it
 	CodeCordoned  = "cordoned"    // a person took the machine out of service
 	CodeLeaving   = "leaving"     // its service stops
 	CodeUnsynced  = "unsynced"    // an outcome is not confirmed yet

@@ -17,6 +17,7 @@ import (
 	"barista/fleet"
 	"barista/fleet/client"
 	"barista/fleet/controller"
+	"barista/fleet/doctor"
 	"barista/fleet/ledger"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
@@ -87,6 +88,11 @@ func shopOf(c *queue.Conn) client.Shop {
 		Live: c.Events().FollowLive, Waiting: c.Orders().Waiting, Settings: c.Settings(), Requester: r,
 		Stock: stock.Remote(r), Controller: controller.Remote(r), Machines: seen(c, nil).Read,
 	}}
+}
+
+// records is what the shop has written down.
+func records(c *queue.Conn) doctor.Parts {
+	return doctor.Parts{Book: c.Book(), Stored: c.Orders().Stored, Told: c.Events().Told, Settings: c.AllSettings}
 }
 
 // with dials, bounds the time, runs the verb and hangs up.

@@ -31,7 +31,7 @@ func newRoot() *cobra.Command {
 shop around them, and talks to a shop that is running.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused by the state
-of things, 5 not authorised, 6 timed out, 7 degraded (status). A service exits
+of things, 5 not authorised, 6 timed out, 7 degraded (status, doctor). A service exits
 with 78 when its configuration is wrong.`,
 		Example: `  barista order --size large --bean mixed --milk free --name Zoe --watch
   barista why last
@@ -60,7 +60,7 @@ with 78 when its configuration is wrong.`,
 			newOrder(c), newOrders(c), newWhy(c), newCancel(c), newSettle(c), newAgain(c),
 		}},
 		{"shop", []*cobra.Command{
-			newStatus(c), newMachine(c), newStock(c), newMenu(c), newBroker(c),
+			newStatus(c), newDoctor(c), newMachine(c), newStock(c), newMenu(c), newBroker(c),
 		}},
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),

@@ -24,6 +24,7 @@ import (
 	"barista/fleet/broker"
 	"barista/fleet/controller"
 	"barista/fleet/desk"
+	"barista/fleet/doctor"
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
@@ -44,6 +45,7 @@ type shop struct {
 	broker   *broker.Broker // nil without the role
 	listener net.Listener   // of the web role
 	ledger   *ledger.Ledger // nil where nothing is decided
+	doctor   *doctor.Doctor // nil without the role of the controller
 	ctl      *controller.Controller
 	stock    *stock.Stock
 	machines []*member
@@ -280,6 +282,11 @@ func (s *shop) openCounter(ctx context.Context) error {
 		}
 		s.add("streams", func(ctx context.Context) error { return c.Keep(ctx, fleet.DefaultMenu()) }, nil)
 	}
+	if f.Controller != nil {
+		if err := s.openDoctor(ctx, c); err != nil {
+			return err
+		}
+	}
 	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
 	s.add("ledger", s.ledger.Run, nil)
 	if f.Stock != nil {
@@ -295,7 +302,8 @@ func (s *shop) openCounter(ctx context.Context) error {
 	roll := presence.New(seen(c, log))
 	parts := controller.Parts{
 		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
-		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Troubles: c.Troubles, Boot: guard.SinceBoot, Log: log,
+		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Boot: guard.SinceBoot, Log: log,
+		Troubles: func() []fleet.Trouble { return append(c.Troubles(), s.doctor.Troubles()...) },
 	}
 	if s.stock != nil {
 		parts.Stocked = s.stock.Filled()
@@ -316,6 +324,20 @@ func (s *shop) openCounter(ctx context.Context) error {
 	s.add("presence", roll.Run, nil)
 	s.add("desk", desk.New(at).Run, nil)
 	s.add("controller", run(s.ctl.Run), nil)
+	return nil
+}
+
+// openDoctor puts back what the store has lost of the settings before anybody acts
+// on them, and has what is written down looked at from then on.
+func (s *shop) openDoctor(ctx context.Context, c *queue.Conn) error {
+	d := doctor.New(records(c), doctor.Config{
+		Copy: filepath.Join(s.file.State, "settings.copy"), Keys: c.Settings(), Remove: c.Orders().Remove, Server: c.Server(), Log: s.log.With("room", "doctor"),
+	})
+	if err := d.Mend(ctx); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	s.doctor = d
+	s.add("doctor", d.Run, nil)
 	return nil
 }
 

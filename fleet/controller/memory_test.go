@@ -32,6 +32,7 @@ type shop struct {
 
 	book     []fleet.Record // record i has sequence i+1; all that was ever written
 	rolled   map[uint64]bool
+	bad      map[uint64]bool // records that can't be read any more
 	seq      uint64
 	queue    []fleet.StoredOrder
 	ids      map[string]bool // the duplicate window
@@ -59,7 +60,7 @@ type told struct {
 
 func newShop() *shop {
 	s := &shop{
-		changed: make(chan struct{}), rolled: map[uint64]bool{}, ids: map[string]bool{},
+		changed: make(chan struct{}), rolled: map[uint64]bool{}, bad: map[uint64]bool{}, ids: map[string]bool{},
 		settings: map[string][]byte{}, machines: map[string]fleet.Presence{}, created: time.Now(),
 		subs: map[string][]chan request{},
 	}
@@ -434,6 +435,10 @@ func (m memBook) Read(ctx context.Context, order string) (e fleet.Entry, err err
 		if seq == 0 {
 			return fleet.ErrNotFound
 		}
+		if m.bad[seq] {
+			e.Order.ID = order
+			return fleet.ErrDamaged
+		}
 		e = m.book[seq-1].Entry
 		return nil
 	})
@@ -442,7 +447,7 @@ func (m memBook) Read(ctx context.Context, order string) (e fleet.Entry, err err
 
 func (m memBook) At(ctx context.Context, seq uint64) (r fleet.Record, err error) {
 	err = m.call(ctx, "at", func() error {
-		if seq == 0 || seq > uint64(len(m.book)) || m.rolled[seq] {
+		if seq == 0 || seq > uint64(len(m.book)) || m.rolled[seq] || m.bad[seq] {
 			return fleet.ErrNotFound
 		}
 		r = m.book[seq-1]
@@ -454,7 +459,7 @@ func (m memBook) At(ctx context.Context, seq uint64) (r fleet.Record, err error)
 func (m memBook) History(ctx context.Context, order string) (out []fleet.Entry, err error) {
 	err = m.call(ctx, "history", func() error {
 		for _, r := range m.book {
-			if of(order)(r) {
+			if of(order)(r) && !m.bad[r.Seq] {
 				out = append(out, r.Entry)
 			}
 		}
@@ -499,6 +504,9 @@ func (m memBook) Follow(ctx context.Context, from uint64, each func(fleet.Record
 	return m.follow(ctx, ready, func(i int) (func(), bool) {
 		if i += int(max(from, 1)) - 1; i < len(m.book) {
 			r := m.book[i]
+			if m.bad[r.Seq] {
+				return func() {}, true
+			}
 			return func() { each(r) }, true
 		}
 		return nil, false

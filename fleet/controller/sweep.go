@@ -34,6 +34,7 @@ type sweeper struct {
 	missing map[string]fleet.Revision // open orders that had no message at the last look
 	stale   map[uint64]time.Time      // messages that no open order has, and since when
 	clock   clock
+	named   map[string]bool // what a person was told of already
 }
 
 // sight is an order as the sweep saw it first. Its times are monotonic.
@@ -48,7 +49,7 @@ type sight struct {
 }
 
 func (c *Controller) runSweep(ctx context.Context) {
-	s := &sweeper{Controller: c}
+	s := &sweeper{Controller: c, named: map[string]bool{}}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	compare := time.NewTimer(0)
@@ -232,9 +233,9 @@ func (s *sweeper) compare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the queue: %w", err)
 	}
-	there, open := map[string]bool{}, map[string]bool{}
+	there, open := map[string]fleet.StoredOrder{}, map[string]bool{}
 	for _, m := range stored {
-		there[m.Order] = true
+		there[m.Order] = m
 	}
 	var lost []fleet.Entry
 	before := s.missing
@@ -248,7 +249,7 @@ func (s *sweeper) compare(ctx context.Context) error {
 		if e.Phase == fleet.Again {
 			continue
 		}
-		if there[id] {
+		if _, is := there[id]; is {
 			if s.held(e) {
 				lost = append(lost, e)
 			}
@@ -259,7 +260,7 @@ func (s *sweeper) compare(ctx context.Context) error {
 			lost = append(lost, e)
 		}
 	}
-	return errors.Join(each(ctx, lost, s.publishAnew), s.clear(ctx, stored, open))
+	return errors.Join(s.damaged(ctx, there), each(ctx, lost, s.publishAnew), s.clear(ctx, stored, there, open))
 }
 
 // publishAnew puts an order into the queue that has no message there. A machine
@@ -305,7 +306,7 @@ func (s *sweeper) held(e fleet.Entry) (is bool) {
 // looks found them: a machine that settles an order is quicker, so no machine was
 // there to drop them. Else they would fill the queue. A message whose order the
 // book does not know at all is an orphan.
-func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, open map[string]bool) error {
+func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, there map[string]fleet.StoredOrder, open map[string]bool) error {
 	before := s.stale
 	s.stale = map[uint64]time.Time{}
 	var errs []error
@@ -325,6 +326,8 @@ func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, open ma
 			if time.Since(since) >= s.cfg.SweepAfter {
 				errs = append(errs, s.orphan(ctx, m))
 			}
+		case errors.Is(err, fleet.ErrDamaged):
+			errs = append(errs, s.lose(ctx, e, there))
 		case err != nil:
 			errs = append(errs, err)
 		case !e.Phase.Open():
@@ -338,16 +341,11 @@ func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, open ma
 // orphan puts an order before a person of which there is a message and no record:
 // the message proves that it was accepted, and the book has lost it.
 func (s *sweeper) orphan(ctx context.Context, m fleet.StoredOrder) error {
-	o, err := fleet.DecodeOrder(m.Body, nil)
-	if err != nil || o.ID != m.Order {
-		s.log.Error("a message of the queue can't be read, and the book has no record of its order: remove it by hand", "order", m.Order, "seq", m.Seq, "err", err)
+	o, portion, ok := s.said(m)
+	if !ok {
 		return nil
 	}
-	portion := m.Portion
-	if len(portion) == 0 {
-		portion, _ = s.Menu().Portion(o)
-	}
-	_, err = s.p.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
+	_, err := s.p.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
 		if _, known, err := s.known(ctx, v, o.ID, false); known || err != nil {
 			return nil, err
 		}

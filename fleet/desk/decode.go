@@ -3,7 +3,6 @@ package desk
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/go-json-experiment/json"
 
@@ -36,36 +35,8 @@ func check(a fleet.Ask) error {
 		return errors.New("that is no nonce of a process")
 	case a.Order != "" && !isOrder(a.Order):
 		return errors.New("the order has no id")
-	case !slices.Contains([]fleet.Outcome{"", fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown}, a.Outcome):
-		return errors.New("no such outcome")
-	case a.Epoch < 0 || !(a.Took >= 0 && a.Took < 24*3600):
-		return errors.New("a figure is out of bounds")
-	case a.Poison != nil && len(a.Poison.Payload) > fleet.MaxOrder:
-		return errors.New("more payload than is kept")
 	}
-	p := a.Presence
-	if p == nil {
-		return nil
-	}
-	for _, c := range p.Classes {
-		if !fleet.IsToken(c.Bean) || !fleet.IsToken(c.Milk) {
-			return errors.New("a class that can't be on a menu")
-		}
-	}
-	for _, s := range p.Sizes {
-		if !slices.Contains(fleet.Sizes, s) {
-			return errors.New("no such size")
-		}
-	}
-	for _, n := range p.Never {
-		if n.Size != "" && !slices.Contains(fleet.Sizes, n.Size) || n.Milk != "" && !fleet.IsToken(n.Milk) || n.Sugar < 0 || n.Sugar > fleet.MaxSugar {
-			return errors.New("no such drink, that it could never make")
-		}
-	}
-	if p.Order != "" && !isOrder(p.Order) {
-		return errors.New("the order in its hand has no id")
-	}
-	return nil
+	return a.Check()
 }
 
 // plain reports whether s may name a process, a journal or a boot.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -55,6 +56,23 @@ func (l *Ledger) countDays(ctx context.Context) {
 	}
 }
 
+// maxHours is a hundred years.
+const maxHours = 100 * 366 * 24
+
+// check says why this can't be a count. One that had jumped would throw away
+// records that keep old orders from being poured again.
+func (r dayRecord) check() error {
+	if r.Hours < 0 || r.Hours > maxHours {
+		return fmt.Errorf("%d hours: 0 to %d", r.Hours, maxHours)
+	}
+	for i, m := range r.Marks {
+		if m.Day < 0 || m.Day > r.Hours/24 || i > 0 && (m.Day < r.Marks[i-1].Day || m.Seq < r.Marks[i-1].Seq) {
+			return fmt.Errorf("day %d of %d, at record %d: out of order", m.Day, r.Hours/24, m.Seq)
+		}
+	}
+	return nil
+}
+
 func (l *Ledger) readDays(ctx context.Context) (r dayRecord, err error) {
 	v, err := l.parts.Settings.Get(ctx, keyDays)
 	if errors.Is(err, fleet.ErrNotFound) {
@@ -63,7 +81,10 @@ func (l *Ledger) readDays(ctx context.Context) (r dayRecord, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err := json.Unmarshal(v, &r); err != nil {
+	if err = json.Unmarshal(v, &r); err == nil {
+		err = r.check()
+	}
+	if err != nil {
 		l.log.Error("the count of days can't be read and begins anew", "err", err)
 		return dayRecord{}, nil
 	}

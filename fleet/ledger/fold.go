@@ -21,8 +21,9 @@ type fold struct {
 	// orders are those that have not ended, and those of whose end, written here,
 	// the follower has not heard yet: a record before it must not open them again.
 	orders map[string]fleet.Entry
-	heard  map[string]time.Time // when the entry in orders came, by the monotonic clock
-	ahead  []fleet.Entry        // acts beyond upto that take a portion, by this process
+	heard  map[string]time.Time   // when the entry in orders came, by the monotonic clock
+	ahead  []fleet.Entry          // acts beyond upto that take a portion, by this process
+	lost   map[string]fleet.Share // see Ledger.Lost
 
 	refusals fleet.Refusals
 	refused  uint64               // the record that they stand in; 0: none yet
@@ -34,7 +35,7 @@ type fold struct {
 }
 
 func newFold(shelf fleet.Shelf) fold {
-	return fold{shelf: shelf, orders: map[string]fleet.Entry{}, heard: map[string]time.Time{}}
+	return fold{shelf: shelf, orders: map[string]fleet.Entry{}, heard: map[string]time.Time{}, lost: map[string]fleet.Share{}}
 }
 
 // restore takes up a balance.
@@ -77,9 +78,11 @@ func (f *fold) take(r fleet.Record) {
 func (f *fold) order(e fleet.Entry) {
 	id := e.Order.ID
 	have, there := f.orders[id]
-	switch {
-	case there && e.Seq < have.Seq:
+	if there && e.Seq < have.Seq {
 		return
+	}
+	delete(f.lost, id)
+	switch {
 	case e.Phase.Ended() && e.Seq <= f.upto:
 		delete(f.orders, id)
 		delete(f.heard, id)

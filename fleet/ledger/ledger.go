@@ -34,10 +34,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -170,6 +172,7 @@ func (l *Ledger) begin(ctx context.Context) error {
 		for _, s := range b.Open {
 			if !has(open, s) {
 				l.log.Error("the book has lost the record of an open order", "order", s.Order, "seq", s.Seq)
+				l.fold.lost[s.Order] = s
 			}
 		}
 		l.fold.restore(*b, open)
@@ -305,6 +308,14 @@ func (l *Ledger) Open() []fleet.Entry {
 		l.open = l.fold.open()
 	}
 	return l.open
+}
+
+// Lost lists the orders that were not over by the last balance, whose record the
+// book does not hold any more, and of which it said nothing since.
+func (l *Ledger) Lost() []fleet.Share {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Values(l.fold.lost), func(a, b fleet.Share) int { return cmp.Compare(a.Seq, b.Seq) })
 }
 
 // Waiting counts the orders of these classes that nobody has in hand.

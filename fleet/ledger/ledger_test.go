@@ -49,7 +49,7 @@ var errShort = errors.New("refused")
 // place is how a controller makes an order: accepted, refused with a record, or
 // nobody knows.
 func place(ctx context.Context, l *Ledger, n int) error {
-	o := fleet.Order{ID: idN(n)}
+	o := fleet.Order{ID: idN(n), Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: fleet.NoMilk}
 	refused := false
 	_, err := l.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
 		refused = false

@@ -65,7 +65,12 @@ func (r roll) setting(key string, value []byte) error {
 		if delete(r.seen, name); value != nil {
 			var s seen
 			err := json.Unmarshal(value, &s)
-			r.seen[name] = s
+			if err == nil {
+				err = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes}.Check()
+			}
+			if err == nil {
+				r.seen[name] = s
+			}
 			return err
 		}
 	}

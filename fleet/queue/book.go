@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +56,9 @@ const wordBytes = 12
 // find out whether an act was written gives one of his own. An act stands on the
 // leaf.
 func encode(r fleet.Record, leaf uint64) (subject, rec string, body []byte, err error) {
+	if err := r.Check(math.MaxUint64); err != nil {
+		return "", "", nil, fmt.Errorf("a record that nobody would read: %w", err)
+	}
 	rec = cmp.Or(r.Rec, rand.Text()[:wordBytes])
 	act := func(what string) string { return fleet.ActSubject(leaf, what) }
 	w := word{rec}
@@ -84,14 +90,14 @@ func encode(r fleet.Record, leaf uint64) (subject, rec string, body []byte, err 
 			*fleet.Balance
 			word
 		}{r.Balance, w})
-	default:
-		err = errors.New("a record that says nothing")
 	}
 	return subject, rec, body, err
 }
 
-// decode is the other way. What does not say clearly what it is, is no record.
-func decode(subject string, body []byte) (fleet.Record, error) {
+// decode is the other way, of what stands at a sequence. What does not say clearly
+// what it is, or what no shop could mean, is no record; it keeps the order whose
+// subject it stands under.
+func decode(subject string, seq uint64, body []byte) (fleet.Record, error) {
 	var r fleet.Record
 	t := strings.Split(subject, ".")
 	if len(t) != 4 || t[0] != "coffee" || t[1] != "book" {
@@ -115,15 +121,22 @@ func decode(subject string, body []byte) (fleet.Record, error) {
 		err = read(r.Balance)
 	default:
 		r.IsClaim = true
-		if err = read(&r.Claim); err == nil {
-			err = whole(r.Claim, t[3])
+		if err = read(&r.Claim); err == nil && r.Order.ID != t[3] {
+			err = fmt.Errorf("it stands under %.40q and is of order %.40q", t[3], r.Order.ID)
 		}
+	}
+	if err == nil {
+		err = r.Check(seq)
 	}
 	if err == nil && w.Rec == "" {
 		err = errors.New("it has no word of its writer")
 	}
 	if err != nil {
-		return fleet.Record{Act: r.Act}, err
+		bad := fleet.Record{Act: r.Act, Unread: err.Error()}
+		if id, no := fleet.ParseID(t[3]); no == nil && id == t[3] {
+			bad.Order.ID = id
+		}
+		return bad, err
 	}
 	r.Rec = w.Rec
 	return r, nil
@@ -136,29 +149,13 @@ func leafOf(token string) (uint64, bool) {
 	return leaf, is && err == nil && digits == strconv.FormatUint(leaf, 10)
 }
 
-// whole says why a claim can't be the one of this order.
-func whole(c fleet.Claim, order string) error {
-	switch c.Phase {
-	case fleet.Accepted, fleet.Claimed, fleet.Brewing, fleet.Again, fleet.Unknown, fleet.Served, fleet.Failed, fleet.Cancelled, fleet.Expired:
-	default:
-		return fmt.Errorf("there is no phase %.20q", c.Phase)
-	}
-	if id, err := fleet.ParseID(order); err != nil || id != order || c.Order.ID != order {
-		return fmt.Errorf("it stands under %.40q and is of order %.40q", order, c.Order.ID)
-	}
-	if c.Epoch < 1 {
-		return fmt.Errorf("epoch %d: they begin at 1", c.Epoch)
-	}
-	return nil
-}
-
 // record reads a stored message; err is nil only if it could be read.
 func (b book) record(m message) (fleet.Record, error) {
 	b.c.turn(m)
-	r, err := decode(m.Subject, m.Data)
+	r, err := decode(m.Subject, m.Seq, m.Data)
 	r.Seq, r.Written = m.Seq, m.Time
 	if err != nil {
-		b.c.once(m.Seq, func() {
+		b.c.once(fmt.Sprint("record ", m.Seq), func() {
 			b.c.log.Error("a record of the book can't be read and counts for nothing", "seq", m.Seq, "subject", m.Subject, "err", err)
 		})
 	}
@@ -180,12 +177,12 @@ func (c *Conn) turn(m message) {
 // saidMost bounds the memory of what was said already.
 const saidMost = 1000
 
-// once says something of a record, once.
-func (c *Conn) once(seq uint64, say func()) {
+// once says something of a thing, once.
+func (c *Conn) once(what string, say func()) {
 	c.mu.Lock()
-	said := c.said[seq]
+	said := c.said[what]
 	if !said && len(c.said) < saidMost {
-		c.said[seq] = true
+		c.said[what] = true
 	}
 	c.mu.Unlock()
 	if !said {
@@ -195,14 +192,35 @@ func (c *Conn) once(seq uint64, say func()) {
 
 func (b book) Read(ctx context.Context, order string) (fleet.Entry, error) {
 	m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: bothOf(order)})
+	if errors.Is(err, fleet.ErrNotFound) {
+		err = b.missing(ctx, bothOf(order))
+	}
+	damaged := fleet.Entry{Revision: fleet.Revision{Seq: m.Seq}}
+	damaged.Order.ID = order
+	if errors.Is(err, fleet.ErrDamaged) {
+		return damaged, fmt.Errorf("order %s: %w", order, err)
+	}
 	if err != nil {
 		return fleet.Entry{}, sure("order "+order, err)
 	}
 	r, err := b.record(m)
 	if err != nil {
-		return fleet.Entry{}, unsure("order "+order, err)
+		return damaged, fmt.Errorf("order %s, record %d: %w: %w", order, m.Seq, fleet.ErrDamaged, err)
 	}
 	return r.Entry, nil
+}
+
+// missing says why the leader has no last record of these subjects. It answers in
+// the same way of a record that it can't read out, which its index still counts.
+func (b book) missing(ctx context.Context, subjects string) error {
+	counted, err := b.c.counted(ctx, fleet.StreamBook, subjects)
+	switch {
+	case err != nil:
+		return err
+	case len(counted) > 0:
+		return fleet.ErrDamaged
+	}
+	return fleet.ErrNotFound
 }
 
 func (b book) At(ctx context.Context, seq uint64) (fleet.Record, error) {
@@ -219,12 +237,17 @@ func (b book) At(ctx context.Context, seq uint64) (fleet.Record, error) {
 
 func (b book) History(ctx context.Context, order string) ([]fleet.Entry, error) {
 	both := bothOf(order)
+	end := uint64(math.MaxUint64)
 	last, err := b.c.get(ctx, fleet.StreamBook, ask{Last: both}) // so that the end of the book is never searched for more
-	if errors.Is(err, fleet.ErrNotFound) {
-		return nil, nil
+	if err == nil {
+		end = last.Seq
+	} else if errors.Is(err, fleet.ErrNotFound) {
+		if err = b.missing(ctx, both); errors.Is(err, fleet.ErrDamaged) {
+			err = nil
+		}
 	}
 	var out []fleet.Entry
-	for from := uint64(1); err == nil && from <= last.Seq; {
+	for from := uint64(1); err == nil && from <= end; {
 		var m message
 		if m, err = b.c.get(ctx, fleet.StreamBook, ask{Seq: from, Next: both}); err == nil {
 			if r, bad := b.record(m); bad == nil {
@@ -233,7 +256,7 @@ func (b book) History(ctx context.Context, order string) ([]fleet.Entry, error) 
 			from = m.Seq + 1
 		}
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fleet.ErrNotFound) { // no further one can be read
 		return nil, unsure("the history of "+order, err)
 	}
 	return out, nil
@@ -254,7 +277,33 @@ func (b book) Act(ctx context.Context, r fleet.Record, last uint64) (fleet.Revis
 		compared = 0 // nothing stands on the new leaf yet
 	}
 	r.Act = true
-	return b.write(ctx, r, leaf, compared, fleet.ActSubject(leaf, ">"))
+	rev, err := b.write(ctx, r, leaf, compared, fleet.ActSubject(leaf, ">"))
+	if errors.Is(err, fleet.ErrConflict) && compared > 0 && b.unseen(ctx, leaf, last) {
+		// The last act of the leaf can't be read, so the leader compares with nothing.
+		return b.write(ctx, r, leaf, 0, fleet.ActSubject(leaf, ">"))
+	}
+	return rev, err
+}
+
+// unseen reports whether the acts of a leaf end, behind this one, with what can't be
+// read: then no later one that can be was written. The compare with nothing keeps two
+// writers apart all the same, because what is written now can be read.
+func (b book) unseen(ctx context.Context, leaf, last uint64) bool {
+	acts := fleet.ActSubject(leaf, ">")
+	if _, err := b.c.get(ctx, fleet.StreamBook, ask{Last: acts}); !errors.Is(err, fleet.ErrNotFound) {
+		return false
+	}
+	if !errors.Is(b.missing(ctx, acts), fleet.ErrDamaged) {
+		return false
+	}
+	_, err := b.c.get(ctx, fleet.StreamBook, ask{Seq: last + 1, Next: acts})
+	if !errors.Is(err, fleet.ErrNotFound) {
+		return false
+	}
+	b.c.once(fmt.Sprint("leaf ", leaf), func() {
+		b.c.log.Error("the last act of the book can't be read and counts for nothing; the next one is written behind it", "after", last)
+	})
+	return true
 }
 
 // isNew reports whether a record is of something new: an order, or an act of the
@@ -300,6 +349,10 @@ func (b book) leafAfter(ctx context.Context, act uint64) (uint64, error) {
 	}
 	m, err := b.c.get(ctx, fleet.StreamBook, ask{Seq: act})
 	if errors.Is(err, fleet.ErrNotFound) {
+		turned, err := b.c.get(ctx, fleet.StreamBook, ask{Last: balances})
+		if (err == nil && turned.Seq < act || errors.Is(err, fleet.ErrNotFound)) && b.unseen(ctx, turned.Seq, act) {
+			return turned.Seq, nil
+		}
 		return 0, fleet.ErrConflict // rolled away by a later refusal: it is not the last
 	}
 	if err != nil {
@@ -383,14 +436,50 @@ func (b book) Follow(ctx context.Context, from uint64, each func(fleet.Record), 
 
 func (b book) LastBalance(ctx context.Context) (fleet.Record, error) {
 	m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: balances})
-	if err != nil {
-		return fleet.Record{}, sure("the last balance", err)
+	if err == nil {
+		if r, bad := b.record(m); bad == nil {
+			return r, nil
+		}
+	} else if !errors.Is(err, fleet.ErrNotFound) {
+		return fleet.Record{}, unsure("the last balance", err)
 	}
-	r, err := b.record(m)
+	return b.olderBalance(ctx)
+}
+
+// olderBalance is the newest balance that can be read, where the last can't be. From
+// there it is only more to fold.
+func (b book) olderBalance(ctx context.Context) (fleet.Record, error) {
+	counted, err := b.c.counted(ctx, fleet.StreamBook, balances)
 	if err != nil {
 		return fleet.Record{}, unsure("the last balance", err)
 	}
-	return r, nil
+	if len(counted) == 0 {
+		return fleet.Record{}, fleet.ErrNotFound
+	}
+	leaf := func(subject string) uint64 { n, _ := leafOf(strings.Split(subject, ".")[2]); return n }
+	subjects := slices.SortedFunc(maps.Keys(counted), func(x, y string) int { return cmp.Compare(leaf(y), leaf(x)) })
+	for i, subject := range subjects {
+		m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: subject})
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return fleet.Record{}, unsure("a balance", err)
+		}
+		if err == nil {
+			if r, bad := b.record(m); bad == nil {
+				b.c.once(fmt.Sprint("balance ", r.Seq), func() {
+					b.c.log.Error("the last balance of the book can't be read; an older one is taken", "seq", r.Seq, "unread", i)
+				})
+				return r, nil
+			}
+		}
+	}
+	info, err := b.info(ctx)
+	switch {
+	case err != nil:
+		return fleet.Record{}, err
+	case info.State.FirstSeq <= 1: // nothing was removed yet: all of it can be folded
+		return fleet.Record{}, fleet.ErrNotFound
+	}
+	return fleet.Record{}, fmt.Errorf("every balance of the book: %w", fleet.ErrDamaged)
 }
 
 func (b book) Since(ctx context.Context, t time.Time) (uint64, error) {

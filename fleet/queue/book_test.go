@@ -340,14 +340,20 @@ func TestUnreadableRecord(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Read(ctx, id); !errors.Is(err, fleet.ErrNoAnswer) || errors.Is(err, fleet.ErrNotFound) {
+	if _, err := s.Read(ctx, id); !errors.Is(err, fleet.ErrDamaged) || errors.Is(err, fleet.ErrNotFound) {
 		t.Errorf("an order whose last record can't be read: %v", err)
 	}
-	if _, err := s.LastBalance(ctx); !errors.Is(err, fleet.ErrNoAnswer) || errors.Is(err, fleet.ErrNotFound) {
-		t.Errorf("a balance that can't be read: %v", err)
+	if _, err := s.LastBalance(ctx); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("a balance that can't be read, and nothing was removed: %v", err)
 	}
 	if h, err := s.History(ctx, id); err != nil || len(h) != 1 {
 		t.Errorf("%+v %v", h, err)
+	}
+	if err := s.Trim(ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.LastBalance(ctx); !errors.Is(err, fleet.ErrDamaged) {
+		t.Errorf("a balance that can't be read, and what was before it is gone: %v", err)
 	}
 	if n := strings.Count(words.String(), "can't be read and counts for nothing"); n != 6 {
 		t.Errorf("said %d times, wanted once for each of 6", n)

@@ -51,7 +51,7 @@ type Conn struct {
 
 	mu      sync.Mutex // guards the following, and nothing else
 	buckets map[string]jetstream.KeyValue
-	said    map[uint64]bool // records that could not be read, see once
+	said    map[string]bool // what could not be read, see once
 	turned  turn            // of the book, see leafAfter; forgotten at a reconnect, a store may have gone back
 	back    chan struct{}   // closed at the next reconnect
 
@@ -69,7 +69,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Conn{cfg: cfg, log: cfg.Log, buckets: map[string]jetstream.KeyValue{}, said: map[uint64]bool{}, back: make(chan struct{}), lost: make(chan struct{})}
+	c := &Conn{cfg: cfg, log: cfg.Log, buckets: map[string]jetstream.KeyValue{}, said: map[string]bool{}, back: make(chan struct{}), lost: make(chan struct{})}
 	up := make(chan struct{})
 	var once sync.Once
 	opts := []nats.Option{

@@ -37,7 +37,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		got, err := decode(subject, body)
+		got, err := decode(subject, 1<<40, body)
 		if r.Rec = rec; err != nil || !reflect.DeepEqual(got, r) {
 			f.Fatalf("wrote %+v, read %+v, %v", r, got, err)
 		}
@@ -48,7 +48,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add("coffee.book.new-01.", []byte(`{}`))
 	f.Add("coffee.book.now.stock", []byte(`{"act":"count","rec":"x"}`))
 	f.Fuzz(func(t *testing.T, subject string, body []byte) {
-		r, err := decode(subject, body)
+		r, err := decode(subject, 1<<40, body)
 		n := 0
 		for _, is := range []bool{r.IsClaim, r.Stock != nil, r.Refusals != nil, r.Balance != nil} {
 			if is {
@@ -72,7 +72,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil || again != subject {
 			t.Fatalf("read under %s, written under %s, %v", subject, again, err)
 		}
-		same, err := decode(again, body)
+		same, err := decode(again, 1<<40, body)
 		if err != nil || same.Rec != rec {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func FuzzHeaders(f *testing.F) {
 			t.Errorf("half a revision: %+v", created)
 		}
 		for item, n := range items {
-			if !fleet.IsToken(item) || n < 0 {
+			if !fleet.IsToken(item) || n < 0 || n > fleet.MaxAmount {
 				t.Errorf("portion %v", items)
 			}
 		}

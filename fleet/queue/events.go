@@ -73,7 +73,11 @@ func (s events) FollowLive(ctx context.Context, each func(fleet.Event)) error {
 			return ctx.Err()
 		case m := <-msgs:
 			var e fleet.Event
-			if err := json.Unmarshal(m.Data, &e); err != nil {
+			err := json.Unmarshal(m.Data, &e)
+			if err == nil {
+				err = e.Check()
+			}
+			if err != nil {
 				s.c.log.Warn("what a machine tells can't be read", "subject", m.Subject, "err", err)
 				continue
 			}

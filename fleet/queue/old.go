@@ -107,7 +107,9 @@ func (c *Conn) readClaims(ctx context.Context, o *Old) error {
 			}
 			claim, err := former.Claim(m.Data)
 			if err == nil && claim.Phase != former.Refused {
-				err = whole(claim, strings.TrimPrefix(m.Subject, "$KV.coffee-claims."))
+				if err = claim.Check(); err == nil && m.Subject != "$KV.coffee-claims."+claim.Order.ID {
+					err = fmt.Errorf("it stands under %.80q and is of order %.40q", m.Subject, claim.Order.ID)
+				}
 			}
 			switch {
 			case err != nil:

@@ -60,11 +60,8 @@ func ofBook(h nats.Header) (portion fleet.Items, created fleet.Revision) {
 	if json.Unmarshal([]byte(h.Get(headerPortion)), &portion) != nil {
 		portion = nil
 	}
-	for item, n := range portion {
-		if !fleet.IsToken(item) || n < 0 {
-			portion = nil
-			break
-		}
+	if portion.Check() != nil {
+		portion = nil
 	}
 	seq, err := strconv.ParseUint(h.Get(headerSeq), 10, 64)
 	if rec := h.Get(headerRec); err == nil && seq > 0 && rec != "" {

@@ -20,10 +20,15 @@ type message struct {
 	Header  []byte    `json:"hdrs"`
 	Data    []byte    `json:"data"`
 	Time    time.Time `json:"time"`
+
+	heads nats.Header // of one that was delivered
 }
 
 // header is the message's; what can't be read of it is as if it were not there.
 func (m message) header() nats.Header {
+	if m.heads != nil {
+		return m.heads
+	}
 	h, err := nats.DecodeHeadersMsg(m.Header)
 	if err != nil {
 		return nats.Header{}
@@ -71,6 +76,34 @@ func (c *Conn) get(ctx context.Context, stream string, a ask) (message, error) {
 	return *answer.Message, nil
 }
 
+// counted is how many messages the leader's index has of each subject. It may count
+// one that can't be read out.
+func (c *Conn) counted(ctx context.Context, stream, subjects string) (map[string]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	body, err := json.Marshal(map[string]string{"subjects_filter": subjects})
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, body)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != nil {
+		return nil, answer.Error
+	}
+	return answer.State.Subjects, nil
+}
+
 // each walks the stored messages of a subject, one request per message: for short
 // lists.
 func (c *Conn) each(ctx context.Context, stream, subject string, do func(message)) error {
@@ -112,11 +145,15 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 	if *from > 1 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, *from
 	}
+	end, err := c.end(ctx, stream, *from)
+	if err != nil {
+		return err
+	}
 	cons, err := c.js.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {
 		return err
 	}
-	if cons.CachedInfo().NumPending == 0 {
+	if end < *from {
 		ready()
 	}
 	it, err := cons.Messages()
@@ -136,9 +173,26 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 			return err
 		}
 		*from = meta.Sequence.Stream + 1
-		each(message{Subject: m.Subject(), Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data()})
-		if meta.NumPending == 0 {
+		each(message{Subject: m.Subject(), Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: m.Data(), heads: m.Headers()})
+		if meta.Sequence.Stream >= end {
 			ready()
 		}
 	}
+}
+
+// end is the last message of a stream that can be read now, not before from. What a
+// consumer counts as pending would not do: it counts what can't be read, and never
+// comes to nought.
+func (c *Conn) end(ctx context.Context, stream string, from uint64) (uint64, error) {
+	st, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, unsure("look at "+stream, err)
+	}
+	at := st.CachedInfo().State.LastSeq
+	for ; at >= max(from, 1); at-- {
+		if _, err := c.get(ctx, stream, ask{Seq: at}); !errors.Is(err, fleet.ErrNotFound) {
+			return at, err
+		}
+	}
+	return at, nil
 }

@@ -4,8 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -34,8 +39,48 @@ func (s settings) Get(ctx context.Context, key string) ([]byte, error) {
 	return e.Value(), nil
 }
 
+// Put sets a key. What can't be read of it takes no other value, because the store
+// would have to remove it first; that is done here.
 func (s settings) Put(ctx context.Context, key string, value []byte) error {
+	if err := s.clear(ctx, key); err != nil {
+		return err
+	}
 	return s.c.putKey(ctx, fleet.BucketSettings, key, value)
+}
+
+// clear removes what stands under a key and can't be read. The store can't remove one
+// message that it can't read, but all of them: the others are set anew. What a crash
+// in between takes, the copy that is kept beside the store brings back.
+func (s settings) clear(ctx context.Context, key string) error {
+	subject := settingsPrefix + key
+	_, err := s.c.get(ctx, settingsStream, ask{Last: subject})
+	if !errors.Is(err, fleet.ErrNotFound) {
+		return nil // whatever it is, the write will show it
+	}
+	counted, err := s.c.counted(ctx, settingsStream, subject)
+	if err != nil || len(counted) == 0 {
+		return err
+	}
+	s.c.log.Error("a setting is damaged; all of them are written anew", "key", key)
+	others := map[string]fleet.Setting{}
+	if _, _, err := s.all(ctx, func(key string, one fleet.Setting) { others[key] = one }); err != nil {
+		return err
+	}
+	st, err := s.c.js.Stream(ctx, settingsStream)
+	if err == nil {
+		err = st.Purge(ctx)
+	}
+	if err != nil {
+		return unsure("remove the damaged setting "+key, err)
+	}
+	for _, other := range slices.Sorted(maps.Keys(others)) {
+		if v := others[other].Value; v != nil {
+			if err := s.c.putKey(ctx, fleet.BucketSettings, other, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (c *Conn) putKey(ctx context.Context, bucket, key string, value []byte) error {
@@ -46,17 +91,101 @@ func (c *Conn) putKey(ctx context.Context, bucket, key string, value []byte) err
 }
 
 func (s settings) Delete(ctx context.Context, key string) error {
+	if err := s.clear(ctx, key); err != nil {
+		return err
+	}
 	return s.c.inBucket(ctx, fleet.BucketSettings, "setting "+key, func(kv jetstream.KeyValue) error { return kv.Delete(ctx, key) })
 }
 
+// Watch asks for each key by itself and then follows: of a message that can't be read
+// a watch of the client waits for ever, and with it for every key behind it.
 func (s settings) Watch(ctx context.Context, each func(string, []byte), ready func()) error {
-	return s.c.watch(ctx, fleet.BucketSettings, func(e jetstream.KeyValueEntry) {
-		if e.Operation() == jetstream.KeyValuePut {
-			each(e.Key(), e.Value())
-		} else {
-			each(e.Key(), nil)
+	if ready == nil {
+		ready = func() {}
+	}
+	ready = sync.OnceFunc(ready)
+	fleet.Keep(ctx, s.c.log, fleet.BucketSettings, func() error {
+		ctx, stop := context.WithCancel(ctx)
+		var other sync.WaitGroup
+		defer other.Wait()
+		defer stop()
+		store, upto, err := s.all(ctx, func(key string, one fleet.Setting) { each(key, one.Value) })
+		if err != nil {
+			return err
 		}
-	}, ready)
+		ready()
+		other.Go(func() {
+			defer stop()
+			for fleet.Pause(ctx, lookAgain/2) {
+				if st, err := s.c.js.Stream(ctx, settingsStream); err == nil && made(st) != store {
+					return // it was made anew, and numbers its messages anew
+				}
+			}
+		})
+		from := upto + 1
+		return s.c.followOnce(ctx, settingsStream, &from, func(m message) {
+			if key, one, is := setting(m); is {
+				each(key, one.Value)
+			}
+		}, func() {})
+	})
+	return ctx.Err()
+}
+
+const (
+	settingsStream = "KV_" + fleet.BucketSettings
+	settingsPrefix = "$KV." + fleet.BucketSettings + "."
+)
+
+// made says which store a stream is of.
+func made(st jetstream.Stream) string { return st.CachedInfo().Created.Format(time.RFC3339Nano) }
+
+// all hands over every key as it stands, which store that is of, and how far it goes.
+func (s settings) all(ctx context.Context, each func(key string, one fleet.Setting)) (store string, upto uint64, err error) {
+	st, err := s.c.js.Stream(ctx, settingsStream)
+	if err != nil {
+		return "", 0, unsure("the settings", err)
+	}
+	store, upto = made(st), st.CachedInfo().State.LastSeq
+	counted, err := s.c.counted(ctx, settingsStream, settingsPrefix+">")
+	if err != nil {
+		return "", 0, unsure("the settings", err)
+	}
+	for _, subject := range slices.Sorted(maps.Keys(counted)) {
+		m, err := s.c.get(ctx, settingsStream, ask{Last: subject})
+		if errors.Is(err, fleet.ErrNotFound) {
+			s.c.once(subject, func() {
+				s.c.log.Error("a setting is damaged and can't be read", "key", strings.TrimPrefix(subject, settingsPrefix))
+			})
+			continue
+		}
+		if err != nil {
+			return "", 0, unsure("the settings", err)
+		}
+		if key, one, is := setting(m); is {
+			each(key, one)
+		}
+	}
+	return store, upto, nil
+}
+
+// setting reads a message of the settings; without a value it says that the key was
+// deleted.
+func setting(m message) (key string, one fleet.Setting, is bool) {
+	key, is = strings.CutPrefix(m.Subject, settingsPrefix)
+	one.Rev = m.Seq
+	if op := m.header().Get("KV-Operation"); op == "" {
+		one.Value = append([]byte{}, m.Data...)
+	}
+	return key, one, is
+}
+
+// AllSettings are the keys as the store has them, deleted ones too, and which store
+// it is: one that was made anew numbers its messages anew.
+func (c *Conn) AllSettings(ctx context.Context) (all map[string]fleet.Setting, store string, err error) {
+	all = map[string]fleet.Setting{}
+	store, _, err = settings{c}.all(ctx, func(key string, one fleet.Setting) { all[key] = one })
+	return all, store, err
 }
 
 // Snapshot puts the stock's snapshot, for readers only.
@@ -146,9 +275,7 @@ func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {
 			if !ok || e == nil {
 				return out, nil
 			}
-			var one fleet.Presence
-			if json.Unmarshal(e.Value(), &one) == nil && one.Machine == e.Key() {
-				one.Said = e.Revision()
+			if one, ok := p.read(e); ok {
 				out = append(out, one)
 			}
 		}
@@ -157,13 +284,31 @@ func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {
 
 func (p presences) Watch(ctx context.Context, each func(fleet.Presence, bool), ready func()) error {
 	return p.c.watch(ctx, fleet.BucketMachines, func(e jetstream.KeyValueEntry) {
-		var one fleet.Presence
-		switch op := e.Operation(); {
-		case op == jetstream.KeyValueDelete: // it left; a purge is the broker's, by its clock
+		if op := e.Operation(); op == jetstream.KeyValueDelete { // it left; a purge is the broker's, by its clock
 			each(fleet.Presence{Machine: e.Key()}, false)
-		case op == jetstream.KeyValuePut && json.Unmarshal(e.Value(), &one) == nil && one.Machine == e.Key():
-			one.Said = e.Revision()
+		} else if op != jetstream.KeyValuePut {
+			return
+		} else if one, ok := p.read(e); ok {
 			each(one, true)
 		}
 	}, ready)
+}
+
+// read is what a machine said of itself, if it can have said that. What it can't is
+// said once, however often it is repeated.
+func (p presences) read(e jetstream.KeyValueEntry) (one fleet.Presence, ok bool) {
+	err := json.Unmarshal(e.Value(), &one)
+	if err == nil {
+		err = one.Check()
+	}
+	if err == nil && one.Machine != e.Key() {
+		err = fmt.Errorf("it is of machine %.40q", one.Machine)
+	}
+	if err != nil {
+		p.c.once("presence of "+e.Key(), func() {
+			p.c.log.Error("what a machine says of itself can't be read and counts for nothing", "machine", e.Key(), "err", err)
+		})
+	}
+	one.Said = e.Revision()
+	return one, err == nil
 }

@@ -129,8 +129,10 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 	menu := def
 	switch b, err := c.Settings().Get(ctx, fleet.KeyMenu); {
 	case err == nil:
-		if menu, err = fleet.ParseMenu(b); err != nil {
-			return def, fmt.Errorf("the menu in the settings: %w; mend it with barista menu set", err)
+		if set, bad := fleet.ParseMenu(b); bad == nil {
+			menu = set
+		} else { // nobody could mend it in a shop that does not start
+			c.log.Error("the menu in the settings is wrong, the default one is in force: set it anew with barista menu set", "err", bad)
 		}
 	case !errors.Is(err, fleet.ErrNotFound):
 		return def, err

@@ -48,7 +48,7 @@ func ask(t *testing.T, r fleet.Requester, subject, body string) string {
 func create(t *testing.T, l Ledger, n int, portion fleet.Items) {
 	t.Helper()
 	_, err := l.Act(t.Context(), func(fleet.View) (*fleet.Record, error) {
-		c := fleet.Create(fleet.Order{ID: idN(n)}, portion, fleet.Success(idN(n)), "web")
+		c := fleet.Create(fleet.Order{ID: idN(n), Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: fleet.NoMilk}, portion, fleet.Success(idN(n)), "web")
 		return &fleet.Record{Entry: fleet.Entry{Claim: c}, IsClaim: true}, nil
 	})
 	must(t, err)

@@ -2,8 +2,6 @@ package stock
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -71,12 +69,12 @@ func (s *Shelf) Take(r fleet.Record) {
 	var err error
 	switch {
 	case r.IsClaim:
-		if err = checkItems(r.Portion); err != nil {
+		if err = r.Portion.Check(); err != nil {
 			r.Portion = nil
 		}
 		s.claim(r.Seq, r.Claim)
 	case r.Stock != nil:
-		if err = checkAct(*r.Stock); err == nil {
+		if err = r.Stock.Check(); err == nil {
 			s.act(r.Seq, r.Written, *r.Stock)
 		}
 	}
@@ -293,43 +291,23 @@ func (s *Shelf) Restore(b fleet.Balance, open []fleet.Entry) {
 		shares[one.Order] = one
 	}
 	for _, e := range open {
-		if checkItems(e.Portion) != nil {
+		if e.Portion.Check() != nil {
 			e.Portion = nil
 		}
 		reserved, used, wasted := e.Portions()
 		one := shares[e.Order.ID]
 		s.promise(e.Portion, reserved)
 		s.open[e.Order.ID] = held{e.Seq, e.Portion, reserved, used, wasted, one.Taken, one.At}
+		delete(shares, e.Order.ID)
+	}
+	for id, one := range shares {
+		h := held{seq: one.Seq, portion: one.Taken, taken: one.Taken, at: one.At}
+		if len(one.Taken) > 0 {
+			h.used = 1
+		}
+		s.open[id] = h
 	}
 	for _, k := range b.Keys {
 		s.keys.put(k.Key, k)
 	}
-}
-
-// checkAct says why an act of the stock is none.
-func checkAct(a fleet.StockAct) error {
-	switch a.Act {
-	case fleet.Refill, fleet.Count, fleet.Consume, fleet.Waste:
-		return checkItems(a.Items)
-	}
-	return fmt.Errorf("there is no act %.20q", a.Act)
-}
-
-// checkItems returns all problems of the items, joined.
-func checkItems(items fleet.Items) error {
-	var errs []error
-	for _, item := range slices.Sorted(maps.Keys(items)) {
-		errs = append(errs, checkItem(item, items[item]))
-	}
-	return errors.Join(errs...)
-}
-
-func checkItem(item string, n int) error {
-	if !fleet.IsToken(item) {
-		return fmt.Errorf("item %.40q: must be 1 to 32 of a-z, 0-9 and -", item)
-	}
-	if n < 0 || n > fleet.MaxAmount {
-		return fmt.Errorf("%s: the amount must be 0 to %d", item, fleet.MaxAmount)
-	}
-	return nil
 }

@@ -163,7 +163,7 @@ func (r *reference) take(rec fleet.Record) {
 		for i, state := range said(rec.Claim) {
 			r.use(rec.Seq, rec.Order.ID, i, state, rec.Portion)
 		}
-	case a != nil && checkAct(*a) == nil:
+	case a != nil && a.Check() == nil:
 		for item, n := range a.Items {
 			switch l := r.of(item); a.Act {
 			case fleet.Refill:

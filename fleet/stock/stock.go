@@ -40,7 +40,7 @@ type Config struct {
 
 // Check returns every problem of the configuration, joined.
 func (c Config) Check() error {
-	if err := checkItems(c.Initial); err != nil {
+	if err := c.Initial.Check(); err != nil {
 		return fmt.Errorf("initial stock: %w", err)
 	}
 	return nil
@@ -152,7 +152,7 @@ func (s *Stock) menu(ctx context.Context) (fleet.Menu, error) {
 
 // person writes an act that belongs to no order.
 func (s *Stock) person(ctx context.Context, a fleet.StockAct, item string, refuse func(fleet.View) error) (fleet.Level, error) {
-	if err := checkAct(a); err != nil {
+	if err := a.Check(); err != nil {
 		return fleet.Level{}, fmt.Errorf("stock: %w", &invalid{err})
 	}
 	if err := checkBy(a.By); err != nil {

@@ -91,6 +91,9 @@ func (d *desk) request(ctx context.Context, verb string, a fleet.Ask) (fleet.Tol
 		if err := json.Unmarshal(reply, &t); err != nil || t.Nonce != d.nonce {
 			return fleet.Told{}, fmt.Errorf("%w: the desk's answer to %s can't be read", fleet.ErrNoAnswer, verb)
 		}
+		if err := t.Check(); err != nil {
+			return fleet.Told{}, fmt.Errorf("%w: the desk's answer to %s makes no sense: %w", fleet.ErrNoAnswer, verb, err)
+		}
 		switch t.Code {
 		case "":
 			return t, nil

@@ -72,7 +72,7 @@ func (l *Ledger) Take(seq uint64, b []byte) {
 		Items fleet.Items `json:"items"`
 		Key   string      `json:"key"`
 	}
-	if json.Unmarshal(b, &e) != nil || !sane(e.Items) {
+	if json.Unmarshal(b, &e) != nil || e.Items.Check() != nil {
 		return // it counted for nothing there, too
 	}
 	if e.Order != "" {
@@ -125,14 +125,4 @@ func (l *Ledger) end(seq uint64, u use, act fleet.Act, items fleet.Items) {
 		}
 	}
 	l.ends[u] = now
-}
-
-// sane reports whether amounts are such as a person could mean.
-func sane(items fleet.Items) bool {
-	for item, n := range items {
-		if !fleet.IsToken(item) || n < 0 || n > 1_000_000 {
-			return false
-		}
-	}
-	return true
 }

@@ -1,0 +1,127 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"barista/fleet"
+	"barista/fleet/brokertest"
+)
+
+// TestDamagedRecord flips a bit of a record. Nobody may be told that there is none, or
+// be given an older one in its place; what stands around it can be read as before, a
+// follower comes to the end, and the next act can be written. The broker itself says
+// nothing of it.
+func TestDamagedRecord(t *testing.T) {
+	owner := fleet.Owner{Machine: "zoe", Journal: "j", Boot: "b"}
+	for _, c := range []struct {
+		name string
+		n    int    // the order
+		what string // its record
+		left int    // of its records
+	}{
+		{"in the middle", 1, "coffee.book.now.", 1},
+		{"a create that was followed", 1, "coffee.book.new-0.", 1},
+		{"the last", 3, "coffee.book.now.", 1},
+		{"the last act", 4, "coffee.book.new-0.", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := brokertest.Start(t)
+			ctx := t.Context()
+			book := b.Connect("shop").Book()
+			var last uint64
+			for n := range 5 {
+				e := fleet.Entry{Claim: entryN(n).Claim}
+				rev, err := book.Act(ctx, fleet.Record{IsClaim: true, Entry: e}, last)
+				if err != nil {
+					t.Fatal(err)
+				}
+				last = rev.Seq
+				brewing, _ := e.Fence(owner)
+				if n == 4 {
+					break // its create is all there is
+				}
+				if _, err := book.Next(ctx, rev, brewing); err != nil {
+					t.Fatal(err)
+				}
+			}
+			id := orderN(c.n).ID
+			b.Stop()
+			brokertest.Flip(t, b.Store(), fleet.StreamBook, c.what+id, "\"phase\":")
+			b.Again()
+			book = b.Connect("another").Book() // knows nothing of before
+			e, err := book.Read(ctx, id)
+			followed := c.what == "coffee.book.new-0." && c.left == 1
+			switch {
+			case followed && (err != nil || e.Phase != fleet.Brewing):
+				t.Errorf("its last record is whole: %s %v", e.Phase, err)
+			case !followed && (!errors.Is(err, fleet.ErrDamaged) || e.Order.ID != id):
+				t.Errorf("read: %s %v", e.Phase, err)
+			}
+			if h, err := book.History(ctx, id); err != nil || len(h) != c.left {
+				t.Errorf("of its history %d, %v", len(h), err)
+			}
+			var seen []uint64
+			newest := uint64(0)
+			err = fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
+				return book.Follow(ctx, 1, func(r fleet.Record) {
+					if seen = append(seen, r.Seq); r.Act {
+						newest = r.Seq
+					}
+				}, ready)
+			})
+			if err != nil || len(seen) != 8 || !slices.IsSorted(seen) {
+				t.Errorf("followed %v, %v", seen, err)
+			}
+			if _, err := book.Read(ctx, orderN(7).ID); !errors.Is(err, fleet.ErrNotFound) {
+				t.Errorf("an order that never was: %v", err)
+			}
+			for _, after := range slices.Compact([]uint64{newest, last}) { // who began now, and who saw it whole
+				rev, err := book.Act(ctx, fleet.Record{IsClaim: true, Entry: fleet.Entry{Claim: entryN(5).Claim}}, after)
+				if err != nil {
+					t.Fatalf("the next act behind %d: %v", after, err)
+				}
+				if _, err := book.Act(ctx, fleet.Record{IsClaim: true, Entry: fleet.Entry{Claim: entryN(6).Claim}}, after); !errors.Is(err, fleet.ErrConflict) {
+					t.Errorf("two acts behind %d: %v", after, err)
+				}
+				if e, err := book.Read(ctx, orderN(5).ID); err != nil || e.Seq != rev.Seq {
+					t.Errorf("%+v %v", e, err)
+				}
+				break
+			}
+		})
+	}
+}
+
+// TestDamagedSetting flips a bit of one key: the others are all heard, in whichever
+// order they stand, and so is the end of what is there.
+func TestDamagedSetting(t *testing.T) {
+	b := brokertest.Start(t)
+	ctx := t.Context()
+	s := b.Connect("shop").Settings()
+	for _, key := range []string{"cordon.ann", "cordon.bob", "cordon.carl"} {
+		if err := s.Put(ctx, key, []byte(`{"by":"eve"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Delete(ctx, "cordon.carl"); err != nil {
+		t.Fatal(err)
+	}
+	b.Stop()
+	brokertest.Flip(t, b.Store(), "KV_"+fleet.BucketSettings, "$KV.coffee-settings.cordon.ann", "eve")
+	b.Again()
+	conn := b.Connect("another")
+	got := map[string]string{}
+	err := fleet.UntilReady(ctx, func(ctx context.Context, ready func()) error {
+		return conn.Settings().Watch(ctx, func(key string, v []byte) { got[key] = string(v) }, ready)
+	})
+	if err != nil || len(got) != 2 || got["cordon.bob"] == "" || got["cordon.carl"] != "" {
+		t.Errorf("%v %v", got, err)
+	}
+	all, store, err := conn.AllSettings(ctx)
+	if err != nil || store == "" || all["cordon.ann"].Rev != 0 || all["cordon.bob"].Rev == 0 || all["cordon.carl"].Rev == 0 || all["cordon.carl"].Value != nil {
+		t.Errorf("%v %q %v", all, store, err)
+	}
+}
