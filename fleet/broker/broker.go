@@ -2,7 +2,10 @@
 // JetStream, for shops that have no cluster. Every acknowledged message is on
 // disk (SyncAlways), the store folder has one user (a lock of our own: the
 // server takes none), and Open returns only when the server is ready and
-// healthy, so that nothing is ever created over a damaged or half-read store.
+// healthy, so that nothing is ever created over a half-read store. Open looks at
+// the store before the server does: damaged descriptions of our streams, and of any
+// queue, are put aside, to be made anew over what is there; the rest is named. No
+// look loses anything (see mender and shadow).
 //
 // Without a listener the shop's own roles reach it in memory, and the process
 // has no broker socket at all. A listener is loopback only, until keys and TLS

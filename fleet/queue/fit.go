@@ -20,7 +20,7 @@ var (
 	figures = []string{"Subjects", "Discard", "MaxAge", "MaxMsgsPerSubject", "Duplicates", "AllowDirect", "AllowRollup", "RePublish",
 		"DenyDelete", "DenyPurge", "AllowMsgTTL", "SubjectDeleteMarkerTTL"}
 	fixed  = []string{"Retention", "Storage", "PersistMode"}    // once the stream is there
-	latest = []string{"DenyDelete", "DenyPurge", "AllowMsgTTL"} // once they are on
+	oneWay = []string{"DenyDelete", "DenyPurge", "AllowMsgTTL"} // they go on and never off
 )
 
 // fit is how a stream comes to be what the shop wants.
@@ -48,7 +48,7 @@ func fitted(want, have jetstream.StreamConfig, held jetstream.StreamState, resiz
 	}
 	to, from := reflect.ValueOf(&f.cfg).Elem(), reflect.ValueOf(want)
 	for _, d := range differences(want, have, may...) {
-		if slices.Contains(latest, d.name) && from.FieldByName(d.name).IsZero() {
+		if slices.Contains(oneWay, d.name) && from.FieldByName(d.name).IsZero() {
 			f.stuck = append(f.stuck, d)
 			continue
 		}

@@ -123,10 +123,11 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 			errs = append(errs, c.stream(ctx, want, start))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return def, err
+	amiss := errors.Join(errs...)
+	if amiss != nil && (start || errors.Is(amiss, errOtherBook)) {
+		return def, amiss
 	}
-	menu := def
+	menu := def // and later on what is amiss with one stream holds up no other
 	switch b, err := c.Settings().Get(ctx, fleet.KeyMenu); {
 	case err == nil:
 		if set, bad := fleet.ParseMenu(b); bad == nil {
@@ -143,14 +144,12 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 	for _, want := range c.streams(menu.Classes()) {
 		if want.Name == fleet.StreamOrders {
 			if err := c.stream(ctx, want, start); err != nil {
-				return menu, err
+				return menu, errors.Join(amiss, err)
 			}
 		}
 	}
-	if err := c.durable(ctx, fleet.StreamIntake, fleet.IntakeDurable, "coffee.orders.*"); err != nil {
-		return menu, err
-	}
-	return menu, c.Orders().List(ctx, menu.Classes())
+	return menu, errors.Join(amiss,
+		c.durable(ctx, fleet.StreamIntake, fleet.IntakeDurable, "coffee.orders.*"), c.Orders().List(ctx, menu.Classes()))
 }
 
 // values makes the bucket of the article's programs just as they do, so that

@@ -211,3 +211,33 @@ func TestAnotherBook(t *testing.T) {
 		})
 	}
 }
+
+// TestOneSlipHoldsUpNoOther: a stream that can't be put right is said, and the queue
+// that was removed is made all the same.
+func TestOneSlipHoldsUpNoOther(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		js, err := jetstream.New(raw(t, b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := b.Connect("shop")
+		go c.Keep(ctx, fleet.DefaultMenu())
+		time.Sleep(time.Second)
+		name := fleet.MakerDurable(arabica)
+		if err := errors.Join(js.DeleteStream(ctx, fleet.StreamEvents), js.DeleteConsumer(ctx, fleet.StreamOrders, name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: fleet.StreamEvents, Subjects: []string{"coffee.events.>"}, Storage: jetstream.MemoryStorage}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if _, err := js.Consumer(ctx, fleet.StreamOrders, name); err != nil {
+			t.Error(err)
+		}
+		all := c.Troubles()
+		if len(all) != 1 || all[0].Code != fleet.CodeStreams || !strings.Contains(all[0].Text, "nats stream rm coffee-events") {
+			t.Errorf("%+v", all)
+		}
+	})
+}
