@@ -570,12 +570,13 @@ func TestJournalKnowsTheState(t *testing.T) {
 		h.Trip(guard.Latch{Cause: "no flow"})
 		synctest.Wait()
 		_ = h.stop()
-		mine := j.guard
+		mine := j.Guard()
 		old := copyState(t, dir)
 		for name, put := range map[string]func(){
 			"an older copy": func() { dir = young },
 			"deleted":       func() { dir = t.TempDir() },
 		} {
+			synctest.Wait() // what was stopped has noted its last
 			j.guard = mine
 			put()
 			h = run()
@@ -596,6 +597,7 @@ func TestJournalKnowsTheState(t *testing.T) {
 			_ = h.stop()
 		}
 		// Killed after the state was written and before it was noted.
+		synctest.Wait()
 		j.guard, dir = mine, old
 		j.fails = errors.New("killed")
 		h = c.run(t, drivertest.NewFake(grinder, pump), dir)
@@ -604,6 +606,7 @@ func TestJournalKnowsTheState(t *testing.T) {
 			t.Error(err)
 		}
 		_ = h.stop()
+		synctest.Wait()
 		j.fails = nil
 		h = run()
 		h.unlatched()

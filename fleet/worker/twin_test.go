@@ -69,6 +69,7 @@ func here(c *cafe, name string) (n int) {
 func TestRefusedOneLeaves(t *testing.T) {
 	open(t, func(c *cafe) {
 		c.start("zoe")
+		waitFor(c, "the first one", func() bool { return here(c, "zoe") == 1 })
 		second := c.start("zoe")
 		waitFor(c, "refused", func() bool { p, _ := second.w.Presence(); return p.Code == fleet.CodeTwin })
 		second.stop()
