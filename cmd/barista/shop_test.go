@@ -570,7 +570,7 @@ func TestOrdersPerDay(t *testing.T) {
 			t.Fatal(out.String())
 		}
 		said = append(said, r.Changes...)
-		if len(r.Changes) > 0 && !strings.Contains(out.String(), "the next start changes "+r.Changes[0]) {
+		if len(r.Changes) > 0 && !strings.Contains(out.String(), "at the next start "+r.Changes[0]) {
 			t.Error(out.String())
 		}
 		f, err := configs.Load(file, drivers.Loader())

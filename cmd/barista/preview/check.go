@@ -144,7 +144,7 @@ func (r File) Print(w io.Writer) {
 			fmt.Fprintf(w, "    %s: %s\n", x.Part, hands.FiguresText(x))
 		}
 		for _, text := range r.Changes {
-			fmt.Fprintf(w, "    the next start changes %s\n", term.Safe(text))
+			fmt.Fprintf(w, "    at the next start %s\n", term.Safe(text))
 		}
 		for _, text := range r.Warnings {
 			fmt.Fprintf(w, "    warning: %s\n", term.Safe(text))
