@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -206,15 +207,20 @@ func (s *shop) measuredFits(m *configs.Machine) error {
 }
 
 // watchBroker ends the service when its broker can't be trusted any more: a
-// store that ran full stays unusable until the process starts anew.
+// store that ran full stays unusable until the process starts anew. A minute after the
+// start it gives back what the past took that was read for it: several times of what
+// the shop keeps, which an idle process would hold for long.
 func (s *shop) watchBroker(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()
-	for bad := 0; ; {
+	for bad, turns := 0, 1; ; turns++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if turns == 6 {
+			debug.FreeOSMemory()
 		}
 		if err := s.broker.Healthy(); err == nil {
 			bad = 0
