@@ -383,6 +383,7 @@ func TestQuiet(t *testing.T) {
 		}
 		more.Never = []fleet.Never{{Sugar: 1}}
 		say(more)
+		synctest.Wait()
 		if p.puts != 3 {
 			t.Errorf("%d records", p.puts)
 		}
