@@ -16,9 +16,11 @@ const (
 	// remembered. They tell a retry, which comes within minutes.
 	actKeys = 10_000
 	// A balance carries those of keysFor, and not more than maxKeys: it is one
-	// record of the book.
+	// record of the book. The last fewKeys it carries in any case: keysFor goes by the
+	// broker's clock, which may be set forward between an act and its retry.
 	keysFor = 25 * time.Hour
 	maxKeys = 500
+	fewKeys = 50
 )
 
 // level is what is there of one item, and the record of its last count.
@@ -270,8 +272,9 @@ func (s *Shelf) Balance(b *fleet.Balance) {
 	}
 	slices.SortFunc(b.Open, func(x, y fleet.Share) int { return cmp.Compare(x.Seq, y.Seq) })
 	b.Keys = nil
+	others := len(s.keys.ring) - fewKeys
 	for k := range s.keys.all() {
-		if s.last.Sub(k.At) < keysFor {
+		if others--; others < 0 || s.last.Sub(k.At) < keysFor {
 			b.Keys = append(b.Keys, k)
 		}
 	}

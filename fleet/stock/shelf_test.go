@@ -554,10 +554,15 @@ func TestKeysAreRemembered(t *testing.T) {
 	if act, items, seen := s.Seen(fmt.Sprint("k", actKeys)); !seen || act != fleet.Refill || items["arabica"] != actKeys {
 		t.Errorf("the last one is not known again: %v %v %v", act, items, seen)
 	}
+	// A day later, or a clock later that was set forward: an act may be asked again
+	// now, so the last ones are still known.
 	p.now = p.now.Add(keysFor)
 	p.act(fleet.StockAct{Act: fleet.Refill, Items: fleet.Items{"arabica": 1}})
-	if s, err = p.restored(); err != nil || len(s.keys.ring) != 0 {
+	if s, err = p.restored(); err != nil || len(s.keys.ring) != fewKeys {
 		t.Errorf("a day later %d keys are in the balance, %v", len(s.keys.ring), err)
+	}
+	if _, items, seen := s.Seen(fmt.Sprint("k", actKeys)); !seen || items["arabica"] != actKeys {
+		t.Error("the last one is forgotten, and would be booked twice")
 	}
 }
 
