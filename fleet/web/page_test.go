@@ -199,3 +199,24 @@ func TestCancel(t *testing.T) {
 	status(t, res, http.StatusConflict)
 	contains(t, text(t, res), "too late to cancel", "Zoe makes your coffee")
 }
+
+// TestWhoWaitsIsShown: an order that is open is shown after a start of the web, also
+// where the clock was set forward since, so that it is of no day that is read.
+func TestWhoWaitsIsShown(t *testing.T) {
+	for _, balance := range []bool{false, true} {
+		h := build(t)
+		old := time.Now().Add(-56 * 365 * 24 * time.Hour)
+		h.records.put(ada(idA), old)
+		if balance {
+			h.records.list = append(h.records.list, fleet.Record{Act: true, Entry: fleet.Entry{Revision: fleet.Revision{Seq: 2, Rec: "b"}, Written: old},
+				Balance: &fleet.Balance{Upto: 1, Acts: 1, Open: []fleet.Share{{Order: idA, Seq: 1}}}})
+		}
+		h.records.put(ada(idB), old)
+		h.run()
+		for _, id := range []string{idA, idB} {
+			if s, there := h.web.book.look(id); !there || s.Phase != fleet.Accepted {
+				t.Errorf("with a balance %v: %s is %+v", balance, id, s.order)
+			}
+		}
+	}
+}

@@ -116,6 +116,26 @@ func (r *records) Follow(ctx context.Context, from uint64, each func(fleet.Recor
 	}
 }
 
+func (r *records) LastBalance(context.Context) (fleet.Record, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range slices.Backward(r.list) {
+		if one.Balance != nil {
+			return one, nil
+		}
+	}
+	return fleet.Record{}, fleet.ErrNotFound
+}
+
+func (r *records) At(_ context.Context, seq uint64) (fleet.Record, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if seq == 0 || seq > uint64(len(r.list)) {
+		return fleet.Record{}, fleet.ErrNotFound
+	}
+	return r.list[seq-1], nil
+}
+
 func (r *records) Now(context.Context) (time.Time, error) { return time.Now(), nil }
 
 func (r *records) Since(_ context.Context, t time.Time) (uint64, error) {

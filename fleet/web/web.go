@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,6 +30,8 @@ type Book interface {
 	History(ctx context.Context, order string) ([]fleet.Entry, error)
 	Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error
 	Since(ctx context.Context, t time.Time) (uint64, error)
+	LastBalance(ctx context.Context) (fleet.Record, error)
+	At(ctx context.Context, seq uint64) (fleet.Record, error)
 	Now(ctx context.Context) (time.Time, error)
 }
 
@@ -155,7 +158,9 @@ func (w *Web) Run(ctx context.Context) error {
 // hour for two clocks and the way of an order before its end.
 const recent = keepEnded + time.Hour
 
-// follow folds the book's last day and what comes after it, until it breaks off.
+// follow folds the book's last day and what comes after it, until it breaks off; in any
+// case what stands since the last balance and the orders that were open then: where the
+// clock was set forward, nothing is of the last day, and people wait for their coffee.
 func (w *Web) follow(ctx context.Context) error {
 	now, err := w.Book.Now(ctx)
 	if err != nil {
@@ -165,7 +170,27 @@ func (w *Web) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b, err := w.Book.LastBalance(ctx)
+	switch {
+	case errors.Is(err, fleet.ErrNotFound):
+		from, b.Balance = 1, &fleet.Balance{} // nothing was folded yet, so there is not much
+	case err != nil:
+		return err
+	case b.Balance == nil:
+		b.Balance = &fleet.Balance{Upto: from} // it can't be read, and that is the ledger's to say
+	}
+	from = min(from, b.Balance.Upto+1)
 	w.book.begin()
+	for _, one := range b.Balance.Open {
+		if one.Seq >= from {
+			break
+		}
+		r, err := w.Book.At(ctx, one.Seq)
+		if err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			return err
+		}
+		w.book.take(r)
+	}
 	return w.Book.Follow(ctx, from, w.book.take, w.book.caughtUp)
 }
 
