@@ -74,14 +74,18 @@ type Refusal struct {
 	At     time.Time `json:"at"` // the broker's clock, when it was decided
 }
 
+// Written is how many refusals there were in all.
+func (r Refusals) Written() uint64 {
+	if len(r.List) == 0 {
+		return 0 // the last one is always in the list
+	}
+	return r.Before + 1
+}
+
 // With adds a refusal and drops what is over.
 func (r Refusals) With(one Refusal, over func(Refusal) bool) Refusals {
 	list := slices.DeleteFunc(slices.Clone(r.List), func(o Refusal) bool { return over(o) || o.Order == one.Order })
-	before := r.Before
-	if len(r.List) > 0 { // there was a record, and this one rolls it away
-		before++
-	}
-	return Refusals{Before: before, List: append(list, one)}
+	return Refusals{Before: r.Written(), List: append(list, one)}
 }
 
 // Balance is the fold of the book up to a record, written into it so that a start
@@ -94,6 +98,7 @@ type Balance struct {
 	Open     []Share           `json:"open,omitempty"`    // orders that were not over, by sequence
 	Keys     []Keyed           `json:"keys,omitempty"`    // acts that may still be asked again, oldest first
 	Refusals Refusals          `json:"refusals"`
+	Loss     *LossEntry        `json:"loss,omitempty"` // the last that was accepted
 }
 
 // Share is an order that was not over: the record that said so, and what it had
@@ -113,17 +118,21 @@ type Keyed struct {
 	At    time.Time `json:"at"` // when it was written, by the broker's clock
 }
 
-// Record is one record of the book. Exactly one of Claim, Stock, Refusals and
-// Balance is set; all are nil for a record that can't be read, which counts for
+// Record is one record of the book. Exactly one of Claim, Stock, Refusals, Balance
+// and Loss is set; all are nil for a record that can't be read, which counts for
 // nothing: of it only the order is known, if it stands under one.
 type Record struct {
 	Entry
-	Unread   string // why it can't be read
-	IsClaim  bool   // Entry holds a claim
-	Act      bool   // it stands under new.>: compared over all acts
+	Unread  string // why it can't be read
+	IsClaim bool   // Entry holds a claim
+	Act     bool   // it stands under new.>: compared over all acts
+	// Rolled is, of an act, one more than the refusals before it; 0 where that is not
+	// said. It shows which sequences are missing for a good reason, see Gaps.
+	Rolled   uint64
 	Stock    *StockAct
 	Refusals *Refusals
 	Balance  *Balance
+	Loss     *Loss
 }
 
 // Book is the store of the truth: one stream, synced at each record. Errors are
@@ -141,7 +150,7 @@ type Book interface {
 	// no error.
 	History(ctx context.Context, order string) ([]Entry, error)
 	// Act writes an act behind the act that the decision was made on, 0 where
-	// there was none: a claim, a stock act, refusals or a balance. ErrConflict:
+	// there was none: a claim, a stock act, refusals, a balance or a loss. ErrConflict:
 	// something else is there already; fold it and decide anew. A record that has a
 	// word already (Rec) is written under that one.
 	Act(ctx context.Context, r Record, last uint64) (Revision, error)
@@ -191,6 +200,7 @@ type View struct {
 	Refuse  func(order string, a Answer) *Record // the act that refuses it
 	Seen    func(key string) (Act, Items, bool)  // see Shelf
 	Levels  func() map[string]Level
+	Loss    *LossEntry // the last accepted loss; nil: none
 }
 
 // Ledger is the book as one process knows it: followed once and folded once, for
@@ -211,6 +221,8 @@ type Ledger interface {
 	// Age is how long this process has known that this is its order's last record, by
 	// the monotonic clock: the record is at least as old. 0 for any other record.
 	Age(e Entry) time.Duration
+	// Loss is the last accepted loss; nil where there was none.
+	Loss() *LossEntry
 	// Act decides on the newest fold and writes the record that comes of it, by
 	// compare-and-set over all acts; where somebody was faster it folds that and
 	// decides anew. A nil record writes nothing, and its error is the result. When

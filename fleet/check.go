@@ -80,6 +80,8 @@ func (r Record) Check(seq uint64) error {
 		return r.Refusals.Check(seq)
 	case r.Balance != nil:
 		return r.Balance.Check(seq)
+	case r.Loss != nil:
+		return r.Loss.Check()
 	}
 	return errors.New("it says nothing")
 }
@@ -280,5 +282,18 @@ func (e Event) Check() error {
 	p.outcome(e.Outcome)
 	p.seconds("seconds", e.Seconds)
 	p.of("doses", e.Portion.Check())
+	return p.err()
+}
+
+// Check says why this can't be an accepted loss. Why is never empty: a person said it.
+func (l Loss) Check() error {
+	var p problems
+	p.unless(l.By != "" && l.Why != "", "who accepted it, and why, is not said")
+	p.text("by", l.By, maxText)
+	p.text("why", l.Why, maxText)
+	p.unless(len(l.Eras) <= maxCount/1000, "%d eras, at most %d", len(l.Eras), maxCount/1000)
+	for _, era := range l.Eras {
+		p.text("era", era, maxWord)
+	}
 	return p.err()
 }

@@ -29,8 +29,9 @@ const MaxAsk = 8 << 10
 // Ask is what a machine asks, mostly about an order. The desk decides nothing for
 // it: the arrow is made on the revision that the machine read, or not at all.
 type Ask struct {
-	Nonce string `json:"nonce"` // of the process's start: an answer to an earlier one is no answer
-	Owner Owner  `json:"owner"` // the machine is that of the subject, or the desk refuses
+	Nonce string `json:"nonce"`         // of the process's start: an answer to an earlier one is no answer
+	Owner Owner  `json:"owner"`         // the machine is that of the subject, or the desk refuses
+	Mark  Mark   `json:"mark,omitzero"` // the last that a desk told this machine
 	Order string `json:"order,omitempty"`
 	Revision
 	Epoch   int     `json:"epoch,omitempty"`
@@ -65,6 +66,10 @@ type Told struct {
 	Left time.Duration `json:"left_ns,omitempty"`
 	Sight
 	Word *Word `json:"word,omitempty"` // with presence
+	// Mark is how far the shop has seen its book; zero where it does not know whether
+	// the book keeps the machine's own. The machine keeps it before it does anything
+	// on this answer.
+	Mark Mark `json:"mark,omitzero"`
 }
 
 // Sight is what a desk knows of others, with take. It is advice.
@@ -83,6 +88,7 @@ const (
 	DeskTwin     = "twin"      // another process of that name is here; nothing was done
 	DeskUnsure   = "no_answer" // nobody knows whether it was written: read before anything
 	DeskBusy     = "busy"      // nothing was done; ask again
+	DeskClosed   = "closed"    // nothing is done with this order until the shop knows its book to be whole
 )
 
 // Word is a desk's answer to a presence: what the shop wants of the machine.
@@ -98,7 +104,7 @@ type Word struct {
 }
 
 // Desk is where a machine asks. No call takes longer than DeskTime. Errors: ErrNotFound, ErrConflict, ErrNotAllowed,
-// ErrTwin are certain; any other means that nobody knows.
+// ErrTwin, ErrClosed are certain; any other means that nobody knows.
 type Desk interface {
 	// Take reads an order's claim.
 	Take(ctx context.Context, order string) (Told, error)

@@ -21,8 +21,9 @@ const (
 	CodeNoRecord  = "no_record"   // its machine has no record of it
 	CodeBookBack  = "book_back"   // its machine began it, and the book does not know
 	CodeNotHeard  = "not_heard"   // its machine was not heard of since it began
-	CodeOrphan    = "orphan"      // the book lost it; its message shows that it was accepted
 	CodeLost      = "record_lost" // the book lost what came last of it
+	CodeBookLost  = "lost"        // the book went back, or lost records: what became of it may be among them
+	CodeOrphan    = "orphan"      // the book lost it; its message shows that it was accepted
 	CodeCordoned  = "cordoned"    // a person took the machine out of service
 	CodeLeaving   = "leaving"     // its service stops
 	CodeUnsynced  = "unsynced"    // an outcome is not confirmed yet

@@ -713,7 +713,7 @@ func baristaContender() contender {
 						return rig, err
 					}
 					wire := rig.Outputs[driver.Grinder]
-					wire.Output = witness{wire.Output, func(at time.Time) { w.relayAt(at, makingNow(s, m.Name), m.Name) }}
+					wire.Output = onlooker{wire.Output, func(at time.Time) { w.relayAt(at, makingNow(s, m.Name), m.Name) }}
 					rig.Outputs[driver.Grinder] = wire
 					return rig, nil
 				}}
@@ -789,13 +789,13 @@ func benchMachines(n int) []*configs.Machine {
 	return out
 }
 
-// witness stands at an output and notes when it was switched on.
-type witness struct {
+// onlooker stands at an output and notes when it was switched on.
+type onlooker struct {
 	driver.Output
 	on func(time.Time)
 }
 
-func (w witness) On(atMost time.Duration) error {
+func (w onlooker) On(atMost time.Duration) error {
 	err := w.Output.On(atMost)
 	if err == nil {
 		w.on(time.Now())

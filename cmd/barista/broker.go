@@ -6,11 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/fleet/client"
 )
 
 func newBroker(c *cli) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "broker", Short: "what the shop's broker keeps", Example: "  barista broker forget-old"})
-	cmd.AddCommand(newForgetOld(c))
+	cmd.AddCommand(newForgetOld(c), newAcceptLoss(c))
 	return cmd
 }
 
@@ -52,6 +53,47 @@ Until then they stay, take room, and cost a write for each event.`,
 			return c.done(cmd, "nothing of a former version is kept any more")
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func newAcceptLoss(c *cli) *cobra.Command {
+	var by, reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "accept-loss",
+		Short: "open a shop whose book went back or lost records",
+		Long: `accept-loss is a person's word that what the shop's book has lost will not come
+back. barista status says from where to where. If a newer copy of the store is at
+hand, stop the shop and put that back instead: then nothing is lost.
+
+The shop opens. Orders that stand open in the book and may have been made in the
+lost part become unknown: say of each what came of it (barista orders --open, then
+barista settle or barista again). Ids from the lost time are refused: those
+customers order anew.`,
+		Example: `  barista broker accept-loss --reason "the card was restored from Monday"`,
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reason == "" {
+				return term.Usage("give a --reason: what happened to the store?")
+			}
+			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				st, err := s.Controller.Standing(ctx)
+				if err == nil && st.Gone != nil && !yes {
+					err = term.Sure(ctx, cmd.InOrStdin(), cmd.ErrOrStderr(), term.Safe(st.Gone.String())+"\nWhat was lost is lost for good, and every open order that it may concern must be settled by a person.\nreally accept it?")
+				}
+				if err == nil {
+					err = s.Controller.AcceptLoss(ctx, by, reason)
+				}
+				if err != nil {
+					return err
+				}
+				return c.done(cmd, "the loss is accepted, the shop is open; see barista orders --open")
+			})
+		},
+	}
+	byFlag(cmd, &by)
+	cmd.Flags().StringVar(&reason, "reason", "", "what happened to the store, for the record")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"net/url"
 	"os"
-	"os/user"
 	"strings"
 	"time"
 
@@ -121,34 +120,13 @@ func (c *cli) watching(cmd *cobra.Command, do func(ctx context.Context, s client
 	return err
 }
 
-// whoami names the person, for the record.
-func whoami() string {
-	name := os.Getenv("USER")
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		name = u.Username
-	}
-	if name == "" {
-		name = "somebody"
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	if r := []rune(name); len(r) > maxBy {
-		name = string(r[:maxBy])
-	}
-	return name
-}
-
-// maxBy is the longest name that every room takes.
-const maxBy = 64
-
 // byFlag adds --by.
 func byFlag(cmd *cobra.Command, by *string) {
 	cmd.Flags().StringVar(by, "by", "", "`who` does it, for the record (default you)")
 	pre := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if *by == "" {
-			*by = whoami()
+			*by = term.Whoami()
 		}
 		if pre != nil {
 			return pre(cmd, args)

@@ -30,6 +30,8 @@ func explain(err error) *term.Error {
 		exit = term.ExitNotFound
 	case errors.As(err, &state), errors.As(err, &stock), errors.Is(err, fleet.ErrNotAllowed), errors.Is(err, fleet.ErrFull):
 		exit = term.ExitRefused
+	case errors.Is(err, fleet.ErrClosed):
+		exit, hint = term.ExitRefused, "barista status says what a person can do"
 	case errors.Is(err, fleet.ErrConflict):
 		exit, hint = term.ExitRefused, "somebody else was faster: look again"
 	case errors.Is(err, fleet.ErrNobody):

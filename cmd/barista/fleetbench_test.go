@@ -57,7 +57,7 @@ func TestBenchFleet(t *testing.T) {
 	}
 	for i := range benchFleet {
 		name := fmt.Sprintf("m-%d", i)
-		desk := worker.NewDesk(ask, name)
+		desk := worker.NewDesk(ask, name, nil)
 		p := fleet.Presence{
 			Machine: name, Owner: fleet.Owner{Machine: name, Journal: "j" + name, Boot: "b"}, Classes: slices.Clone(classes), Sizes: fleet.Sizes,
 			State: fleet.StateReady, Cup: "sensor", Driver: "mock", Version: "bench",

@@ -29,6 +29,7 @@ func newMachine(c *cli) *cobra.Command {
 		{use: "drain", short: "the same as cordon, which lets a machine finish what it has", reason: true, done: "%s drains", set: client.Shop.Drain},
 		{use: "uncordon", short: "put a machine back into service", done: "%s is back in service",
 			set: func(s client.Shop, ctx context.Context, machine, _, _ string) error { return s.Uncordon(ctx, machine) }},
+		{use: "give-up", short: "go on without a machine that the shop awaits: what it made is never told", reason: true, done: "the shop goes on without %s", set: client.Shop.GiveUp},
 		{use: "stop", short: "switch everything off now; the drink in hand is spoiled", reason: true, order: true},
 		{use: "cup", short: "say that a cup stands there for the order in hand", order: true},
 		{use: "clear-fault", short: "clear a fault that a person has looked at", reason: true},

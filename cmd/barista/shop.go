@@ -31,6 +31,7 @@ import (
 	"barista/fleet/queue"
 	"barista/fleet/stock"
 	"barista/fleet/web"
+	"barista/fleet/witness"
 	"barista/fleet/worker"
 	"barista/machine/station"
 )
@@ -67,6 +68,7 @@ type seams struct {
 type member struct {
 	*station.Station
 	file   *configs.Machine
+	saw    *witness.File // how far it has seen the shop's book
 	worker *worker.Worker
 
 	conn    atomic.Pointer[queue.Conn] // nil until the shop was found
@@ -112,16 +114,21 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 	for _, m := range machines {
 		err := s.measuredFits(m)
 		var st *station.Station
+		var saw *witness.File
 		loop := s.notify.Loop()
 		if err == nil {
 			st, err = openStation(ctx, s.log, s.file, m, loop)
+		}
+		if err == nil {
+			rigs = append(rigs, service.Stage{Name: "machine " + m.Name, Run: st.Run, Close: st.Close})
+			saw, err = witness.OpenFile(filepath.Join(station.Folder(f.State, m.Name), "book.mark"))
 		}
 		if err != nil {
 			service.CloseAll(rigs)
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
-		s.machines = append(s.machines, &member{Station: st, file: m})
-		rigs = append(rigs, service.Stage{Name: "machine " + m.Name, Run: st.Run, Close: st.Close})
+		s.machines = append(s.machines, &member{Station: st, file: m, saw: saw})
+		rigs = append(rigs, service.Stage{Name: "mark of " + m.Name, Close: saw.Close})
 	}
 	if f.Broker != nil {
 		if err := s.openBroker(ctx); err != nil {
@@ -293,7 +300,15 @@ func (s *shop) openCounter(ctx context.Context) error {
 			return err
 		}
 	}
-	s.ledger = ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
+	book := c.Book()
+	var saw *witness.Witness
+	if f.Controller != nil {
+		if saw, err = s.openWitness(c); err != nil {
+			return err
+		}
+		book = saw.Book()
+	}
+	s.ledger = ledger.New(ledger.Parts{Book: book, Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
 	s.add("ledger", s.ledger.Run, nil)
 	if f.Stock != nil {
 		s.stock = stock.New(stock.Parts{
@@ -307,7 +322,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	log := s.log.With("room", "controller")
 	roll := presence.New(seen(c, log))
 	parts := controller.Parts{
-		Book: c.Book(), Ledger: s.ledger, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
+		Book: book, Ledger: s.ledger, Witness: saw, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
 		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Boot: guard.SinceBoot, Log: log,
 		Troubles: func() []fleet.Trouble { return append(c.Troubles(), s.doctor.Troubles()...) },
 	}
@@ -315,7 +330,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		parts.Stocked = s.stock.Filled()
 	}
 	at := desk.Parts{
-		Book: c.Book(), Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
+		Book: book, Witness: saw, Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
 		Wrote: s.ledger.Wrote, Age: s.ledger.Age, Waiting: s.ledger.Waiting, Log: s.log.With("room", "desk"),
 	}
 	if s.seams.controller != nil {
@@ -345,6 +360,17 @@ func (s *shop) openDoctor(ctx context.Context, c *queue.Conn) error {
 	s.doctor = d
 	s.add("doctor", d.Run, nil)
 	return nil
+}
+
+// openWitness opens what looks whether the book is whole.
+func (s *shop) openWitness(c *queue.Conn) (*witness.Witness, error) {
+	w, err := witness.New(witness.Parts{
+		Book: c.Book(), Made: c.BookMade, Link: c, Ask: c.AskAll, Server: c.Server(), Log: s.log.With("room", "witness"), Known: seen(c, nil).Names,
+	}, witness.Config{Dir: s.file.State, Boot: boot(), Up: func() time.Duration { _, up := guard.SinceBoot(); return up }, Alone: s.broker != nil})
+	if err == nil {
+		s.add("witness", w.Run, w.Close)
+	}
+	return w, err
 }
 
 // seen is what the machines of a fleet are seen by.
@@ -426,7 +452,7 @@ func (s *shop) openWorker(ctx context.Context, st *member, m *configs.Machine) e
 func (s *shop) worker(c *queue.Conn, st *member, m *configs.Machine) (*worker.Worker, error) {
 	st.conn.Store(c)
 	parts := worker.Parts{
-		Desk: worker.NewDesk(c.Requester(), m.Name), Live: c.Events(), Tickets: c.Tickets(), Server: c.Server(), Machine: st.Machine, Log: s.log,
+		Desk: worker.NewDesk(c.Requester(), m.Name, witness.Own{File: st.saw}), Live: c.Events(), Tickets: c.Tickets(), Server: c.Server(), Machine: st.Machine, Log: s.log,
 	}
 	cfg := workerConfig(m)
 	if s.seams.worker != nil {
@@ -435,11 +461,13 @@ func (s *shop) worker(c *queue.Conn, st *member, m *configs.Machine) (*worker.Wo
 	return worker.New(parts, cfg)
 }
 
+// boot names this boot of the kernel. Where the kernel has no name for it, every start
+// counts as one: that only makes more outcomes unknown.
+func boot() string { return cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text())) }
+
 func workerConfig(m *configs.Machine) worker.Config {
 	return worker.Config{
 		Name: m.Name, Driver: m.Driver, Cup: string(m.Cup), Classes: m.Serves.Classes(), Sizes: m.Serves.Sizes, MinWaiting: m.MinWaiting,
-		// Where the kernel names no boot, every start counts as one: that only makes
-		// more outcomes unknown.
-		Boot: cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text())), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
+		Boot: boot(), Version: thisBuild().Version, Menu: fleet.DefaultMenu(),
 	}
 }

@@ -1,52 +1,16 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"runtime"
-	"runtime/debug"
-
 	"github.com/spf13/cobra"
+
+	"barista/cmd/barista/service"
 )
 
 // packaged is the version of the package that the program came in; the linker
 // sets it.
 var packaged string
 
-// build is which program this is.
-type build struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"` // of the source
-	Time     string `json:"time,omitempty"`     // of that revision
-	Modified bool   `json:"modified,omitempty"` // the source was changed since
-	Go       string `json:"go"`
-	System   string `json:"system"`
-}
-
-func thisBuild() build {
-	b := build{Version: "unknown", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	if info.Main.Version != "" {
-		b.Version = info.Main.Version
-	}
-	if packaged != "" {
-		b.Version = packaged
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Revision = s.Value
-		case "vcs.time":
-			b.Time = s.Value
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
-		}
-	}
-	return b
-}
+func thisBuild() service.Build { return service.ThisBuild(packaged) }
 
 func newVersion(c *cli) *cobra.Command {
 	return &cobra.Command{
@@ -56,16 +20,7 @@ func newVersion(c *cli) *cobra.Command {
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := thisBuild()
-			return c.show(cmd, b, func(w io.Writer) {
-				fmt.Fprintf(w, "barista %s (%s, %s)\n", b.Version, b.Go, b.System)
-				if b.Revision != "" {
-					changed := ""
-					if b.Modified {
-						changed = ", changed since"
-					}
-					fmt.Fprintf(w, "source %s of %s%s\n", b.Revision, b.Time, changed)
-				}
-			})
+			return c.show(cmd, b, b.Print)
 		},
 	}
 }

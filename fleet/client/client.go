@@ -58,6 +58,11 @@ type Controller interface {
 	MakeAgain(ctx context.Context, order, by string) error
 	// Troubles is what is wrong in the shop itself.
 	Troubles(ctx context.Context) ([]fleet.Trouble, error)
+	// Standing says whether the shop's book is whole, AcceptLoss that what it has lost
+	// is lost, GoOn that a machine which the shop awaits has made nothing.
+	Standing(ctx context.Context) (fleet.Standing, error)
+	AcceptLoss(ctx context.Context, by, why string) error
+	GoOn(ctx context.Context, machine, by, why string) error
 }
 
 // Shop answers. Its parts may be asked directly for what needs no more than one

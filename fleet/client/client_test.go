@@ -37,9 +37,11 @@ func (s *shelf) Levels(context.Context) (map[string]fleet.Level, error) { return
 type door struct {
 	Controller
 	troubles []fleet.Trouble
+	st       fleet.Standing
 	err      error
 }
 
+func (d *door) Standing(context.Context) (fleet.Standing, error)  { return d.st, d.err }
 func (d *door) Troubles(context.Context) ([]fleet.Trouble, error) { return d.troubles, d.err }
 
 // place is a Shop joined to the real broker, and what writes into its book.
@@ -552,6 +554,35 @@ func TestStatus(t *testing.T) {
 		look("1 orders of arabica/free wait, and no machine that is able makes it",
 			"1 orders of which nobody knows whether they were made: barista orders --open, then settle or again",
 			"max is fault: the pump is jammed", "the stock does not answer")
+	}
+}
+
+// TestStatusOfTheBook: what the shop knows of its book, with the next command.
+func TestStatusOfTheBook(t *testing.T) {
+	s := open(t)
+	for _, c := range []struct {
+		st   fleet.Standing
+		want string
+	}{
+		{fleet.Standing{State: fleet.StandOpen}, ""},
+		{fleet.Standing{}, ""}, // an earlier version
+		{fleet.Standing{State: fleet.StandClosed, Why: "the book went back"}, "the book went back: put the right store back and start the shop again, or accept the loss with barista broker accept-loss --reason WHAT-HAPPENED, and then settle the orders in doubt"},
+		{fleet.Standing{State: fleet.StandRollCall, Why: "zoe is awaited"}, "zoe is awaited: let them come, or go on without one by barista machine give-up NAME --reason WHY"},
+		{fleet.Standing{State: fleet.StandLooking, Why: "it looks"}, "it looks: a moment"},
+	} {
+		s.door.st, s.door.err = c.st, nil
+		st, err := s.Status(t.Context())
+		if err != nil || st.Book.State != c.st.State {
+			t.Fatalf("%+v, %v", st.Book, err)
+		}
+		want := []string{"no machine can take orders"}
+		if c.want != "" {
+			want = append(want, c.want)
+		}
+		slices.Sort(want)
+		if d := cmp.Diff(want, st.Degraded); d != "" {
+			t.Error(d)
+		}
 	}
 }
 

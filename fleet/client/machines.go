@@ -153,6 +153,12 @@ func (s Shop) cordon(ctx context.Context, machine, by, reason string, drain bool
 	return nil
 }
 
+// GiveUp goes on without a machine whose word the shop awaits: what was made before
+// the shop's start, or what the shop lost, it will never say. Both who and why are needed.
+func (s Shop) GiveUp(ctx context.Context, machine, by, why string) error {
+	return s.Controller.GoOn(ctx, machine, by, why)
+}
+
 // Uncordon puts a machine back into service; nothing happens if it is there.
 func (s Shop) Uncordon(ctx context.Context, machine string) error {
 	if _, err := s.Named(ctx, machine); err != nil {

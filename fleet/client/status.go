@@ -11,13 +11,14 @@ import (
 
 // Status is the whole shop at one look.
 type Status struct {
-	OK       bool      `json:"ok"`
-	Degraded []string  `json:"degraded"` // what a person should look at; may hold texts from outside
-	Machines []Machine `json:"machines"`
-	Queue    []Waiting `json:"queue"`
-	Stock    []Item    `json:"stock"`
-	Open     int       `json:"open"`    // orders that have not ended
-	Unknown  int       `json:"unknown"` // of them, those that a person must settle
+	OK       bool           `json:"ok"`
+	Degraded []string       `json:"degraded"` // what a person should look at; may hold texts from outside
+	Machines []Machine      `json:"machines"`
+	Queue    []Waiting      `json:"queue"`
+	Stock    []Item         `json:"stock"`
+	Open     int            `json:"open"`    // orders that have not ended
+	Unknown  int            `json:"unknown"` // of them, those that a person must settle
+	Book     fleet.Standing `json:"book"`
 }
 
 // Waiting is one class of the menu.
@@ -76,8 +77,13 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 		st.judgeStock(menu, levels)
 	}
 	troubles, err := s.Controller.Troubles(ctx)
+	if err == nil {
+		st.Book, err = s.Controller.Standing(ctx)
+	}
 	if err != nil {
 		st.say("no controller answers: no order is accepted")
+	} else {
+		st.judgeBook()
 	}
 	for _, t := range troubles {
 		st.say("%s", t.Text)
@@ -89,6 +95,18 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 
 func (st *Status) say(format string, args ...any) {
 	st.Degraded = append(st.Degraded, fmt.Sprintf(format, args...))
+}
+
+// judgeBook says what the shop knows of its book, with the next command.
+func (st *Status) judgeBook() {
+	switch b := st.Book; b.State {
+	case fleet.StandClosed:
+		st.say("%s: put the right store back and start the shop again, or accept the loss with barista broker accept-loss --reason WHAT-HAPPENED, and then settle the orders in doubt", b.Why)
+	case fleet.StandRollCall:
+		st.say("%s: let them come, or go on without one by barista machine give-up NAME --reason WHY", b.Why)
+	case fleet.StandLooking:
+		st.say("%s: a moment", b.Why)
+	}
 }
 
 func (st *Status) judgeMachines() (able int) {

@@ -112,6 +112,9 @@ func (c *Controller) change(ctx context.Context, order string, arrow func(fleet.
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
+	if err := c.p.Witness.Flows(ctx, id, false); err != nil {
+		return fleet.Entry{}, fmt.Errorf("order %s: nothing was done: %w", id, err)
+	}
 	if !c.ready(ctx) {
 		return fleet.Entry{}, errOpening
 	}

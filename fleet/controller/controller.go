@@ -57,6 +57,8 @@ type Parts struct {
 	// else sees to that. Before, an order would be refused for want of beans that
 	// are about to be booked.
 	Stocked <-chan struct{}
+	// Witness says whether the book is whole; nil: nobody looks.
+	Witness Witness
 	// Pending takes the number of messages that wait in both streams; may be
 	// nil. The controller is its one writer.
 	Pending func(ctx context.Context, n int) error
@@ -71,6 +73,39 @@ type Parts struct {
 	// set changes; "" where there is none. nil: none.
 	Boot func() (id string, up time.Duration)
 	Log  *slog.Logger // nil: none
+}
+
+// Witness says how the shop stands to its book: witness.Witness, which runs for as
+// long as the controller does. Book and Ledger are then its own.
+type Witness interface {
+	// Flows says whether anything may be done with an order: nil or fleet.ErrClosed.
+	// fresh: its id was made here, a moment ago.
+	Flows(ctx context.Context, order string, fresh bool) error
+	Standing() fleet.Standing
+	Changed() <-chan struct{}
+	// Loss is the act that accepts what is lost; fleet.ErrNotAllowed: nothing is.
+	Loss(by, why string) (*fleet.Loss, error)
+	// Settled says that every order that the loss covers is unknown.
+	Settled(loss uint64)
+	// Created is where an order's first record stands.
+	Created(ctx context.Context, order string) (uint64, error)
+	// GoOn goes on without a machine; fleet.ErrNotFound: nobody awaits it.
+	GoOn(machine, by, why string) error
+}
+
+// unwatched is a book that nobody looks at.
+type unwatched struct{}
+
+func (unwatched) Flows(context.Context, string, bool) error { return nil }
+func (unwatched) Standing() fleet.Standing                  { return fleet.Standing{State: fleet.StandOpen} }
+func (unwatched) Changed() <-chan struct{}                  { return nil }
+func (unwatched) Settled(uint64)                            {}
+func (unwatched) Loss(string, string) (*fleet.Loss, error) {
+	return nil, fleet.Saying("nobody looks whether the book is whole", fleet.ErrNotAllowed)
+}
+func (unwatched) Created(context.Context, string) (uint64, error) { return 0, nil }
+func (unwatched) GoOn(machine, _, _ string) error {
+	return fleet.Saying("no machine "+machine+" is awaited", fleet.ErrNotFound)
 }
 
 // Roll is who is here, who was and who is out of service: presence.Roll, which
@@ -123,6 +158,9 @@ func New(p Parts, cfg Config) *Controller {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
+	if p.Witness == nil {
+		p.Witness = unwatched{}
+	}
 	return &Controller{
 		p: p, cfg: cfg, log: p.Log,
 		paces: &paces{mean: map[pace]float64{}}, moved: make(signal, 1),
@@ -164,7 +202,26 @@ func (c *Controller) Run(ctx context.Context) error {
 // ready waits until all was read that stood on the broker, or ctx ends.
 func (c *Controller) ready(ctx context.Context) bool {
 	return fleet.Await(ctx, c.running) && fleet.Await(ctx, c.p.Ledger.Ready()) && fleet.Await(ctx, c.gotMenu) && fleet.Await(ctx, c.p.Roll.Ready()) &&
-		(c.p.Stocked == nil || fleet.Await(ctx, c.p.Stocked))
+		c.stocked(ctx)
+}
+
+// stocked waits for the first filling. A shop that is closed has none, and must say
+// that it is.
+func (c *Controller) stocked(ctx context.Context) bool {
+	for c.p.Stocked != nil {
+		changed := c.p.Witness.Changed()
+		if c.p.Witness.Standing().State == fleet.StandClosed {
+			break
+		}
+		select {
+		case <-c.p.Stocked:
+			return true
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // signal wakes one waiting goroutine; raised twice it wakes once.

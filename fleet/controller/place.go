@@ -55,6 +55,9 @@ func (c *Controller) place(ctx context.Context, o fleet.Order, via string) fleet
 	if ours {
 		o.ID = c.newID()
 	}
+	if a, ok := c.flows(ctx, o.ID, ours); !ok {
+		return a
+	}
 	if !c.ready(ctx) {
 		return fleet.Sorry(o.ID, fleet.CodeUnavailable, "The shop is just opening. Please ask again with the same order id.")
 	}
@@ -66,6 +69,10 @@ func (c *Controller) place(ctx context.Context, o fleet.Order, via string) fleet
 		a, err := c.answer(ctx, o, via, ours && try == 0)
 		switch {
 		case err == nil:
+			return a
+		case errors.Is(err, fleet.ErrClosed):
+			a, _ = c.flows(ctx, o.ID, ours)
+			a.Status, a.Code, a.OrderID = "error", fleet.CodeUnavailable, o.ID
 			return a
 		case errors.Is(err, errNotYet):
 			return fleet.Sorry(o.ID, fleet.CodeUnavailable, "The shop has just opened, and no machine has said yet that it makes %s in %s. Please ask again with the same order id.", o.Class(), o.Size)
@@ -98,6 +105,10 @@ func (c *Controller) answer(ctx context.Context, o fleet.Order, via string, fres
 		}
 		var told bool
 		if a, told = v.Refused(o.ID); told {
+			return nil, nil
+		}
+		if !fresh && v.Loss.Bars(o.ID) {
+			a = barred(o.ID)
 			return nil, nil
 		}
 		if early {

@@ -50,6 +50,8 @@ func (c *Client) ask(ctx context.Context, verb string, a ask) (reply, error) {
 			return r, &StateError{t.Phase, t.Message}
 		case codeNotFound:
 			return r, fleet.Saying(t.Message, fleet.ErrNotFound)
+		case codeClosed:
+			return r, fleet.Saying(t.Message, fleet.ErrClosed)
 		case fleet.CodeUnavailable:
 			return r, fleet.Saying(t.Message, errUnsure)
 		}
@@ -93,6 +95,30 @@ func (c *Client) Settle(ctx context.Context, order string, made bool, by, reason
 // MakeAgain is Controller.MakeAgain.
 func (c *Client) MakeAgain(ctx context.Context, order, by string) error {
 	_, err := c.ask(ctx, verbAgain, ask{Order: order, By: by})
+	return err
+}
+
+// Standing is Controller.Standing.
+func (c *Client) Standing(ctx context.Context) (fleet.Standing, error) {
+	r, err := c.ask(ctx, verbStands, ask{})
+	if err != nil {
+		return fleet.Standing{}, err
+	}
+	if r.Standing == nil { // an earlier version
+		return fleet.Standing{State: fleet.StandOpen}, nil
+	}
+	return *r.Standing, nil
+}
+
+// AcceptLoss is Controller.AcceptLoss.
+func (c *Client) AcceptLoss(ctx context.Context, by, why string) error {
+	_, err := c.ask(ctx, verbLoss, ask{By: by, Reason: why})
+	return err
+}
+
+// GoOn is Controller.GoOn.
+func (c *Client) GoOn(ctx context.Context, machine, by, why string) error {
+	_, err := c.ask(ctx, verbGoOn, ask{Machine: machine, By: by, Reason: why})
 	return err
 }
 

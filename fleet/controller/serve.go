@@ -20,9 +20,13 @@ import (
 //	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","why_not","too_sweet"}}
 //	menu   {}                                 → {"menu"}
 //	troubles {}                               → {"troubles"}: what a person should look at
+//	stands {}                                 → {"standing"}: whether its book is whole
+//	loss   {"by","reason"}                    → {} or {"error"}: accepts what is lost
+//	goon   {"machine","by","reason"}          → {} or {"error"}: without a machine that does not come
 //
 // An error has a code: "not_found", "state" (with the order's phase), "invalid",
-// or "unavailable", after which nobody knows whether it was taken.
+// "closed", after which nothing was done, or "unavailable", after which nobody knows
+// whether it was taken.
 const (
 	verbPlace  = "place"
 	verbCancel = "cancel"
@@ -30,6 +34,9 @@ const (
 	verbAgain  = "again"
 	verbWait   = "wait"
 	verbMenu   = "menu"
+	verbStands = "stands"
+	verbLoss   = "loss"
+	verbGoOn   = "goon"
 
 	verbTroubles = "troubles"
 )
@@ -40,21 +47,23 @@ func verbSubject(verb string) string { return fleet.Subject("coffee", "controlle
 const maxAsk = 2 * fleet.MaxOrder
 
 type ask struct {
-	Order  string       `json:"order,omitempty"`
-	By     string       `json:"by,omitempty"`
-	Reason string       `json:"reason,omitempty"`
-	Made   bool         `json:"made,omitempty"`
-	Via    string       `json:"via,omitempty"`
-	Body   []byte       `json:"body,omitempty"`
-	Class  *fleet.Class `json:"class,omitempty"`
-	Size   fleet.Size   `json:"size,omitempty"`
+	Order   string       `json:"order,omitempty"`
+	Machine string       `json:"machine,omitempty"`
+	By      string       `json:"by,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
+	Made    bool         `json:"made,omitempty"`
+	Via     string       `json:"via,omitempty"`
+	Body    []byte       `json:"body,omitempty"`
+	Class   *fleet.Class `json:"class,omitempty"`
+	Size    fleet.Size   `json:"size,omitempty"`
 }
 
 type reply struct {
-	Answer *fleet.Answer `json:"answer,omitempty"`
-	Error  *trouble      `json:"error,omitempty"`
-	Wait   *waitReply    `json:"wait,omitempty"`
-	Menu   *fleet.Menu   `json:"menu,omitempty"`
+	Answer   *fleet.Answer   `json:"answer,omitempty"`
+	Error    *trouble        `json:"error,omitempty"`
+	Wait     *waitReply      `json:"wait,omitempty"`
+	Menu     *fleet.Menu     `json:"menu,omitempty"`
+	Standing *fleet.Standing `json:"standing,omitempty"`
 
 	Troubles []fleet.Trouble `json:"troubles,omitempty"`
 }
@@ -70,6 +79,7 @@ const (
 	codeNotFound = "not_found"
 	codeState    = "state"
 	codeInvalid  = "invalid"
+	codeClosed   = "closed"
 )
 
 // waitReply is a fleet.Wait on the wire.
@@ -100,7 +110,7 @@ func (c *Controller) serve(ctx context.Context, wg *sync.WaitGroup) {
 			return encode(c.Place(ctx, body, viaRequest))
 		})
 	}
-	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbAgain, verbWait, verbMenu, verbTroubles} {
+	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbAgain, verbWait, verbMenu, verbStands, verbLoss, verbGoOn, verbTroubles} {
 		answer(verbSubject(verb), func(ctx context.Context, body []byte) []byte {
 			return encode(c.hear(ctx, verb, body))
 		})
@@ -128,6 +138,13 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 		return reply{Error: explain(c.Settle(ctx, a.Order, a.Made, a.By, a.Reason))}
 	case verbAgain:
 		return reply{Error: explain(c.MakeAgain(ctx, a.Order, a.By))}
+	case verbLoss:
+		return reply{Error: explain(c.AcceptLoss(ctx, a.By, a.Reason))}
+	case verbGoOn:
+		return reply{Error: explain(c.GoOn(ctx, a.Machine, a.By, a.Reason))}
+	case verbStands:
+		s := c.p.Witness.Standing()
+		return reply{Standing: &s}
 	case verbWait:
 		if a.Class == nil {
 			return reply{Error: &trouble{Code: codeInvalid, Message: "class: is missing"}}
@@ -152,6 +169,8 @@ func explain(err error) *trouble {
 		return &trouble{Code: codeState, Phase: state.Phase, Message: state.Message}
 	case errors.Is(err, fleet.ErrNotFound):
 		return &trouble{Code: codeNotFound, Message: err.Error()}
+	case errors.Is(err, fleet.ErrClosed):
+		return &trouble{Code: codeClosed, Message: err.Error()}
 	case errors.Is(err, errUnsure), errors.Is(err, errOpening):
 		return &trouble{Code: fleet.CodeUnavailable, Message: err.Error()}
 	}

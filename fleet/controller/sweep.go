@@ -35,6 +35,7 @@ type sweeper struct {
 	stale   map[uint64]time.Time      // messages that no open order has, and since when
 	clock   clock
 	named   map[string]bool // what a person was told of already
+	settled uint64          // the accepted loss of which every order is unknown
 }
 
 // sight is an order as the sweep saw it first. Its times are monotonic.
@@ -58,7 +59,8 @@ func (c *Controller) runSweep(ctx context.Context) {
 	var compared time.Time
 	err := s.look(ctx) // first what is over, then what is to be made again
 	for {
-		changed := c.p.Ledger.Changed()
+		changed, stands := c.p.Ledger.Changed(), c.p.Witness.Changed()
+		err = errors.Join(err, s.covered(ctx)) // before anything is made
 		if err = errors.Join(err, s.remakes(ctx)); err != nil && ctx.Err() == nil {
 			c.log.Warn("the sweep was broken off; it comes again", "err", err)
 		}
@@ -67,6 +69,7 @@ func (c *Controller) runSweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-stands:
 		case <-tick.C:
 			err = s.look(ctx)
 		case <-c.post.full:
@@ -108,6 +111,9 @@ func each(ctx context.Context, orders []fleet.Entry, do func(context.Context, fl
 func (s *sweeper) remakes(ctx context.Context) error {
 	_, again := s.counted()
 	return each(ctx, again, func(ctx context.Context, e fleet.Entry) error {
+		if !s.flowing(ctx, e) {
+			return nil
+		}
 		_, err := s.remake(ctx, e)
 		return err
 	})
@@ -154,11 +160,21 @@ func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry) (err error) {
 			return err
 		}
 		most := s.cfg.ExpireAfter.String()
+		if !s.flowing(ctx, e) {
+			if s.p.Witness.Standing().State != fleet.StandRollCall {
+				return nil
+			}
+			// It may have been made in the part that is lost.
+			return s.doubt(ctx, e, because(fleet.CodeBookLost, most))
+		}
 		n, err = e.Stop(fleet.Expired, self, fleet.Reason{Code: fleet.CodeExpired, Detail: most, Text: "waited longer than " + most})
 		if err != nil {
 			return err
 		}
 	case e.Phase == fleet.Brewing && age > brewLimit:
+		if !s.flowing(ctx, e) {
+			return nil
+		}
 		if n, err = e.Park(self, because(fleet.CodeNotHeard, e.Machine())); err != nil {
 			return err
 		}
@@ -224,6 +240,10 @@ func doubts(c fleet.Claim) (n int) {
 // an open order without a message gets one, or whose message somebody holds, a message
 // that no order needs goes.
 func (s *sweeper) compare(ctx context.Context) error {
+	switch s.p.Witness.Standing().State {
+	case fleet.StandLooking, fleet.StandClosed:
+		return nil
+	}
 	if len(s.orders) > 0 || time.Since(s.clock.asked) >= askIdle {
 		if err := s.clock.ask(ctx, &s.p); err != nil {
 			return fmt.Errorf("the broker's clock: %w", err)
@@ -267,6 +287,9 @@ func (s *sweeper) compare(ctx context.Context) error {
 // that settles an order ends the claim before it removes the message, so the book
 // is read once more. A second message is harmless.
 func (s *sweeper) publishAnew(ctx context.Context, e fleet.Entry) error {
+	if !s.flowing(ctx, e) {
+		return nil
+	}
 	now, err := s.p.Book.Read(ctx, e.Order.ID)
 	if err != nil || now.Revision != e.Revision {
 		return err
@@ -318,7 +341,7 @@ func (s *sweeper) clear(ctx context.Context, stored []fleet.StoredOrder, there m
 		if !again {
 			since = time.Now()
 		}
-		if s.stale[m.Seq] = since; !again {
+		if s.stale[m.Seq] = since; !again || !s.flowing(ctx, fleet.Entry{Claim: fleet.Claim{Order: fleet.Order{ID: m.Order}}}) {
 			continue
 		}
 		switch e, err := s.p.Book.Read(ctx, m.Order); {

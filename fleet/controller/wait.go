@@ -185,6 +185,8 @@ func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Siz
 	menu := c.Menu()
 	doses, listed := menu.Portion(o)
 	switch {
+	case c.p.Witness.Standing().State == fleet.StandClosed:
+		return fleet.Wait{Why: "the shop is closed: its records are being looked at"}
 	case len(menu.Beans) == 0 || !closed(c.p.Ledger.Ready()):
 		return fleet.Wait{Why: "the shop is just opening"}
 	case !listed:

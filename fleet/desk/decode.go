@@ -33,6 +33,8 @@ func check(a fleet.Ask) error {
 		return errors.New("who asks is not said")
 	case a.Owner.Nonce != "" && !fleet.IsNonce(a.Owner.Nonce):
 		return errors.New("that is no nonce of a process")
+	case !plain(a.Mark.Era) || !plain(a.Mark.Rec):
+		return errors.New("a mark that is none")
 	case a.Order != "" && !isOrder(a.Order):
 		return errors.New("the order has no id")
 	}

@@ -22,6 +22,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -62,7 +63,19 @@ type Parts struct {
 	// UnknownAfter is how old a brew must be before another machine may say unknown.
 	// 0: fleet.LongestBrew + 60 s, the only right value in a fleet; tests make it short.
 	UnknownAfter time.Duration
-	Log          *slog.Logger // nil: none
+	// Witness says whether the book is whole; nil: nobody looks.
+	Witness Witness
+	Log     *slog.Logger // nil: none
+}
+
+// Witness hears what machines have seen of the book.
+type Witness interface {
+	// Heard takes a machine's mark; fleet.ErrClosed: the shop is closed.
+	Heard(ctx context.Context, machine string, m fleet.Mark) error
+	// Flows says whether anything may be done with an order; fleet.ErrClosed: not now.
+	Flows(ctx context.Context, order string, fresh bool) error
+	// Mark is the shop's own; zero while it is closed.
+	Mark() fleet.Mark
 }
 
 // Book is what a desk needs of fleet.Book.
@@ -164,7 +177,7 @@ func (d *Desk) answer(ctx context.Context, subject string, body []byte) []byte {
 	default:
 		// What was begun is finished, also when this process stops.
 		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), begun.Add(fleet.DeskTime))
-		told = do(d, ctx, machine, a)
+		told = d.witnessed(ctx, machine, verb, a, do)
 		cancel()
 		d.end(machine)
 	}
@@ -189,6 +202,33 @@ func (d *Desk) loud(machine string) slog.Level {
 		return slog.LevelError
 	}
 	return slog.LevelDebug
+}
+
+// witnessed answers where the book is known to be whole, as far as this machine and
+// this order go. Whatever the machine knows is heard before anything else; that it is
+// here, and what is no order, it may always say.
+func (d *Desk) witnessed(ctx context.Context, machine, verb string, a fleet.Ask, do func(*Desk, context.Context, string, fleet.Ask) fleet.Told) fleet.Told {
+	w := d.p.Witness
+	if w == nil {
+		return do(d, ctx, machine, a)
+	}
+	err := w.Heard(ctx, machine, a.Mark)
+	heard := err == nil
+	about := verb != fleet.DeskPresence && verb != fleet.DeskLeave && verb != fleet.DeskPoison
+	if heard && about && a.Order != "" {
+		err = w.Flows(ctx, a.Order, false)
+	}
+	if err != nil && about {
+		if errors.Is(err, fleet.ErrClosed) {
+			return fleet.Told{Code: fleet.DeskClosed, Text: err.Error()}
+		}
+		return notDone(err)
+	}
+	told := do(d, ctx, machine, a)
+	if heard {
+		told.Mark = w.Mark()
+	}
+	return told
 }
 
 // begin takes one more request into work, if that is not too much.

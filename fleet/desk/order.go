@@ -99,6 +99,8 @@ func arrow(begins bool, next func(request) (fleet.Claim, error)) func(*Desk, con
 		switch {
 		case errors.Is(err, fleet.ErrConflict):
 			return fleet.Told{Code: fleet.DeskConflict, Text: "somebody else was faster", Entry: e}
+		case errors.Is(err, fleet.ErrClosed):
+			return fleet.Told{Code: fleet.DeskClosed, Text: err.Error(), Entry: e}
 		case err != nil:
 			return fleet.Told{Code: fleet.DeskUnsure, Text: err.Error(), Entry: e}
 		}

@@ -90,6 +90,7 @@ func (l *Ledger) view() (fleet.View, uint64) {
 			return l.parts.Shelf.Seen(key)
 		},
 		Levels: l.Levels,
+		Loss:   l.fold.loss,
 	}, l.fold.acts
 }
 
@@ -105,8 +106,11 @@ func (l *Ledger) write(ctx context.Context, r fleet.Record, last uint64) (fleet.
 		return fleet.Revision{}, fmt.Errorf("ledger: more than %d orders were refused within %v, nothing was done: %w", maxRefusals, fleet.RefusedFor, fleet.ErrNoAnswer)
 	}
 	word := rand.Text()[:wordBytes]
-	r.Rec, r.Act = word, true
 	l.mu.Lock()
+	r.Rec, r.Act, r.Rolled = word, true, l.fold.refusals.Written()+1
+	if r.Refusals != nil {
+		r.Rolled = r.Refusals.Before + 1
+	}
 	l.mine[word] = 0
 	l.mu.Unlock()
 	defer func() {
@@ -124,6 +128,9 @@ func (l *Ledger) write(ctx context.Context, r fleet.Record, last uint64) (fleet.
 			return fleet.Revision{}, err // never sent, or refused: certain
 		}
 		passed := func() bool { return l.fold.acted > last }
+		if errors.Is(err, fleet.ErrClosed) && unsure == nil {
+			return fleet.Revision{}, err // certain
+		}
 		conflict := errors.Is(err, fleet.ErrConflict)
 		if !conflict {
 			unsure = err
@@ -157,7 +164,7 @@ func (l *Ledger) write(ctx context.Context, r fleet.Record, last uint64) (fleet.
 // its place among all records counts.
 func (l *Ledger) wrote(ctx context.Context, r fleet.Record, rev fleet.Revision) error {
 	r.Revision = rev
-	if r.Stock != nil || r.Balance != nil {
+	if r.Stock != nil || r.Balance != nil || r.Loss != nil {
 		if !l.until(ctx, func() bool { return l.fold.upto >= rev.Seq }) {
 			return fmt.Errorf("ledger: it was written, as record %d of the book, and can't be read back: %w (%w)", rev.Seq, fleet.ErrNoAnswer, ctx.Err())
 		}

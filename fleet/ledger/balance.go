@@ -53,8 +53,9 @@ func (l *Ledger) made() *fleet.Record {
 		list = list[1:]
 		b.Refusals.List = list
 	}
+	b.Loss = f.loss
 	f.shelf.Balance(b)
-	return &fleet.Record{Act: true, Balance: b}
+	return &fleet.Record{Act: true, Balance: b, Rolled: f.refusals.Written() + 1}
 }
 
 // balanceAtStop spares the next start some reading. It is not worth waiting for.

@@ -29,6 +29,7 @@ type fold struct {
 	refused  uint64               // the record that they stand in; 0: none yet
 	told     map[string]time.Time // when each of them was heard of, by the monotonic clock
 	begun    time.Time            // the broker's clock at the start, until all was read that stood there
+	loss     *fleet.LossEntry
 
 	since uint64 // records that came after the last balance, but for refusals: those roll
 	needs uint64 // the oldest record that it refers to
@@ -42,6 +43,7 @@ func newFold(shelf fleet.Shelf) fold {
 func (f *fold) restore(b fleet.Balance, open []fleet.Entry) {
 	f.upto, f.acted, f.acts = b.Upto, b.Acts, b.Acts
 	f.refuse(b.Refusals, 0)
+	f.loss = b.Loss
 	f.balance(b)
 	for _, e := range open {
 		f.order(e)
@@ -64,6 +66,8 @@ func (f *fold) take(r fleet.Record) {
 		f.refuse(*r.Refusals, r.Seq)
 	case r.Balance != nil:
 		f.balance(*r.Balance)
+	case r.Loss != nil:
+		f.loss = &fleet.LossEntry{Loss: *r.Loss, Revision: r.Revision}
 	}
 	if r.Refusals == nil && r.Balance == nil {
 		f.since++

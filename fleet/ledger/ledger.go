@@ -347,6 +347,13 @@ func (l *Ledger) Levels() map[string]fleet.Level {
 	return l.fold.levels()
 }
 
+// Loss is the last accepted loss; nil where there was none.
+func (l *Ledger) Loss() *fleet.LossEntry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fold.loss
+}
+
 // Wrote takes a claim that this process has just written by Book.Next.
 func (l *Ledger) Wrote(e fleet.Entry) {
 	l.mu.Lock()

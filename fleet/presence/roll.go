@@ -143,3 +143,12 @@ func (p Parts) Read(ctx context.Context) ([]fleet.Machine, error) {
 	}
 	return out, nil
 }
+
+// Names lists who is here, or is known.
+func (p Parts) Names(ctx context.Context) (names []string, err error) {
+	all, err := p.Read(ctx)
+	for _, m := range all {
+		names = append(names, m.Machine)
+	}
+	return names, err
+}

@@ -25,6 +25,7 @@ const (
 	actStock   = "stock"
 	actBalance = "balance"
 	actRefusal = "refusal"
+	actLoss    = "loss"
 )
 
 var (
@@ -47,7 +48,8 @@ func (c *Conn) Book() fleet.Book { return book{c} }
 // word is the random word in each record. It tells two records with one sequence
 // apart, of a store that went back, and guards nothing else.
 type word struct {
-	Rec string `json:"rec"`
+	Rec    string `json:"rec"`
+	Rolled uint64 `json:"rolled,omitempty"` // see fleet.Record
 }
 
 const wordBytes = 12
@@ -61,7 +63,7 @@ func encode(r fleet.Record, leaf uint64) (subject, rec string, body []byte, err 
 	}
 	rec = cmp.Or(r.Rec, rand.Text()[:wordBytes])
 	act := func(what string) string { return fleet.ActSubject(leaf, what) }
-	w := word{rec}
+	w := word{rec, r.Rolled}
 	switch {
 	case r.IsClaim:
 		subject = fleet.StateSubject(r.Order.ID)
@@ -90,6 +92,12 @@ func encode(r fleet.Record, leaf uint64) (subject, rec string, body []byte, err 
 			*fleet.Balance
 			word
 		}{r.Balance, w})
+	case r.Loss != nil:
+		subject = act(actLoss)
+		body, err = json.Marshal(struct {
+			*fleet.Loss
+			word
+		}{r.Loss, w})
 	}
 	return subject, rec, body, err
 }
@@ -119,6 +127,9 @@ func decode(subject string, seq uint64, body []byte) (fleet.Record, error) {
 	case r.Act && t[3] == actBalance:
 		r.Balance = new(fleet.Balance)
 		err = read(r.Balance)
+	case r.Act && t[3] == actLoss:
+		r.Loss = new(fleet.Loss)
+		err = read(r.Loss)
 	default:
 		r.IsClaim = true
 		if err = read(&r.Claim); err == nil && r.Order.ID != t[3] {
@@ -139,6 +150,9 @@ func decode(subject string, seq uint64, body []byte) (fleet.Record, error) {
 		return bad, err
 	}
 	r.Rec = w.Rec
+	if r.Act {
+		r.Rolled = w.Rolled
+	}
 	return r, nil
 }
 
@@ -511,6 +525,16 @@ func (b book) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 		return nil, unsure("look at the book", err)
 	}
 	return st.CachedInfo(), nil
+}
+
+// BookMade is when the book's stream was made, by the broker's clock: another one
+// has another book.
+func (c *Conn) BookMade(ctx context.Context) (time.Time, error) {
+	info, err := book{c}.info(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.Created, nil
 }
 
 func (b book) Trim(ctx context.Context, before uint64) error {

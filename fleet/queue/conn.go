@@ -146,8 +146,12 @@ func Shown(servers []string) string {
 // Up reports whether the broker can be reached now.
 func (c *Conn) Up() bool { return c.nc.IsConnected() }
 
-// reconnected is closed at the next reconnect.
-func (c *Conn) reconnected() <-chan struct{} {
+// Reconnects counts the connections: another count is another connection, whatever
+// was heard of that so far.
+func (c *Conn) Reconnects() uint64 { return c.nc.Stats().Reconnects }
+
+// Reconnected is closed at the next reconnect.
+func (c *Conn) Reconnected() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.back

@@ -71,7 +71,7 @@ type line struct {
 }
 
 func (c *Conn) newPuller(stream string) *puller {
-	return &puller{c: c, stream: stream, got: make(chan arrival, 1), news: make(chan struct{}, 1), back: c.reconnected()}
+	return &puller{c: c, stream: stream, got: make(chan arrival, 1), news: make(chan struct{}, 1), back: c.Reconnected()}
 }
 
 // next waits for one message of the durables. With wanted, which is asked before each
@@ -91,7 +91,7 @@ func (p *puller) next(ctx context.Context, durables []string, wanted func() bool
 		case a := <-p.got:
 			return a, nil
 		case <-p.back: // what was parked is gone
-			p.back = p.c.reconnected()
+			p.back = p.c.Reconnected()
 			p.forget()
 		case <-p.news:
 		case <-timer.C:

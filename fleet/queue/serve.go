@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -85,4 +86,35 @@ func (r requester) Request(ctx context.Context, subject string, body []byte) ([]
 		return nil, unsure(subject, err)
 	}
 	return m.Data, nil
+}
+
+// hearAll is how long AskAll waits for answers.
+const hearAll = 500 * time.Millisecond
+
+// AskAll asks everybody who listens on the subject, and returns what they answer
+// within half a second; nothing at once where nobody listens.
+func (c *Conn) AskAll(ctx context.Context, subject string, body []byte) (answers [][]byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, hearAll)
+	defer cancel()
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, unsure(subject, err)
+	}
+	defer sub.Unsubscribe()
+	if err := c.nc.PublishRequest(subject, inbox, body); err != nil {
+		return nil, unsure(subject, err)
+	}
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
+			return answers, nil
+		case err != nil:
+			return answers, unsure(subject, err)
+		case len(m.Data) == 0 && m.Header.Get("Status") == "503":
+			return answers, nil
+		}
+		answers = append(answers, m.Data)
+	}
 }

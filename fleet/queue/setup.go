@@ -54,7 +54,7 @@ const lookAgain = time.Minute
 // gone, or another one, ends it with an error: what this process knows is no longer
 // true, and only a start begins with what is there.
 func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
-	back := c.reconnected()
+	back := c.Reconnected()
 	silent := 0
 	for wait := time.Duration(0); ; {
 		t := time.NewTimer(wait)
@@ -63,7 +63,7 @@ func (c *Conn) Keep(ctx context.Context, def fleet.Menu) error {
 			t.Stop()
 			return nil
 		case <-back:
-			back = c.reconnected()
+			back = c.Reconnected()
 		case <-t.C:
 		}
 		t.Stop()

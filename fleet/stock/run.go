@@ -70,6 +70,7 @@ var errEarly = errors.New("it must not end by itself")
 // with all or not at all, and by one service only.
 func (s *Stock) fill(ctx context.Context) {
 	defer close(s.filled)
+	said := false
 	for len(s.cfg.Initial) > 0 && fleet.Await(ctx, s.parts.Ledger.Ready()) {
 		_, err := s.parts.Ledger.Act(ctx, func(v fleet.View) (*fleet.Record, error) {
 			if len(v.Levels()) > 0 {
@@ -81,7 +82,10 @@ func (s *Stock) fill(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		s.log.Warn("the initial stock can't be written; tried again", "err", err)
+		if closed := errors.Is(err, fleet.ErrClosed); !closed || !said {
+			said = closed
+			s.log.Warn("the initial stock can't be written; tried again", "err", err)
+		}
 		fleet.Pause(ctx, again)
 	}
 }

@@ -32,7 +32,9 @@ type machine struct {
 // fleetBody is the operators' list: machines, no customers, no buttons.
 type fleetBody struct {
 	Machines []machine
-	Unknown  bool // the presence could not be read
+	Unknown  bool   // the presence could not be read
+	Book     string // what is wrong with the shop's book, in the page's language
+	Detail   string // in English, with Book
 	Say      string
 }
 
@@ -63,6 +65,12 @@ func (w *Web) machines(ctx context.Context) ([]fleet.Machine, error) {
 func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
 	all, err := w.machines(ctx)
 	b := fleetBody{Unknown: err != nil}
+	switch s := w.standing(ctx); s.State {
+	case fleet.StandClosed:
+		b.Book, b.Detail = p.say("fleet.book.closed"), s.Why
+	case fleet.StandRollCall:
+		b.Book, b.Detail = p.say("fleet.book.roll_call"), s.Why
+	}
 	for _, m := range all {
 		if !m.Here {
 			continue

@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"net/http"
 	"testing"
 
 	"barista/fleet"
@@ -26,6 +27,28 @@ func TestFleetPageWithoutMachinesAndWithoutNews(t *testing.T) {
 	h = open(t)
 	h.crew.err = errors.New("no answer")
 	contains(t, text(t, h.ask("GET", "/fleet", "")), "Nobody can say which machines are here")
+}
+
+// A shop that is closed, or waits for its machines, says so to operators and probes.
+func TestBookOfTheShop(t *testing.T) {
+	h := open(t)
+	status(t, h.ask("GET", "/readyz", ""), http.StatusOK)
+	lacks(t, text(t, h.ask("GET", "/fleet", "")), "barista status")
+	for state, c := range map[string]struct {
+		ready int
+		page  string
+	}{
+		fleet.StandClosed:   {http.StatusServiceUnavailable, "The shop is closed"},
+		fleet.StandRollCall: {http.StatusOK, "Orders from before the start wait"},
+	} {
+		h.shop.set(func(s *shop) { s.standing = fleet.Standing{State: state, Why: "zoe knows of <record> 7"} })
+		res := h.ask("GET", "/readyz", "")
+		status(t, res, c.ready)
+		if c.ready != http.StatusOK {
+			contains(t, text(t, res), "zoe knows of <record> 7")
+		}
+		contains(t, text(t, h.ask("GET", "/fleet", "")), c.page, "zoe knows of &lt;record&gt; 7")
+	}
 }
 
 func TestEveryStateHasAPicture(t *testing.T) {

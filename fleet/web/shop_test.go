@@ -225,16 +225,17 @@ func stopped(end fleet.Phase) arrow {
 // shop is a Shop in memory with the controller's manners: the same id and order
 // give the same answer, another order under the id is a conflict.
 type shop struct {
-	mu      sync.Mutex
-	records *records
-	menu    fleet.Menu
-	waits   map[choice]fleet.Wait
-	answers map[string]fleet.Answer
-	hashes  map[string]string
-	placed  []fleet.Order
-	refuse  *fleet.Answer // what every new order is told instead
-	cancels error
-	asked   int
+	standing fleet.Standing
+	mu       sync.Mutex
+	records  *records
+	menu     fleet.Menu
+	waits    map[choice]fleet.Wait
+	answers  map[string]fleet.Answer
+	hashes   map[string]string
+	placed   []fleet.Order
+	refuse   *fleet.Answer // what every new order is told instead
+	cancels  error
+	asked    int
 }
 
 func (s *shop) Place(_ context.Context, body []byte, _ string) fleet.Answer {
@@ -291,6 +292,12 @@ func (s *shop) Wait(_ context.Context, c fleet.Class, size fleet.Size) fleet.Wai
 		return fleet.Wait{Low: time.Minute, High: 2 * time.Minute, Known: true}
 	}
 	return w
+}
+
+func (s *shop) Standing(context.Context) (fleet.Standing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.standing, nil
 }
 
 func (s *shop) Menu() fleet.Menu {

@@ -21,6 +21,8 @@ type Shop interface {
 	// Wait is how long an order given now would take.
 	Wait(ctx context.Context, c fleet.Class, s fleet.Size) fleet.Wait
 	Menu() fleet.Menu
+	// Standing is how the shop stands to its book.
+	Standing(ctx context.Context) (fleet.Standing, error)
 }
 
 // Book is what the web reads of the book: a fleet.Book, or one whose records a
@@ -241,7 +243,22 @@ func (w *Web) readyz(rw http.ResponseWriter, r *http.Request) {
 		plain(rw, http.StatusServiceUnavailable, why+"\n")
 		return
 	}
+	if s := w.standing(r.Context()); s.State == fleet.StandClosed || s.State == fleet.StandLooking {
+		plain(rw, http.StatusServiceUnavailable, s.Why+"\n")
+		return
+	}
 	plain(rw, http.StatusOK, "ok\n")
+}
+
+// standing asks; a controller that does not answer says nothing of its book.
+func (w *Web) standing(ctx context.Context) fleet.Standing {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	s, err := w.Shop.Standing(ctx)
+	if err != nil {
+		return fleet.Standing{}
+	}
+	return s
 }
 
 func plain(rw http.ResponseWriter, status int, text string) {

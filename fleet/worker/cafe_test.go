@@ -66,6 +66,7 @@ type cafe struct {
 	told     []fleet.Event            // by desks, of what no record tells
 	news     chan struct{}            // closed when seen grows
 	noRemake bool                     // nothing is made again
+	shut     map[string]bool          // orders for which the shop is closed
 	stations []*station
 	desks    []*counter
 	diary    []string // what was called, for a failed test
@@ -80,7 +81,7 @@ func open(t *testing.T, f func(c *cafe)) {
 	runtime.GC()
 	runtime.GC()
 	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
-		c := &cafe{T: t, b: b, shop: b.Connect("shop"), born: time.Now(), acting: make(chan struct{}, 1), seen: map[string][]fleet.Entry{}, at: map[string]int{}, news: make(chan struct{})}
+		c := &cafe{T: t, b: b, shop: b.Connect("shop"), born: time.Now(), acting: make(chan struct{}, 1), seen: map[string][]fleet.Entry{}, at: map[string]int{}, shut: map[string]bool{}, news: make(chan struct{})}
 		c.acting <- struct{}{}
 		ctx, stop := context.WithCancel(context.Background())
 		var following sync.WaitGroup
@@ -544,7 +545,7 @@ func (s *station) run() {
 	}
 	p := ports{s, s.life}
 	s.w, err = worker.New(worker.Parts{
-		Desk: asks{p, worker.NewDesk(conn.Requester(), s.name)}, Live: live{p, conn.Events()}, Tickets: tickets{p, conn.Tickets()}, Server: server{p, conn.Server()},
+		Desk: asks{p, worker.NewDesk(conn.Requester(), s.name, nil)}, Live: live{p, conn.Events()}, Tickets: tickets{p, conn.Tickets()}, Server: server{p, conn.Server()},
 		Machine: s.m, Log: slog.New(slog.NewTextHandler(pen{s}, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	}, s.cfg)
 	if err != nil {

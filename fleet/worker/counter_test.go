@@ -35,7 +35,7 @@ func (c *cafe) desk(name string) *counter {
 	roll := presence.New(presence.Parts{Fleet: conn.Fleet(), Settings: conn.Settings(), Now: conn.Book().Now})
 	p := desk.New(desk.Parts{
 		Book: counted{d, conn.Book()}, Events: tells{c, conn.Events()}, Fleet: conn.Fleet(), Roll: roll, Settings: conn.Settings(),
-		Server: conn.Server(), Requester: conn.Requester(), Age: known.Age, Waiting: c.waiting, Log: slog.New(slog.NewTextHandler(note{c, name}, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		Server: conn.Server(), Requester: conn.Requester(), Age: known.Age, Waiting: c.waiting, Witness: standing{c}, Log: slog.New(slog.NewTextHandler(note{c, name}, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -83,6 +83,27 @@ func (c *cafe) waiting(classes []fleet.Class) (n int) {
 		}
 	}
 	return n
+}
+
+// standing says for which orders the shop is closed.
+type standing struct{ c *cafe }
+
+func (standing) Heard(context.Context, string, fleet.Mark) error { return nil }
+func (standing) Mark() fleet.Mark                                { return fleet.Mark{} }
+func (s standing) Flows(_ context.Context, order string, _ bool) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.c.shut[order] {
+		return fleet.Saying("the book went back", fleet.ErrClosed)
+	}
+	return nil
+}
+
+// close closes the shop for an order, or opens it.
+func (c *cafe) close(order string, on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut[order] = on
 }
 
 // counted is the book of a process that may die over it.

@@ -20,13 +20,22 @@ type desk struct {
 	ask     fleet.Requester
 	machine string
 	nonce   string // of this run of the process
+	seen    Memory // nil: nothing is kept
+}
+
+// Memory is where a machine keeps, over its restarts, how far it has seen the shop's
+// book.
+type Memory interface {
+	Mark() fleet.Mark
+	Raise(fleet.Mark) error
 }
 
 var _ fleet.Desk = (*desk)(nil)
 
-// NewDesk is the desk as a machine reaches it.
-func NewDesk(r fleet.Requester, machine string) fleet.Desk {
-	return &desk{r, machine, nonce()}
+// NewDesk is the desk as a machine reaches it. Each request tells what the machine has
+// seen of the book, each answer what it sees now; seen may be nil.
+func NewDesk(r fleet.Requester, machine string, seen Memory) fleet.Desk {
+	return &desk{r, machine, nonce(), seen}
 }
 
 // nonce is a name that nobody had before.
@@ -78,6 +87,9 @@ func (d *desk) request(ctx context.Context, verb string, a fleet.Ask) (fleet.Tol
 	ctx, cancel := context.WithTimeout(ctx, fleet.DeskTime)
 	defer cancel()
 	a.Nonce, a.Owner.Machine = d.nonce, d.machine
+	if d.seen != nil {
+		a.Mark = d.seen.Mark()
+	}
 	body, err := json.Marshal(a)
 	if err != nil {
 		return fleet.Told{}, err
@@ -94,9 +106,16 @@ func (d *desk) request(ctx context.Context, verb string, a fleet.Ask) (fleet.Tol
 		if err := t.Check(); err != nil {
 			return fleet.Told{}, fmt.Errorf("%w: the desk's answer to %s makes no sense: %w", fleet.ErrNoAnswer, verb, err)
 		}
+		if d.seen != nil && t.Mark.Seq > 0 && d.seen.Mark().Behind(t.Mark) {
+			if err := d.seen.Raise(t.Mark); err != nil { // before anything is done on this answer
+				return fleet.Told{}, fmt.Errorf("%w: %w", fleet.ErrNoAnswer, err)
+			}
+		}
 		switch t.Code {
 		case "":
 			return t, nil
+		case fleet.DeskClosed:
+			return t, fleet.Saying(t.Text, fleet.ErrClosed)
 		case fleet.DeskNone:
 			return t, fleet.Saying(t.Text, fleet.ErrNotFound)
 		case fleet.DeskConflict:

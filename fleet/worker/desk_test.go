@@ -409,10 +409,11 @@ type scripted struct {
 	answers []string
 	err     error
 	asked   []string
+	body    string // of the last request
 }
 
 func (r *scripted) Request(_ context.Context, subject string, body []byte) ([]byte, error) {
-	r.asked = append(r.asked, subject)
+	r.asked, r.body = append(r.asked, subject), string(body)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -430,7 +431,7 @@ func (r *scripted) Request(_ context.Context, subject string, body []byte) ([]by
 func TestAnswers(t *testing.T) {
 	id := orderN(1).ID
 	good := `{"nonce":"NONCE","entry":{"order":{"id":"` + id + `"},"phase":"brewing"}}`
-	certain := []error{fleet.ErrNotFound, fleet.ErrConflict, fleet.ErrNotAllowed}
+	certain := []error{fleet.ErrNotFound, fleet.ErrConflict, fleet.ErrNotAllowed, fleet.ErrClosed}
 	for name, c := range map[string]struct {
 		answers []string
 		want    error
@@ -439,6 +440,7 @@ func TestAnswers(t *testing.T) {
 		"busy, then done":    {[]string{`{"nonce":"NONCE","code":"busy"}`, `{"nonce":"NONCE","code":"busy"}`, good}, nil},
 		"none":               {[]string{`{"nonce":"NONCE","code":"none"}`}, fleet.ErrNotFound},
 		"conflict":           {[]string{`{"nonce":"NONCE","code":"conflict"}`}, fleet.ErrConflict},
+		"closed":             {[]string{`{"nonce":"NONCE","code":"closed"}`}, fleet.ErrClosed},
 		"refused":            {[]string{`{"nonce":"NONCE","code":"refused"}`}, fleet.ErrNotAllowed},
 		"unsure":             {[]string{`{"nonce":"NONCE","code":"no_answer"}`}, fleet.ErrNoAnswer},
 		"of a later version": {[]string{`{"nonce":"NONCE","code":"maybe"}`}, fleet.ErrNoAnswer},
@@ -451,7 +453,7 @@ func TestAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for _, verb := range []string{fleet.DeskTake, fleet.DeskFence} {
 					r := &scripted{t: t, answers: c.answers}
-					d := worker.NewDesk(r, "ann")
+					d := worker.NewDesk(r, "ann", nil)
 					var err error
 					if verb == fleet.DeskTake {
 						_, err = d.Take(t.Context(), id)
@@ -473,18 +475,52 @@ func TestAnswers(t *testing.T) {
 			})
 		})
 	}
+	// What an answer says of the book is kept before the answer is heard, and goes with
+	// the next request; one that did not hear this machine's own says nothing.
+	seen := &memory{}
+	told := strings.Replace(good, `"nonce":"NONCE"`, `"nonce":"NONCE","mark":{"made":"2026-11-29T10:00:00Z","seq":7,"rec":"r7","at":"2026-11-29T10:00:00Z"}`, 1)
+	d := worker.NewDesk(&scripted{t: t, answers: []string{told, told, told}}, "ann", seen)
+	if _, err := d.Take(t.Context(), id); err != nil || seen.mark.Seq != 7 || seen.mark.Rec != "r7" {
+		t.Errorf("%v, kept %+v", err, seen.mark)
+	}
+	next := &scripted{t: t, answers: []string{good}}
+	if _, err := worker.NewDesk(next, "ann", seen).Take(t.Context(), id); err != nil || seen.mark.Seq != 7 || !strings.Contains(next.body, `"mark":{"made":"2026-11-29T10:00:00Z","seq":7,"rec":"r7"`) {
+		t.Errorf("%v, kept %+v, asked %s", err, seen.mark, next.body)
+	}
+	seen.err = errors.New("a full disk")
+	if _, err := d.Take(t.Context(), id); err != nil {
+		t.Errorf("%v: it is kept already", err)
+	}
+	seen.mark = fleet.Mark{}
+	if _, err := d.Take(t.Context(), id); !errors.Is(err, fleet.ErrNoAnswer) {
+		t.Errorf("an answer that could not be kept was heard: %v", err)
+	}
 	// Nobody is there: it is not asked again, and nobody knows.
 	r := &scripted{t: t, err: fleet.ErrNobody}
-	if _, err := worker.NewDesk(r, "ann").Take(t.Context(), id); !errors.Is(err, fleet.ErrNobody) || len(r.asked) != 1 {
+	if _, err := worker.NewDesk(r, "ann", nil).Take(t.Context(), id); !errors.Is(err, fleet.ErrNobody) || len(r.asked) != 1 {
 		t.Errorf("%v after %d", err, len(r.asked))
 	}
 	// Busy for longer than a machine waits.
 	synctest.Test(t, func(t *testing.T) {
 		r := &scripted{t: t, answers: slices.Repeat([]string{`{"nonce":"NONCE","code":"busy"}`}, 1000)}
 		begin := time.Now()
-		_, err := worker.NewDesk(r, "ann").Take(t.Context(), id)
+		_, err := worker.NewDesk(r, "ann", nil).Take(t.Context(), id)
 		if !errors.Is(err, fleet.ErrNoAnswer) || time.Since(begin) != fleet.DeskTime || len(r.asked) < 10 {
 			t.Errorf("%v after %v and %d requests", err, time.Since(begin), len(r.asked))
 		}
 	})
+}
+
+// memory is where a machine keeps what it has seen of the book.
+type memory struct {
+	mark fleet.Mark
+	err  error
+}
+
+func (m *memory) Mark() fleet.Mark { return m.mark }
+func (m *memory) Raise(mark fleet.Mark) error {
+	if m.err == nil {
+		m.mark = mark
+	}
+	return m.err
 }

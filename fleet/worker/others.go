@@ -66,9 +66,8 @@ func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e flee
 		return w.fence(ctx, t, e)
 	}
 	if e.Owner.Journal == w.owner.Journal && (st.Phase == journal.Ended || st.Phase == journal.Confirmed) {
-		if c, ok := w.push(ctx, k, st.Outcome, reasonOf(st.Reason), 0, nil); ok {
-			w.putDown(t, c)
-		}
+		c, ok := w.push(ctx, k, st.Outcome, reasonOf(st.Reason), 0, nil)
+		w.putDown(t, c, ok)
 		return letGo
 	}
 	return w.move(ctx, t, fleet.DeskPark, e, fleet.Ask{Reason: because(fleet.CodeNoRecord, w.cfg.Name)})

@@ -439,3 +439,29 @@ func TestCupLeftBesideAnother(t *testing.T) {
 		c.poured(6)
 	})
 }
+
+// TestEndKeptWhileClosed: an end that a closed shop does not hear stays in the journal;
+// the machine goes on with orders that flow, and tells it when the shop is open again.
+func TestEndKeptWhileClosed(t *testing.T) {
+	open(t, func(c *cafe) {
+		var first string
+		ann := c.start("ann", at("on grinder", func(*station) { c.close(first, true) }))
+		c.mu.Lock()
+		first = orderN(1).ID
+		c.mu.Unlock()
+		c.order(orderN(1))
+		ann.reached("push", 1)
+		second := c.order(orderN(2))
+		c.phase(second, 2*time.Minute, fleet.Served)
+		if e := c.get(first); e.Phase != fleet.Brewing {
+			c.Errorf("written into a closed book: %s", e.Phase)
+		}
+		if n := len(ann.j.Unconfirmed()); n != 1 {
+			c.Errorf("%d ends are kept in the journal", n)
+		}
+		c.close(first, false)
+		c.ended(first, time.Minute, fleet.Served)
+		c.poured(2)
+		c.empty()
+	})
+}

@@ -46,6 +46,9 @@ func (w *Worker) handle(ctx context.Context, t *fleet.Ticket) {
 			case errors.Is(err, fleet.ErrNotFound):
 				w.orphan(ctx, t, id)
 				return
+			case errors.Is(err, fleet.ErrClosed): // others of its class may flow
+				w.giveBack(t, jitter(notNow))
+				return
 			case err != nil:
 				// The link, or no desk. The queue gives the order to whoever can be reached.
 				if !fleet.Pause(ctx, pushPause) || t.Beat() != nil || tries > 10 {
@@ -128,6 +131,10 @@ func (w *Worker) ask(ctx context.Context, t *fleet.Ticket, verb string, e fleet.
 		return e, false, letGo
 	case errors.Is(err, fleet.ErrTwin):
 		w.refused()
+		w.giveBack(t, jitter(notNow))
+		return e, false, letGo
+	case errors.Is(err, fleet.ErrClosed):
+		w.Log.Debug("the order waits until the shop knows its book to be whole", "order", e.Order.ID, "verb", verb, "err", err)
 		w.giveBack(t, jitter(notNow))
 		return e, false, letGo
 	}
@@ -337,14 +344,15 @@ func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.Entry, r m
 	}
 	k := journal.Key{Order: e.Order.ID, Epoch: e.Epoch}
 	c, ok := w.push(ctx, k, r.Outcome, reasonOf(r.Reason), r.Took, &e)
-	if ok { // else the journal keeps it; the next start pushes again
-		w.putDown(t, c)
-	}
+	w.putDown(t, c, ok)
 }
 
-// putDown settles a ticket whose outcome is in the claim.
-func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
+// putDown settles a ticket whose outcome is in the claim; else the journal keeps it,
+// and the next start, or a shop that is open again, hears of it.
+func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim, told bool) {
 	switch {
+	case !told:
+		w.giveBack(t, jitter(notNow))
 	case c.Phase.Ended() || c.Phase == fleet.Unknown:
 		w.remove(t, c)
 	case c.Phase == fleet.Again:
@@ -355,9 +363,10 @@ func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim) {
 }
 
 // push brings an outcome of the journal into the claim and confirms it in the
-// journal. It goes on until the claim has it or no longer awaits it; false only
-// when ctx ended before that. known is the claim as it was last written, if
-// that is at hand.
+// journal. It goes on until the claim has it or no longer awaits it; false when
+// ctx ended before that, or when the shop is closed for this order: then it is kept,
+// and the machine goes on. known is the claim as it was last written, if that is at
+// hand.
 func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.Entry) (fleet.Claim, bool) {
 	w.set(func() { w.owes = true })
 	defer w.set(func() { w.owes = false })
@@ -376,7 +385,18 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 			if err := j.Confirm(k); err != nil { // a want has left no record
 				w.Log.Error("journal", "err", err)
 			}
+			delete(w.kept, k)
 			return c, true
+		}
+		if errors.Is(err, fleet.ErrClosed) {
+			if w.kept[k] == nil {
+				w.Log.Warn("the outcome stays in the journal until the shop knows its book to be whole", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
+			}
+			w.kept[k] = &end{out, reason, took}
+			if err := j.Sync(); err != nil {
+				w.Log.Error("journal", "err", err)
+			}
+			return c, false
 		}
 		if known != nil {
 			known = nil // somebody wrote, or nobody knows: read
@@ -386,6 +406,23 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 		if !fleet.Pause(ctx, pushPause) {
 			return c, false
 		}
+	}
+}
+
+// end is an outcome that waits in the journal.
+type end struct {
+	out    fleet.Outcome
+	reason fleet.Reason
+	took   time.Duration
+}
+
+// pushKept brings what the journal keeps into the claims, as far as the shop is open.
+func (w *Worker) pushKept(ctx context.Context) {
+	for k, e := range w.kept {
+		if ctx.Err() != nil {
+			return
+		}
+		w.push(ctx, k, e.out, e.reason, e.took, nil)
 	}
 }
 

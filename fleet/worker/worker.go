@@ -30,6 +30,7 @@ import (
 	"barista/fleet"
 	"barista/fleet/words"
 	"barista/machine"
+	"barista/machine/journal"
 	"barista/machine/recipe"
 )
 
@@ -106,7 +107,8 @@ type Worker struct {
 	changed chan struct{}             // closed when one of these changes
 
 	// Run's own.
-	hoping time.Time // since when an old cup stands under every machine
+	hoping time.Time            // since when an old cup stands under every machine
+	kept   map[journal.Key]*end // outcomes that a closed shop does not hear
 }
 
 // step is how far the drink in hand is, as it was last told.
@@ -135,7 +137,7 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	w := &Worker{
 		Parts: p, stop: stop, leave: leave, cfg: cfg, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
 		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot, Nonce: nonce()},
-		heard: make(chan struct{}), pass: make(chan fleet.Event, 64), look: make(chan struct{}, 1),
+		kept:  map[journal.Key]*end{}, heard: make(chan struct{}), pass: make(chan fleet.Event, 64), look: make(chan struct{}, 1),
 	}
 	w.offers(cfg.Menu)
 	return w, nil
@@ -166,6 +168,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	for w.waitReady(ctx) {
+		w.pushKept(ctx)
 		if !w.cupTaken(ctx) || !w.rested(ctx) {
 			continue
 		}
@@ -332,6 +335,9 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 	classes, soon := w.classes()
 	if w.Machine.Status().CupStands && (soon == 0 || soon > cupLook) {
 		soon = cupLook // then another machine may be ready
+	}
+	if len(w.kept) > 0 && (soon == 0 || soon > notNow) {
+		soon = notNow // then the shop may be open again
 	}
 	if soon > 0 { // then one more class counts
 		var c context.CancelFunc

@@ -1,0 +1,535 @@
+package witness_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"barista/fleet"
+	"barista/fleet/brokertest"
+	"barista/fleet/queue"
+	"barista/fleet/witness"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+// site is a shop's store and the folder beside it, under fake time.
+type site struct {
+	*testing.T
+	b    *brokertest.Broker
+	conn *queue.Conn
+	dir  string
+	boot string
+	wall func() time.Time
+	hide map[uint64]bool // records that the store has lost without a word
+	last uint64          // the last act
+	n    int
+}
+
+func inSite(t *testing.T, f func(s *site)) {
+	t.Helper()
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		f(&site{T: t, b: b, conn: b.Connect("shop"), dir: t.TempDir(), boot: "monday", hide: map[uint64]bool{}})
+	})
+}
+
+// open runs a witness until the returned function is called, which returns what Run
+// did.
+func (s *site) open(change ...func(*witness.Parts, *witness.Config)) (*witness.Witness, func() error) {
+	s.Helper()
+	p := witness.Parts{Book: holed{s.conn.Book(), s}, Made: s.conn.BookMade, Link: s.conn, Wall: s.wall}
+	cfg := witness.Config{Dir: s.dir, Boot: s.boot, Alone: true}
+	for _, c := range change {
+		c(&p, &cfg)
+	}
+	w, err := witness.New(p, cfg)
+	if err != nil {
+		s.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }() // waited for by stop
+	stop := sync.OnceValue(func() error {
+		cancel()
+		err := <-done
+		return errors.Join(err, w.Close())
+	})
+	s.Cleanup(func() { _ = stop() })
+	return w, stop
+}
+
+// holed is the book of a damaged store.
+type holed struct {
+	fleet.Book
+	s *site
+}
+
+func (h holed) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
+	return h.Book.Follow(ctx, from, func(r fleet.Record) {
+		if !h.s.hide[r.Seq] {
+			each(r)
+		}
+	}, ready)
+}
+
+// id is one that was made now.
+func (s *site) id(at time.Time) string {
+	const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	ms, id := at.UnixMilli(), make([]byte, 10)
+	for i := range id {
+		id[9-i] = crockford[ms>>(5*i)&31]
+	}
+	s.n++
+	return string(id) + fmt.Sprintf("%016d", s.n)
+}
+
+// create has an order accepted; ErrClosed where it may not.
+func (s *site) create(book fleet.Book, id string) (fleet.Entry, error) {
+	o := fleet.Order{ID: id, Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: fleet.NoMilk}
+	c := fleet.Create(o, fleet.Items{"arabica": 9}, fleet.Success(id), "web")
+	rev, err := book.Act(s.Context(), fleet.Record{Act: true, IsClaim: true, Rolled: 1, Entry: fleet.Entry{Claim: c}}, s.last)
+	if err == nil {
+		s.last = rev.Seq
+	}
+	return fleet.Entry{Claim: c, Revision: rev}, err
+}
+
+func (s *site) must(e fleet.Entry, err error) fleet.Entry {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e
+}
+
+// copied is a copy of the store, and what puts it back.
+func (s *site) copied() (restore func()) {
+	s.Helper()
+	old := s.TempDir()
+	s.b.Stop()
+	if err := os.CopyFS(old, os.DirFS(s.b.Store())); err != nil {
+		s.Fatal(err)
+	}
+	s.b.Again()
+	s.reached()
+	return func() {
+		s.Helper()
+		s.b.Stop()
+		s.wipe()
+		if err := os.CopyFS(s.b.Store(), os.DirFS(old)); err != nil {
+			s.Fatal(err)
+		}
+		s.b.Again()
+		s.reached()
+	}
+}
+
+func (s *site) wipe() {
+	s.Helper()
+	list, err := filepath.Glob(filepath.Join(s.b.Store(), "*"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, f := range list {
+		if err := os.RemoveAll(f); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// reached waits until the broker answers again.
+func (s *site) reached() {
+	s.Helper()
+	brokertest.Eventually(s, "the broker", func() bool { _, err := s.conn.Book().Now(s.Context()); return err == nil })
+}
+
+// stands waits for a state.
+func (s *site) stands(w *witness.Witness, state string) fleet.Standing {
+	s.Helper()
+	begun := time.Now()
+	for w.Standing().State != state {
+		if time.Since(begun) > time.Minute {
+			s.Fatalf("the shop is %+v, want %s", w.Standing(), state)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return w.Standing()
+}
+
+func (s *site) flows(w *witness.Witness, id string, want error) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), time.Second)
+	defer cancel()
+	if err := w.Flows(ctx, id, false); !errors.Is(err, want) || want == nil && err != nil {
+		s.Errorf("order %s: %v, want %v", id, err, want)
+	}
+}
+
+// TestOpensAtOnce: a first start, and the next one under the same boot, with orders in
+// between, know no ceremony.
+func TestOpensAtOnce(t *testing.T) {
+	inSite(t, func(s *site) {
+		begun := time.Now()
+		w, stop := s.open()
+		e := s.must(s.create(w.Book(), s.id(time.Now())))
+		if m := w.Mark(); m.Seq != e.Seq || m.Rec != e.Rec {
+			s.Errorf("answered on record %d with the mark %s", e.Seq, m)
+		}
+		if err := w.Heard(s.Context(), "zoe", fleet.Mark{}); err != nil {
+			s.Error(err)
+		}
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		w, _ = s.open()
+		e, err := w.Book().Next(s.Context(), e.Revision, must(e.Fence(fleet.Owner{Machine: "zoe"})))
+		if err != nil || w.Mark().Seq != e.Seq {
+			s.Errorf("%v, mark %s", err, w.Mark())
+		}
+		if d := time.Since(begun); d > 100*time.Millisecond {
+			s.Errorf("it took %v", d)
+		}
+	})
+}
+
+func must(c fleet.Claim, err error) fleet.Claim {
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// TestOlderCopy: an older copy of the store closes the shop, from where to where, over
+// restarts, until a person accepts the loss. Then what was open there is covered, ids
+// from before are barred, marks from before prove nothing, and the copy can't come
+// back a second time.
+func TestOlderCopy(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		old := s.must(s.create(w.Book(), s.id(time.Now())))
+		restore := s.copied()
+		s.stands(w, fleet.StandOpen)
+		lost := s.must(s.create(w.Book(), s.id(time.Now())))
+		zoe := w.Mark()
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		restore()
+		s.last = old.Seq
+		for range 2 {
+			w, stop = s.open()
+			st := s.stands(w, fleet.StandClosed)
+			if g := st.Gone; g.By != fleet.ByShop || g.Known.Seq != lost.Seq || g.Ends.Seq != old.Seq {
+				s.Errorf("%s", g)
+			}
+			if !strings.Contains(st.Why, "the shop knows of record 2 of 20") || !strings.Contains(st.Why, "ends with record 1 of 20") {
+				s.Errorf("from where to where: %s", st.Why)
+			}
+			s.flows(w, old.Order.ID, fleet.ErrClosed)
+			s.flows(w, s.id(time.Now()), fleet.ErrClosed)
+			if _, err := s.create(w.Book(), s.id(time.Now())); !errors.Is(err, fleet.ErrClosed) {
+				s.Errorf("written into a closed book: %v", err)
+			}
+			if _, err := w.Book().Next(s.Context(), old.Revision, must(old.Fence(fleet.Owner{Machine: "zoe"}))); !errors.Is(err, fleet.ErrClosed) {
+				s.Errorf("a fence in a closed book: %v", err)
+			}
+			if err := w.Heard(s.Context(), "zoe", zoe); !errors.Is(err, fleet.ErrClosed) || w.Mark().Seq != 0 {
+				s.Errorf("a machine heard %v, and the mark %s", err, w.Mark())
+			}
+			if err := stop(); err != nil {
+				s.Error(err)
+			}
+		}
+		w, _ = s.open()
+		s.stands(w, fleet.StandClosed)
+		s.accept(w)
+		s.stands(w, fleet.StandOpen)
+		a := s.loss()
+		if !a.All || !a.Bars(lost.Order.ID) || a.Bars(s.id(time.Now().Add(time.Millisecond))) {
+			s.Errorf("%+v", a.Loss)
+		}
+		s.flows(w, old.Order.ID, fleet.ErrClosed) // until the sweep was there
+		old, err := w.Book().Next(s.Context(), old.Revision, old.Lose("controller", fleet.Reason{}))
+		if err != nil {
+			s.Fatal(err)
+		}
+		w.Settled(a.Seq)
+		s.flows(w, old.Order.ID, nil)
+		if err := w.Heard(s.Context(), "zoe", zoe); err != nil || w.Mark().Era != a.Rec {
+			s.Errorf("a mark from before the loss that was accepted: %v; mark %s", err, w.Mark())
+		}
+	})
+}
+
+// accept accepts what is lost, as a controller does.
+func (s *site) accept(w *witness.Witness) {
+	s.Helper()
+	l, err := w.Loss("eve", "the card was restored")
+	if err != nil {
+		s.Fatal(err)
+	}
+	rev, err := w.Book().Act(s.Context(), fleet.Record{Act: true, Rolled: 1, Loss: l}, s.last)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.last = rev.Seq
+	if _, err := w.Loss("eve", "again"); !errors.Is(err, fleet.ErrNotAllowed) {
+		s.Errorf("accepted twice: %v", err)
+	}
+}
+
+// loss is the last accepted one, as the book has it.
+func (s *site) loss() *fleet.LossEntry {
+	s.Helper()
+	r, err := s.conn.Book().At(s.Context(), s.last)
+	if err != nil || r.Loss == nil {
+		s.Fatalf("%+v %v", r, err)
+	}
+	return &fleet.LossEntry{Loss: *r.Loss, Revision: r.Revision}
+}
+
+// TestWipedStore: a new store beside a mark of the old one is no first start.
+func TestWipedStore(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		e := s.must(s.create(w.Book(), s.id(time.Now())))
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		s.b.Stop()
+		s.wipe()
+		s.b.Again()
+		brokertest.Eventually(s, "a new store", func() bool { _, err := s.conn.Setup(s.Context(), fleet.DefaultMenu()); return err == nil })
+		s.last = 0
+		w, _ = s.open()
+		st := s.stands(w, fleet.StandClosed)
+		if !strings.Contains(st.Why, "the shop knows of record 1") || !strings.Contains(st.Why, "the book is empty") {
+			s.Error(st.Why)
+		}
+		s.flows(w, e.Order.ID, fleet.ErrClosed)
+		s.accept(w)
+		if !s.loss().Bars(e.Order.ID) {
+			s.Error("an id of the wiped store is not barred")
+		}
+	})
+}
+
+// TestRollCall: under another boot of the kernel the shop's mark proves nothing, and
+// the machines are asked. Orders made since the start flow meanwhile, older ones wait,
+// over a restart of the process too.
+func TestRollCall(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		old := s.must(s.create(w.Book(), s.id(time.Now())))
+		for _, m := range []string{"zoe", "maya"} {
+			if err := w.Heard(s.Context(), m, w.Mark()); err != nil {
+				s.Fatal(err)
+			}
+		}
+		known := w.Mark()
+		never := s.id(time.Now()) // not asked yet
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		time.Sleep(time.Minute)
+		s.boot = "tuesday"
+		w, stop = s.open()
+		st := s.stands(w, fleet.StandRollCall)
+		if strings.Join(st.Missing, " ") != "maya zoe" {
+			s.Errorf("%+v", st)
+		}
+		time.Sleep(time.Second)
+		fresh := s.must(s.create(w.Book(), s.id(time.Now())))
+		s.flows(w, old.Order.ID, fleet.ErrClosed)
+		s.flows(w, never, fleet.ErrClosed)
+		s.flows(w, s.id(time.Now().Add(time.Minute)), fleet.ErrClosed) // ahead of the clock
+		s.flows(w, fresh.Order.ID, nil)
+		if _, err := w.Book().Next(s.Context(), old.Revision, must(old.Fence(fleet.Owner{Machine: "zoe"}))); !errors.Is(err, fleet.ErrClosed) {
+			s.Errorf("a fence of an old order: %v", err)
+		}
+		if err := w.Heard(s.Context(), "zoe", known); err != nil {
+			s.Fatal(err)
+		}
+		// A new order wrote the mark under this boot: that must not end the roll call.
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		w, _ = s.open()
+		s.stands(w, fleet.StandRollCall)
+		s.flows(w, old.Order.ID, fleet.ErrClosed)
+		s.flows(w, fresh.Order.ID, nil)
+		if err := w.Heard(s.Context(), "zoe", known); err != nil {
+			s.Fatal(err)
+		}
+		s.stands(w, fleet.StandRollCall)
+		if err := w.GoOn("nobody", "eve", "sold"); !errors.Is(err, fleet.ErrNotFound) {
+			s.Errorf("%v", err)
+		}
+		if err := w.GoOn("maya", "eve", "sold"); err != nil {
+			s.Fatal(err)
+		}
+		s.stands(w, fleet.StandOpen)
+		s.flows(w, old.Order.ID, nil)
+		s.flows(w, never, nil)
+	})
+}
+
+// TestRollCallFindsALoss: the whole shop went back, its mark too, and only a machine
+// knows. What was made since the start is kept; what lay there before is covered.
+func TestRollCallFindsALoss(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		old := s.must(s.create(w.Book(), s.id(time.Now())))
+		if err := w.Heard(s.Context(), "zoe", w.Mark()); err != nil {
+			s.Fatal(err)
+		}
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		restore := s.copied()
+		files := s.TempDir()
+		if err := os.CopyFS(files, os.DirFS(s.dir)); err != nil {
+			s.Fatal(err)
+		}
+		w, stop = s.open()
+		lost := s.must(s.create(w.Book(), s.id(time.Now())))
+		zoe := w.Mark()
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		time.Sleep(time.Minute)
+		restore()
+		s.last, s.dir, s.boot = old.Seq, files, "tuesday"
+		w, stop = s.open()
+		s.stands(w, fleet.StandRollCall)
+		time.Sleep(time.Second)
+		fresh := s.must(s.create(w.Book(), s.id(time.Now())))
+		if err := w.Heard(s.Context(), "zoe", zoe); !errors.Is(err, fleet.ErrClosed) {
+			s.Fatalf("%v", err)
+		}
+		s.flows(w, fresh.Order.ID, fleet.ErrClosed)
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		w, _ = s.open() // the machine has not come yet
+		st := s.stands(w, fleet.StandClosed)
+		if !strings.Contains(st.Why, "zoe knows of record 2") {
+			s.Error(st.Why)
+		}
+		s.accept(w)
+		a := s.loss()
+		if a.All || a.Boundary != old.Seq || !a.Bars(lost.Order.ID) || a.Bars(fresh.Order.ID) {
+			s.Errorf("%+v", a.Loss)
+		}
+		s.flows(w, old.Order.ID, fleet.ErrClosed)
+		s.flows(w, fresh.Order.ID, nil)
+		if err := w.Heard(s.Context(), "zoe", zoe); err != nil {
+			s.Errorf("%v", err)
+		}
+	})
+}
+
+// TestGapCloses: a record that the store has lost without a word closes the shop at the
+// next look, and the process is started again, because it has followed another book.
+func TestGapCloses(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		for range 3 {
+			s.must(s.create(w.Book(), s.id(time.Now())))
+		}
+		time.Sleep(2 * time.Minute)
+		s.stands(w, fleet.StandOpen)
+		s.hide[2] = true
+		time.Sleep(2 * time.Minute)
+		st := s.stands(w, fleet.StandClosed)
+		if st.Gone.By != fleet.ByGaps || !strings.Contains(st.Why, "the book has lost record 2") {
+			s.Error(st.Why)
+		}
+		if err := stop(); err == nil {
+			s.Error("the service goes on with a book that is no more")
+		}
+		w, _ = s.open()
+		s.stands(w, fleet.StandClosed)
+		s.accept(w)
+		s.stands(w, fleet.StandOpen)
+		time.Sleep(2 * time.Minute) // accepted is accepted
+		s.stands(w, fleet.StandOpen)
+	})
+}
+
+// TestReconnect: after a broken link nothing is written for two seconds.
+func TestReconnect(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, _ := s.open()
+		s.must(s.create(w.Book(), s.id(time.Now())))
+		s.b.Restart()
+		s.reached()
+		back := time.Now()
+		if w.Standing().State != fleet.StandLooking {
+			s.Errorf("%+v", w.Standing())
+		}
+		s.must(s.create(w.Book(), s.id(time.Now())))
+		if d := time.Since(back); d < 1500*time.Millisecond || d > 5*time.Second {
+			s.Errorf("written after %v", d)
+		}
+	})
+}
+
+// TestKeptFile: the mark outlasts a file of which one copy was cut off.
+func TestKeptFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "book.mark")
+	mark := func(n uint64) fleet.Mark {
+		return fleet.Mark{Made: time.Unix(1, 0).UTC(), Era: "era", Revision: fleet.Revision{Seq: n, Rec: "r"}, At: time.Unix(2, 0).UTC()}
+	}
+	f, err := witness.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Mark() != (fleet.Mark{}) || f.Boot() != "" {
+		t.Errorf("%s", f.Mark())
+	}
+	for n := range uint64(3) {
+		if err := f.Raise(mark(n+1), "monday"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil || len(whole) != 1024 {
+		t.Fatalf("%d bytes, %v", len(whole), err)
+	}
+	for name, c := range map[string]struct {
+		spoil func([]byte)
+		want  uint64
+	}{
+		"whole":              {func([]byte) {}, 3},
+		"the last cut off":   {func(b []byte) { clear(b[600:]) }, 2},
+		"the former cut off": {func(b []byte) { clear(b[100:512]) }, 3},
+		"a byte flipped":     {func(b []byte) { b[530] ^= 4 }, 2},
+		"both":               {func(b []byte) { clear(b[20:]) }, 0},
+	} {
+		b := append([]byte(nil), whole...)
+		c.spoil(b)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := witness.OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Mark(); got.Seq != c.want || c.want > 0 && (got != mark(c.want) || f.Boot() != "monday") {
+			t.Errorf("%s: %+v", name, got)
+		}
+		f.Close()
+	}
+}
