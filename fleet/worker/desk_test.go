@@ -430,7 +430,13 @@ func (r *scripted) Request(_ context.Context, subject string, body []byte) ([]by
 // of means that nobody knows.
 func TestAnswers(t *testing.T) {
 	id := orderN(1).ID
-	good := `{"nonce":"NONCE","entry":{"order":{"id":"` + id + `"},"phase":"brewing"}}`
+	c := claimOf(orderN(1))
+	c.Phase = fleet.Brewing
+	b, err := json.Marshal(fleet.Told{Nonce: "NONCE", Entry: fleet.Entry{Claim: c, Revision: fleet.Revision{Seq: 1, Rec: "r1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(b)
 	certain := []error{fleet.ErrNotFound, fleet.ErrConflict, fleet.ErrNotAllowed, fleet.ErrClosed}
 	for name, c := range map[string]struct {
 		answers []string
