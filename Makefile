@@ -63,6 +63,7 @@ SEED := $(shell date +%s)
 chaos: ## by hand: a day of drinks with 300 random kills, noise and pulled cables on serial ports; SEED=N plays a day again
 	@echo "again with SEED=$(SEED)"
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 -chaos-seed $(SEED) $(CHAOS)
+	$(GO) test -run '^TestStoreChaos$$' -timeout 60m -count 1 -v ./cmd/barista -store 100 -chaos-seed $(SEED)
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/modbus -frames 1000000 -chaos-seed $(SEED)
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/lcus -frames 1000000 -chaos-seed $(SEED)
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/jura -frames 1000000 -chaos-seed $(SEED)

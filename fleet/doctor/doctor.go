@@ -114,6 +114,12 @@ func (l *look) queue(ctx context.Context, p Parts, now time.Time) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.open)) {
 		e := l.open[id]
+		// What can't be read is no record here, and an older one is the last: of an order
+		// that was over, too.
+		if _, err := p.Book.Read(ctx, id); errors.Is(err, fleet.ErrDamaged) {
+			l.found(fleet.Finding{Code: fleet.FoundUnread, Order: id, Seq: e.Seq, Detail: "what the book said of it after this", Next: why(id)})
+			continue
+		}
 		switch {
 		case e.Phase == fleet.Unknown && slices.Contains([]string{fleet.CodeLost, fleet.CodeOrphan, fleet.CodeBookBack}, e.Code):
 			l.found(fleet.Finding{Code: e.Code, Order: id, Seq: e.Seq, Detail: e.Detail,
