@@ -178,6 +178,12 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) ver
 	if !usedUp && w.cupThere(ctx, e.Order.ID) {
 		return w.fence(ctx, t, e)
 	}
+	if !usedUp && w.Machine.Status().CupStands && w.asked(ctx).Able {
+		// Another machine has become ready since this one pulled, see cupTaken: the
+		// customer need not wait for whoever fetches the old cup.
+		w.passOn(ctx, t, jitter(notNow))
+		return letGo
+	}
 	claimed, done, v := w.ask(ctx, t, fleet.DeskClaim, e, fleet.Ask{})
 	if !done {
 		return v

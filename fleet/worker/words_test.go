@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write ../../machine/FAULTS.md anew")
 
 // codes lists the codes that a package declares: its string constants of the type
-// Cause, or whose names begin with Code.
+// Cause, or whose names begin with Code or Found.
 func codes(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
@@ -46,7 +46,7 @@ func codes(t *testing.T, dir string) []string {
 			of, _ := spec.Type.(*ast.Ident)
 			for i, v := range spec.Values {
 				lit, ok := v.(*ast.BasicLit)
-				if !ok || lit.Kind != token.STRING || !(of != nil && of.Name == "Cause" || strings.HasPrefix(spec.Names[i].Name, "Code")) {
+				if !ok || lit.Kind != token.STRING || !(of != nil && of.Name == "Cause" || strings.HasPrefix(spec.Names[i].Name, "Code") || strings.HasPrefix(spec.Names[i].Name, "Found")) {
 					continue
 				}
 				s, err := strconv.Unquote(lit.Value)
