@@ -236,7 +236,7 @@ func (m mortalDesk) Ask(ctx context.Context, verb string, read fleet.Entry, a fl
 }
 
 func (d *death) desk(p desk.Parts) desk.Parts {
-	p.Book = mortalBook{p.Book, d}
+	p.Book, p.UnknownAfter = mortalBook{p.Book, d}, d.Brew
 	return p
 }
 
@@ -254,20 +254,6 @@ func (m mortalBook) Next(ctx context.Context, read fleet.Revision, c fleet.Claim
 	e, err := m.Book.Next(ctx, read, c)
 	if err == nil {
 		m.d.at("after the " + asked[c.Phase]) // and before its machine hears of it
-	}
-	return e, err
-}
-
-// Read lets a brew look older from its Brew on, so that a test need not wait for
-// the longest one.
-func (m mortalBook) Read(ctx context.Context, order string) (fleet.Entry, error) {
-	e, err := m.Book.Read(ctx, order)
-	if err != nil || m.d.Brew == 0 || e.Phase != fleet.Brewing {
-		return e, err
-	}
-	now, err := m.Book.Now(ctx)
-	if now.Sub(e.Written) >= m.d.Brew {
-		e.Written = e.Written.Add(m.d.Brew - fleet.LongestBrew - fleet.UnknownAfter)
 	}
 	return e, err
 }

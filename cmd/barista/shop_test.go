@@ -436,7 +436,7 @@ var badInput = map[string]string{
 	"blank name":            with("name", `"  "`),
 	"41 characters":         with("name", `"`+strings.Repeat("é", 41)+`"`),
 	"control character":     with("name", `"a\u0007b"`),
-	"right-to-left":         with("name", `"a\u202eb"`),
+	"nothing to be seen":    with("name", `"\u202e\u200b\u2060"`),
 	"HTML":                  with("name", `"<script>alert(1)</script>"`),
 	"bean >":                with("bean_type", `">"`),
 	"bean *":                with("bean_type", `"*"`),
