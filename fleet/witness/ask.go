@@ -277,8 +277,13 @@ func (w *Witness) Loss(by, why string) (*fleet.Loss, error) {
 	} else {
 		l.Boundary, l.Barred = w.since.Seq, began(w.since, now, w.cfg.Up())
 	}
-	// A clock that is behind must not let ids of the lost part through.
-	for _, m := range []*fleet.Mark{g.Known, g.Ends} {
+	// A clock that is behind must not let ids of the lost part through. Where the book
+	// ends with an order that was made since the start, that one bars nobody.
+	marks := []*fleet.Mark{g.Known}
+	if g.Ends != nil && (l.All || g.Ends.Seq <= l.Boundary) {
+		marks = append(marks, g.Ends)
+	}
+	for _, m := range marks {
 		if m != nil && m.At.After(l.Barred) {
 			l.Barred = m.At
 		}

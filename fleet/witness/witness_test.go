@@ -31,6 +31,7 @@ type site struct {
 	dir  string
 	boot string
 	wall func() time.Time
+	born time.Time       // of the kernel
 	hide map[uint64]bool // records that the store has lost without a word
 	last uint64          // the last act
 	n    int
@@ -39,7 +40,7 @@ type site struct {
 func inSite(t *testing.T, f func(s *site)) {
 	t.Helper()
 	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
-		f(&site{T: t, b: b, conn: b.Connect("shop"), dir: t.TempDir(), boot: "monday", hide: map[uint64]bool{}})
+		f(&site{T: t, b: b, conn: b.Connect("shop"), dir: t.TempDir(), boot: "monday", born: time.Now(), hide: map[uint64]bool{}})
 	})
 }
 
@@ -48,7 +49,7 @@ func inSite(t *testing.T, f func(s *site)) {
 func (s *site) open(change ...func(*witness.Parts, *witness.Config)) (*witness.Witness, func() error) {
 	s.Helper()
 	p := witness.Parts{Book: holed{s.conn.Book(), s}, Made: s.conn.BookMade, Link: s.conn, Wall: s.wall}
-	cfg := witness.Config{Dir: s.dir, Boot: s.boot, Alone: true}
+	cfg := witness.Config{Dir: s.dir, Boot: s.boot, Alone: true, Up: func() time.Duration { return time.Since(s.born) }}
 	for _, c := range change {
 		c(&p, &cfg)
 	}
