@@ -45,6 +45,9 @@ func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 // before it is looked for again.
 const seenSoon = 20 * time.Millisecond
 
+// seenTries is how often a lack of room is believed to be of such a moment.
+const seenTries = 25
+
 // lookAgain is how often the streams and consumers are looked at.
 const lookAgain = time.Minute
 
@@ -208,11 +211,11 @@ func remedy(name string) string {
 // made returns a stream as it is, and makes it where it is not.
 func (c *Conn) made(ctx context.Context, want jetstream.StreamConfig, start bool) (*jetstream.StreamInfo, error) {
 	st, err := c.js.Stream(ctx, want.Name)
-	for errors.Is(err, jetstream.ErrStreamNotFound) {
+	for tries := 0; errors.Is(err, jetstream.ErrStreamNotFound); tries++ {
 		if want.Name == fleet.StreamBook && !start {
 			return nil, fmt.Errorf("%w: it is gone", errOtherBook)
 		}
-		if !start {
+		if !start && tries == 0 {
 			c.log.Error("a stream is gone and is made anew", "stream", want.Name, "means", lost(want.Name))
 		}
 		st, err = c.js.CreateStream(ctx, want)
@@ -220,8 +223,10 @@ func (c *Conn) made(ctx context.Context, want jetstream.StreamConfig, start bool
 			break
 		}
 		// Of two controllers that start together one is faster, maybe with another
-		// menu; the name is taken a moment before the stream can be seen (tried).
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || !fleet.Pause(ctx, seenSoon) {
+		// menu; the name is taken a moment before the stream can be seen, and its room
+		// may be counted for both of them until then (tried).
+		again := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || noRoom(err) && tries < seenTries
+		if !again || !fleet.Pause(ctx, seenSoon) {
 			if noRoom(err) {
 				err = fmt.Errorf("it needs %s, and the broker has no room for it: raise what it may hold (max_file_store), or lower orders_per_day: %w", show("MaxBytes", want.MaxBytes), err)
 			}

@@ -469,6 +469,8 @@ func TestSetupsAtOnce(t *testing.T) {
 	small.Beans = small.Beans[:1]
 	for range 5 {
 		b := brokertest.Bare(t)
+		b.Room(queue.StoreBound(0, nil)) // no more than a shop has
+		b.Restart()
 		errs := make(chan error, 2)
 		for name, menu := range map[string]fleet.Menu{"one": fleet.DefaultMenu(), "two": small} {
 			c := b.Connect(name)
