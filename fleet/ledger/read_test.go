@@ -64,8 +64,12 @@ func TestRead(t *testing.T) {
 		must(t, l.balance(ctx, 1))
 		time.Sleep(2 * Recent)
 		must(t, next(ctx, l, p, 0, made))
+		p.mu.Lock()
 		p.reads = 0
+		p.mu.Unlock()
 		look("two days later", 2, 0)
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if p.reads > 5 {
 			t.Errorf("%d records were read", p.reads)
 		}

@@ -235,6 +235,7 @@ const (
 	codeNoMemory        = 10028
 	codeStreamOffline   = 10194
 	codeConsumerOffline = 10195
+	codeNotMade         = 10012 // a consumer, for instance because somebody removes it just then
 )
 
 // full reports whether the broker has no room for a message: certain, nothing was

@@ -45,7 +45,7 @@ func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
 // before it is looked for again.
 const seenSoon = 20 * time.Millisecond
 
-// seenTries is how often a lack of room is believed to be of such a moment.
+// seenTries is how often what fails is believed to be of such a moment.
 const seenTries = 25
 
 // lookAgain is how often the streams and consumers are looked at.
@@ -301,8 +301,12 @@ func (c *Conn) durable(ctx context.Context, stream, name, filter string) error {
 			_, err = c.js.ResumeConsumer(ctx, stream, name)
 		}
 	}
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+	for tries := 0; errors.Is(err, jetstream.ErrConsumerNotFound); tries++ {
 		_, err = c.js.CreateConsumer(ctx, stream, want)
+		// Another controller, with another menu, may be removing it just now.
+		if apiCode(err) == codeNotMade && tries < seenTries && fleet.Pause(ctx, seenSoon) {
+			err = jetstream.ErrConsumerNotFound
+		}
 	}
 	if err != nil {
 		return said("the queue "+name, err)

@@ -31,16 +31,16 @@ type site struct {
 	dir  string
 	boot string
 	wall func() time.Time
-	born time.Time       // of the kernel
-	hide map[uint64]bool // records that the store has lost without a word
-	last uint64          // the last act
+	born time.Time // of the kernel
+	hide *sync.Map // of records that the store has lost without a word
+	last uint64    // the last act
 	n    int
 }
 
 func inSite(t *testing.T, f func(s *site)) {
 	t.Helper()
 	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
-		f(&site{T: t, b: b, conn: b.Connect("shop"), dir: t.TempDir(), boot: "monday", born: time.Now(), hide: map[uint64]bool{}})
+		f(&site{T: t, b: b, conn: b.Connect("shop"), dir: t.TempDir(), boot: "monday", born: time.Now(), hide: new(sync.Map)})
 	})
 }
 
@@ -77,7 +77,7 @@ type holed struct {
 
 func (h holed) Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error {
 	return h.Book.Follow(ctx, from, func(r fleet.Record) {
-		if !h.s.hide[r.Seq] {
+		if _, hidden := h.s.hide.Load(r.Seq); !hidden {
 			each(r)
 		}
 	}, ready)
@@ -450,7 +450,7 @@ func TestGapCloses(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		s.stands(w, fleet.StandOpen)
-		s.hide[2] = true
+		s.hide.Store(uint64(2), true)
 		time.Sleep(2 * time.Minute)
 		st := s.stands(w, fleet.StandClosed)
 		if st.Gone.By != fleet.ByGaps || !strings.Contains(st.Why, "the book has lost record 2") {
