@@ -316,6 +316,7 @@ func TestCordonIdle(t *testing.T) {
 	open(t, func(c *cafe) {
 		ann := c.start("ann")
 		c.cordon("bob", true)
+		c.pause(time.Second) // the desk has heard of it
 		bob := c.start("bob")
 		ann.reached("next", 1)
 		c.cordon("ann", true)
