@@ -438,7 +438,9 @@ func (w *Witness) remember(seq uint64, rec string) {
 	w.recs[seq] = rec
 }
 
-// lost says what shows that the book lost something; nil: nothing does.
+// lost says what shows that the book lost something; nil: nothing does. A record that
+// was damaged on the disk counts: the broker answers as if there had never been one, and
+// after a start without its index as if the book ended before it.
 func (w *Witness) lost(ctx context.Context, f facts) (*fleet.Gone, error) {
 	w.mu.Lock()
 	own := w.mark
@@ -456,35 +458,12 @@ func (w *Witness) lost(ctx context.Context, f facts) (*fleet.Gone, error) {
 			return w.gone(fleet.ByShop, m, f.last), nil
 		}
 	}
-	if f.lost, err = w.gaps(ctx, f.lost); err != nil {
-		return nil, err
-	}
 	if len(f.lost) > 0 {
 		g := w.gone(fleet.ByGaps, fleet.Mark{}, f.last)
 		g.Known, g.Lost = nil, f.lost
 		return g, nil
 	}
 	return nil, nil
-}
-
-// gaps leaves out what is there and can't be read: the broker knows of it, its order
-// is put before a person, and the doctor names it. What is not there at all was an
-// order's last word, and nobody says whose.
-func (w *Witness) gaps(ctx context.Context, missing []fleet.Span) (lost []fleet.Span, err error) {
-	for _, s := range missing {
-		damaged := s.To-s.From < 64
-		for seq := s.From; damaged && seq <= s.To; seq++ {
-			_, err := w.p.Book.At(ctx, seq)
-			if err != nil && !errors.Is(err, fleet.ErrDamaged) && !errors.Is(err, fleet.ErrNotFound) {
-				return nil, err
-			}
-			damaged = errors.Is(err, fleet.ErrDamaged)
-		}
-		if !damaged {
-			lost = append(lost, s)
-		}
-	}
-	return lost, nil
 }
 
 func (w *Witness) gone(by string, m, ends fleet.Mark) *fleet.Gone {
@@ -514,8 +493,6 @@ func (w *Witness) keeps(ctx context.Context, m fleet.Mark, f facts) (bool, error
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
 		return w.trimmed(ctx, m.Seq, f)
-	case errors.Is(err, fleet.ErrDamaged):
-		return true, nil // it is there, and what it said is the doctor's to name
 	case err != nil:
 		return false, err
 	}

@@ -468,6 +468,39 @@ func TestGapCloses(t *testing.T) {
 	})
 }
 
+// TestDamagedRecordCloses: the broker answers of a record whose bytes changed on the disk
+// while it runs as if there had never been one, which may be an older copy, too. The
+// next look closes the shop, and the process is started again and finds it closed.
+func TestDamagedRecordCloses(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		var all []fleet.Entry
+		for range 3 {
+			all = append(all, s.must(s.create(w.Book(), s.id(time.Now()))))
+		}
+		time.Sleep(2 * time.Minute) // the broker has nothing in its memory any more
+		s.stands(w, fleet.StandOpen)
+		brokertest.Flip(s, s.b.Store(), fleet.StreamBook, "coffee.book.new-0."+all[1].Order.ID, "\"phase\":")
+		time.Sleep(time.Minute)
+		st := s.stands(w, fleet.StandClosed)
+		if st.Gone.By != fleet.ByGaps || !strings.Contains(st.Why, "the book has lost record 2") {
+			s.Error(st.Why)
+		}
+		for _, e := range all {
+			s.flows(w, e.Order.ID, fleet.ErrClosed)
+		}
+		if err := stop(); err == nil {
+			s.Error("the service goes on with a book that it can't read")
+		}
+		w, _ = s.open()
+		s.stands(w, fleet.StandClosed)
+		s.accept(w)
+		s.stands(w, fleet.StandOpen)
+		s.flows(w, all[0].Order.ID, fleet.ErrClosed) // a person must say what came of it
+		s.must(s.create(w.Book(), s.id(time.Now())))
+	})
+}
+
 // TestReconnect: after a broken link nothing is written for two seconds.
 func TestReconnect(t *testing.T) {
 	inSite(t, func(s *site) {
