@@ -284,6 +284,9 @@ func (w *Witness) connect(ctx context.Context, first bool) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !first && f.loss.Era() != w.loss.Era() { // accepted while nobody looked from here: what was followed may be lost
+		return errStale
+	}
 	if first {
 		w.since = since{Seq: f.end, At: w.p.Wall().UTC(), Up: w.cfg.Up()}
 		w.saved.Roster = union(w.saved.Roster, roster)

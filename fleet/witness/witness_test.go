@@ -468,6 +468,93 @@ func TestGapCloses(t *testing.T) {
 	})
 }
 
+// beside opens the witness of another controller, over its own link and with its own
+// folder; both tell each other their marks.
+func (s *site) beside(dir string, link *brokertest.Link) (*witness.Witness, func() error) {
+	s.Helper()
+	conn := s.b.ConnectOver("another", link)
+	return s.open(s.together, func(p *witness.Parts, cfg *witness.Config) {
+		p.Book, p.Made, p.Link, p.Ask, p.Server = conn.Book(), conn.BookMade, conn, conn.AskAll, conn.Server()
+		cfg.Dir = dir
+	})
+}
+
+// together is a witness that is not the only one.
+func (s *site) together(p *witness.Parts, cfg *witness.Config) {
+	p.Ask, p.Server, cfg.Alone = s.conn.AskAll, s.conn.Server(), false
+}
+
+// TestTwoWitnesses: of two on one book each knows what the other has seen. What a
+// machine told one of them closes both, and what a person accepts at one opens both.
+func TestTwoWitnesses(t *testing.T) {
+	inSite(t, func(s *site) {
+		a, _ := s.open(s.together)
+		s.stands(a, fleet.StandOpen)
+		b, _ := s.beside(s.TempDir(), s.b.Link())
+		s.stands(b, fleet.StandOpen)
+		old := s.must(s.create(a.Book(), s.id(time.Now())))
+		ahead := a.Mark()
+		ahead.Seq, ahead.Rec = 7, "anotherword"
+		if err := b.Heard(s.Context(), "zoe", ahead); !errors.Is(err, fleet.ErrClosed) {
+			s.Fatal(err)
+		}
+		for _, w := range []*witness.Witness{a, b} {
+			s.stands(w, fleet.StandClosed)
+			s.flows(w, old.Order.ID, fleet.ErrClosed)
+		}
+		ctx, cancel := context.WithCancel(s.Context())
+		defer cancel()
+		var follows sync.WaitGroup
+		defer follows.Wait()
+		defer cancel()
+		follows.Go(func() { _ = a.Book().Follow(ctx, 1, func(fleet.Record) {}, func() {}) })
+		s.accept(b)
+		s.stands(b, fleet.StandOpen)
+		s.stands(a, fleet.StandOpen)
+		if a.Mark() != b.Mark() {
+			s.Errorf("%s and %s", a.Mark(), b.Mark())
+		}
+	})
+}
+
+// TestAcceptedElsewhere: a controller that was offline while the store was put back and
+// the loss was accepted by another one has followed a book that is no more, and is
+// started again.
+func TestAcceptedElsewhere(t *testing.T) {
+	inSite(t, func(s *site) {
+		a, stop := s.open(s.together)
+		s.stands(a, fleet.StandOpen)
+		link := s.b.Link()
+		away := s.TempDir()
+		b, stopped := s.beside(away, link)
+		s.stands(b, fleet.StandOpen)
+		old := s.must(s.create(a.Book(), s.id(time.Now())))
+		restore := s.copied()
+		s.stands(a, fleet.StandOpen)
+		s.stands(b, fleet.StandOpen)
+		s.must(s.create(a.Book(), s.id(time.Now())))
+		s.must(s.create(b.Book(), s.id(time.Now())))
+		link.Cut(true)
+		if err := stop(); err != nil {
+			s.Error(err)
+		}
+		restore()
+		s.last = old.Seq
+		a, _ = s.open(s.together)
+		s.stands(a, fleet.StandClosed)
+		s.accept(a)
+		s.stands(a, fleet.StandOpen)
+		link.Cut(false)
+		time.Sleep(time.Minute)
+		if err := stopped(); err == nil {
+			s.Errorf("it goes on, %+v, with what it knew of the book that was put back", b.Standing())
+		}
+		b, _ = s.beside(away, s.b.Link())
+		s.stands(b, fleet.StandOpen)
+		s.flows(b, old.Order.ID, fleet.ErrClosed) // until the sweep was there
+	})
+}
+
 // TestDamagedRecordCloses: the broker answers of a record whose bytes changed on the disk
 // while it runs as if there had never been one, which may be an older copy, too. The
 // next look closes the shop, and the process is started again and finds it closed.
