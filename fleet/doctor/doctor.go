@@ -45,6 +45,21 @@ type Parts struct {
 
 // Look compares once. It takes as long as reading the whole book.
 func (p Parts) Look(ctx context.Context) ([]fleet.Finding, error) {
+	found, err := p.records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, _, err := p.Settings(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the settings could not be read: %w", err)
+	}
+	l := look{list: found}
+	l.settings(all)
+	return l.list, nil
+}
+
+// records compares book, queue and events.
+func (p Parts) records(ctx context.Context) ([]fleet.Finding, error) {
 	now, err := p.Book.Now(ctx)
 	if err != nil {
 		return nil, err
@@ -64,11 +79,6 @@ func (p Parts) Look(ctx context.Context) ([]fleet.Finding, error) {
 	if err := l.queue(ctx, p, now); err != nil {
 		return nil, fmt.Errorf("the queue could not be read: %w", err)
 	}
-	all, _, err := p.Settings(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("the settings could not be read: %w", err)
-	}
-	l.settings(all)
 	return l.list, nil
 }
 

@@ -11,7 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"barista/fleet"
@@ -140,8 +143,17 @@ func TestSettingsAreKept(t *testing.T) {
 	}
 }
 
+// later is a book by whose clock nothing is half done any more.
+type later struct{ fleet.Book }
+
+func (l later) Now(ctx context.Context) (time.Time, error) {
+	now, err := l.Book.Now(ctx)
+	return now.Add(2 * time.Minute), err
+}
+
 // TestLook: each thing that stands in one place and not in the other is found, and
-// what is whole is not.
+// what is whole is not; what is just being done is left alone. A person's repair takes
+// away the message that is no order, and nothing else.
 func TestLook(t *testing.T) {
 	b := brokertest.Start(t)
 	ctx := t.Context()
@@ -150,6 +162,20 @@ func TestLook(t *testing.T) {
 	lost := accept(t, c, 2, whole.Seq, true)
 	parked := lost.Claim.Lose("controller", fleet.Reason{Code: fleet.CodeLost})
 	if _, err := c.Book().Next(ctx, lost.Revision, parked); err != nil {
+		t.Fatal(err)
+	}
+	accept(t, c, 3, lost.Seq, false)
+	o := fleet.Order{ID: idN(4), Name: "Ada", Size: fleet.Small, Bean: "arabica", Milk: "free"}
+	orphan := fleet.Entry{Claim: fleet.Create(o, fleet.Items{"arabica": 9}, fleet.Success(o.ID), "web")}
+	if err := c.Orders().Publish(ctx, orphan, o.ID); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.RequestWithContext(ctx, "coffee.orders.arabica.free", []byte("two coffees")); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Settings().Put(ctx, fleet.KeyMenu, []byte(`{"beans":["*"]}`)); err != nil {
@@ -162,17 +188,91 @@ func TestLook(t *testing.T) {
 	if err := c.Events().Publish(ctx, ahead, 4_000); err != nil {
 		t.Fatal(err)
 	}
-	found, err := parts(c).Look(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"events_ahead", "record_lost " + idN(2), "setting_unread cordon.zoe", "setting_unread menu"}
-	if got := codes(found); !slices.Equal(got, want) {
-		t.Errorf("found %q, wanted %q", got, want)
-	}
-	for _, f := range found {
-		if f.Code != fleet.FoundAhead && f.Next == "" {
-			t.Errorf("%+v: what is typed next?", f)
+	look := func(p doctor.Parts, want ...string) {
+		t.Helper()
+		found, err := p.Look(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := codes(found); !slices.Equal(got, want) {
+			t.Errorf("found %q, wanted %q", got, want)
+		}
+		for _, f := range found {
+			if f.Code != fleet.FoundAhead && f.Code != fleet.CodeOrphan && f.Next == "" {
+				t.Errorf("%+v: what is typed next?", f)
+			}
 		}
 	}
+	now, then := parts(c), parts(c)
+	then.Book = later{c.Book()}
+	look(now, "events_ahead", "message_unread", "record_lost "+idN(2), "setting_unread cordon.zoe", "setting_unread menu")
+	look(then, "events_ahead", "message_unread", "order_unqueued "+idN(3), fleet.CodeOrphan+" "+idN(4), "record_lost "+idN(2), "setting_unread cordon.zoe", "setting_unread menu")
+
+	d := doctor.New(now, doctor.Config{Copy: filepath.Join(t.TempDir(), "settings.copy"), Keys: c.Settings(), Remove: c.Orders().Remove, Server: c.Server()})
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error)
+	go func() { done <- d.Run(running) }()
+	brokertest.Eventually(t, "the troubles", func() bool { return len(d.Troubles()) == 4 })
+	for _, tr := range d.Troubles() {
+		if !strings.HasSuffix(tr.Text, ".") && !strings.HasSuffix(tr.Text, ")") {
+			t.Errorf("%+v says nothing to a person", tr)
+		}
+	}
+	found, err := doctor.Remote(c.Requester()).Repair(ctx, "boss", "somebody typed")
+	if err != nil || !slices.Equal(codes(found), []string{"message_unread"}) {
+		t.Errorf("%v %v", found, err)
+	}
+	left, err := c.Orders().Stored(ctx)
+	if err != nil || len(left) != 3 {
+		t.Errorf("%d messages are left, %v", len(left), err)
+	}
+	brokertest.Eventually(t, "the message to be no trouble any more", func() bool { return len(d.Troubles()) == 3 })
+	if err := c.Settings().Delete(ctx, fleet.CordonKey("zoe")); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.Eventually(t, "the key to be none", func() bool { return len(d.Troubles()) == 2 })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSettingsGoMeanwhile: a bucket that is removed under a running service says
+// nothing; what was in it is back within a minute all the same.
+func TestSettingsGoMeanwhile(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		c := b.Connect("shop")
+		d := doctor.New(parts(c), doctor.Config{Copy: filepath.Join(t.TempDir(), "settings.copy"), Keys: c.Settings(), Server: c.Server()})
+		running, stop := context.WithCancel(ctx)
+		done := make(chan error)
+		go func() { done <- d.Run(running) }()
+		if err := c.Settings().Put(ctx, fleet.CordonKey("zoe"), []byte(`{"by":"eve","reason":"limescale"}`)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		nc, err := nats.Connect("", nats.InProcessServer(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := js.DeleteKeyValue(ctx, fleet.BucketSettings); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if v, err := c.Settings().Get(ctx, fleet.CordonKey("zoe")); err != nil || !strings.Contains(string(v), "limescale") {
+			t.Errorf("%s %v", v, err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -63,6 +63,15 @@ func (c copied) lost(all map[string]fleet.Setting, store string) (keys []string)
 	return keys
 }
 
+// stands is what is amiss with the settings and stays so.
+func (d *Doctor) stands(all map[string]fleet.Setting, found ...fleet.Finding) {
+	l := look{list: found}
+	l.settings(all)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settings = l.list
+}
+
 // Mend puts back what the store has lost of the settings, before anybody acts on
 // what is left.
 func (d *Doctor) Mend(ctx context.Context) error {
@@ -86,7 +95,8 @@ func (d *Doctor) mend(ctx context.Context, told bool) ([]fleet.Finding, error) {
 	}
 	lost := kept.lost(all, store)
 	if len(lost) > 0 && kept.Store != store && kept.Store != d.store && !told {
-		return []fleet.Finding{{Code: fleet.FoundOtherStore, Detail: strings.Join(lost, ", "), Next: "barista doctor --repair, or set them anew"}}, nil
+		d.stands(all, fleet.Finding{Code: fleet.FoundOtherStore, Detail: strings.Join(lost, ", "), Next: "barista doctor --repair, or set them anew"})
+		return nil, nil
 	}
 	var found []fleet.Finding
 	for _, key := range lost {
@@ -107,6 +117,7 @@ func (d *Doctor) mend(ctx context.Context, told bool) ([]fleet.Finding, error) {
 		}
 	}
 	d.store = store
+	d.stands(all)
 	same := func(a, b fleet.Setting) bool { return a.Rev == b.Rev && bytes.Equal(a.Value, b.Value) }
 	if kept.Store == store && maps.EqualFunc(kept.Keys, all, same) {
 		return found, nil

@@ -21,6 +21,9 @@ const (
 	every = time.Hour
 	// sooner is the pause after a look that failed.
 	sooner = time.Minute
+	// unasked is after which the settings are looked at although nothing of them was
+	// heard: a store that lost all of them says nothing.
+	unasked = 30 * time.Second
 	// settled is how long a change of the settings is waited on for the next one.
 	settled = 500 * time.Millisecond
 	// within bounds a look.
@@ -45,8 +48,11 @@ type Doctor struct {
 	copying sync.Mutex // one at a time compares with the copy and writes it
 	store   string     // which one this service has used; under copying
 
-	mu    sync.Mutex // guards what follows
-	found []fleet.Finding
+	again chan struct{} // a look is wanted; holds at most one token
+
+	mu       sync.Mutex      // guards what follows
+	records  []fleet.Finding // in book, queue and events: found at the last look
+	settings []fleet.Finding // found whenever one changed
 }
 
 // New makes a doctor that does nothing until Mend or Run.
@@ -54,7 +60,7 @@ func New(p Parts, cfg Config) *Doctor {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Doctor{p: p, cfg: cfg, log: cfg.Log}
+	return &Doctor{p: p, cfg: cfg, log: cfg.Log, again: make(chan struct{}, 1)}
 }
 
 // Run looks at once and every hour, keeps the copy of the settings, and answers,
@@ -70,14 +76,22 @@ func (d *Doctor) Run(ctx context.Context) error {
 			})
 		})
 	}
-	for wait := time.Duration(0); fleet.Pause(ctx, wait); {
-		wait = every
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-next.C:
+		case <-d.again:
+		}
+		wait := every
 		if err := d.look(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("the shop's records could not be compared; tried again", "err", err)
 			wait = sooner
 		}
+		next.Reset(wait)
 	}
-	return nil
 }
 
 // follow keeps the copy of the settings.
@@ -96,11 +110,15 @@ func (d *Doctor) follow(ctx context.Context) {
 		})
 	})
 	for fleet.Pause(ctx, settled) {
+		unheard := time.NewTimer(unasked)
 		select {
 		case <-changed:
+		case <-unheard.C:
 		case <-ctx.Done():
+			unheard.Stop()
 			return
 		}
+		unheard.Stop()
 		if err := d.Mend(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("the settings could not be copied; tried again", "err", err)
 			fleet.Pause(ctx, time.Second)
@@ -112,31 +130,26 @@ func (d *Doctor) follow(ctx context.Context) {
 	}
 }
 
-// look looks, and puts back of the settings what is surely right.
+// look looks at what Mend does not.
 func (d *Doctor) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	found, err := d.mend(ctx, false)
+	found, err := d.p.records(ctx)
 	if err != nil {
 		return err
 	}
-	more, err := d.p.Look(ctx)
-	if err != nil {
-		return err
-	}
-	found = append(found, more...)
-	d.name(found)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.found = slices.DeleteFunc(found, func(f fleet.Finding) bool { return f.Mended })
+	d.records = found
 	return nil
 }
 
 // repair does what only a person may decide: it puts back settings of another store,
-// and takes out of the queue what is no order.
-func (d *Doctor) repair(ctx context.Context) ([]fleet.Finding, error) {
-	found, err := d.mend(ctx, true)
-	if err != nil {
+// and takes out of the queue what is no order. What is left is looked for afterwards,
+// which may take longer than whoever asks waits.
+func (d *Doctor) repair(ctx context.Context) (found []fleet.Finding, err error) {
+	defer func() { d.name(found) }()
+	if found, err = d.mend(ctx, true); err != nil {
 		return found, err
 	}
 	stored, err := d.p.Stored(ctx)
@@ -154,8 +167,11 @@ func (d *Doctor) repair(ctx context.Context) ([]fleet.Finding, error) {
 		f.Mended, f.Next = true, ""
 		found = append(found, f)
 	}
-	d.name(found)
-	return found, d.look(ctx)
+	select {
+	case d.again <- struct{}{}:
+	default:
+	}
+	return found, nil
 }
 
 // name says in the log what was put back or taken away. What stands is a trouble of
@@ -171,9 +187,7 @@ func (d *Doctor) name(found []fleet.Finding) {
 // Troubles is what was found last and stands, but for orders in doubt: those say so
 // themselves.
 func (d *Doctor) Troubles() (out []fleet.Trouble) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, f := range d.found {
+	for _, f := range d.known() {
 		switch f.Code {
 		case fleet.CodeLost, fleet.CodeOrphan, fleet.CodeBookBack, fleet.FoundUnqueued:
 			continue
@@ -182,9 +196,16 @@ func (d *Doctor) Troubles() (out []fleet.Trouble) {
 		if f.Seq > 0 {
 			about = strings.TrimPrefix(fmt.Sprintf("%s record %d", about, f.Seq), " ")
 		}
-		out = append(out, fleet.Trouble{Reason: fleet.Reason{Code: f.Code, Detail: f.Detail}, About: about})
+		out = append(out, fleet.Trouble{Reason: fleet.Reason{Code: f.Code, Detail: f.Detail, Text: words.Line("en", f.Code, f.Detail, "")}, About: about})
 	}
 	return out
+}
+
+// known is what was found last and stands.
+func (d *Doctor) known() []fleet.Finding {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Concat(d.records, d.settings)
 }
 
 // What other processes ask, on coffee.doctor.<verb>: known {} is what was found last
@@ -215,9 +236,7 @@ func (d *Doctor) hear(ctx context.Context, verb string, body []byte) []byte {
 	switch {
 	case err != nil:
 	case verb == verbKnown:
-		d.mu.Lock()
-		r.Findings = d.found
-		d.mu.Unlock()
+		r.Findings = d.known()
 	case by == "" || reason == "":
 		err = errors.New("who repairs, and why, must be said")
 	default:
@@ -261,7 +280,7 @@ func (c Client) ask(ctx context.Context, verb string, a ask) ([]fleet.Finding, e
 		return nil, fmt.Errorf("the service's answer can't be read: %w", err)
 	}
 	if r.Error != "" {
-		return nil, errors.New(r.Error)
+		return r.Findings, errors.New(r.Error)
 	}
 	return r.Findings, nil
 }
