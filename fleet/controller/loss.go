@@ -126,9 +126,5 @@ func (s *sweeper) doubt(ctx context.Context, e fleet.Entry, why fleet.Reason) er
 // flowing reports whether anything may be done with an order now. What may not is
 // looked at again.
 func (s *sweeper) flowing(ctx context.Context, e fleet.Entry) bool {
-	switch s.p.Witness.Standing().State {
-	case fleet.StandLooking, fleet.StandClosed:
-		return false
-	}
-	return s.p.Witness.Flows(ctx, e.Order.ID, false) == nil
+	return !s.mayNot() && s.p.Witness.Flows(ctx, e.Order.ID, false) == nil
 }

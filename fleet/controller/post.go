@@ -74,8 +74,8 @@ func (c *Controller) runPost(ctx context.Context) {
 	}
 }
 
-// deliver sends some messages, and returns those that are not confirmed and why
-// the first of them is not.
+// deliver sends some messages, and returns those that are not confirmed and why one
+// of them is not; a full queue before all.
 func (c *Controller) deliver(ctx context.Context, out []fleet.Entry) (left []fleet.Entry, why error) {
 	for i, e := range out {
 		one, cancel := context.WithTimeout(ctx, budget)
@@ -84,7 +84,7 @@ func (c *Controller) deliver(ctx context.Context, out []fleet.Entry) (left []fle
 		if err == nil {
 			continue
 		}
-		if left = append(left, e); why == nil {
+		if left = append(left, e); why == nil || errors.Is(err, fleet.ErrFull) {
 			why = err
 		}
 		switch {

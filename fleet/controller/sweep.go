@@ -56,7 +56,7 @@ func (c *Controller) runSweep(ctx context.Context) {
 	compare := time.NewTimer(0)
 	defer compare.Stop()
 	next := firstLooks
-	var compared time.Time
+	var cleared time.Time
 	err := s.look(ctx) // first what is over, then what is to be made again
 	for {
 		changed, stands := c.p.Ledger.Changed(), c.p.Witness.Changed()
@@ -73,11 +73,11 @@ func (c *Controller) runSweep(ctx context.Context) {
 		case <-tick.C:
 			err = s.look(ctx)
 		case <-c.post.full:
-			if time.Since(compared) >= firstLooks {
-				compare.Reset(0)
+			if time.Since(cleared) >= firstLooks {
+				cleared = time.Now()
+				err = s.makeRoom(ctx)
 			}
 		case <-compare.C:
-			compared = time.Now()
 			err = s.compare(ctx)
 			compare.Reset(next)
 			next = c.cfg.SweepAfter / 2
@@ -161,8 +161,8 @@ func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry) (err error) {
 		}
 		most := s.cfg.ExpireAfter.String()
 		if !s.flowing(ctx, e) {
-			if s.p.Witness.Standing().State != fleet.StandRollCall {
-				return nil
+			if s.p.Witness.Standing().State != fleet.StandRollCall || !errors.Is(s.p.Witness.Flows(ctx, e.Order.ID, false), fleet.ErrClosed) {
+				return nil // also where it is only not known whether it waits
 			}
 			// It may have been made in the part that is lost.
 			return s.doubt(ctx, e, because(fleet.CodeBookLost, most))
@@ -240,8 +240,7 @@ func doubts(c fleet.Claim) (n int) {
 // an open order without a message gets one, or whose message somebody holds, a message
 // that no order needs goes.
 func (s *sweeper) compare(ctx context.Context) error {
-	switch s.p.Witness.Standing().State {
-	case fleet.StandLooking, fleet.StandClosed:
+	if s.mayNot() {
 		return nil
 	}
 	if len(s.orders) > 0 || time.Since(s.clock.asked) >= askIdle {
@@ -249,24 +248,16 @@ func (s *sweeper) compare(ctx context.Context) error {
 			return fmt.Errorf("the broker's clock: %w", err)
 		}
 	}
-	stored, err := s.p.Orders.Stored(ctx)
+	stored, there, open, err := s.stored(ctx)
 	if err != nil {
-		return fmt.Errorf("the queue: %w", err)
-	}
-	there, open := map[string]fleet.StoredOrder{}, map[string]bool{}
-	for _, m := range stored {
-		there[m.Order] = m
+		return err
 	}
 	var lost []fleet.Entry
 	before := s.missing
 	s.missing = map[string]fleet.Revision{}
 	for _, e := range s.p.Ledger.Open() {
 		id := e.Order.ID
-		if !e.Phase.Open() {
-			continue
-		}
-		open[id] = true
-		if e.Phase == fleet.Again {
+		if !open[id] || e.Phase == fleet.Again {
 			continue
 		}
 		if _, is := there[id]; is {
@@ -281,6 +272,41 @@ func (s *sweeper) compare(ctx context.Context) error {
 		}
 	}
 	return errors.Join(s.damaged(ctx, there), each(ctx, lost, s.publishAnew), s.clear(ctx, stored, there, open))
+}
+
+// makeRoom takes out of a full queue what no order needs any more.
+func (s *sweeper) makeRoom(ctx context.Context) error {
+	if s.mayNot() {
+		return nil
+	}
+	stored, there, open, err := s.stored(ctx)
+	if err != nil {
+		return err
+	}
+	return s.clear(ctx, stored, there, open)
+}
+
+// mayNot reports whether nothing may be done about any order now.
+func (s *sweeper) mayNot() bool {
+	state := s.p.Witness.Standing().State
+	return state == fleet.StandLooking || state == fleet.StandClosed
+}
+
+// stored is what is in the queue, by order too, and which orders are open.
+func (s *sweeper) stored(ctx context.Context) (stored []fleet.StoredOrder, there map[string]fleet.StoredOrder, open map[string]bool, err error) {
+	if stored, err = s.p.Orders.Stored(ctx); err != nil {
+		return nil, nil, nil, fmt.Errorf("the queue: %w", err)
+	}
+	there, open = map[string]fleet.StoredOrder{}, map[string]bool{}
+	for _, m := range stored {
+		there[m.Order] = m
+	}
+	for _, e := range s.p.Ledger.Open() {
+		if e.Phase.Open() {
+			open[e.Order.ID] = true
+		}
+	}
+	return stored, there, open, nil
 }
 
 // publishAnew puts an order into the queue that has no message there. A machine
