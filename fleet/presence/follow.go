@@ -251,7 +251,9 @@ func (b *Roll) ask(ctx context.Context) error {
 	b.list = nil
 	for name, s := range b.roll.seen {
 		if step.Abs() > aStep || s.At.After(now.Add(aStep)) {
-			b.dirty[name] = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes, Never: s.Never}
+			if _, newer := b.dirty[name]; !newer {
+				b.dirty[name] = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes, Never: s.Never}
+			}
 			s.At = now
 			b.roll.seen[name] = s
 		}

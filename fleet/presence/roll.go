@@ -66,7 +66,7 @@ func (r roll) setting(key string, value []byte) error {
 			var s seen
 			err := json.Unmarshal(value, &s)
 			if err == nil {
-				err = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes}.Check()
+				err = fleet.Presence{Machine: name, Classes: s.Classes, Sizes: s.Sizes, Never: s.Never}.Check()
 			}
 			if err == nil {
 				r.seen[name] = s

@@ -176,10 +176,10 @@ func (w *Web) follow(ctx context.Context) error {
 	switch {
 	case errors.Is(err, fleet.ErrNotFound):
 		from, b.Balance = 1, &fleet.Balance{} // nothing was folded yet, so there is not much
+	case errors.Is(err, fleet.ErrDamaged):
+		b.Balance = &fleet.Balance{Upto: from} // none can be read, and that is the ledger's to say
 	case err != nil:
 		return err
-	case b.Balance == nil:
-		b.Balance = &fleet.Balance{Upto: from} // it can't be read, and that is the ledger's to say
 	}
 	from = min(from, b.Balance.Upto+1)
 	w.book.begin()
