@@ -479,18 +479,27 @@ func monotonic() time.Duration {
 }
 
 func (d *chaosDay) lines(m *chaosMachine) []pourLine {
-	raw, err := os.ReadFile(m.spec.Trace)
-	if err != nil {
-		d.t.Fatal(err)
+	out := pourLines(d.t, m.spec.Trace)
+	for i := range out {
+		out[i].at -= m.zero
 	}
-	var out []pourLine
+	return out
+}
+
+// pourLines reads what processes wrote, by the clock that they share.
+func pourLines(t *testing.T, trace string) (out []pourLine) {
+	t.Helper()
+	raw, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for l := range strings.Lines(string(raw)) {
 		var p pourLine
 		var at int64
 		if _, err := fmt.Sscanf(l, "%d %s %s %d\n", &at, &p.part, &p.order, &p.epoch); err != nil {
-			d.t.Fatalf("%s: %q: %v", m.spec.Trace, l, err)
+			t.Fatalf("%s: %q: %v", trace, l, err)
 		}
-		p.at = time.Duration(at) - m.zero
+		p.at = time.Duration(at)
 		out = append(out, p)
 	}
 	return out

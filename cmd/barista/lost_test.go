@@ -53,12 +53,7 @@ func TestStorePutBack(t *testing.T) {
 	s.order(since, "arabica")
 	s.served(since)
 
-	shop.term()
-	if err := os.RemoveAll(store); err != nil {
-		t.Fatal(err)
-	}
-	s.copy(store, copied)
-	shop.again()
+	s.putBack(shop, store, copied)
 	s.closed("the book went back: the shop knows of record")
 	lea, leaSock := s.plant("lea", killSpeed)
 	s.machine("lea", leaSock, "", []string{"mixed", "arabica"})
@@ -141,12 +136,7 @@ func TestShopPutBack(t *testing.T) {
 	shop.again()
 	s.order(since, "arabica")
 	s.served(since)
-	shop.term()
-	if err := os.RemoveAll(whole); err != nil {
-		t.Fatal(err)
-	}
-	s.copy(whole, copied)
-	shop.again()
+	s.putBack(shop, whole, copied)
 	s.closed("zoe knows of record")
 	if a := s.once(since, "arabica"); a.Code != fleet.CodeUnavailable {
 		t.Errorf("a lost order, asked again while the shop is closed: %+v", a)
@@ -170,6 +160,17 @@ func (s *site) copy(to, from string) {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// putBack has an older copy of a folder in its place, while the shop is down.
+func (s *site) putBack(shop *running, folder, copied string) {
+	s.t.Helper()
+	shop.term()
+	if err := os.RemoveAll(folder); err != nil {
+		s.t.Fatal(err)
+	}
+	s.copy(folder, copied)
+	shop.again()
 }
 
 func (s *site) served(id string) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -19,80 +18,60 @@ import (
 
 var storeDraws = flag.Int("store", 10, "how often TestStoreChaos harms the store; make chaos takes 100")
 
-// harm is something that happens to the store while the shop's process is dead.
-// orders are the last round's: served, begun, waiting.
+// harm is something that happens to the store while the shop's process is dead. waits
+// is the last round's order that no machine has begun.
 type harm struct {
 	name string
-	do   func(d *storeDay, served, begun, waits string)
+	do   func(s *site, waits string)
 }
 
 var harms = []harm{
-	{"a bit of a message in the queue", func(d *storeDay, _, _, waits string) {
-		brokertest.Flip(d.t, d.store(), fleet.StreamOrders, waits, `"name"`)
+	{"a bit of a message in the queue", func(s *site, waits string) {
+		brokertest.Flip(s.t, s.store(), fleet.StreamOrders, waits, `"name"`)
 	}},
-	{"a bit of a cordon", func(d *storeDay, _, _, _ string) {
-		brokertest.Flip(d.t, d.store(), "KV_"+fleet.BucketSettings, fleet.CordonKey("leo"), "limescale")
+	{"a bit of a cordon", func(s *site, _ string) {
+		brokertest.Flip(s.t, s.store(), "KV_"+fleet.BucketSettings, fleet.CordonKey("leo"), "limescale")
 	}},
-	{"the book's index", func(d *storeDay, _, _, _ string) {
-		_ = os.Remove(filepath.Join(filepath.Dir(brokertest.Blocks(d.t, d.store(), fleet.StreamBook)[0]), "index.db")) // if it was written
+	{"the book's index", func(s *site, _ string) {
+		_ = os.Remove(filepath.Join(filepath.Dir(brokertest.Blocks(s.t, s.store(), fleet.StreamBook)[0]), "index.db")) // if it was written
 	}},
-	{"the queue", func(d *storeDay, _, _, _ string) { d.remove(fleet.StreamOrders) }},
-	{"the events", func(d *storeDay, _, _, _ string) { d.remove(fleet.StreamEvents) }},
+	{"the queue", func(s *site, _ string) { s.remove(fleet.StreamOrders) }},
+	{"the events", func(s *site, _ string) { s.remove(fleet.StreamEvents) }},
 }
 
-// storeDay is the test as it goes.
-type storeDay struct {
-	*site
-}
-
-func (d *storeDay) store() string {
-	found, err := filepath.Glob(filepath.Join(d.dir, "shop", "*", "jetstream"))
+// store is the folder of the shop's broker.
+func (s *site) store() string {
+	found, err := filepath.Glob(filepath.Join(s.dir, "shop", "*", "jetstream"))
 	if err != nil || len(found) != 1 {
-		d.t.Fatal(found, err)
+		s.t.Fatal(found, err)
 	}
 	return filepath.Dir(found[0])
 }
 
-func (d *storeDay) remove(stream string) {
-	found, err := filepath.Glob(filepath.Join(d.store(), "jetstream", "*", "streams", stream))
+func (s *site) remove(stream string) {
+	found, err := filepath.Glob(filepath.Join(s.store(), "jetstream", "*", "streams", stream))
 	if err != nil || len(found) != 1 {
-		d.t.Fatal(found, err)
+		s.t.Fatal(found, err)
 	}
 	if err := os.RemoveAll(found[0]); err != nil {
-		d.t.Fatal(err)
+		s.t.Fatal(err)
 	}
-}
-
-// phase is what the book says of an order; empty where nobody knows now.
-func (d *storeDay) phase(id string) fleet.Phase {
-	e, err := d.conn.Book().Read(d.t.Context(), id)
-	if err != nil {
-		return ""
-	}
-	return e.Phase
 }
 
 // poured counts how often a process told the pump to go on, by order.
 func poured(t *testing.T, trace string) map[string]int {
-	raw, err := os.ReadFile(trace)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
 	out := map[string]int{}
-	for l := range strings.Lines(string(raw)) {
-		var at int64
-		var part driver.Part
-		var order string
-		var epoch int
-		if _, err := fmt.Sscanf(l, "%d %s %s %d\n", &at, &part, &order, &epoch); err == nil && part == driver.Pump {
-			out[order]++
+	for _, l := range pourLines(t, trace) {
+		if l.part == driver.Pump {
+			out[l.order]++
 		}
 	}
 	return out
 }
 
 // TestStoreChaos harms the store of a shop of real processes, again and again, each
-// time while the shop is down. Whatever is lost, no order is poured twice, also when its
+// time while the shop is down: what stands in the queue, the events and the settings,
+// and the book's index; the book's own records are TestStorePutBack's. Whatever is lost, no order is poured twice, also when its
 // customer asks again, and within a minute of the start each one has come to its end,
 // waits as it did, or is put before a person and named in the log.
 func TestStoreChaos(t *testing.T) {
@@ -111,10 +90,9 @@ const eachShop = 10
 
 func storeChaos(t *testing.T, rnd *rand.Rand, draws int) {
 	s := newSite(t)
-	d := &storeDay{site: s}
 	beans := []string{"arabica", "robusta"}
 	shop := s.shop("", beans)
-	_, zoes := s.plant("zoe", killSpeed)
+	metal, zoes := s.plant("zoe", killSpeed)
 	_, leos := s.plant("leo", killSpeed)
 	zoe := s.machine("zoe", zoes, "", beans[:1])
 	leo := s.machine("leo", leos, "", beans[1:])
@@ -122,7 +100,7 @@ func storeChaos(t *testing.T, rnd *rand.Rand, draws int) {
 	zoe.spec.Trace = filepath.Join(s.dir, "zoe.trace")
 	zoe.again()
 	s.order(testID(9999), "robusta") // leo is known
-	s.eventually("leo's order", func() bool { return d.phase(testID(9999)) == fleet.Served })
+	s.eventually("leo's order", func() bool { return s.phase(testID(9999)) == fleet.Served })
 	leo.kill() // from now on its orders wait
 	cordon, _ := json.Marshal(fleet.Cordon{By: "eve", Reason: "limescale"})
 	s.eventually("the cordon", func() bool {
@@ -137,18 +115,18 @@ func storeChaos(t *testing.T, rnd *rand.Rand, draws int) {
 		served, begun, waits := testID(10*n), testID(10*n+1), testID(10*n+2)
 		all = append(all, served, begun, waits)
 		s.order(served, "arabica")
-		s.eventually("a served order", func() bool { return d.phase(served) == fleet.Served })
+		s.eventually("a served order", func() bool { return s.phase(served) == fleet.Served })
 		s.order(waits, "robusta")
 		s.order(begun, "arabica")
-		time.Sleep(time.Duration(rnd.IntN(1500)) * time.Millisecond) // the moment is the draw
+		fleet.Pause(t.Context(), time.Duration(rnd.IntN(1500))*time.Millisecond) // the moment is the draw
 		shop.kill()
-		h.do(d, served, begun, waits)
+		h.do(s, waits)
 		shop.again()
 		began := time.Now()
 		s.within(time.Minute, h.name+": the shop", func() bool { _, err := s.conn.Book().Now(t.Context()); return err == nil })
 		for _, id := range all[max(0, len(all)-3):] {
 			s.within(time.Minute, h.name+": a word of "+id, func() bool {
-				switch d.phase(id) {
+				switch s.phase(id) {
 				case fleet.Served:
 					return id != waits
 				case fleet.Accepted:
@@ -163,14 +141,20 @@ func storeChaos(t *testing.T, rnd *rand.Rand, draws int) {
 		if v, err := s.conn.Settings().Get(t.Context(), fleet.CordonKey("leo")); err != nil || !strings.Contains(string(v), "limescale") {
 			t.Errorf("%s: the cordon is %q, %v", h.name, v, err)
 		}
-		t.Logf("%-34s %v: served %s, begun %s, waits %s", h.name, time.Since(began).Round(time.Millisecond), d.phase(served), d.phase(begun), d.phase(waits))
+		t.Logf("%-34s %v: served %s, begun %s, waits %s", h.name, time.Since(began).Round(time.Millisecond), s.phase(served), s.phase(begun), s.phase(waits))
 	}
-	time.Sleep(2 * time.Second) // whatever would be poured again, is
+	// What would be poured again stands before a new order in zoe's queue, or in her hand.
+	last := testID(5000)
+	s.order(last, "arabica")
+	s.eventually("the last order", func() bool { return s.phase(last) == fleet.Served })
 	did := poured(t, zoe.spec.Trace)
-	for _, id := range all {
+	for _, id := range append(all, last) {
 		if did[id] > 1 {
 			t.Errorf("%s was poured %d times", id, did[id])
 		}
+	}
+	if got := drinks(metal); got != len(did) {
+		t.Errorf("%d drinks came of %d orders", got, len(did))
 	}
 	if len(did) < draws {
 		t.Errorf("%d orders were poured: the test is blind", len(did))

@@ -1,7 +1,7 @@
-// Package told is what a shop says of its orders, in words for the person at a terminal:
-// an event, a cause, a whole account, the tables of a shop. It only reads what it is given and prints; it
-// asks no shop. Words for customers are the pages' affair, and those of faults stand in
-// fleet/words.
+// Package told is what a shop says of its orders, in words for the person at a
+// terminal: an event, a cause, a whole account, the tables of a shop. It only reads what
+// it is given and prints; it asks no shop. Words for customers are the pages' affair,
+// and those of faults stand in fleet/words.
 package told
 
 import (
