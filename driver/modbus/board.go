@@ -53,7 +53,36 @@ type relay struct {
 	opened int           // looks in a row at which it was open all the same
 	ending bool          // an off was sent; it may have come through
 	row    bool          // switch off by WriteCoils next: the other form got no answer
+	offs   [2]unanswered // by WriteCoil, by WriteCoils
 }
+
+// unanswered is how often a relay was told off in one form without an answer.
+type unanswered struct {
+	times int
+	last  time.Time
+	until time.Time // an answer until then may be one to an off from before the newest on
+}
+
+// mostLate is how late an answer may be. What was not answered by then never is.
+const mostLate = time.Second
+
+func (u *unanswered) sent(now time.Time) {
+	if now.Sub(u.last) >= mostLate {
+		u.times = 0
+	}
+	u.times, u.last = u.times+1, now
+}
+
+// switchedOn: from here on an old answer proves nothing.
+func (u *unanswered) switchedOn() {
+	if u.times > 0 {
+		u.until = u.last.Add(mostLate)
+	}
+}
+
+// doubtful reports that nobody knows whether an answer is one to an off from after the
+// newest on.
+func (u *unanswered) doubtful(now time.Time) bool { return now.Before(u.until) }
 
 // relay is by number, from 1.
 func (p *protocol) relay(number int) *relay {

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"barista/driver"
+	"barista/driver/board"
 	"barista/driver/modbus"
 	"barista/driver/modbus/sim"
 	"barista/driver/serial/serialtest"
@@ -319,6 +321,68 @@ func TestLateAnswers(t *testing.T) {
 			r.on(driver.Pump, false, "at the end")
 		})
 	}
+}
+
+// The answer to an off from before the newest on proves nothing; one that would be a
+// second late does not come any more.
+func TestAnswerFromBeforeTheOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRack(t, func(_ *sim.Config, c *modbus.Config) { c.Timer, c.Spare, c.Inputs = modbus.TimerNone, 0, nil })
+		r.Cut()
+		var on bool
+		var tried, deaf atomic.Bool // an off by WriteCoil; it does not obey, and answers that one only
+		r.Bench = serialtest.NewBench(t, func(_ context.Context, c *serialtest.End) error {
+			for b := make([]byte, 64); ; {
+				n, err := c.Read(b)
+				if err != nil {
+					return nil
+				}
+				q, err := modbus.DecodeRequest(b[:n])
+				if err != nil {
+					t.Error(err)
+				}
+				a := modbus.Answer{Address: 1, Function: q.Function, Start: q.Start, Value: q.Value, Count: q.Count}
+				off := q.Function != modbus.ReadCoils && !q.Closes()
+				switch {
+				case q.Closes():
+					on = true
+				case off && q.Function == modbus.WriteCoil && !tried.Swap(true): // obeyed, and not answered
+					on = false
+					continue
+				case off && deaf.Load() && q.Function == modbus.WriteCoils:
+					continue
+				case off:
+					on = on && deaf.Load()
+				default:
+					a.Bits = make([]bool, q.Count)
+					a.Bits[1] = on && !deaf.Load()
+				}
+				_, _ = c.Write(a.Append(nil))
+			}
+		})
+		pump := r.open().Outputs[driver.Pump]
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(pump.On(20 * time.Second))
+		must(pump.Off())
+		if !tried.Load() {
+			t.Fatal("no off was tried by WriteCoil")
+		}
+		must(pump.On(20 * time.Second))
+		deaf.Store(true)
+		if err := pump.Off(); !errors.Is(err, board.ErrNoAnswer) {
+			t.Errorf("an off that may be proved by an old answer: %v", err)
+		}
+		deaf.Store(false)
+		must(pump.Off())
+		must(pump.On(20 * time.Second))
+		time.Sleep(2 * time.Second)
+		must(pump.Off())
+	})
 }
 
 func TestBrokenAnswers(t *testing.T) {

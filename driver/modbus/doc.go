@@ -13,9 +13,10 @@
 //     100 ms; the time is rounded down, but never to nothing. Boards differ, so
 //     the timer is proved at opening on a spare relay with nothing on it.
 //   - An on is sent once, and once more only when its answer did not come and the
-//     board says that the relay is still open. An off is repeated until the board confirmed it or its
-//     time is over, each time in another form, so that the late answer of the
-//     first try can't be taken for the answer of the second.
+//     board says that the relay is still open. An off is repeated until the board
+//     confirmed it or its time is over, each time in another form, so that the late
+//     answer of the first try can't be taken for the answer of the second. Nor is one
+//     from before the newest on, up to a second late, taken for the answer to an off.
 //   - It never toggles, never switches all relays on, never broadcasts.
 //   - After the cable was out, relays that are still on are switched off before
 //     anything else. The Off of a relay that had opened by itself is an error,

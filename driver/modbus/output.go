@@ -36,6 +36,9 @@ func (p *protocol) On(ctx context.Context, l *serial.Line, o *board.Output, atMo
 	// the relay is still open.
 	for try := 1; ; try++ {
 		r.since, r.lasts, r.opened = time.Now(), 0, 0
+		for i := range r.offs {
+			r.offs[i].switchedOn()
+		}
 		q := On(p.bus.address, r.coil)
 		if p.timer() {
 			ticks := max(int((atMost-r.since.Sub(began))/Tick), 1)
@@ -83,17 +86,25 @@ func (p *protocol) Off(ctx context.Context, l *serial.Line, o *board.Output) err
 
 // rest opens a relay until the board has confirmed it: by the answer to the
 // command, and then by the relays read back. Only a read that was asked for
-// after that answer counts: older answers may still be on their way.
+// after that answer counts: older answers may still be on their way. So may that to
+// an off from before the newest on, and then that form of it proves nothing.
 func (p *protocol) rest(ctx context.Context, l *serial.Line, r *relay) error {
 	err := board.ErrNoAnswer
 	for ctx.Err() == nil {
 		row := r.row && !p.single
-		q := Off(p.bus.address, r.coil)
+		q, form := Off(p.bus.address, r.coil), &r.offs[0]
 		if row {
-			q = OffAll(p.bus.address, r.coil, 1)
+			q, form = OffAll(p.bus.address, r.coil, 1), &r.offs[1]
 		}
 		r.ending = true
+		form.sent(time.Now())
 		_, e := p.bus.ask(l, q)
+		if e == nil || errors.As(e, new(Exception)) {
+			form.times--
+		}
+		if e == nil && form.doubtful(time.Now()) {
+			e = board.ErrNoAnswer // to this one, as far as anybody knows
+		}
 		switch {
 		case errors.Is(e, board.ErrNoAnswer):
 			r.row = !row
