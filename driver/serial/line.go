@@ -39,7 +39,8 @@ func (l *Line) usable() error {
 
 // Write sends all of b, or fails; then the connection is over, because a part
 // of b may have gone out, and the next piece of work is refused until the port
-// was opened anew. Within 500 ms or the context's end.
+// was opened anew. Within 500 ms or the context's end; where this process was not
+// awake for that time, and nothing went out, it is tried once more.
 func (l *Line) Write(b []byte) error {
 	if err := l.usable(); err != nil {
 		return err
@@ -49,15 +50,15 @@ func (l *Line) Write(b []byte) error {
 		return l.g.abandon(l.g.err)
 	default:
 	}
-	deadline := time.Now().Add(writeWithin)
-	if d, ok := l.ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	if err := l.g.wire.SetWriteDeadline(deadline); err != nil {
-		return l.g.abandon(err)
-	}
 	l.g.record.add(Out, b)
-	n, err := l.g.wire.Write(b)
+	n, late, err := l.write(b)
+	if late && n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		// The time passed while nobody was awake to write: the wire was not to blame.
+		if err := l.usable(); err != nil {
+			return err
+		}
+		n, _, err = l.write(b)
+	}
 	if err == nil && n < len(b) {
 		err = fmt.Errorf("only %d of %d bytes went out", n, len(b))
 	}
@@ -74,6 +75,19 @@ func (l *Line) Write(b []byte) error {
 	return nil
 }
 
+// write is one try, and whether it came back late.
+func (l *Line) write(b []byte) (n int, late bool, err error) {
+	deadline := time.Now().Add(writeWithin)
+	if d, ok := l.ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := l.g.wire.SetWriteDeadline(deadline); err != nil {
+		return 0, false, err
+	}
+	n, err = l.g.wire.Write(b)
+	return n, time.Since(deadline) > starved, err
+}
+
 // Next returns the next bytes as they came, at least one. ErrSilence if there
 // was none until then.
 func (l *Line) Next(until time.Time) ([]byte, error) {
@@ -85,7 +99,7 @@ func (l *Line) Next(until time.Time) ([]byte, error) {
 		return l.took(c), nil
 	default:
 	}
-	due := l.due(until)
+	due := soon(time.Now(), until)
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	for again := false; ; {
@@ -100,14 +114,15 @@ func (l *Line) Next(until time.Time) ([]byte, error) {
 			}
 			return nil, l.g.abandon(l.g.err)
 		case <-timer.C:
-			late := l.woken(due)
+			now := time.Now()
+			late, over := l.woken(due, now), !now.Before(until)
 			switch {
-			case due.Before(until):
-				due = l.due(until)
+			case !over:
+				due = soon(now, until)
 			case late && !again:
 				// Whoever is woken late has not been given what came meanwhile either: it
 				// waits in the kernel for the goroutine that reads.
-				again, due = true, time.Now().Add(starved)
+				again, due = true, now.Add(starved)
 			default:
 				return nil, onPort(l.g.name, "%w", ErrSilence)
 			}
@@ -125,21 +140,20 @@ const (
 	look = 50 * time.Millisecond
 )
 
-// due is when whoever waits until then looks next.
-func (l *Line) due(until time.Time) time.Time {
-	now := time.Now()
-	switch soon := now.Add(look); {
+// soon is when whoever waits until then looks next.
+func soon(now, until time.Time) time.Time {
+	switch next := now.Add(look); {
 	case until.Before(now):
 		return now
-	case until.After(soon):
-		return soon
+	case until.After(next):
+		return next
 	}
 	return until
 }
 
 // woken notes how late it is, and reports whether that is late.
-func (l *Line) woken(due time.Time) bool {
-	late := time.Since(due)
+func (l *Line) woken(due, now time.Time) bool {
+	late := now.Sub(due)
 	if late <= starved {
 		return false
 	}
@@ -159,7 +173,7 @@ func (l *Line) Pause(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		l.woken(due)
+		l.woken(due, time.Now())
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
