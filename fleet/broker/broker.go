@@ -16,7 +16,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,8 +101,13 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	m := mender{store: cfg.Store, ours: cfg.Ours, log: cfg.Log.With("room", "broker")}
-	kept := shadow{cfg.Store, m.log}
-	if err := cmp.Or(m.mend(), kept.begin()); err != nil {
+	kept := &shadow{store: cfg.Store, log: m.log, link: os.Link}
+	for _, look := range []func() error{kept.putBack, m.mend, kept.begin} { // only what is whole is looked at
+		if err = look(); err != nil {
+			break
+		}
+	}
+	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
 	}
@@ -118,13 +122,19 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	srv.Start()
 	err = b.ready(ctx, said, m.anew)
 	if gone := kept.gone(); len(gone) > 0 {
-		err = fmt.Errorf("stream %s can't be opened, and is left as it was: %s: mend what that says, or put the store back from a copy", strings.Join(gone, ", "), said.warnings())
+		what := "is left as it was"
+		if !there(kept.folder()) {
+			what = "the server removed it"
+		}
+		err = fmt.Errorf("stream %s can't be opened, and %s: %s: mend what that says, or put the store back from a copy", strings.Join(gone, ", "), what, said.warnings())
 	}
 	if err != nil {
 		b.stop()
-		err = errors.Join(err, kept.restore())
+		err = errors.Join(err, kept.putBack())
+	} else {
+		err = kept.end()
 	}
-	if err = errors.Join(err, kept.end()); err != nil {
+	if err != nil {
 		b.Close()
 		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
 	}

@@ -274,6 +274,59 @@ func TestForeignStreamDamaged(t *testing.T) {
 	if b, _ := os.ReadFile(file); string(b) != "{" {
 		t.Error("it was changed")
 	}
+	// A person who moves it out, as it is said, has done enough.
+	if err := os.Rename(filepath.Dir(file), filepath.Join(t.TempDir(), "other")); err != nil {
+		t.Fatal(err)
+	}
+	c, err = openCafe(t, store)
+	defer c.close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.whole(t)
+	if _, err := os.Lstat(file); err == nil {
+		t.Error("it came back")
+	}
+}
+
+// TestStartThatBrokeOff: a server that removes a stream which it can't open may be
+// killed in between. The next start has all of it again, whatever was gone.
+func TestStartThatBrokeOff(t *testing.T) {
+	store := usedStore(t)
+	for name, gone := range map[string][]string{
+		"the description":        {"meta.inf"},
+		"its checksum":           {"meta.sum"},
+		"the messages":           {"msgs"},
+		"a block":                {"msgs/1.blk"},
+		"blocks and description": {"meta.inf", "meta.sum", "msgs/1.blk"},
+		"all but the queues":     {"meta.inf", "meta.sum", "msgs"},
+		"all":                    {"."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			copied := t.TempDir()
+			jetstream := os.DirFS(filepath.Join(store, "jetstream"))
+			if err := errors.Join(os.CopyFS(filepath.Join(copied, "jetstream"), jetstream), os.CopyFS(filepath.Join(copied, "opening"), jetstream)); err != nil {
+				t.Fatal(err)
+			}
+			for _, stream := range []string{fleet.StreamBook, fleet.StreamOrders} {
+				for _, g := range gone {
+					if err := os.RemoveAll(filepath.Join(copied, "jetstream", "$G", "streams", stream, g)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			c, err := openCafe(t, copied)
+			defer c.close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.whole(t)
+			if aside, _ := filepath.Glob(filepath.Join(copied, "damaged", "*")); len(aside) > 0 {
+				t.Errorf("taken for damage: %q", aside)
+			}
+		})
+	}
 }
 
 // TestStoreOfALaterVersion: what a later server wrote is not damaged, and it is
