@@ -89,12 +89,30 @@ func (c *Conn) exists(ctx context.Context, stream string) (bool, error) {
 	return true, nil
 }
 
+// carried reports whether all was carried over. The book shows it too, should the
+// settings be lost: the roles start after it, so whatever stands beside the ended
+// orders was written at its end or later.
 func (c *Conn) carried(ctx context.Context) (bool, error) {
 	_, err := c.Settings().Get(ctx, keyCarried)
-	if errors.Is(err, fleet.ErrNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-		return false, nil
+	if !errors.Is(err, fleet.ErrNotFound) && !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return err == nil, err
 	}
-	return err == nil, err
+	if there, err := c.exists(ctx, fleet.StreamBook); err != nil || !there {
+		return false, err
+	}
+	for from := uint64(1); ; {
+		m, err := c.get(ctx, fleet.StreamBook, ask{Seq: from, Next: wholeBook})
+		if errors.Is(err, fleet.ErrNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, unsure("look at the book", err)
+		}
+		if r, bad := (book{c}).record(m); bad == nil && r.Via != fleet.ViaOld {
+			return true, nil
+		}
+		from = m.Seq + 1
+	}
 }
 
 // readClaims lists the orders of the former bucket.

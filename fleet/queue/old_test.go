@@ -263,6 +263,61 @@ func TestFormerLayout(t *testing.T) {
 	}
 }
 
+// TestFormerLayoutOnce: settings that are lost do not bring the former stock back. The
+// book itself shows that it was carried over, by whatever was written after it.
+func TestFormerLayoutOnce(t *testing.T) {
+	ctx := t.Context()
+	for name, since := range map[string]func(t *testing.T, c *queue.Conn, last uint64) uint64{
+		"nothing since": func(_ *testing.T, _ *queue.Conn, last uint64) uint64 { return last },
+		"a count since": func(t *testing.T, c *queue.Conn, last uint64) uint64 {
+			rev, err := c.Book().Act(ctx, fleet.Record{Stock: &fleet.StockAct{Act: fleet.Count, Items: fleet.Items{"arabica": 1}, Key: "c"}}, last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rev.Seq
+		},
+		"a trimmed book": func(t *testing.T, c *queue.Conn, last uint64) uint64 {
+			rev, err := c.Book().Act(ctx, claimOf(entryN(20)), last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Book().Trim(ctx, rev.Seq); err != nil {
+				t.Fatal(err)
+			}
+			return rev.Seq
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := brokertest.Bare(t)
+			b.Stop()
+			b.Room(8 << 30)
+			b.Again()
+			f := newFormer(t, b)
+			c := b.Connect("one")
+			if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+				t.Fatal(err)
+			}
+			last := since(t, c, 4)
+			st, err := f.js.Stream(ctx, "KV_"+fleet.BucketSettings)
+			if err == nil {
+				err = st.Purge(ctx)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if old, err := c.Old(ctx); err != nil || old.There {
+				t.Errorf("%+v %v", old, err)
+			}
+			if _, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil {
+				t.Fatal(err)
+			}
+			if st, err := f.js.Stream(ctx, fleet.StreamBook); err != nil || st.CachedInfo().State.LastSeq != last {
+				t.Errorf("the book went on from %d: %+v %v", last, st.CachedInfo().State, err)
+			}
+		})
+	}
+}
+
 // TestFreshStoreIsNotFormer: a new store has nothing to carry over.
 func TestFreshStoreIsNotFormer(t *testing.T) {
 	ctx := t.Context()
