@@ -389,6 +389,33 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// A new machine whose first state the disk did not take is a new machine at the next
+// start too: nothing was forgotten.
+func TestFirstWriteFails(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := newComputer()
+		full := filepath.Join(dir, "guard.state.new")
+		if err := folder(full); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			f := drivertest.NewFake(grinder, pump)
+			if _, err := newRig(f.Rig(), guard.Config{State: dir, Name: "zoe"}); err == nil || !strings.Contains(err.Error(), "zoe: can't remember") {
+				t.Errorf("%v", err)
+			}
+		}
+		if err := os.Remove(full); err != nil {
+			t.Fatal(err)
+		}
+		h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+		h.unlatched()
+		h.on(grinder, time.Second)
+		h.off(grinder)
+		_ = h.stop()
+	})
+}
+
 // A fault that the disk did not take is tried again, and is on it as soon as it can
 // be: nobody has to do anything at the machine for that.
 func TestFaultIsKeptLater(t *testing.T) {

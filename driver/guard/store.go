@@ -78,6 +78,7 @@ type store struct {
 	err     error     // of the last write
 	failed  time.Time // when it failed
 	latch   *Latch    // that is on disk
+	there   bool      // a state is on disk, or was: rests beside none say that it is lost
 	own     Place     // of what is on disk
 	beside  Beside    // the journal; nil until Join
 	// What the last run knew of it: all that was written, and what was on disk.
@@ -149,7 +150,7 @@ func (s *store) write() {
 	for s.due {
 		waiting, notes := s.waiting, s.notes
 		s.due, s.waiting, s.notes = false, nil, nil
-		failed, latch := s.err != nil, s.latch
+		failed, latch, there := s.err != nil, s.latch, s.there
 		s.mu.Unlock()
 		st := s.snapshot()
 		own, _, durable := s.places()
@@ -160,12 +161,14 @@ func (s *store) write() {
 			}
 			st.ID, st.At, st.Journal = own.ID, own.At, durable
 			if err = s.put(st); err == nil {
-				latch = st.Latch
+				latch, there = st.Latch, true
 			}
 		}
-		err = errors.Join(err, s.keep())
+		if there {
+			err = errors.Join(err, s.keep())
+		}
 		s.mu.Lock()
-		s.err, s.latch = err, latch
+		s.err, s.latch, s.there = err, latch, there
 		if st.Latch == latch && st.ID != "" {
 			s.own = own
 		}
@@ -333,6 +336,7 @@ func (s *store) load() (state, error) {
 	if errors.Is(err, fs.ErrNotExist) && gone {
 		return state{fresh: true}, nil
 	}
+	s.there = true
 	st, bad := decodeHalves(data)
 	if err = cmp.Or(err, bad); err != nil {
 		if boot, _ := s.clock(); boot != "" && rests.Boot == boot {
