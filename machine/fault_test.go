@@ -376,6 +376,21 @@ func TestFaultNotKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		after(10 * s)
+		rest := filepath.Join(b.dir, "guard.rest")
+		if err := errors.Join(os.Remove(rest), os.Mkdir(rest, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.m.ClearFault("zoe", "cooled down"); err == nil {
+			t.Error("cleared, and the disk does not take all that goes with it")
+		}
+		after(10 * s)
+		if st := b.m.Status(); st.Reason.Code != string(TooHot) {
+			t.Errorf("the disk has the fault, and it says %+v", st)
+		}
+		if err := os.Remove(rest); err != nil {
+			t.Fatal(err)
+		}
+		after(10 * s)
 		b.mended(TooHot)
 	})
 }

@@ -109,7 +109,7 @@ func (m *Machine) judge(r readings) Status {
 // trouble is what only a person ends: a latch, or the journal.
 func (m *Machine) trouble() *failure {
 	if l, latched := m.rig.Latched(); latched {
-		if err := m.rig.Stored(); err != nil {
+		if err := m.rig.Kept(); err != nil {
 			return &failure{Unkept, cmp.Or(l.Code, string(Guard)), fmt.Sprintf("%s; %v", l, err)}
 		}
 		return ofGuard(l)

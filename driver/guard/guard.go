@@ -34,6 +34,7 @@ type Rig struct {
 	phase    phase
 	closed   bool // no call is handed to a port any more
 	latch    *Latch
+	held     time.Time     // since when
 	filed    *Latch        // what the file shall say; another one than latch only inside Clear
 	unfiled  bool          // something waits for the outputs before it goes to disk
 	clearing bool          // inside Clear; a trip ends it
@@ -347,6 +348,25 @@ func (g *Rig) OnNow() []driver.Part {
 // the last write otherwise. Outputs don't depend on it; a machine that wants to
 // begin a drink may. While Run does, it is tried again every few seconds.
 func (g *Rig) Stored() error { return g.named(g.store.last()) }
+
+// Kept is nil if there is no fault, or the one that holds the rig is on disk; else why
+// a restart would forget it. A disk has a second to take it.
+func (g *Rig) Kept() error {
+	g.mu.Lock()
+	latch, filed, held := g.latch, g.filed, g.held
+	g.mu.Unlock()
+	if latch == nil || g.store.dir == "" {
+		return nil
+	}
+	on, err := g.store.has()
+	switch {
+	case on == latch || on == filed: // or it is just being cleared
+		return nil
+	case err == nil && time.Since(held) >= diskPatience:
+		err = fmt.Errorf("the disk did not take the fault within %v", diskPatience)
+	}
+	return g.named(err)
+}
 
 // Free is how many bytes the disk of the state still takes, from this user; a rig
 // without a state has no disk, and all the room there is.

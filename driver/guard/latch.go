@@ -101,7 +101,7 @@ func (g *Rig) hold(l *Latch) bool {
 		close(g.tripped)
 	}
 	g.clearing = false
-	g.latch = l
+	g.latch, g.held = l, time.Now()
 	g.filed, g.unfiled = g.latch, true
 	return true
 }

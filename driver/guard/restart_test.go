@@ -389,6 +389,39 @@ func TestDiskFails(t *testing.T) {
 	})
 }
 
+// A log that can't be written keeps the fault, and the disk has it: nothing would be
+// forgotten. Nor is it a fault that the disk lacks where only the rests can't be written.
+func TestFaultIsKept(t *testing.T) {
+	for _, name := range []string{"guard.log", "guard.rest"} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			c := newComputer()
+			h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+			if err := errors.Join(h.Kept(), os.RemoveAll(filepath.Join(dir, name)), folder(filepath.Join(dir, name))); err != nil {
+				t.Fatal(err)
+			}
+			h.Trip(guard.Latch{Cause: "no flow"})
+			if err := h.Clear("ann", "water is back"); err == nil || h.Stored() == nil {
+				t.Errorf("%s: cleared: %v", name, err)
+			}
+			h.latched("no flow")
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if err := h.Kept(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			killed := copyState(t, dir)
+			_ = h.stop()
+			if err := os.Remove(filepath.Join(killed, name)); err != nil {
+				t.Fatal(err)
+			}
+			h = c.run(t, drivertest.NewFake(grinder, pump), killed)
+			h.latched("no flow")
+			_ = h.stop()
+		})
+	}
+}
+
 // A new machine whose first state the disk did not take is a new machine at the next
 // start too: nothing was forgotten.
 func TestFirstWriteFails(t *testing.T) {
@@ -427,7 +460,7 @@ func TestFaultIsKeptLater(t *testing.T) {
 		h.Trip(guard.Latch{Cause: "no flow"})
 		for range 10 {
 			time.Sleep(time.Minute)
-			if h.Stored() == nil {
+			if h.Stored() == nil || h.Kept() == nil {
 				t.Fatal("it says that the fault is on disk")
 			}
 		}
@@ -435,7 +468,7 @@ func TestFaultIsKeptLater(t *testing.T) {
 		free()
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if err := h.Stored(); err != nil {
+		if err := errors.Join(h.Stored(), h.Kept()); err != nil {
 			t.Errorf("6 s after the disk is well: %v", err)
 		}
 		if n := turns; n > 300 {
@@ -662,6 +695,9 @@ func TestDiskHangs(t *testing.T) {
 	pipe := filepath.Join(dir, "guard.state")
 	block(t, dir, fifo)
 	g.Trip(guard.Latch{Cause: "no flow"}) // comes back
+	if err := g.Kept(); err == nil || !strings.Contains(err.Error(), "the disk did not take the fault within 1s") {
+		t.Errorf("kept: %v", err)
+	}
 	if err := g.Clear("ann", "why not"); err == nil || !strings.Contains(err.Error(), "the disk did not take the guard's state") {
 		t.Errorf("%v", err)
 	}

@@ -231,6 +231,13 @@ func (s *store) last() error {
 	return s.err
 }
 
+// has is the latch that is on disk, and the error of the last write.
+func (s *store) has() (*Latch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.latch, s.err
+}
+
 // keep writes the rests and duties over what was there, and does not wait for the
 // disk: a part of most machines goes on and off in every drink, and a card is worn
 // by each wait. Only a power cut can take what was written or leave half of it,
