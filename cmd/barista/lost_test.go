@@ -1,21 +1,27 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"barista/cmd/barista/term"
+	"barista/configs"
 	"barista/driver/plant"
 	"barista/fleet"
+	"barista/fleet/brokertest"
+	"barista/fleet/stock"
 )
 
 // TestStorePutBack puts an older copy of the broker's store back while the shop is
@@ -147,6 +153,55 @@ func TestShopPutBack(t *testing.T) {
 	s.order(fresh, "arabica")
 	s.served(fresh)
 	s.poured(map[string]*plant.Plant{"zoe": zoe}, map[string]int{"zoe": 3})
+}
+
+// TestStockBesidePutBack puts an older copy of the store back under a stock that is a
+// service of its own: it writes nothing into a book that has lost what it knew.
+func TestStockBesidePutBack(t *testing.T) {
+	t.Parallel()
+	b := brokertest.StartTCP(t)
+	state, copied := t.TempDir(), t.TempDir()
+	during := func(do func(stock.Client)) {
+		t.Helper()
+		s, err := openShop(t.Context(), slog.New(slog.DiscardHandler), &configs.File{
+			State: state, NATS: &configs.NATS{Servers: []string{b.URL()}}, Stock: &configs.Stock{Initial: fleet.Items{"arabica": 100}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var runs sync.WaitGroup
+		defer runs.Wait()
+		defer stop()
+		runs.Go(func() { _ = s.run(ctx) })
+		do(stock.Remote(b.Connect("eve").Requester()))
+	}
+	moved := func(to, from string) {
+		t.Helper()
+		b.Stop()
+		if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+			t.Fatal(err)
+		}
+		b.Again()
+	}
+	added := func(key string) func(stock.Client) {
+		return func(c stock.Client) {
+			brokertest.Eventually(t, "the stock", func() bool { _, err := c.Add(t.Context(), "arabica", 50, "eve", key); return err == nil })
+		}
+	}
+	during(added("one"))
+	moved(copied, b.Store())
+	during(added("two"))
+	moved(b.Store(), copied)
+	during(func(c stock.Client) {
+		brokertest.Eventually(t, "the stock to say that the book went back", func() bool {
+			_, err := c.Add(t.Context(), "arabica", 50, "eve", "three")
+			if err == nil {
+				t.Fatal("written into a book that went back")
+			}
+			return strings.Contains(err.Error(), "went back")
+		})
+	})
 }
 
 // minutes is how long an overloaded computer may take.

@@ -300,14 +300,11 @@ func (s *shop) openCounter(ctx context.Context) error {
 			return err
 		}
 	}
-	book := c.Book()
-	var saw *witness.Witness
-	if f.Controller != nil {
-		if saw, err = s.openWitness(c); err != nil {
-			return err
-		}
-		book = saw.Book()
+	saw, err := s.openWitness(c)
+	if err != nil {
+		return err
 	}
+	book := saw.Book()
 	s.ledger = ledger.New(ledger.Parts{Book: book, Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
 	s.add("ledger", s.ledger.Run, nil)
 	if f.Stock != nil {
@@ -364,9 +361,11 @@ func (s *shop) openDoctor(ctx context.Context, c *queue.Conn) error {
 
 // openWitness opens what looks whether the book is whole.
 func (s *shop) openWitness(c *queue.Conn) (*witness.Witness, error) {
-	w, err := witness.New(witness.Parts{
-		Book: c.Book(), Made: c.BookMade, Link: c, Ask: c.AskAll, Server: c.Server(), Log: s.log.With("room", "witness"), Known: seen(c, nil).Names,
-	}, witness.Config{Dir: s.file.State, Boot: boot(), Up: func() time.Duration { _, up := guard.SinceBoot(); return up }, Alone: s.broker != nil})
+	p := witness.Parts{Book: c.Book(), Made: c.BookMade, Link: c, Ask: c.AskAll, Server: c.Server(), Log: s.log.With("room", "witness")}
+	if s.file.Controller != nil { // machines tell nobody else what they know
+		p.Known = seen(c, nil).Names
+	}
+	w, err := witness.New(p, witness.Config{Dir: s.file.State, Boot: boot(), Up: func() time.Duration { _, up := guard.SinceBoot(); return up }, Alone: s.broker != nil})
 	if err == nil {
 		s.add("witness", w.Run, w.Close)
 	}
