@@ -65,7 +65,7 @@ func (w *Witness) Flows(ctx context.Context, order string, fresh bool) error {
 	}
 	w.mu.Lock()
 	if w.broken != nil {
-		_ = w.keep(w.mark)
+		_ = w.keep(w.due)
 	}
 	state, pending, loss, news, from := w.state, w.pending, w.loss, w.news[order], w.since
 	broken, awaited, gone := w.broken, w.awaited(), w.saved.Gone

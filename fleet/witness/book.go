@@ -129,19 +129,21 @@ func (w *Witness) keep(m fleet.Mark) error {
 		return nil
 	}
 	m.Made, m.Era = w.made, w.loss.Era()
-	if w.mark.Made.Equal(m.Made) && w.mark.Era == m.Era && w.mark.Seq > m.Seq {
-		m = w.mark
+	for _, have := range []fleet.Mark{w.mark, w.due} {
+		if have.Made.Equal(m.Made) && have.Era == m.Era && have.Seq > m.Seq {
+			m = have
+		}
 	}
 	if w.file != nil {
 		if err := w.file.Raise(m, w.cfg.Boot); err != nil {
 			if w.broken == nil {
 				w.log.Error("the shop can't keep how far it has seen its book, and answers nothing until it can", "err", err)
 			}
-			w.broken = err
+			w.due, w.broken = m, err
 			return fmt.Errorf("%w (%w)", fleet.ErrNoAnswer, err)
 		}
 	}
-	w.mark, w.boot, w.broken = m, w.cfg.Boot, nil
+	w.mark, w.due, w.boot, w.broken = m, fleet.Mark{}, w.cfg.Boot, nil
 	return nil
 }
 

@@ -125,7 +125,8 @@ type Witness struct {
 	reported map[string]bool
 	news     map[string]bool // orders that were made since
 	eras     []string        // of the marks that the book does not keep
-	broken   error           // the mark could not be kept
+	broken   error           // the mark could not be kept ...
+	due      fleet.Mark      // ... which is this one
 	changed  chan struct{}
 }
 
