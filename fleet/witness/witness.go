@@ -45,7 +45,8 @@ const (
 	// quiet is how long nothing is written after a connection: whatever was answered
 	// over an earlier one is too late then.
 	quiet = fleet.FenceTime
-	// lookEvery is how often the book is looked at.
+	// lookEvery is how often the book is looked at, and how long a look may take: one
+	// comes to no end where the broker loses, meanwhile, what it was to end with.
 	lookEvery = time.Minute
 	// again is the pause after the broker did not answer.
 	again = time.Second
@@ -385,6 +386,8 @@ type facts struct {
 
 // read reads the book from its last balance on, or from the last accepted loss.
 func (w *Witness) read(ctx context.Context) (f facts, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
 	if f.made, err = w.p.Made(ctx); err != nil {
 		return f, err
 	}
@@ -427,6 +430,7 @@ func (w *Witness) read(ctx context.Context) (f facts, err error) {
 	f.end = max(f.end, gaps.At())
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	clear(w.recs) // what was there once may be lost by now
 	for seq, rec := range recs {
 		w.remember(seq, rec)
 	}
