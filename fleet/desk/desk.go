@@ -39,6 +39,10 @@ const (
 	each   = 4  // of one machine, which asks for one thing at a time
 )
 
+// hearTime is how long what a machine may always say waits for the shop to look at its
+// book.
+const hearTime = fleet.DeskTime / 4
+
 // stepBack is how long a machine that failed lets another try first.
 const stepBack = 10 * time.Second
 
@@ -212,9 +216,14 @@ func (d *Desk) witnessed(ctx context.Context, machine, verb string, a fleet.Ask,
 	if w == nil {
 		return do(d, ctx, machine, a)
 	}
-	err := w.Heard(ctx, machine, a.Mark)
-	heard := err == nil
 	about := verb != fleet.DeskPresence && verb != fleet.DeskLeave && verb != fleet.DeskPoison
+	soon, cancel := ctx, context.CancelFunc(func() {})
+	if !about { // time must be left to pass it on
+		soon, cancel = context.WithTimeout(ctx, hearTime)
+	}
+	err := w.Heard(soon, machine, a.Mark)
+	cancel()
+	heard := err == nil
 	if heard && about && a.Order != "" {
 		err = w.Flows(ctx, a.Order, false)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"barista/fleet"
 )
@@ -61,6 +62,44 @@ func TestPresence(t *testing.T) {
 	if told := s.word(me, fleet.Small); told.Code != fleet.DeskBusy || told.Word != nil {
 		t.Errorf("before the settings were read: %+v", told)
 	}
+}
+
+// looking is a witness that looks at the book for longer than anybody waits.
+type looking struct{ asked []string }
+
+func (l *looking) Heard(ctx context.Context, machine string, _ fleet.Mark) error {
+	l.asked = append(l.asked, machine)
+	<-ctx.Done()
+	return fleet.ErrClosed
+}
+func (*looking) Flows(context.Context, string, bool) error { return nil }
+func (*looking) Mark() fleet.Mark                          { return fleet.Mark{} }
+
+// patient is a fleet that hears nothing of what comes too late.
+type patient struct{ *shop }
+
+func (p patient) Announce(ctx context.Context, _ fleet.Presence) error { return ctx.Err() }
+func (p patient) Leave(ctx context.Context, _ string) error            { return ctx.Err() }
+func (p patient) Present(context.Context) ([]fleet.Presence, error)    { return nil, nil }
+
+// TestPresentWhileLooking: while the shop looks at its book a machine is heard all the
+// same in what it says of itself, within the time that it waits for the answer.
+func TestPresentWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t)
+		w := &looking{}
+		s.desk.p.Witness, s.desk.p.Fleet = w, patient{s}
+		begun := time.Now()
+		if told := s.word(me, fleet.Small); told.Code != "" || told.Word == nil || told.Mark.Seq != 0 {
+			t.Errorf("%+v", told)
+		}
+		if d := time.Since(begun); d >= fleet.DeskTime/2 || len(w.asked) != 1 {
+			t.Errorf("after %v, %v", d, w.asked)
+		}
+		if told := s.ask("ann", fleet.DeskTake, fleet.Ask{Owner: me, Order: id}); told.Code != fleet.DeskClosed {
+			t.Errorf("an order: %+v", told)
+		}
+	})
 }
 
 // TestOthers: what a machine hears of those that make all that it makes.
