@@ -171,7 +171,8 @@ func ParseMenu(b []byte) (Menu, error) {
 
 // Settings is the operating state of the fleet: menu, cordons, calibrations.
 type Settings interface {
-	// Get reads a key; ErrNotFound if it is not set.
+	// Get reads a key; ErrNotFound if it is not set, ErrDamaged if what was set can't
+	// be read.
 	Get(ctx context.Context, key string) ([]byte, error)
 	Put(ctx context.Context, key string, value []byte) error
 	Delete(ctx context.Context, key string) error

@@ -96,6 +96,24 @@ func (s *place) act(t *testing.T, c fleet.Claim) fleet.Entry {
 	return e
 }
 
+// torn has keys that can't be read.
+type torn struct{ fleet.Settings }
+
+func (torn) Get(context.Context, string) ([]byte, error) { return nil, fleet.ErrDamaged }
+
+// TestDamagedMenu: a menu that can't be read is not one that nobody has set, and the
+// status says so and the rest.
+func TestDamagedMenu(t *testing.T) {
+	s := open(t)
+	s.Settings = torn{s.Settings}
+	if m, _, err := s.Menu(t.Context()); !errors.Is(err, fleet.ErrDamaged) {
+		t.Errorf("%+v %v", m, err)
+	}
+	if st, err := s.Status(t.Context()); err != nil || !strings.Contains(strings.Join(st.Degraded, "; "), "menu set") {
+		t.Errorf("%q %v", st.Degraded, err)
+	}
+}
+
 // create writes an accepted order and takes it further by the arrows.
 func (s *place) create(t *testing.T, id string, arrows ...arrow) fleet.Entry {
 	t.Helper()

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,6 +58,10 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 		return st, err
 	}
 	menu, _, err := s.Menu(ctx)
+	if errors.Is(err, fleet.ErrDamaged) {
+		st.say("the menu in the settings is damaged, and the default one is in force: barista menu set --file FILE")
+		menu, err = fleet.DefaultMenu(), nil
+	}
 	if err != nil {
 		return st, err
 	}

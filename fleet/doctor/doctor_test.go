@@ -87,7 +87,7 @@ func TestSettingsAreKept(t *testing.T) {
 	brokertest.Flip(t, b.Store(), "KV_"+fleet.BucketSettings, "$KV.coffee-settings.cordon.ann", "limescale")
 	b.Again()
 	c, d, log := open("second")
-	if _, err := c.Settings().Get(ctx, "cordon.ann"); !errors.Is(err, fleet.ErrNotFound) {
+	if _, err := c.Settings().Get(ctx, "cordon.ann"); !errors.Is(err, fleet.ErrDamaged) {
 		t.Fatalf("the damage took nothing, the test is blind: %v", err)
 	}
 	if err := d.Mend(ctx); err != nil {

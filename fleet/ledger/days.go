@@ -78,11 +78,12 @@ func (l *Ledger) readDays(ctx context.Context) (r dayRecord, err error) {
 	if errors.Is(err, fleet.ErrNotFound) {
 		return r, nil
 	}
-	if err != nil {
+	if err == nil {
+		if err = json.Unmarshal(v, &r); err == nil {
+			err = r.check()
+		}
+	} else if !errors.Is(err, fleet.ErrDamaged) {
 		return r, err
-	}
-	if err = json.Unmarshal(v, &r); err == nil {
-		err = r.check()
 	}
 	if err != nil {
 		l.log.Error("the count of days can't be read and begins anew", "err", err)

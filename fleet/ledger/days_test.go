@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -208,4 +209,19 @@ func TestTrimOfTheRealBook(t *testing.T) {
 	}
 	must(t, place(ctx, again, 99))
 	must(t, next(ctx, again, book, 10, made))
+}
+
+// torn has keys that can't be read.
+type torn struct{ fleet.Settings }
+
+func (torn) Get(context.Context, string) ([]byte, error) {
+	return nil, fmt.Errorf("setting x: %w", fleet.ErrDamaged)
+}
+
+// TestDamagedDays: a count of days that can't be read begins anew, as a wrong one does.
+func TestDamagedDays(t *testing.T) {
+	l := New(Parts{Settings: torn{}}, Config{})
+	if r, err := l.readDays(t.Context()); err != nil || r.Hours != 0 {
+		t.Errorf("%+v %v", r, err)
+	}
 }

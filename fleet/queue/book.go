@@ -207,7 +207,7 @@ func (c *Conn) once(what string, say func()) {
 func (b book) Read(ctx context.Context, order string) (fleet.Entry, error) {
 	m, err := b.c.get(ctx, fleet.StreamBook, ask{Last: bothOf(order)})
 	if errors.Is(err, fleet.ErrNotFound) {
-		err = b.missing(ctx, bothOf(order))
+		err = b.c.missing(ctx, fleet.StreamBook, bothOf(order))
 	}
 	damaged := fleet.Entry{Revision: fleet.Revision{Seq: m.Seq}}
 	damaged.Order.ID = order
@@ -222,19 +222,6 @@ func (b book) Read(ctx context.Context, order string) (fleet.Entry, error) {
 		return damaged, fmt.Errorf("order %s, record %d: %w: %w", order, m.Seq, fleet.ErrDamaged, err)
 	}
 	return r.Entry, nil
-}
-
-// missing says why the leader has no last record of these subjects. It answers in
-// the same way of a record that it can't read out, which its index still counts.
-func (b book) missing(ctx context.Context, subjects string) error {
-	counted, err := b.c.counted(ctx, fleet.StreamBook, subjects)
-	switch {
-	case err != nil:
-		return err
-	case len(counted) > 0:
-		return fleet.ErrDamaged
-	}
-	return fleet.ErrNotFound
 }
 
 func (b book) At(ctx context.Context, seq uint64) (fleet.Record, error) {
@@ -256,7 +243,7 @@ func (b book) History(ctx context.Context, order string) ([]fleet.Entry, error) 
 	if err == nil {
 		end = last.Seq
 	} else if errors.Is(err, fleet.ErrNotFound) {
-		if err = b.missing(ctx, both); errors.Is(err, fleet.ErrDamaged) {
+		if err = b.c.missing(ctx, fleet.StreamBook, both); errors.Is(err, fleet.ErrDamaged) {
 			err = nil
 		}
 	}
@@ -307,7 +294,7 @@ func (b book) unseen(ctx context.Context, leaf, last uint64) bool {
 	if _, err := b.c.get(ctx, fleet.StreamBook, ask{Last: acts}); !errors.Is(err, fleet.ErrNotFound) {
 		return false
 	}
-	if !errors.Is(b.missing(ctx, acts), fleet.ErrDamaged) {
+	if !errors.Is(b.c.missing(ctx, fleet.StreamBook, acts), fleet.ErrDamaged) {
 		return false
 	}
 	_, err := b.c.get(ctx, fleet.StreamBook, ask{Seq: last + 1, Next: acts})

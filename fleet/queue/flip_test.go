@@ -1,7 +1,9 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -120,5 +122,96 @@ func TestDamagedSetting(t *testing.T) {
 	all, store, err := conn.AllSettings(ctx)
 	if err != nil || store == "" || all["cordon.ann"].Rev != 0 || all["cordon.bob"].Rev == 0 || all["cordon.carl"].Rev == 0 || all["cordon.carl"].Value != nil {
 		t.Errorf("%v %q %v", all, store, err)
+	} // Damaged is not the same as never set.
+	if v, err := conn.Settings().Get(ctx, "cordon.ann"); !errors.Is(err, fleet.ErrDamaged) || errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("%q %v", v, err)
+	}
+	for _, key := range []string{"cordon.carl", "cordon.dave"} {
+		if v, err := conn.Settings().Get(ctx, key); !errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrDamaged) {
+			t.Errorf("%s: %q %v", key, v, err)
+		}
+	}
+	if v, err := conn.Settings().Get(ctx, "cordon.bob"); err != nil || string(v) != `{"by":"eve"}` {
+		t.Errorf("%q %v", v, err)
+	}
+}
+
+// TestDamagedSettingIsReplaced: all settings are written anew to be rid of the damaged
+// one, and what others write or remove meanwhile is not undone by it.
+func TestDamagedSettingIsReplaced(t *testing.T) {
+	b := brokertest.Start(t)
+	ctx := t.Context()
+	s := b.Connect("shop").Settings()
+	for _, key := range []string{"a", "b", "c", "d", "e"} {
+		if err := s.Put(ctx, key, []byte("first "+key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Stop()
+	brokertest.Flip(t, b.Store(), "KV_"+fleet.BucketSettings, "$KV.coffee-settings.c", "first c")
+	b.Again()
+	other := b.Connect("other").Settings()
+	do := func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	read, again := false, false
+	link := b.Link()
+	link.Filter = func(toBroker bool, p []byte) []byte {
+		switch {
+		case !toBroker:
+		case !read && bytes.Contains(p, []byte("STREAM.PURGE.")):
+			read = true
+			do(other.Put(ctx, "a", []byte("second a")))
+			do(other.Put(ctx, "f", []byte("first f")))
+		case read && !again && bytes.Contains(p, []byte("$KV.coffee-settings.")):
+			again = true
+			do(other.Put(ctx, "b", []byte("second b")))
+			do(other.Delete(ctx, "d"))
+		}
+		return p
+	}
+	if err := b.ConnectOver("mender", link).Settings().Put(ctx, "c", []byte("second c")); err != nil || !again {
+		t.Fatal(again, err)
+	}
+	for key, want := range map[string]string{"a": "second a", "b": "second b", "c": "second c", "e": "first e", "f": "first f"} {
+		if got, err := other.Get(ctx, key); err != nil || string(got) != want {
+			t.Errorf("%s: %q %v, wanted %q", key, got, err, want)
+		}
+	}
+	if got, err := other.Get(ctx, "d"); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("removed, and came back: %q %v", got, err)
+	}
+}
+
+// TestDamagedMenu: with a menu that can't be read the shop opens with the default one,
+// as with one that is wrong, and a person sets it anew.
+func TestDamagedMenu(t *testing.T) {
+	b := brokertest.Start(t)
+	ctx := t.Context()
+	menu, err := fleet.DefaultMenu().Change([]string{"small.grams=10"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(menu)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Connect("shop").Settings().Put(ctx, fleet.KeyMenu, body); err != nil {
+		t.Fatal(err)
+	}
+	b.Stop()
+	brokertest.Flip(t, b.Store(), "KV_"+fleet.BucketSettings, "$KV.coffee-settings."+fleet.KeyMenu, "grams")
+	b.Again()
+	c := b.Connect("another")
+	if got, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil || got.Sizes[fleet.Small] != fleet.DefaultMenu().Sizes[fleet.Small] {
+		t.Errorf("%+v %v", got, err)
+	}
+	if err := c.Settings().Put(ctx, fleet.KeyMenu, body); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil || got.Sizes[fleet.Small].Grams != 10 {
+		t.Errorf("%+v %v", got, err)
 	}
 }

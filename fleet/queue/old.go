@@ -94,7 +94,7 @@ func (c *Conn) exists(ctx context.Context, stream string) (bool, error) {
 // orders was written at its end or later.
 func (c *Conn) carried(ctx context.Context) (bool, error) {
 	_, err := c.Settings().Get(ctx, keyCarried)
-	if !errors.Is(err, fleet.ErrNotFound) && !errors.Is(err, jetstream.ErrBucketNotFound) {
+	if !errors.Is(err, fleet.ErrNotFound) && !errors.Is(err, fleet.ErrDamaged) && !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return err == nil, err
 	}
 	if there, err := c.exists(ctx, fleet.StreamBook); err != nil || !there {

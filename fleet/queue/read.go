@@ -104,6 +104,19 @@ func (c *Conn) counted(ctx context.Context, stream, subjects string) (map[string
 	return answer.State.Subjects, nil
 }
 
+// missing says why the leader has no last message of these subjects. It answers in
+// the same way of one that it can't read out, which its index still counts.
+func (c *Conn) missing(ctx context.Context, stream, subjects string) error {
+	counted, err := c.counted(ctx, stream, subjects)
+	switch {
+	case err != nil:
+		return err
+	case len(counted) > 0:
+		return fleet.ErrDamaged
+	}
+	return fleet.ErrNotFound
+}
+
 // each walks the stored messages of a subject, one request per message: for short
 // lists.
 func (c *Conn) each(ctx context.Context, stream, subject string, do func(message)) error {

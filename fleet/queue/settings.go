@@ -24,19 +24,26 @@ var _ fleet.Settings = settings{}
 // Settings is the operating state of the fleet.
 func (c *Conn) Settings() fleet.Settings { return settings{c} }
 
+// Get asks the leader: a client's own read takes what is damaged for what was never set.
 func (s settings) Get(ctx context.Context, key string) ([]byte, error) {
-	kv, err := s.c.bucket(ctx, fleet.BucketSettings)
-	if err != nil {
+	if _, err := s.c.bucket(ctx, fleet.BucketSettings); err != nil {
 		return nil, err
 	}
-	e, err := kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, fleet.ErrNotFound
+	subject := settingsPrefix + key
+	m, err := s.c.get(ctx, settingsStream, ask{Last: subject})
+	if errors.Is(err, fleet.ErrNotFound) {
+		err = s.c.missing(ctx, settingsStream, subject)
 	}
-	if err != nil {
-		return nil, unsure("setting "+key, err)
+	switch {
+	case errors.Is(err, fleet.ErrDamaged):
+		return nil, fmt.Errorf("setting %s: %w: set it anew", key, err)
+	case err != nil:
+		return nil, sure("setting "+key, err)
 	}
-	return e.Value(), nil
+	if _, one, _ := setting(m); one.Value != nil {
+		return one.Value, nil
+	}
+	return nil, fleet.ErrNotFound
 }
 
 // Put sets a key. What can't be read of it takes no other value, because the store
@@ -49,35 +56,59 @@ func (s settings) Put(ctx context.Context, key string, value []byte) error {
 }
 
 // clear removes what stands under a key and can't be read. The store can't remove one
-// message that it can't read, but all of them: the others are set anew. What a crash
-// in between takes, the copy that is kept beside the store brings back.
+// message that it can't read, but all of them: the others are set anew, unless
+// somebody has set them meanwhile. What a crash in between takes, the copy that is kept
+// beside the store brings back.
 func (s settings) clear(ctx context.Context, key string) error {
 	subject := settingsPrefix + key
 	_, err := s.c.get(ctx, settingsStream, ask{Last: subject})
 	if !errors.Is(err, fleet.ErrNotFound) {
 		return nil // whatever it is, the write will show it
 	}
-	counted, err := s.c.counted(ctx, settingsStream, subject)
-	if err != nil || len(counted) == 0 {
+	if err := s.c.missing(ctx, settingsStream, subject); !errors.Is(err, fleet.ErrDamaged) {
+		if errors.Is(err, fleet.ErrNotFound) {
+			return nil
+		}
 		return err
 	}
 	s.c.log.Error("a setting is damaged; all of them are written anew", "key", key)
 	others := map[string]fleet.Setting{}
-	if _, _, err := s.all(ctx, func(key string, one fleet.Setting) { others[key] = one }); err != nil {
-		return err
-	}
-	st, err := s.c.js.Stream(ctx, settingsStream)
-	if err == nil {
-		err = st.Purge(ctx)
-	}
-	if err != nil {
-		return unsure("remove the damaged setting "+key, err)
+	for tries := 0; ; tries++ {
+		_, upto, err := s.all(ctx, func(key string, one fleet.Setting) { others[key] = one })
+		if err != nil {
+			return err
+		}
+		st, err := s.c.js.Stream(ctx, settingsStream)
+		if err == nil {
+			err = st.Purge(ctx, jetstream.WithPurgeSequence(upto+1))
+		}
+		if err != nil {
+			return unsure("remove the damaged setting "+key, err)
+		}
+		// It goes only with the last message: what was written behind it meanwhile is
+		// taken along the next time.
+		err = s.c.missing(ctx, settingsStream, subject)
+		if errors.Is(err, fleet.ErrNotFound) {
+			break
+		}
+		if !errors.Is(err, fleet.ErrDamaged) || tries > seenTries {
+			return unsure("remove the damaged setting "+key, err)
+		}
 	}
 	for _, other := range slices.Sorted(maps.Keys(others)) {
-		if v := others[other].Value; v != nil {
-			if err := s.c.putKey(ctx, fleet.BucketSettings, other, v); err != nil {
-				return err
+		v := others[other].Value
+		if v == nil {
+			continue
+		}
+		err := s.c.inBucket(ctx, fleet.BucketSettings, "setting "+other, func(kv jetstream.KeyValue) error {
+			_, err := kv.Update(ctx, other, v, 0) // not Create, which writes over a removal
+			if wrongSequence(err) {
+				return nil
 			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -138,6 +138,8 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 		} else { // nobody could mend it in a shop that does not start
 			c.log.Error("the menu in the settings is wrong, the default one is in force: set it anew with barista menu set", "err", bad)
 		}
+	case errors.Is(err, fleet.ErrDamaged): // nobody could mend this, either
+		c.log.Error("the menu in the settings is damaged, the default one is in force: set it anew with barista menu set --file", "err", err)
 	case !errors.Is(err, fleet.ErrNotFound):
 		return def, err
 	}
