@@ -100,7 +100,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			c.log.Error("broker says", "conn", cfg.Name, "err", err)
+			c.log.Error(fmt.Sprint("the broker says: ", err), "conn", cfg.Name) // else a flood of one hides another
 		}),
 	}
 	servers := strings.Join(cfg.Servers, ",")

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,55 @@ func TestNotTooOften(t *testing.T) {
 		}
 		if n := strings.Count(out.String(), "\n"); n > mostCauses+2*oftenMost {
 			t.Errorf("%d lines of as many texts", n)
+		}
+	})
+}
+
+// TestErrorsAreHeard: whoever floods the log with ever other texts silences his own
+// place and level, and no error that is said elsewhere, or there.
+func TestErrorsAreHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &strings.Builder{}
+		log := slog.New(NotTooOften(slog.NewTextHandler(out, nil)))
+		say := func(level slog.Level, text string) { log.Log(t.Context(), level, text) }
+		for i := range 10_000 {
+			say(slog.LevelWarn, fmt.Sprint("client ", i))
+		}
+		quiet := out.Len()
+		say(slog.LevelError, "the disk is full")
+		log.Error("the pump is locked")
+		log.Warn("the cup is late")
+		for _, text := range []string{"the disk is full", "the pump is locked", "the cup is late"} {
+			if !strings.Contains(out.String()[quiet:], text) {
+				t.Errorf("not heard: %s", text)
+			}
+		}
+		for i := range 10_000 {
+			say(slog.LevelError, fmt.Sprint("server ", i))
+		}
+		if n := strings.Count(out.String(), "\n"); n > 2*(mostCauses+oftenMost)+3 {
+			t.Errorf("%d lines of as many texts", n)
+		}
+	})
+}
+
+// TestLeftOutIsNobodysLine: the word of what was left out has nothing of the logger
+// that comes to speak next.
+func TestLeftOutIsNobodysLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &strings.Builder{}
+		log := slog.New(NotTooOften(slog.NewTextHandler(out, nil).WithAttrs([]slog.Attr{slog.String("service", "shop")})))
+		for range oftenMost + 7 {
+			log.Warn("no request", "n", 1)
+		}
+		time.Sleep(oftenIn)
+		out.Reset()
+		log.With("machine", "zoe").WithGroup("cup").Info("an order", "n", 2)
+		want := regexp.MustCompile(`^time=\S+ level=WARN msg="the same was said too often; lines were left out" service=shop of="no request" lines=7
+time=\S+ level=INFO msg="an order" service=shop machine=zoe cup.n=2
+$`)
+		if !want.MatchString(out.String()) {
+			t.Errorf("%s", out)
 		}
 	})
 }
