@@ -90,7 +90,7 @@ type Witness interface {
 	// Created is where an order's first record stands.
 	Created(ctx context.Context, order string) (uint64, error)
 	// GoOn goes on without a machine; fleet.ErrNotFound: nobody awaits it.
-	GoOn(machine, by, why string) error
+	GoOn(ctx context.Context, machine, by, why string) error
 }
 
 // unwatched is a book that nobody looks at.
@@ -104,7 +104,7 @@ func (unwatched) Loss(string, string) (*fleet.Loss, error) {
 	return nil, fleet.Saying("nobody looks whether the book is whole", fleet.ErrNotAllowed)
 }
 func (unwatched) Created(context.Context, string) (uint64, error) { return 0, nil }
-func (unwatched) GoOn(machine, _, _ string) error {
+func (unwatched) GoOn(_ context.Context, machine, _, _ string) error {
 	return fleet.Saying("no machine "+machine+" is awaited", fleet.ErrNotFound)
 }
 

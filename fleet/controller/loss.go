@@ -49,7 +49,7 @@ func (c *Controller) AcceptLoss(ctx context.Context, by, why string) error {
 
 // GoOn goes on without a machine that the roll call awaits: a person says that it has
 // made nothing that the book does not know.
-func (c *Controller) GoOn(_ context.Context, machine, by, why string) error {
+func (c *Controller) GoOn(ctx context.Context, machine, by, why string) error {
 	by, err := who(by)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (c *Controller) GoOn(_ context.Context, machine, by, why string) error {
 	if why = fleet.Plain(why); why == "" {
 		return errors.New("a reason must be given: why does it not come?")
 	}
-	return c.p.Witness.GoOn(machine, by, why)
+	return c.p.Witness.GoOn(ctx, machine, by, why)
 }
 
 // flows waits until it is known whether anything may be done with an order; a sentence

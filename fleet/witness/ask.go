@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -238,19 +239,79 @@ func (w *Witness) complete() error {
 }
 
 // GoOn goes on without a machine, which leaves the roster: a person says that it has
-// made nothing that the book does not know. fleet.ErrNotFound: it is not in it.
-func (w *Witness) GoOn(machine, by, why string) error {
+// made nothing that the book does not know. The other controllers, which call rolls of
+// their own, are told. fleet.ErrNotFound: it is in no roster.
+func (w *Witness) GoOn(ctx context.Context, machine, by, why string) error {
+	if !fleet.IsToken(machine) {
+		return fleet.Saying("that is no machine's name", fleet.ErrNotFound)
+	}
+	err := w.without(machine, by, why)
+	if w.p.Ask == nil {
+		return err
+	}
+	body, bad := json.Marshal(leaver{machine, by, why})
+	if bad != nil {
+		return bad
+	}
+	answers, bad := w.p.Ask(ctx, leavers, body)
+	if bad != nil {
+		return fmt.Errorf("other controllers may still await %s: say it again: %w", machine, bad)
+	}
+	for _, b := range answers {
+		var a left
+		switch bad := json.Unmarshal(b, &a); {
+		case bad != nil:
+		case a.Failed != "":
+			return fmt.Errorf("another controller still awaits %s: say it again: %s", machine, fleet.Plain(a.Failed))
+		case a.Done && errors.Is(err, fleet.ErrNotFound):
+			err = nil
+		}
+	}
+	return err
+}
+
+// leaver is the machine that a person goes on without, as controllers tell each other.
+type leaver struct {
+	Machine string `json:"machine"`
+	By      string `json:"by"`
+	Why     string `json:"why"`
+}
+
+// left is the answer; neither: it was not in that roster.
+type left struct {
+	Done   bool   `json:"done,omitempty"`
+	Failed string `json:"failed,omitempty"`
+}
+
+// leave answers another controller, or this one, that goes on without a machine.
+func (w *Witness) leave(_ context.Context, body []byte) []byte {
+	var l leaver
+	var a left
+	if json.Unmarshal(body, &l) == nil && fleet.IsToken(l.Machine) {
+		err := w.without(l.Machine, fleet.Plain(l.By), fleet.Plain(l.Why))
+		if a.Done = err == nil; err != nil && !errors.Is(err, fleet.ErrNotFound) {
+			a.Failed = err.Error()
+		}
+	}
+	b, _ := json.Marshal(a)
+	return b
+}
+
+// without takes a machine from this controller's roster.
+func (w *Witness) without(machine, by, why string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i := slices.Index(w.saved.Roster, machine)
 	if i < 0 {
 		return fleet.Saying("no machine "+machine+" is awaited", fleet.ErrNotFound)
 	}
-	w.saved.Roster = slices.Delete(slices.Clone(w.saved.Roster), i, i+1)
-	delete(w.reported, machine)
+	had := w.saved.Roster
+	w.saved.Roster = slices.Delete(slices.Clone(had), i, i+1)
 	if err := w.save(); err != nil {
+		w.saved.Roster = had
 		return err
 	}
+	delete(w.reported, machine)
 	w.log.Warn("the shop goes on without a machine", "machine", machine, "by", by, "why", why)
 	return w.complete()
 }

@@ -204,8 +204,11 @@ func (w *Witness) turn(state string) {
 	w.changed = make(chan struct{})
 }
 
-// marks is where controllers tell each other theirs.
-var marks = fleet.Subject("coffee", "controller", "marks")
+// Where controllers tell each other their marks, and whom they go on without.
+var (
+	marks   = fleet.Subject("coffee", "controller", "marks")
+	leavers = fleet.Subject("coffee", "controller", "without")
+)
 
 // Run looks at the book at each connection and once a minute.
 func (w *Witness) Run(ctx context.Context) error {
@@ -227,11 +230,13 @@ func (w *Witness) Run(ctx context.Context) error {
 			continue
 		}
 		if first && w.p.Server != nil { // from now on, so that the first question has no answer of its own
-			wg.Go(func() {
-				fleet.Keep(ctx, w.log, marks, func() error {
-					return w.p.Server.Serve(ctx, marks, false, func(ctx context.Context, _ string, body []byte) []byte { return w.answer(ctx, body) })
+			for subject, answer := range map[string]func(context.Context, []byte) []byte{marks: w.answer, leavers: w.leave} {
+				wg.Go(func() {
+					fleet.Keep(ctx, w.log, subject, func() error {
+						return w.p.Server.Serve(ctx, subject, false, func(ctx context.Context, _ string, body []byte) []byte { return answer(ctx, body) })
+					})
 				})
-			})
+			}
 		}
 		first = false
 		for next := false; !next && ctx.Err() == nil; {

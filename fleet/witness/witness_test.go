@@ -402,10 +402,10 @@ func TestRollCall(t *testing.T) {
 			s.Fatal(err)
 		}
 		s.stands(w, fleet.StandRollCall)
-		if err := w.GoOn("nobody", "eve", "sold"); !errors.Is(err, fleet.ErrNotFound) {
+		if err := w.GoOn(s.Context(), "nobody", "eve", "sold"); !errors.Is(err, fleet.ErrNotFound) {
 			s.Errorf("%v", err)
 		}
-		if err := w.GoOn("maya", "eve", "sold"); err != nil {
+		if err := w.GoOn(s.Context(), "maya", "eve", "sold"); err != nil {
 			s.Fatal(err)
 		}
 		s.stands(w, fleet.StandOpen)
@@ -543,6 +543,51 @@ func TestTwoWitnesses(t *testing.T) {
 		if a.Mark() != b.Mark() {
 			s.Errorf("%s and %s", a.Mark(), b.Mark())
 		}
+	})
+}
+
+// TestGoOnEverywhere: each controller calls its own roll. A person who goes on without a
+// machine tells one of them, whichever hears it, and all go on.
+func TestGoOnEverywhere(t *testing.T) {
+	inSite(t, func(s *site) {
+		away := s.TempDir()
+		a, stopA := s.open(s.together)
+		s.stands(a, fleet.StandOpen)
+		b, stopB := s.beside(away, s.b.Link())
+		s.stands(b, fleet.StandOpen)
+		s.must(s.create(a.Book(), s.id(time.Now())))
+		for _, w := range []*witness.Witness{a, b} {
+			if err := w.Heard(s.Context(), "zoe", a.Mark()); err != nil {
+				s.Fatal(err)
+			}
+		}
+		if err := b.Heard(s.Context(), "maya", a.Mark()); err != nil { // a never met her
+			s.Fatal(err)
+		}
+		if err := errors.Join(stopA(), stopB()); err != nil {
+			s.Fatal(err)
+		}
+		s.boot = "tuesday"
+		a, _ = s.open(s.together)
+		s.stands(a, fleet.StandRollCall)
+		b, _ = s.beside(away, s.b.Link())
+		s.stands(b, fleet.StandRollCall)
+		for _, name := range []string{"nobody", "Zoe\n", "", ">"} {
+			if err := a.GoOn(s.Context(), name, "eve", "sold"); !errors.Is(err, fleet.ErrNotFound) || strings.ContainsAny(err.Error(), "\n>") {
+				s.Errorf("%q: %v", name, err)
+			}
+		}
+		if err := a.GoOn(s.Context(), "zoe", "eve", "sold"); err != nil {
+			s.Fatal(err)
+		}
+		s.stands(a, fleet.StandOpen)
+		if m := b.Standing().Missing; len(m) != 1 || m[0] != "maya" {
+			s.Errorf("the other one awaits %v", m)
+		}
+		if err := a.GoOn(s.Context(), "maya", "eve", "sold"); err != nil {
+			s.Error(err)
+		}
+		s.stands(b, fleet.StandOpen)
 	})
 }
 
