@@ -65,7 +65,8 @@ const (
 	Guard       Cause = "guard"
 	Record      Cause = "record"
 	Damaged     Cause = "journal"
-	Forgot      Cause = "forgot" // guard.CodeForgot
+	Forgot      Cause = "forgot"  // guard.CodeForgot
+	Version     Cause = "version" // guard.CodeVersion
 	Unkept      Cause = "unkept"
 	DiskFull    Cause = "disk"
 	Moved       Cause = "moved"
@@ -107,6 +108,7 @@ var Faults = []Fault{
 	{Record, "a write or fsync of the journal failed", journal.Untouched, Restart, ""},
 	{Damaged, "the journal is damaged in its middle, its disk failed, or it belongs to other hardware; it is gone, or older than the guard's memory knows it, or a copy of one that was used since the computer started", journal.Untouched, Clear, ""},
 	{Forgot, "the guard's memory, which holds a fault over a restart, is gone, or can't be read, or is older than the journal knows it", journal.Untouched, Clear, ""},
+	{Version, "the guard's memory was written by a later version of the program, or by an earlier one, which ran in between or whose old files were put back", journal.Untouched, Clear, ""},
 	{Unkept, "a fault that holds the machine can't be put on the disk: it is tried again every 5 s", journal.Spoiled, Clear, ""},
 	{DiskFull, "less than 4 MiB free on the disk of the machine's folder, before a drink", journal.Untouched, Fill, "disk"},
 	{Moved, "the board's port has another name than it had, and its adapter has no number that tells whether it is the same board", journal.Untouched, Clear, ""},

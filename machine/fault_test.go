@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -269,7 +270,7 @@ func TestFaults(t *testing.T) {
 // their own.
 var others = map[Cause]func(*testing.T){
 	WeldedHeat: TestWeldedAtRest, Record: TestJournalFails, Damaged: TestDamagedJournal, Appliance: TestAppliance,
-	Moved: TestMovedPort, Forgot: TestForgottenFault, Unkept: TestFaultNotKept, DiskFull: TestFullDisk,
+	Moved: TestMovedPort, Forgot: TestForgottenFault, Version: TestOtherVersion, Unkept: TestFaultNotKept, DiskFull: TestFullDisk,
 }
 
 // Every row has a test, and every test a row.
@@ -318,6 +319,29 @@ func TestForgottenFault(t *testing.T) {
 		after(s)
 		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, string(Forgot))
 		b.mended(Forgot)
+	})
+}
+
+// A memory for faults that a version wrote which knew no journal, where a later one ran
+// before: it is said as what it is, and once.
+func TestOtherVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Made, "")
+		b.stop()
+		body := []byte(`{"boot":"b"}`)
+		former := fmt.Appendf(nil, "barista guard 1 %08x\n%s", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)), body)
+		if err := os.WriteFile(filepath.Join(b.dir, "guard.state"), former, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.run()
+		after(s)
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, string(Version))
+		b.mended(Version)
+		b.stop()
+		b.run()
+		after(time.Minute)
+		b.status("ready")
 	})
 }
 

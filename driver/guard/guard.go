@@ -388,7 +388,8 @@ func (g *Rig) Known() Place { return g.store.written }
 
 // Join has the guard's memory and the journal remember each other from now on. A
 // journal that knows of another memory than the one that was here, or of a later
-// state of it, latches the rig: whether there was a fault is not known. It is on
+// state of it, latches the rig: whether there was a fault is not known. So does one
+// that knows of any, where a version of the program wrote the state that knew none. It is on
 // disk when this returns. Before Run.
 func (g *Rig) Join(j Beside) error {
 	if g.store.dir == "" {
@@ -399,16 +400,18 @@ func (g *Rig) Join(j Beside) error {
 	g.store.mu.Lock()
 	g.store.beside = j
 	g.store.mu.Unlock()
-	why := ""
+	code, why := CodeForgot, ""
 	switch {
 	case knows.ID == "":
+	case g.store.former:
+		code, why = CodeVersion, "an earlier version of barista wrote it: that ran here in between, or its old files were put back"
 	case knows.ID != found.ID:
 		why = "it is not the one that the journal knows: it was deleted or replaced"
 	case knows.At > found.At:
 		why = "it is an older copy than the one that the journal knows"
 	}
 	if why != "" {
-		g.Trip(Latch{Code: CodeForgot, Cause: fmt.Sprintf("the guard's memory, %s, can't be believed: %s; whether there was a fault is not known",
+		g.Trip(Latch{Code: code, Cause: fmt.Sprintf("the guard's memory, %s, can't be believed: %s; whether there was a fault is not known",
 			filepath.Join(g.store.dir, stateFile), why)})
 	}
 	if err := <-g.store.save(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -672,6 +674,52 @@ func TestJournalKnowsTheState(t *testing.T) {
 		h.unlatched()
 		_ = h.stop()
 	})
+}
+
+// A state of a later version of the program, and one of the version that knew no journal
+// where the journal knows of a state: another version ran here, which is said as
+// what it is, and once.
+func TestOtherVersion(t *testing.T) {
+	body := `{"boot":"b"}`
+	for _, header := range []string{
+		"barista guard 3 of another kind",
+		fmt.Sprintf("barista guard 1 %08x", crc32.Checksum([]byte(body), crc32.MakeTable(crc32.Castagnoli))),
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			c, j := newComputer(), &journal{durable: guard.Place{ID: "a", At: 1}}
+			run := func() house {
+				h := c.run(t, drivertest.NewFake(grinder, pump), dir)
+				if err := h.Join(j); err != nil {
+					t.Error(err)
+				}
+				return h
+			}
+			_ = run().stop()
+			for _, name := range []string{"guard.state", "guard.rest"} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(header+"\n"+body), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				h := run()
+				h.latched("version of barista")
+				if l, _ := h.Latched(); l.Code != guard.CodeVersion {
+					t.Errorf("%s: its code is %q", header, l.Code)
+				}
+				_ = h.stop()
+			}
+			h := run()
+			if err := h.Clear("ann", "looked at it"); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			_ = h.stop()
+			h = run()
+			h.unlatched()
+			_ = h.stop()
+		})
+	}
 }
 
 // A disk that hangs, in real time: nobody who switches waits for it, Trip and

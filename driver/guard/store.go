@@ -34,6 +34,10 @@ const (
 // forgotten: the guard's memory is gone, is an older copy, or can't be read.
 const CodeForgot = "forgot"
 
+// CodeVersion is the code of a latch that stands for one which may have come or gone
+// while another version of this program ran here, whose memory this one can't follow.
+const CodeVersion = "version"
+
 // retryWrite is how long after a failed write Run has it tried once more.
 const retryWrite = 5 * time.Second
 
@@ -79,6 +83,7 @@ type store struct {
 	failed  time.Time // when it failed
 	latch   *Latch    // that is on disk
 	there   bool      // a state is on disk, or was: rests beside none say that it is lost
+	former  bool      // version 1 wrote the state that was there at first
 	own     Place     // of what is on disk
 	beside  Beside    // the journal; nil until Join
 	// What the last run knew of it: all that was written, and what was on disk.
@@ -349,9 +354,14 @@ func (s *store) load() (state, error) {
 		if boot, _ := s.clock(); boot != "" && rests.Boot == boot {
 			s.written = rests.Journal
 		}
+		code := CodeForgot
+		if errors.Is(err, errLater) {
+			code = CodeVersion
+		}
 		cause := fmt.Sprintf("what the guard remembered can't be read (%v); whether there was a fault is not known", err)
-		return state{Latch: newLatch(Latch{Code: CodeForgot, Cause: cause})}, nil // no boot has no name: the full rest
+		return state{Latch: newLatch(Latch{Code: code, Cause: cause})}, nil // no boot has no name: the full rest
 	}
+	s.former = st.ID == ""
 	if s.latch = st.Latch; st.ID != "" {
 		s.own = Place{st.ID, st.At}
 	}
@@ -418,6 +428,9 @@ func formerHeader(body []byte) string {
 	return fmt.Sprintf("barista guard 1 %08x\n", crc32.Checksum(body, castagnoli))
 }
 
+// errLater: nothing is wrong with it.
+var errLater = errors.New("it was written by a later version of barista")
+
 func encode(s state) ([]byte, error) {
 	body, _ := json.Marshal(s) // plain strings, numbers and times: can't fail
 	data := append([]byte(header(body)), body...)
@@ -445,7 +458,10 @@ func decode(data []byte) (state, error) {
 	var s state
 	head, body, _ := bytes.Cut(data, []byte("\n"))
 	var sum uint32
-	var long int
+	var long, version int
+	if n, _ := fmt.Sscanf(string(head), "barista guard %d ", &version); n == 1 && version > 2 {
+		return s, errLater
+	}
 	if n, _ := fmt.Sscanf(string(head), "barista guard 2 %x %d", &sum, &long); n == 2 && long >= 0 && long <= len(body) {
 		body = body[:long]
 	}

@@ -211,7 +211,7 @@ func TestFormerFolder(t *testing.T) {
 	files{"guard.state": fmt.Appendf(nil, "barista guard 1 %08x\n%s", crc32.Checksum([]byte(healthy), crc32.MakeTable(crc32.Castagnoli)), healthy)}.
 		put(t, cfg.Dir, "guard.state")
 	s = opened(t, cfg)
-	if l, _ := s.Guard.Latched(); l.Code != guard.CodeForgot {
+	if l, _ := s.Guard.Latched(); l.Code != guard.CodeVersion {
 		t.Errorf("the former state was put back: %v", l)
 	}
 	_ = s.Close()
