@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
@@ -213,5 +216,33 @@ func TestDamagedMenu(t *testing.T) {
 	}
 	if got, err := c.Setup(ctx, fleet.DefaultMenu()); err != nil || got.Sizes[fleet.Small].Grams != 10 {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestFollowAnEmptied: where everything has gone by its age, the end is not searched
+// for among all that ever was.
+func TestFollowAnEmptied(t *testing.T) {
+	b := brokertest.Bare(t)
+	js, err := jetstream.New(raw(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: fleet.StreamBook, Subjects: []string{"coffee.book.>"}, FirstSeq: 1_000_000}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var asked atomic.Int32
+	link := b.Link()
+	link.Filter = func(toBroker bool, p []byte) []byte {
+		if toBroker && bytes.Contains(p, []byte("STREAM.MSG.GET.")) && asked.Add(1) > 10 {
+			stop()
+		}
+		return p
+	}
+	ready := false
+	b.ConnectOver("reader", link).Book().Follow(ctx, 1, func(fleet.Record) {}, func() { ready = true; stop() })
+	if !ready || asked.Load() > 1 {
+		t.Errorf("ready %t after %d messages were asked for", ready, asked.Load())
 	}
 }

@@ -193,19 +193,19 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 	}
 }
 
-// end is the last message of a stream that can be read now, not before from. What a
-// consumer counts as pending would not do: it counts what can't be read, and never
-// comes to nought.
+// end is the last message of a stream that can be read now, not before from; 0 if
+// there is none. What a consumer counts as pending would not do: it counts what can't
+// be read, and never comes to nought.
 func (c *Conn) end(ctx context.Context, stream string, from uint64) (uint64, error) {
 	st, err := c.js.Stream(ctx, stream)
 	if err != nil {
 		return 0, unsure("look at "+stream, err)
 	}
-	at := st.CachedInfo().State.LastSeq
-	for ; at >= max(from, 1); at-- {
+	state := st.CachedInfo().State
+	for at := state.LastSeq; at >= max(from, state.FirstSeq, 1); at-- {
 		if _, err := c.get(ctx, stream, ask{Seq: at}); !errors.Is(err, fleet.ErrNotFound) {
 			return at, err
 		}
 	}
-	return at, nil
+	return 0, nil
 }
