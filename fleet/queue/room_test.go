@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -172,4 +173,36 @@ func TestFullIsSeenEarly(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+// TestRoomThatWasNotGiven: where the broker has no room for the book's new size, it is
+// the size that it has which says how full it is.
+func TestRoomThatWasNotGiven(t *testing.T) {
+	b := brokertest.Start(t)
+	js, err := jetstream.New(raw(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrow(t, js, 1<<20)
+	stuff(t, js, 0.9)
+	b.Stop()
+	b.Room(130 << 20)
+	b.Again()
+	c := b.Connect("shop")
+	brokertest.Eventually(t, "a setup", func() bool {
+		_, err = c.Setup(t.Context(), fleet.DefaultMenu())
+		return !errors.Is(err, fleet.ErrNoAnswer)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := configOf(t, js, fleet.StreamBook).MaxBytes; size != 1<<20 {
+		t.Fatalf("it was given %d bytes, the test is blind", size)
+	}
+	if got := troubles(c); !slices.Contains(got, "store_full coffee-book") {
+		t.Errorf("%q", got)
+	}
+	if _, err := c.Book().Act(t.Context(), claimOf(entryN(1)), 0); !errors.Is(err, fleet.ErrFull) {
+		t.Errorf("an order in its reserve: %v", err)
+	}
 }

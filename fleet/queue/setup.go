@@ -191,10 +191,9 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig, start bo
 	case len(f.stuck) > 0:
 		return fmt.Errorf("stream %s was made by another program: %v, and that can't be changed in a stream that is there: %s", want.Name, f.stuck, remedy(want.Name))
 	}
-	if err := c.adapt(ctx, info.Config, f); err != nil {
+	if info.Config, err = c.adapt(ctx, info.Config, f); err != nil {
 		return err
 	}
-	info.Config = f.cfg
 	c.state.filled(info)
 	return nil
 }
@@ -257,11 +256,12 @@ func lost(name string) string {
 	return "nothing: it is filled again by itself"
 }
 
-// adapt changes a stream into what fits. Where the broker has no room for its new
-// size it keeps the one that it has: a shop with less room is better than none.
-func (c *Conn) adapt(ctx context.Context, have jetstream.StreamConfig, f fit) error {
+// adapt changes a stream into what fits, and returns what is in force then. Where the
+// broker has no room for its new size it keeps the one that it has: a shop with less
+// room is better than none.
+func (c *Conn) adapt(ctx context.Context, have jetstream.StreamConfig, f fit) (jetstream.StreamConfig, error) {
 	if len(f.changes) == 0 {
-		return nil
+		return have, nil
 	}
 	_, err := c.js.UpdateStream(ctx, f.cfg)
 	if noRoom(err) && f.cfg.MaxBytes != have.MaxBytes {
@@ -272,10 +272,10 @@ func (c *Conn) adapt(ctx context.Context, have jetstream.StreamConfig, f fit) er
 		return c.adapt(ctx, have, f)
 	}
 	if err != nil {
-		return said("adapt "+have.Name, err)
+		return have, said("adapt "+have.Name, err)
 	}
 	c.log.Info("a stream is adapted", "stream", have.Name, "changes", fmt.Sprint(f.changes))
-	return nil
+	return f.cfg, nil
 }
 
 // durable makes a consumer, makes it anew where it is not as it should be, and lets
