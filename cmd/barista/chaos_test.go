@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ import (
 
 var (
 	chaosKills = flag.Int("chaos", 50, "how many random kill -9 TestChaos makes; make chaos takes 300")
+	chaosOrder = flag.Int("chaos-orders", 0, "how many orders TestChaos has; 0 are one and a half per kill")
 	chaosSeed  = flag.Uint64("chaos-seed", 1, "the day that TestChaos plays; make chaos takes a new one each time, which it tells")
 	chaosKeep  = flag.String("chaos-keep", "", "`folder` in which TestChaos leaves the logs and stores of its services")
 )
@@ -36,6 +38,7 @@ var (
 const (
 	chaosSpeed = 20
 	killEvery  = 1400 * time.Millisecond
+	wishEvery  = 700 * time.Millisecond
 	// atRest is the promise for a killed process.
 	atRest = time.Second
 	// restartAfter is what systemd waits at most before it starts a service again
@@ -58,6 +61,7 @@ const (
 	blowTogether blow = "two at once"      // two machines
 	blowBoth     blow = "machine and shop" // at once
 	blowStopPost blow = "and its safe-off" // the stop hook is killed too
+	blowPaused   blow = "paused"           // SIGSTOP beyond AckWait, and it goes on
 )
 
 // strike is one entry of the plan.
@@ -66,20 +70,24 @@ type strike struct {
 	how    blow
 	victim int           // a machine
 	other  int           // another one
-	pause  time.Duration // of frozen, twice and stop-post
+	pause  time.Duration // of frozen, twice, stop-post and paused
 	again  time.Duration // from the stop hook's end to the restart
 }
 
 type wish struct {
-	at   time.Duration
-	bean string
-	size fleet.Size
+	at    time.Duration
+	bean  string
+	size  fleet.Size
+	twice bool // a double click
 }
 
 // chaosPlan is a day: it depends on the seed and on nothing else.
-func chaosPlan(seed uint64, kills int, beans []string, machines int) ([]wish, []strike) {
+func chaosPlan(seed uint64, kills, orders int, beans []string, machines int) ([]wish, []strike) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	day := time.Duration(kills) * killEvery
+	if orders == 0 {
+		orders = kills + kills/2
+	}
+	day := max(time.Duration(kills)*killEvery, time.Duration(orders)*wishEvery)
 	// Orders per hour of a café that opens at seven: breakfast, noon, afternoon.
 	hours := []int{4, 9, 12, 8, 6, 11, 10, 6, 7, 9, 6, 3}
 	sum := 0
@@ -87,7 +95,7 @@ func chaosPlan(seed uint64, kills int, beans []string, machines int) ([]wish, []
 		sum += h
 	}
 	var wishes []wish
-	for range kills + kills/2 {
+	for range orders {
 		n, h := rnd.IntN(sum), 0
 		for n >= hours[h] {
 			n, h = n-hours[h], h+1
@@ -97,6 +105,7 @@ func chaosPlan(seed uint64, kills int, beans []string, machines int) ([]wish, []
 		if rnd.IntN(4) == 0 {
 			w.size = fleet.Medium
 		}
+		w.twice = rnd.IntN(3) == 0
 		wishes = append(wishes, w)
 	}
 	slices.SortFunc(wishes, func(a, b wish) int { return cmp.Compare(a.at, b.at) })
@@ -123,6 +132,9 @@ func chaosPlan(seed uint64, kills int, beans []string, machines int) ([]wish, []
 		}
 		strikes = append(strikes, k)
 	}
+	for range max(1, kills/25) {
+		strikes = append(strikes, strike{at: rand64(rnd, day), how: blowPaused, victim: rnd.IntN(machines), pause: fleet.AckWait + rand64(rnd, 5*time.Second)})
+	}
 	slices.SortFunc(strikes, func(a, b strike) int { return cmp.Compare(a.at, b.at) })
 	return wishes, strikes
 }
@@ -138,6 +150,25 @@ type chaosMachine struct {
 	zero  time.Duration // of the plant's clock, on the kernel's
 	*running
 	kills []death9
+	stops []time.Duration // SIGSTOP beyond AckWait, in the plant's time
+}
+
+// diedOver reports whether the machine was killed or stopped while it had this attempt
+// in hand: after its first line and before the next one's, or, where it has none, just
+// after its fence.
+func (m *chaosMachine) diedOver(a attempt, lines []pourLine, fenced time.Time) bool {
+	var from, to time.Duration
+	if first := slices.IndexFunc(lines, func(l pourLine) bool { return l.order == a.order && l.epoch == a.epoch }); first < 0 {
+		from = m.now() - time.Since(fenced) - 100*time.Millisecond // two clocks
+		to = from + 3*time.Second                                  // within 2 s of the fence's request it begins, or never
+	} else {
+		from, to = lines[first].at, time.Duration(math.MaxInt64)
+		if next := slices.IndexFunc(lines[first:], func(l pourLine) bool { return l.order != a.order || l.epoch != a.epoch }); next > 0 {
+			to = lines[first+next].at
+		}
+	}
+	in := func(at time.Duration) bool { return from <= at && at < to }
+	return slices.ContainsFunc(m.stops, in) || slices.ContainsFunc(m.kills, func(k death9) bool { return in(k.killed) })
 }
 
 // now is the plant's clock.
@@ -195,6 +226,8 @@ type chaosDay struct {
 	shop     *running
 	machines []*chaosMachine
 	began    time.Time
+	shops    int            // how often the shop was killed
+	paused   sync.WaitGroup // machines that are to go on
 
 	mu     sync.Mutex
 	asked  map[string]time.Time // orders that were accepted, and when
@@ -222,8 +255,8 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	seed := *chaosSeed
 	beans := []string{"arabica", "robusta"}
-	wishes, strikes := chaosPlan(seed, *chaosKills, beans, 3)
-	t.Logf("seed %d: %d orders, %d kills; again with -chaos %d -chaos-seed %d", seed, len(wishes), len(strikes), *chaosKills, seed)
+	wishes, strikes := chaosPlan(seed, *chaosKills, *chaosOrder, beans, 3)
+	t.Logf("seed %d: %d orders, %d kills; again with -chaos %d -chaos-orders %d -chaos-seed %d", seed, len(wishes), *chaosKills, *chaosKills, *chaosOrder, seed)
 	s := newSite(t)
 	if *chaosKeep != "" {
 		s.dir = *chaosKeep
@@ -262,6 +295,9 @@ func TestChaos(t *testing.T) {
 				return
 			}
 			customers.Go(func() { d.customer(day, testID(i), w) })
+			if w.twice {
+				customers.Go(func() { d.customer(day, testID(i), w) })
+			}
 		}
 	})
 	for _, k := range strikes {
@@ -270,6 +306,7 @@ func TestChaos(t *testing.T) {
 	}
 	last := time.Now()
 	customers.Wait()
+	d.paused.Wait()
 	d.drain(last)
 	took := time.Since(d.began)
 	close()
@@ -353,13 +390,29 @@ func (d *chaosDay) strike(k strike) {
 		d.killMachine(d.machines[k.victim], k)
 		until(d.t.Context(), time.Now().Add(k.pause))
 		d.killMachine(d.machines[k.victim], k)
+	case blowPaused:
+		d.pause(d.machines[k.victim], k.pause)
 	default:
 		d.killMachine(d.machines[k.victim], k)
 	}
 	both.Wait()
 }
 
+// pause stops a machine's process beside what else happens, and lets it go on.
+func (d *chaosDay) pause(m *chaosMachine, length time.Duration) {
+	process, at := m.cmd.Process, m.now()
+	if process.Signal(syscall.SIGSTOP) != nil {
+		return
+	}
+	m.stops = append(m.stops, at)
+	d.paused.Go(func() {
+		until(d.t.Context(), time.Now().Add(length))
+		_ = process.Signal(syscall.SIGCONT) // or it was killed meanwhile
+	})
+}
+
 func (d *chaosDay) killShop(k strike) {
+	d.shops++
 	d.shop.kill()
 	until(d.t.Context(), time.Now().Add(k.again))
 	d.shop.again()
@@ -521,6 +574,7 @@ func (d *chaosDay) judge(seed uint64, took, drained time.Duration) {
 		flows   int
 	}
 	did := map[attempt]*made{}
+	told := map[*chaosMachine][]pourLine{}
 	var worst death9
 	var worstRest, worstBare time.Duration
 	poured, partial, nkills, bykind := 0, 0, 0, map[blow]int{}
@@ -534,6 +588,7 @@ func (d *chaosDay) judge(seed uint64, took, drained time.Duration) {
 			t.Errorf("%s: %d poured into a used cup", m.name, c.InFullCup)
 		}
 		lines := d.lines(m)
+		told[m] = lines
 		var pumps []pourLine
 		for _, l := range lines {
 			a := attempt{l.order, l.epoch}
@@ -607,6 +662,9 @@ func (d *chaosDay) judge(seed uint64, took, drained time.Duration) {
 		if e.Phase == fleet.Failed {
 			t.Logf("%s failed: %s; %+v", id, e.Reason.Text, e.Past)
 		}
+		if e.Phase == fleet.Unknown && !d.diedOver(e, told) {
+			t.Errorf("%s is unknown, and no machine died over it: %s", id, e.Reason.Text)
+		}
 		outs := map[int]fleet.Outcome{e.Epoch: e.Outcome}
 		for _, p := range e.Past {
 			outs[p.Epoch] = p.Outcome
@@ -638,13 +696,29 @@ func (d *chaosDay) judge(seed uint64, took, drained time.Duration) {
 	for a, x := range did {
 		t.Errorf("%s poured for %v, which no claim knows: %+v", x.machine, a, *x)
 	}
-	t.Logf("seed %d: %d orders %v; %d poured, %d broken off; %d kills of machines %v; at rest after at most %v (%s), without the stop hook %v; waited for a machine: %s; %d faults cleared %q; %v in all, %v after the last kill",
-		seed, len(d.asked), count, poured, partial, nkills, bykind, worstRest.Round(time.Millisecond), worst.how, worstBare.Round(time.Millisecond), d.waits(), len(d.faults), d.faults, took.Round(time.Second), drained.Round(time.Second))
+	t.Logf("seed %d: %d orders %v; %d poured, %d broken off; %d kills of machines %v, %d of the shop; at rest after at most %v (%s), without the stop hook %v; waited for a machine: %s; %d faults cleared %q; %v in all, %v after the last kill",
+		seed, len(d.asked), count, poured, partial, nkills, bykind, d.shops, worstRest.Round(time.Millisecond), worst.how, worstBare.Round(time.Millisecond), d.waits(), len(d.faults), d.faults, took.Round(time.Second), drained.Round(time.Second))
 	if *chaosKeep == "" && t.Failed() {
 		for _, p := range d.all {
 			t.Logf("--- %s:\n%s", p.name, p.log())
 		}
 	}
+}
+
+// diedOver reports whether the machine of an order died while it had it in hand.
+func (d *chaosDay) diedOver(e fleet.Entry, told map[*chaosMachine][]pourLine) bool {
+	records, err := d.conn.Book().History(d.t.Context(), e.Order.ID)
+	if err != nil {
+		d.t.Error(err)
+	}
+	for _, r := range records {
+		for _, m := range d.machines {
+			if r.Phase == fleet.Brewing && r.Epoch == e.Epoch && r.Machine() == m.name && m.diedOver(attempt{e.Order.ID, e.Epoch}, told[m], r.Written) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // books checks that the stock agrees with what became of the orders, and that no
