@@ -101,8 +101,8 @@ func (m *Machine) cook(ctx context.Context, j Job, p driver.Product, started boo
 	}
 	if !started {
 		note := journal.Note{Counter: before, Cycles: p.Cycles, What: what(j.Drink)}
-		if err := m.start(j.key(), note); err != nil {
-			return untouched(false, quoting(Record, err.Error()))
+		if f := m.start(j.key(), note); f != nil {
+			return untouched(false, f.reason())
 		}
 		started = true
 	}

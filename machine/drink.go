@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -224,8 +223,7 @@ func (m *Machine) begin(d *drink) {
 		return
 	}
 	if !mine {
-		if err := m.start(k, journal.Note{Counter: -1, What: what(d.job.Drink)}); err != nil {
-			f := &failure{Record, "", err.Error()}
+		if f := m.start(k, journal.Note{Counter: -1, What: what(d.job.Drink)}); f != nil {
 			m.fail(f)
 			say(journal.Untouched, f.reason())
 			return
@@ -237,15 +235,19 @@ func (m *Machine) begin(d *drink) {
 
 // start writes the journal's start and notes that it is ours. The guard's memory is
 // told, so that a journal without it is not believed later.
-func (m *Machine) start(k journal.Key, note journal.Note) error {
+func (m *Machine) start(k journal.Key, note journal.Note) *failure {
 	m.mu.Lock()
 	m.own = k
 	m.mu.Unlock()
 	if err := m.j.Start(k, note); err != nil {
-		return err
+		return &failure{Record, "", err.Error()}
 	}
 	if err := m.rig.Note(); err != nil {
-		return errors.Join(err, m.j.End(k, journal.Untouched, quoting(Record, err.Error())))
+		f := &failure{DiskFull, "", err.Error()} // the guard tries it again
+		if err := m.j.End(k, journal.Untouched, f.reason()); err != nil {
+			return &failure{Record, "", err.Error()}
+		}
+		return f
 	}
 	return nil
 }

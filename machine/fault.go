@@ -110,7 +110,7 @@ var Faults = []Fault{
 	{Forgot, "the guard's memory, which holds a fault over a restart, is gone, or can't be read, or is older than the journal knows it", journal.Untouched, Clear, ""},
 	{Version, "the guard's memory was written by a later version of the program, or by an earlier one, which ran in between or whose old files were put back", journal.Untouched, Clear, ""},
 	{Unkept, "a fault that holds the machine can't be put on the disk: it is tried again every 5 s", journal.Spoiled, Clear, ""},
-	{DiskFull, "less than 4 MiB free on the disk of the machine's folder, before a drink", journal.Untouched, Fill, "disk"},
+	{DiskFull, "less than 4 MiB free on the disk of the machine's folder, or it does not take what the guard remembers, which is tried again every 5 s; before a drink", journal.Untouched, Fill, "disk"},
 	{Moved, "the board's port has another name than it had, and its adapter has no number that tells whether it is the same board", journal.Untouched, Clear, ""},
 	{Appliance, "the appliance did not take the command, did not come to rest, or its product counter did not rise (one that is not ready is seen before: it is asked at rest, every 5 s)", journal.Spoiled, Again, ""},
 }

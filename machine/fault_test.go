@@ -447,6 +447,33 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// Where the guard's memory can't be told of a start, nothing moves, and the journal is
+// not called broken: it is tried again, and passes by itself.
+func TestGuardIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setUp(t)
+		rest := filepath.Join(b.dir, "guard.rest")
+		if err := errors.Join(os.Remove(rest), os.Mkdir(rest, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		b.expect(b.make(Job{Order: "o1", Epoch: 1, Drink: small}), journal.Untouched, string(DiskFull))
+		after(time.Minute)
+		if st := b.m.Status(); st.State != StateBlocked || st.Reason.Code != string(DiskFull) || !strings.Contains(st.Reason.Quote, "can't remember rests") {
+			t.Errorf("%+v", st)
+		}
+		b.expect(b.make(Job{Order: "o2", Epoch: 1, Drink: small}), journal.Untouched, string(DiskFull))
+		if e := b.edges(); e != "" {
+			t.Errorf("it moved:\n%s", e)
+		}
+		if err := os.Remove(rest); err != nil {
+			t.Fatal(err)
+		}
+		after(10 * s)
+		b.status("ready")
+		b.expect(b.make(Job{Order: "o2", Epoch: 2, Drink: small}), journal.Made, "")
+	})
+}
+
 // A grinder that pulls the supply down as it starts, for as long as the kernel
 // remembers, spoils no drink; none begins before the flag is down.
 func TestWeakSupply(t *testing.T) {

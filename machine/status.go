@@ -123,7 +123,7 @@ func (m *Machine) trouble() *failure {
 	if m.broken != nil {
 		return m.broken
 	}
-	if err := cmp.Or(m.j.Broken(), m.rig.Stored()); err != nil {
+	if err := m.j.Broken(); err != nil {
 		return &failure{Record, "", err.Error()}
 	}
 	return nil
@@ -182,8 +182,8 @@ func (m *Machine) lacks(r readings) ([]Fault, Reason) {
 		}
 	}
 	switch free, err := m.rig.Free(); {
-	case err != nil:
-		add(failure{DiskFull, "", err.Error()})
+	case cmp.Or(m.rig.Stored(), err) != nil:
+		add(failure{DiskFull, "", cmp.Or(m.rig.Stored(), err).Error()})
 	case free < m.least:
 		add(failure{DiskFull, fmt.Sprintf("disk < %d MiB", m.least>>20), ""})
 	}

@@ -422,12 +422,12 @@ func (g *Rig) Join(j Beside) error {
 
 // Note writes where the journal stands, and does not wait for the disk: what it
 // took in by now must not be missing from it later. Whoever writes a start calls it
-// before anything moves.
+// before anything moves. What fails is tried again, as any other write: see Stored.
 func (g *Rig) Note() error {
 	if g.store.dir == "" {
 		return nil
 	}
-	return g.named(g.store.keep())
+	return g.named(g.store.standing())
 }
 
 // Close switches everything off once more and releases the driver. After Run

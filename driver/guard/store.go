@@ -194,6 +194,18 @@ func (s *store) write() {
 	s.writing = false
 }
 
+// standing is keep by itself, and has it tried again if it fails.
+func (s *store) standing() error {
+	err := s.keep()
+	if err != nil {
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+		s.complain()
+	}
+	return err
+}
+
 // complain has Run see to it that what could not be written is tried again.
 func (s *store) complain() {
 	s.mu.Lock()
