@@ -196,12 +196,17 @@ func (k *checker) line(section, key, who string, l Line) {
 		return
 	}
 	k.own(section, key, l, at)
-	k.uses = append(k.uses, use{section, key, who, l, at.pin()})
+	pin := at.pin()
+	if n, is := at.number(); is {
+		pin = fmt.Sprintf("GPIO%d", n) // also beyond the header
+	}
+	k.uses = append(k.uses, use{section, key, who, l, pin})
 }
 
 // own refuses what a Raspberry Pi has on its own lines, which have names like those
 // of the header: LEDs, audio, the card that it runs from. Which chip a line is on is
-// not known where the file names none.
+// not known where the file names none. Those that have other names are found when
+// they are opened: see desk.take.
 func (k *checker) own(section, key string, l Line, at place) {
 	n, is := at.number()
 	onPi := slices.Contains(piChips, at.chip) || at.chip == "" && k.c.onPi()
@@ -209,7 +214,12 @@ func (k *checker) own(section, key string, l Line, at place) {
 		return
 	}
 	k.add(section, key, fmt.Sprintf("%s is not on the header: from GPIO%d on a Raspberry Pi has its own parts there, its LEDs, its audio, its card", l, len(pins)),
-		fmt.Sprintf("take one of GPIO0 to GPIO%d; or accept it in writing: accept_lines: {%s: \"who knows what hangs on it, and why\"}", len(pins)-1, quoted(l)))
+		ownFix(l))
+}
+
+// ownFix is what to do about such a line.
+func ownFix(l Line) string {
+	return fmt.Sprintf("take one of GPIO0 to GPIO%d; or accept it in writing: accept_lines: {%s: \"who knows what hangs on it, and why\"}", len(pins)-1, quoted(l))
 }
 
 // quoted is a line as the key of a map.
@@ -228,7 +238,7 @@ func (k *checker) accepted() {
 		switch {
 		case strings.TrimSpace(k.c.AcceptLines[l]) == "":
 			k.add("accept_lines", string(l), "it does not say who accepts it, and why", "write both in a sentence")
-		case err != nil || !is || n < len(pins), !slices.ContainsFunc(k.uses, func(u use) bool { return u.line == l }):
+		case err != nil || is && n < len(pins), !slices.ContainsFunc(k.uses, func(u use) bool { return u.line == l }):
 			k.add("accept_lines", string(l), "it accepts nothing here", "it belongs to a line in use that is not on the header; remove it")
 		}
 	}

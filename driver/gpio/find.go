@@ -33,6 +33,7 @@ func (e *BusyError) Unwrap() error { return driver.ErrBusyLine }
 type desk struct {
 	labels []string // where names are looked up; empty: everywhere
 	chips  []labelled
+	accept map[Line]string // see Config.AcceptLines
 }
 
 type labelled struct {
@@ -123,6 +124,19 @@ func (k *desk) find(l Line, who string) (spot, error) {
 	return s, s.free(l, who)
 }
 
+// take is find for a line that the machine will hold: none of a Raspberry Pi's own,
+// which the kernel may call by any name.
+func (k *desk) take(l Line, who string) (spot, error) {
+	s, err := k.find(l, who)
+	if err != nil {
+		return s, err
+	}
+	if slices.Contains(piChips, s.label()) && s.offset >= len(pins) && strings.TrimSpace(k.accept[l]) == "" {
+		return spot{}, fmt.Errorf("cannot use %s for %s: it is line %d of %s and not on the header: %s", l, who, s.offset, s.label(), ownFix(l))
+	}
+	return s, nil
+}
+
 // locate looks a line up, whoever uses it.
 func (k *desk) locate(l Line, who string) (spot, error) {
 	at, err := l.place()
@@ -182,7 +196,7 @@ func (k *desk) byName(at place) ([]spot, error) {
 		return found, nil
 	}
 	// Some kernels call a pin by what it can do: SDA1 for GPIO2.
-	if n, ok := at.bcm(); ok {
+	if n, ok := at.number(); ok {
 		for _, c := range k.usable() {
 			if slices.Contains(piChips, c.label()) && n < c.Lines() {
 				found = append(found, spot{c.chip, c.device, n})

@@ -46,6 +46,7 @@ func open(h host, cfg Config, log *slog.Logger) (driver.Rig, error) {
 		return driver.Rig{}, fmt.Errorf("gpio machine: %w", err)
 	}
 	defer desk.close()
+	desk.accept = cfg.AcceptLines
 	err = m.openOuts(desk, cfg)
 	err = errors.Join(err, m.openIns(h, desk, cfg, log))
 	if err != nil {
@@ -91,6 +92,7 @@ func safeOff(h host, cfg Config) error {
 		return fmt.Errorf("gpio machine: %w", err)
 	}
 	defer desk.close()
+	desk.accept = cfg.AcceptLines
 	m := &metal{outs: map[driver.Part]*Out{}}
 	err = m.openOuts(desk, cfg)
 	if err = errors.Join(err, m.close()); err != nil {
@@ -115,7 +117,7 @@ func (m *metal) openOuts(k *desk, cfg Config) error {
 	var errs []error
 	for _, p := range cfg.parts() {
 		o := cfg.Outputs[p]
-		s, err := k.find(o.Line, string(p))
+		s, err := k.take(o.Line, string(p))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -162,7 +164,7 @@ func (m *metal) openIns(h host, k *desk, cfg Config, log *slog.Logger) error {
 		m.feedback[p] = c
 	}
 	if cfg.Flow != nil {
-		s, err := k.find(cfg.Flow.Line, string(driver.Flow))
+		s, err := k.take(cfg.Flow.Line, string(driver.Flow))
 		if err == nil {
 			m.meter, err = openMeter(s, *cfg.Flow, log)
 		}
@@ -184,7 +186,7 @@ func (m *metal) openIns(h host, k *desk, cfg Config, log *slog.Logger) error {
 }
 
 func (m *metal) openSwitch(k *desk, sw Switch, who string) (*In, error) {
-	s, err := k.find(sw.Line, who)
+	s, err := k.take(sw.Line, who)
 	if err != nil {
 		return nil, err
 	}

@@ -313,6 +313,34 @@ cannot use pinctrl-rp1:3 for flow: there is no GPIO chip with the label pinctrl-
 	}
 }
 
+// What a Raspberry Pi has on its own lines is found by where a name leads, and by its
+// number where the kernel has no name; signed for, it is a line like any other.
+func TestOwnLines(t *testing.T) {
+	for _, l := range []Line{"STATUS_LED", "GPIO40"} {
+		f := newFake(t)
+		f.line(42).name = "STATUS_LED"
+		cfg := wiring()
+		cfg.Outputs[driver.Grinder] = Output{Line: l, Active: High}
+		if _, err := open(f.host(), cfg, nil); err == nil || !strings.Contains(err.Error(), "not on the header") || !strings.Contains(err.Error(), "accept_lines: {"+string(l)+":") {
+			t.Errorf("%s: %v", l, err)
+		}
+		if f.line(40).used || f.line(42).used {
+			t.Errorf("%s: held", l)
+		}
+		cfg.AcceptLines = map[Line]string{l: "ada: a compute module, it is on a clamp"}
+		rig := mustOpen(t, f, cfg)
+		at := map[Line]int{"STATUS_LED": 42, "GPIO40": 40}[l]
+		if !f.line(at).used || rig.Outputs[driver.Grinder].Output == nil {
+			t.Errorf("%s: line %d is not held", l, at)
+		}
+		cfg.Switches[driver.Cup] = Switch{Line: "pinctrl-bcm2711:40", Active: Low}
+		cfg.AcceptLines["pinctrl-bcm2711:40"] = "ada: the same clamp"
+		if err := driver.Refusal(cfg.Problems()); (err != nil && strings.Contains(err.Error(), "it is used by")) != (at == 40) {
+			t.Errorf("%s: %v", l, err)
+		}
+	}
+}
+
 // A driver that is behind the guard, told random things while writes fail now
 // and then: what the relay does is what the last command that went through said,
 // nothing is on that nobody told, and close brings it to rest.
