@@ -20,8 +20,13 @@
 //     not believe.
 //   - A latch. An error of a driver, a driver that doesn't return in time, a
 //     dead loop and Trip switch everything off first and then put the cause on
-//     disk, where its room was made before: a full disk takes it too. Nothing goes
-//     on until Clear, which asks who and why.
+//     disk. Nothing goes on until Clear, which asks who and why.
+//   - Room for that. It is made at the first start, and at the first one after an
+//     upgrade from files without it: 48 KiB must be free then, or New fails. From
+//     there on a full disk takes a fault too, where a file is written in place, as on
+//     ext4. A file system that writes each block anew (btrfs, ZFS, f2fs) needs some
+//     free blocks for that; without any a fault holds, and Kept says that it is not
+//     on disk.
 //   - Two memories in one folder, this and the machine's journal, know each other
 //     (Join). A state that is gone, or older than the journal knows it, is a latch.
 //   - Ports don't wait for each other. Calls of one port come one after the
