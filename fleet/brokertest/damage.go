@@ -49,16 +49,3 @@ func Flip(t testing.TB, store, stream string, parts ...string) {
 	}
 	t.Fatalf("%s holds no %q", stream, parts)
 }
-
-// Forget removes the index of a stopped broker's stream: it is read anew from the
-// messages.
-func Forget(t testing.TB, store, stream string) {
-	t.Helper()
-	index, err := filepath.Glob(filepath.Join(store, "jetstream", "*", "streams", stream, "msgs", "index.db"))
-	if err != nil || len(index) != 1 {
-		t.Fatalf("no index of %s: %v", stream, err)
-	}
-	if err := os.Remove(index[0]); err != nil {
-		t.Fatal(err)
-	}
-}
