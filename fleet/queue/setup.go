@@ -189,13 +189,18 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig, start bo
 		_, err := c.made(ctx, want, true)
 		return err
 	case len(f.stuck) > 0:
-		return fmt.Errorf("stream %s was made by another program: %v, and that can't be changed in a stream that is there: %s", want.Name, f.stuck, remedy(want.Name))
+		return f.refused(want.Name)
 	}
 	if info.Config, err = c.adapt(ctx, info.Config, f); err != nil {
 		return err
 	}
 	c.state.filled(info)
 	return nil
+}
+
+// refused says why a stream can't become what it must be.
+func (f fit) refused(name string) error {
+	return fmt.Errorf("stream %s was made by another program: %v, and that can't be changed in a stream that is there: %s", name, f.stuck, remedy(name))
 }
 
 // remedy is what a person does about a stream that can't become what it must be.

@@ -251,6 +251,46 @@ func TestWhatCantBeChanged(t *testing.T) {
 	}
 }
 
+// TestStuckIsSaidBefore: what a stream can't become is said before the start, with the
+// words of the start; no change is said of it.
+func TestStuckIsSaidBefore(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Bare(t)
+	js, err := jetstream.New(raw(t, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cfg := range []jetstream.StreamConfig{
+		{Name: fleet.StreamOrders, Subjects: []string{"coffee.orders.arabica.free"}},
+		{Name: "KV_" + fleet.BucketSettings, Subjects: []string{"$KV.coffee-settings.>"}, Retention: jetstream.WorkQueuePolicy},
+	} {
+		if _, err := js.CreateStream(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there, err := broker.Streams(b.Store())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := queue.Stuck(0, there)
+	if len(stuck) != 2 {
+		t.Fatal(stuck)
+	}
+	_, err = b.Connect("one").Setup(ctx, fleet.DefaultMenu())
+	if err == nil || !strings.Contains(err.Error(), stuck[1].Error()) { // the settings' comes first, and is the end
+		t.Errorf("check said %q, and the start %v", stuck, err)
+	}
+	if got := strings.Join(queue.Changes(0, there), "; "); strings.Contains(got, fleet.BucketSettings) || strings.Contains(got, fleet.StreamOrders) {
+		t.Errorf("what is not changed: %s", got)
+	}
+	if err := js.DeleteStream(ctx, "KV_"+fleet.BucketSettings); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = b.Connect("two").Setup(ctx, fleet.DefaultMenu()); err == nil || !strings.Contains(err.Error(), stuck[0].Error()) {
+		t.Errorf("check said %q, and the start %v", stuck, err)
+	}
+}
+
 // TestNoRoomToGrow: a broker of somebody else's has a bound of its own. A stream
 // that can't grow keeps its size, and the shop opens.
 func TestNoRoomToGrow(t *testing.T) {

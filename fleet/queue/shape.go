@@ -77,15 +77,37 @@ func Changes(ordersPerDay int, there []fleet.StreamFile) (out []string) {
 			out = append(out, fmt.Sprintf("%s is made, with room for %s", want.Name, show("MaxBytes", want.MaxBytes)))
 			continue
 		}
-		have, err := config(there[i])
-		if err != nil {
+		f, err := fittedFile(want, there[i])
+		if err != nil || len(f.stuck) > 0 {
 			continue // the start itself says it
 		}
-		for _, d := range fitted(want, have, jetstream.StreamState{Bytes: uint64(there[i].Held)}, true).changes {
+		for _, d := range f.changes {
 			out = append(out, fmt.Sprintf("%s: %s was %s and becomes %s", want.Name, d.name, d.is, d.wanted))
 		}
 	}
 	return out
+}
+
+// Stuck are the reasons for which the next start would be refused: streams that can't
+// become what they must be.
+func Stuck(ordersPerDay int, there []fleet.StreamFile) (why []error) {
+	for _, want := range onDisk(ordersPerDay) {
+		for _, file := range there {
+			if file.Name != want.Name {
+				continue
+			}
+			if f, err := fittedFile(want, file); err == nil && len(f.stuck) > 0 {
+				why = append(why, f.refused(want.Name))
+			}
+		}
+	}
+	return why
+}
+
+// fittedFile is fitted of a stream that lies in a store's folder.
+func fittedFile(want jetstream.StreamConfig, file fleet.StreamFile) (fit, error) {
+	have, err := config(file)
+	return fitted(want, have, jetstream.StreamState{Bytes: uint64(file.Held)}, true), err
 }
 
 // streams are the shop's streams; buckets are streams too. The bucket of the

@@ -89,7 +89,8 @@ func ProblemsOf(all *configs.Problems) File {
 	return r
 }
 
-// stored adds what becomes of the shop's streams, where the store is there.
+// stored adds what becomes of the shop's streams, where the store is there. One that
+// can't become what it must be keeps the service from starting.
 func (r File) stored(f *configs.File) File {
 	if f.Broker == nil {
 		return r
@@ -100,6 +101,10 @@ func (r File) stored(f *configs.File) File {
 		return r
 	}
 	r.Changes = queue.Changes(f.Broker.OrdersPerDay, there)
+	for _, err := range queue.Stuck(f.Broker.OrdersPerDay, there) {
+		r.OK = false
+		r.Problems = append(r.Problems, Problem{Reason: err.Error(), Fix: "the service does not start with it"})
+	}
 	return r
 }
 
@@ -114,7 +119,7 @@ func (r File) measured(f *configs.File) File {
 	case errors.Is(err, os.ErrPermission):
 		r.Warnings = append(r.Warnings, fmt.Sprintf("what was measured on this machine can't be read by this user: %v", err))
 	case err != nil:
-		return File{File: r.File, Problems: []Problem{{Reason: term.OneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"}}}
+		return File{File: r.File, Problems: append(r.Problems, Problem{Reason: term.OneLine(err.Error()), Fix: "the service does not start with it: rates decide how much hot water goes into a cup"})}
 	default:
 		r.Calibration = station.Calibration(f.Machine.Rates, plan, here)
 	}
