@@ -276,3 +276,32 @@ func TestSettingsGoMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatPasses: what the shop mends by itself does not stand for an hour.
+func TestWhatPasses(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		c := b.Connect("shop")
+		first := accept(t, c, 1, 0, true)
+		if err := c.Events().Publish(ctx, first.Events()[0], first.Seq+1); err != nil {
+			t.Fatal(err)
+		}
+		d := doctor.New(parts(c), doctor.Config{Copy: filepath.Join(t.TempDir(), "settings.copy"), Keys: c.Settings(), Server: c.Server()})
+		running, stop := context.WithCancel(ctx)
+		done := make(chan error)
+		go func() { done <- d.Run(running) }()
+		time.Sleep(time.Second)
+		if len(d.Troubles()) != 1 {
+			t.Errorf("%+v", d.Troubles())
+		}
+		accept(t, c, 2, first.Seq, true)
+		time.Sleep(time.Minute)
+		if len(d.Troubles()) != 0 {
+			t.Errorf("a minute later: %+v", d.Troubles())
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -19,7 +19,7 @@ import (
 const (
 	// every is how often a service looks.
 	every = time.Hour
-	// sooner is the pause after a look that failed.
+	// sooner is the pause after a look that failed, or that found what passes by itself.
 	sooner = time.Minute
 	// unasked is after which the settings are looked at although nothing of them was
 	// heard: a store that lost all of them says nothing.
@@ -90,8 +90,17 @@ func (d *Doctor) Run(ctx context.Context) error {
 			d.log.Warn("the shop's records could not be compared; tried again", "err", err)
 			wait = sooner
 		}
+		if slices.ContainsFunc(d.known(), passes) {
+			wait = sooner
+		}
 		next.Reset(wait)
 	}
+}
+
+// passes reports whether the shop mends it by itself, so that it need not stand for an
+// hour.
+func passes(f fleet.Finding) bool {
+	return slices.Contains([]string{fleet.FoundAhead, fleet.FoundUnqueued, fleet.CodeOrphan}, f.Code)
 }
 
 // follow keeps the copy of the settings.
