@@ -129,7 +129,7 @@ func setUpBar(t *testing.T, dir string, a *bar) *counterBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(filepath.Join(dir, "journal"), "bar 7")
+	j, err := journal.Open(filepath.Join(dir, "journal"), driver.Identity{Kind: "bar 7"}, guard.Place{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +437,7 @@ func TestRecoverByCounter(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()
-				j, err := journal.Open(filepath.Join(dir, "journal"), "bar 7")
+				j, err := journal.Open(filepath.Join(dir, "journal"), driver.Identity{Kind: "bar 7"}, guard.Place{})
 				k := journal.Key{Order: "o1", Epoch: 1}
 				if err = errors.Join(err, j.Start(k, c.note), j.Close()); err != nil {
 					t.Fatal(err)

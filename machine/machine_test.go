@@ -118,7 +118,7 @@ func (b *bench) run() {
 	plan = plan.Of(rig)
 	b.rig, err = guard.New(rig, plan.Guard)
 	must(err)
-	b.j, err = journal.OpenOf(filepath.Join(b.dir, "journal"), b.hardware, b.rig.Known())
+	b.j, err = journal.Open(filepath.Join(b.dir, "journal"), b.hardware, b.rig.Known())
 	must(err)
 	must(b.rig.Join(b.j))
 	b.m, err = New(b.rig, b.j, plan, b.cfg)

@@ -45,7 +45,7 @@ func setUpPlant(t testing.TB, dir string, cfg mock.Config, mc Plan) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(filepath.Join(dir, "journal"), "mock")
+	j, err := journal.Open(filepath.Join(dir, "journal"), driver.Identity{Kind: "mock"}, guard.Place{})
 	if err != nil {
 		t.Fatal(err)
 	}

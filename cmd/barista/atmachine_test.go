@@ -162,7 +162,7 @@ func TestSelftestRefused(t *testing.T) {
 			}
 		}, nil, []string{"zoe is locked since", "the pump was hot", `barista machine clear-fault zoe --reason`}},
 		{"an open drink", func(s *stand) {
-			j, err := journal.Open(filepath.Join(s.folder(), "journal"), "mock/plant/mock-zoe")
+			j, err := journal.Open(filepath.Join(s.folder(), "journal"), driver.Identity{Kind: "mock", Model: "plant", Serial: "mock-zoe"}, guard.Place{})
 			if err != nil {
 				s.Fatal(err)
 			}

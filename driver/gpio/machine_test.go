@@ -52,7 +52,7 @@ func contacted(t *testing.T, f *fake) (m *machine.Machine, g *guard.Rig, weak fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), "gpio")
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), driver.Identity{Kind: "gpio"}, guard.Place{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestTryOnLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), "gpio")
+		j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), driver.Identity{Kind: "gpio"}, guard.Place{})
 		if err != nil {
 			t.Fatal(err)
 		}

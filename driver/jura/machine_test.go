@@ -315,7 +315,7 @@ func TestRecovery(t *testing.T) {
 			dir := t.TempDir()
 			b.ready("")
 			before := b.count()
-			j, err := journal.Open(filepath.Join(dir, "journal"), "jura/EF532M/15326-1")
+			j, err := journal.Open(filepath.Join(dir, "journal"), driver.Identity{Kind: "jura", Model: "EF532M", Serial: "15326-1"}, guard.Place{})
 			if err != nil {
 				t.Fatal(err)
 			}

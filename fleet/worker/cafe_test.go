@@ -537,7 +537,7 @@ func (s *station) run() {
 	if err != nil {
 		s.c.Fatal(err)
 	}
-	if s.j, err = journal.Open(filepath.Join(s.dir, "journal"), "mock"); err != nil {
+	if s.j, err = journal.Open(filepath.Join(s.dir, "journal"), driver.Identity{Kind: "mock"}, guard.Place{}); err != nil {
 		s.c.Fatal(err)
 	}
 	if s.m, err = machine.New(g, s.j, plan, machine.Config{}); err != nil {

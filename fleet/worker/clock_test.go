@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"barista/driver"
+	"barista/driver/guard"
 	"barista/fleet"
 	"barista/machine/journal"
 )
@@ -66,7 +68,7 @@ func TestWallClock(t *testing.T) {
 func TestSecondWorker(t *testing.T) {
 	open(t, func(c *cafe) {
 		ann := c.start("ann")
-		if j, err := journal.Open(filepath.Join(ann.dir, "journal"), "mock"); !errors.Is(err, journal.ErrLocked) {
+		if j, err := journal.Open(filepath.Join(ann.dir, "journal"), driver.Identity{Kind: "mock"}, guard.Place{}); !errors.Is(err, journal.ErrLocked) {
 			c.Fatalf("a second user of the journal: %v %v", j, err)
 		}
 		c.ended(c.order(orderN(1)), time.Minute, fleet.Served)

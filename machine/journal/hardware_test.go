@@ -23,7 +23,7 @@ func TestRenamed(t *testing.T) {
 	id := ""
 	again := func(c called, moved bool) *Journal {
 		t.Helper()
-		j, err := OpenOf(path, c, guard.Place{})
+		j, err := Open(path, c, guard.Place{})
 		ok(t, err)
 		if id == "" {
 			id = j.ID()

@@ -66,44 +66,27 @@ type Journal struct {
 
 var _ guard.Beside = (*Journal)(nil)
 
-// Open opens the journal at path for the given hardware, or makes one. The
+// Open opens the journal at path for this hardware, or makes one. Of hardware that may
+// be what the journal belongs to a person is asked: see Moved. known is what another
+// memory knows of the journal: one that is missing then, another one, or an older
+// copy of it is damage too; the zero Place is nothing. The
 // folder must exist. A torn end is cut, and what is left is on disk when Open
 // returns, so that nothing that was decided on it goes lost later. A damaged
 // journal, or one of other hardware, is moved aside: see Damaged. Errors:
 // ErrLocked; any other says that the disk failed or a later version wrote the
 // file, and nothing was lost.
-func Open(path, hardware string) (*Journal, error) { return OpenKnown(path, hardware, guard.Place{}) }
-
-// OpenKnown is Open where another memory knows of the journal: one that is missing,
-// another one, or an older copy of it is damage too.
-func OpenKnown(path, hardware string, known guard.Place) (*Journal, error) {
+func Open(path string, hardware Hardware, known guard.Place) (*Journal, error) {
 	return open(realDisk{}, path, hardware, known)
 }
 
-// OpenOf is OpenKnown for hardware that may have had another name: it says of one
-// whether it is the same hardware, or may be. Of the latter a person is asked: see
-// Moved.
-func OpenOf(path string, h Hardware, known guard.Place) (*Journal, error) {
-	return openOf(realDisk{}, path, h, known)
-}
-
-// Hardware is what a journal belongs to: driver.Identity is one.
+// Hardware is what a journal belongs to: driver.Identity is one. It says of a name
+// whether it had that one, or may have had it.
 type Hardware interface {
 	String() string
 	Was(name string) (same, maybe bool)
 }
 
-// named is hardware that never had another name.
-type named string
-
-func (n named) String() string                 { return string(n) }
-func (n named) Was(name string) (same, _ bool) { return name == string(n), false }
-
-func open(d disk, path, hardware string, known guard.Place) (*Journal, error) {
-	return openOf(d, path, named(hardware), known)
-}
-
-func openOf(d disk, path string, hardware Hardware, known guard.Place) (*Journal, error) {
+func open(d disk, path string, hardware Hardware, known guard.Place) (*Journal, error) {
 	fail := func(err error) error { return fmt.Errorf("journal %s: %w", path, err) }
 	lk, err := lock(path)
 	if err != nil {

@@ -35,7 +35,7 @@ var (
 
 func mustOpen(t testing.TB, path string) *Journal {
 	t.Helper()
-	j, err := Open(path, hw)
+	j, err := Open(path, named(hw), guard.Place{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,12 +161,12 @@ func TestIDs(t *testing.T) {
 func TestOneOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	j := mustOpen(t, path)
-	if _, err := Open(path, hw); !errors.Is(err, ErrLocked) {
+	if _, err := Open(path, named(hw), guard.Place{}); !errors.Is(err, ErrLocked) {
 		t.Fatalf("second open: %v", err)
 	}
 	ok(t, j.Start(k1, Note{}), j.Close())
 	mustOpen(t, path)
-	if _, err := Open(filepath.Join(t.TempDir(), "no", "journal"), hw); err == nil {
+	if _, err := Open(filepath.Join(t.TempDir(), "no", "journal"), named(hw), guard.Place{}); err == nil {
 		t.Error("opened in a folder that isn't there")
 	}
 }
@@ -251,7 +251,7 @@ func (f fastFile) Sync() error                           { *f.syncs++; return ni
 func openFast(path string) (*Journal, error) { return openIn(realDisk{}.boot(), path, new(int)) }
 
 func openIn(boot, path string, syncs *int) (*Journal, error) {
-	return open(fast{realDisk{}, syncs, boot}, path, hw, guard.Place{})
+	return open(fast{realDisk{}, syncs, boot}, path, named(hw), guard.Place{})
 }
 
 // No fsync for a start and none for its end, as long as the end goes into its claim.
@@ -434,7 +434,7 @@ func TestJournalWithoutABoot(t *testing.T) {
 // loop that has the metal asks the journal too.
 func TestSyncHoldsNobodyUp(t *testing.T) {
 	d := &hanging{disk: realDisk{}}
-	j, err := open(d, filepath.Join(t.TempDir(), "journal"), hw, guard.Place{})
+	j, err := open(d, filepath.Join(t.TempDir(), "journal"), named(hw), guard.Place{})
 	ok(t, err)
 	ok(t, j.Start(k1, Note{}), j.End(k1, Made, Reason{}))
 	d.began, d.goOn = make(chan struct{}), make(chan struct{})
@@ -457,7 +457,7 @@ func TestSyncHoldsNobodyUp(t *testing.T) {
 // A Sync that fails is the end, as any failed write.
 func TestSyncFails(t *testing.T) {
 	d := &failing{disk: realDisk{}}
-	j, err := open(d, filepath.Join(t.TempDir(), "journal"), hw, guard.Place{})
+	j, err := open(d, filepath.Join(t.TempDir(), "journal"), named(hw), guard.Place{})
 	ok(t, err, j.Start(k1, Note{}), j.End(k1, Made, Reason{}))
 	d.at = d.n + 1
 	if err := j.Sync(); !errors.Is(err, ErrBroken) || !errors.Is(err, errDisk) {
@@ -599,7 +599,7 @@ func TestWrongSequence(t *testing.T) {
 		"a version of zero": append([]byte("barista\x00"), b[8:]...),
 	} {
 		ok(t, os.WriteFile(path, bad, 0o600))
-		j, err := Open(path, hw)
+		j, err := Open(path, named(hw), guard.Place{})
 		ok(t, err)
 		if why, damaged := j.Damaged(); !damaged {
 			t.Errorf("%s: not seen", name)
@@ -651,7 +651,7 @@ func TestAcceptDamage(t *testing.T) {
 
 func TestOtherHardware(t *testing.T) {
 	path := sample(t)
-	j, err := Open(path, "mock m1 0002")
+	j, err := Open(path, named("mock m1 0002"), guard.Place{})
 	ok(t, err)
 	defer j.Close()
 	why, damaged := j.Damaged()
@@ -670,7 +670,7 @@ func TestLaterVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	file := append(h, b...)
 	ok(t, os.WriteFile(path, file, 0o600))
-	if _, err := Open(path, hw); !errors.Is(err, errVersion) {
+	if _, err := Open(path, named(hw), guard.Place{}); !errors.Is(err, errVersion) {
 		t.Fatal(err)
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, file) {
@@ -752,7 +752,7 @@ func TestEveryOperationFails(t *testing.T) {
 		d := &failing{disk: realDisk{}, at: n}
 		said := map[Key]Phase{}
 		asked := map[Key]bool{}
-		j, err := open(d, path, hw, guard.Place{})
+		j, err := open(d, path, named(hw), guard.Place{})
 		if err == nil {
 			broken := false
 			step := func(k Key, p Phase, err error) {
@@ -786,7 +786,7 @@ func TestEveryOperationFails(t *testing.T) {
 		if lost != d.struck {
 			t.Fatalf("n=%d: an fsync failed: %v, and something was lost: %v", n, d.struck, lost)
 		}
-		again, err := Open(path, hw)
+		again, err := Open(path, named(hw), guard.Place{})
 		ok(t, err)
 		if lost {
 			lostOnes++
@@ -919,7 +919,7 @@ func TestCompactionFails(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "journal")
 		_, keys := big(t, path, 4000)
 		d := &failing{disk: realDisk{}, at: n, cut: true}
-		j, err := open(d, path, hw, guard.Place{})
+		j, err := open(d, path, named(hw), guard.Place{})
 		if err == nil {
 			j.Close()
 		}

@@ -47,7 +47,7 @@ func TestKnown(t *testing.T) {
 				c.put(t, path, old)
 			}
 			for range 2 { // killed before anybody was told that it is another one
-				j, err = OpenKnown(path, hw, known)
+				j, err = Open(path, named(hw), known)
 				ok(t, err)
 				why, damaged := j.Damaged()
 				if damaged != (c.want != "") || !strings.Contains(why, c.want) || (j.ID() != id) != damaged {
@@ -63,9 +63,9 @@ func TestKnown(t *testing.T) {
 			if c.want != "" && len(aside) > 1 {
 				t.Errorf("set aside twice: %v", aside)
 			}
-			j, err = OpenKnown(path, hw, known)
+			j, err = Open(path, named(hw), known)
 			ok(t, err, j.AcceptDamage("zoe", "looked at it"), j.Close())
-			j, err = OpenKnown(path, hw, place(j))
+			j, err = Open(path, named(hw), place(j))
 			ok(t, err)
 			if why, damaged := j.Damaged(); damaged {
 				t.Errorf("accepted, and then: %s", why)
@@ -111,7 +111,7 @@ func TestPlaceOnlyGrows(t *testing.T) {
 		t.Errorf("%d records are written, and it says %v", written, was)
 	}
 	ok(t, j.lock.Close())
-	j, err = open(fast{realDisk{}, new(int), "boot 1"}, path, hw, was)
+	j, err = open(fast{realDisk{}, new(int), "boot 1"}, path, named(hw), was)
 	ok(t, err)
 	if short, err := os.Stat(path); err != nil || short.Size() > long.Size()/2 {
 		t.Fatal("it was not compacted: the test is blind")
@@ -136,7 +136,7 @@ func TestPlaceOnlyGrows(t *testing.T) {
 	_, durable = j.Place()
 	ok(t, j.End(k1, Made, Reason{}), j.lock.Close())
 	put(t, path, synced)
-	j, err = open(fast{realDisk{}, new(int), "boot 2"}, path, hw, durable)
+	j, err = open(fast{realDisk{}, new(int), "boot 2"}, path, named(hw), durable)
 	ok(t, err)
 	if why, damaged := j.Damaged(); damaged {
 		t.Errorf("after a power cut: %s", why)

@@ -124,7 +124,7 @@ func (s *Station) open(ctx context.Context, c Config) error {
 		return errors.Join(err, metal.Close())
 	}
 	s.opened = append(s.opened, s.Guard.Close)
-	j, err := journal.OpenOf(filepath.Join(c.Dir, "journal"), metal.Identity, s.Guard.Known())
+	j, err := journal.Open(filepath.Join(c.Dir, "journal"), metal.Identity, s.Guard.Known())
 	if err != nil {
 		return err
 	}

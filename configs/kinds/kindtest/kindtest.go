@@ -23,6 +23,7 @@ import (
 
 	"barista/configs"
 	"barista/configs/kinds"
+	"barista/driver"
 	"barista/driver/guard"
 	"barista/driver/plant"
 	"barista/driver/serial/link"
@@ -121,7 +122,7 @@ func OnBoard(t *testing.T, k kinds.Kind, path string, board func(plant.Handle) f
 	if err != nil {
 		t.Fatal(errors.Join(err, metal.Close()))
 	}
-	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), "test")
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), driver.Identity{Kind: "test"}, guard.Place{})
 	if err != nil {
 		t.Fatal(errors.Join(err, rig.Close()))
 	}

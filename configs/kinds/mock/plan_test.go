@@ -75,7 +75,7 @@ func planIsTheMachine(t *testing.T, more string, without []driver.Signal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), "mock")
+	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), driver.Identity{Kind: "mock"}, guard.Place{})
 	if err != nil {
 		t.Fatal(err)
 	}
