@@ -74,12 +74,23 @@ func (realDisk) boot() string {
 	return cmp.Or(guard.BootID(), "process-"+strings.ToLower(rand.Text()))
 }
 
-// held is by when the file was born too: where one was deleted, the next one gets
-// its number.
 func (realDisk) held(path string) string {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, lockOf(path), 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
 		return ""
+	}
+	return nameOf(st)
+}
+
+// nameOf tells a file from every other one, by when it was born too: where one was
+// deleted, the next one gets its number. A file system that keeps no births tells
+// all but those apart.
+func nameOf(st unix.Statx_t) string {
+	switch {
+	case st.Mask&unix.STATX_INO == 0:
+		return ""
+	case st.Mask&unix.STATX_BTIME == 0: // what stands in its place is nothing
+		return fmt.Sprintf("%d-0.0", st.Ino)
 	}
 	return fmt.Sprintf("%d-%d.%d", st.Ino, st.Btime.Sec, st.Btime.Nsec)
 }

@@ -168,7 +168,7 @@ func (j *Journal) load(hardware Hardware, known guard.Place, boot, held string) 
 		err = fmt.Errorf("it is an older copy: it has %d records, and the guard's memory knows %d of them", j.x.taken, known.At)
 	case err == nil && held != "" && strings.HasPrefix(j.x.held, boot+"/") && j.x.held != held:
 		// Only the lock that the last process held says that it is dead.
-		err = errors.New("it is a copy of one that was used elsewhere since this computer started: its machine may run there")
+		err = fmt.Errorf("since this computer started it was used under another lock: %s was deleted, or it is a copy, and its machine may run where it comes from", filepath.Base(lockOf(j.path)))
 	}
 	if err != nil {
 		aside, e := keepAside(j.path)

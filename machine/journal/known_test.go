@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"barista/driver/guard"
 )
 
@@ -144,6 +146,16 @@ func TestPlaceOnlyGrows(t *testing.T) {
 	ok(t, j.Close())
 }
 
+// What the kernel did not say of a lock is no part of its name.
+func TestNameOfALock(t *testing.T) {
+	st := unix.Statx_t{Mask: unix.STATX_INO | unix.STATX_BTIME, Ino: 7, Btime: unix.StatxTimestamp{Sec: 5, Nsec: 3}}
+	for mask, want := range map[uint32]string{unix.STATX_INO | unix.STATX_BTIME: "7-5.3", unix.STATX_INO: "7-0.0", unix.STATX_BTIME: "", 0: ""} {
+		if st.Mask = mask; nameOf(st) != want {
+			t.Errorf("%x: %q, want %q", mask, nameOf(st), want)
+		}
+	}
+}
+
 // A folder that was copied while the kernel runs is not believed: neither of the two
 // can know that the other one is not used. The same folder, moved or not, is.
 func TestCopied(t *testing.T) {
@@ -158,6 +170,7 @@ func TestCopied(t *testing.T) {
 		"copied, and the power was away": {false, "boot 2", copyFolder, false},
 		"put back from a copy":           {false, "boot 1", putBack, true},
 		"moved":                          {false, "boot 1", os.Rename, false},
+		"its lock was deleted":           {true, "boot 1", noLock, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from, to := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
@@ -174,7 +187,7 @@ func TestCopied(t *testing.T) {
 			j, err = openIn(c.boot, filepath.Join(to, "journal"), new(int))
 			ok(t, err)
 			why, damaged := j.Damaged()
-			if damaged != c.want || damaged && !strings.Contains(why, "a copy") || (j.ID() != id) != damaged {
+			if damaged != c.want || damaged && !(strings.Contains(why, "a copy") && strings.Contains(why, "journal.lock was deleted")) || (j.ID() != id) != damaged {
 				t.Errorf("damaged %v: %s", damaged, why)
 			}
 			ok(t, j.AcceptDamage("zoe", "the other one is switched off"), j.lock.Close())
@@ -186,6 +199,10 @@ func TestCopied(t *testing.T) {
 			ok(t, j.Close())
 		})
 	}
+}
+
+func noLock(from, to string) error {
+	return errors.Join(os.Rename(from, to), os.Remove(lockOf(filepath.Join(to, "journal"))))
 }
 
 func copyFolder(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
