@@ -17,7 +17,10 @@ type Identity struct {
 }
 
 // String is the hardware's name, as it is written down.
-func (i Identity) String() string {
+func (i Identity) String() string { return i.Kind + "/" + i.Model + "/" + i.Number() }
+
+// Number tells the hardware from others of its kind and model; "" where nothing does.
+func (i Identity) Number() string {
 	number := i.Serial
 	switch {
 	case number == "":
@@ -28,7 +31,7 @@ func (i Identity) String() string {
 	if i.Unit != "" {
 		number += "/" + i.Unit
 	}
-	return i.Kind + "/" + i.Model + "/" + number
+	return number
 }
 
 // Was reports whether a name that was written down earlier is that of this hardware;

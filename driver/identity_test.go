@@ -12,6 +12,11 @@ func TestIdentityOfAPort(t *testing.T) {
 	own, cheap, fixed := id("0403:6001:A5069RR4", "usb-FTDI", false), id("1a86:7523", path, true), id("", "ttyAMA0", false)
 	bus := Identity{Kind: "modbus", Model: "rtu-8", Serial: "1a86:7523", Unit: "3", Place: "ttyUSB0", Alike: true}
 	jura := Identity{Kind: "jura", Model: "EF532M", Serial: "15326-1"}
+	for want, i := range map[string]Identity{"0403:6001:A5069RR4": own, "1a86:7523@" + path: cheap, "ttyAMA0": fixed, "1a86:7523@ttyUSB0/3": bus, "15326-1": jura, "": {Kind: "gpio"}} {
+		if got := i.Number(); got != want {
+			t.Errorf("the number of %s is %q", i, got)
+		}
+	}
 	for _, c := range []struct {
 		now         Identity
 		was         string

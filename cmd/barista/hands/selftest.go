@@ -1,7 +1,6 @@
 package hands
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +55,7 @@ type Output struct {
 // moment, after a yes. What it found is in out, also where it ended early.
 func (h *Hands) Selftest(ctx context.Context, out *Tested) error {
 	id := h.Guard.Identity()
-	out.Identity = Identity{id.Kind, id.Model, cmp.Or(id.Serial, id.Place)}
+	out.Identity = Identity{id.Kind, id.Model, id.Number()}
 	h.Person.Say("%s: %s, model %s, serial number %s", h.Name, term.Safe(id.Kind), term.Safe(known(id.Model)), term.Safe(known(out.Identity.Serial)))
 	if a := h.Guard.Appliance(); a != nil {
 		return h.testAppliance(ctx, a, out)
