@@ -297,8 +297,9 @@ func (w *Witness) connect(ctx context.Context, first bool) error {
 	if first {
 		w.since = since{Seq: f.end, At: w.p.Wall().UTC(), Up: w.cfg.Up()}
 		w.saved.Roster = union(w.saved.Roster, roster)
+		w.pending = f.loss != nil // until the sweep was there, which says so once
 	}
-	w.made, w.link, w.loss, w.pending = f.made, link, f.loss, f.loss != nil
+	w.made, w.link, w.loss = f.made, link, f.loss
 	return w.open(gone, f, first)
 }
 

@@ -39,6 +39,7 @@ type site struct {
 
 	hangs atomic.Bool   // the next look at the book comes to no end
 	ends  atomic.Uint64 // the book ends with this record; 0: where it does
+	reads atomic.Int64  // of orders
 }
 
 func inSite(t *testing.T, f func(s *site)) {
@@ -89,6 +90,11 @@ func (h holed) Follow(ctx context.Context, from uint64, each func(fleet.Record),
 			each(r)
 		}
 	}, ready)
+}
+
+func (h holed) Read(ctx context.Context, order string) (fleet.Entry, error) {
+	h.s.reads.Add(1)
+	return h.Book.Read(ctx, order)
 }
 
 func (h holed) At(ctx context.Context, seq uint64) (fleet.Record, error) {
@@ -700,6 +706,47 @@ func TestLookThatHangs(t *testing.T) {
 		s.hangs.Store(true)
 		time.Sleep(4 * time.Minute)
 		s.stands(w, fleet.StandClosed)
+	})
+}
+
+// TestSettledOnce: what a loss covers is looked for until it is unknown, and not again
+// after each broken link: the sweep says once that it is.
+func TestSettledOnce(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		e := s.must(s.create(w.Book(), s.id(time.Now())))
+		s.hide.Store(uint64(1), true)
+		time.Sleep(2 * time.Minute)
+		s.stands(w, fleet.StandClosed)
+		_ = stop()
+		s.hide.Clear()
+		w, stop = s.open()
+		s.stands(w, fleet.StandClosed)
+		s.accept(w)
+		s.stands(w, fleet.StandOpen)
+		s.flows(w, e.Order.ID, fleet.ErrClosed)
+		e, err := w.Book().Next(s.Context(), e.Revision, e.Lose("controller", fleet.Reason{}))
+		if err != nil {
+			s.Fatal(err)
+		}
+		for range 2 {
+			w.Settled(s.loss().Seq)
+			for range 2 {
+				reads := s.reads.Load()
+				s.flows(w, e.Order.ID, nil)
+				if n := s.reads.Load() - reads; n > 0 {
+					s.Errorf("the book was read %d times for an order that no loss covers", n)
+				}
+				s.b.Restart()
+				s.reached()
+				s.stands(w, fleet.StandOpen)
+			}
+			if err := stop(); err != nil {
+				s.Error(err)
+			}
+			w, stop = s.open() // and the sweep looks once more
+			s.stands(w, fleet.StandOpen)
+		}
 	})
 }
 
