@@ -121,7 +121,7 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 		}
 		if err == nil {
 			rigs = append(rigs, service.Stage{Name: "machine " + m.Name, Run: st.Run, Close: st.Close})
-			saw, err = witness.OpenFile(filepath.Join(station.Folder(f.State, m.Name), "book.mark"))
+			saw, err = witness.OpenFile(filepath.Join(station.Folder(f.State, m.Name), "book.mark"), s.log.With("machine", m.Name))
 		}
 		if err != nil {
 			service.CloseAll(rigs)

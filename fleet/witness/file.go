@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"sync"
 
@@ -23,7 +25,7 @@ const slot = 512
 // it.
 type File struct {
 	mu   sync.Mutex // guards what follows
-	f    *os.File
+	f    store
 	last kept
 	have bool
 }
@@ -35,21 +37,40 @@ type kept struct {
 	Mark fleet.Mark `json:"mark"`
 }
 
-// OpenFile opens a mark, or makes room for one.
-func OpenFile(path string) (*File, error) {
+// OpenFile opens a mark, or makes room for one. One that is damaged begins anew, and the
+// log names it.
+func OpenFile(path string, log *slog.Logger) (*File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("the mark of what was seen of the book: %w", err)
 	}
+	return openMark(path, f, log)
+}
+
+// store is what a mark is kept in.
+type store interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+}
+
+func openMark(path string, f store, log *slog.Logger) (*File, error) {
 	m := &File{f: f}
 	b := make([]byte, 2*slot)
-	n, _ := f.ReadAt(b, 0) // a new one is short
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) { // a new one is short
+		f.Close()
+		return nil, fmt.Errorf("the mark of what was seen of the book, %s, can't be read: %w; nothing was changed", path, err)
+	}
 	for i := range 2 {
 		if from := i * slot; n >= from+slot {
 			if k, err := decode(b[from : from+slot]); err == nil && (!m.have || k.N > m.last.N) {
 				m.last, m.have = k, true
 			}
 		}
+	}
+	if !m.have && len(bytes.Trim(b[:n], "\x00")) > 0 {
+		log.Error("the mark of what was seen of the book is damaged in both of its copies, and begins anew: what only it knew, nobody knows", "file", path)
 	}
 	if n < 2*slot { // room for both, so that a full disk is no matter later
 		if _, err := f.WriteAt(make([]byte, 2*slot-n), int64(n)); err != nil {
@@ -77,12 +98,15 @@ func (m *File) Boot() string {
 	return m.last.Boot
 }
 
-// Raise keeps a mark.
+// Raise keeps a mark, unless what is kept is of the same book and has seen as much.
 func (m *File) Raise(mark fleet.Mark, boot string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.have && m.last.Mark == mark && m.last.Boot == boot {
-		return nil
+	if m.have && !m.last.Mark.Behind(mark) {
+		if m.last.Boot == boot {
+			return nil
+		}
+		mark = m.last.Mark
 	}
 	k := kept{m.last.N + 1, boot, mark}
 	b, err := encode(k)

@@ -151,7 +151,7 @@ func New(p Parts, cfg Config) (*Witness, error) {
 		return w, nil
 	}
 	var err error
-	if w.file, err = OpenFile(filepath.Join(cfg.Dir, "book.mark")); err != nil {
+	if w.file, err = OpenFile(filepath.Join(cfg.Dir, "book.mark"), w.log); err != nil {
 		return nil, err
 	}
 	w.mark, w.boot = w.file.Mark(), w.file.Boot()

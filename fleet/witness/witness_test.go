@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -774,12 +775,13 @@ func TestKeptFile(t *testing.T) {
 	mark := func(n uint64) fleet.Mark {
 		return fleet.Mark{Made: time.Unix(1, 0).UTC(), Era: "era", Revision: fleet.Revision{Seq: n, Rec: "r"}, At: time.Unix(2, 0).UTC()}
 	}
-	f, err := witness.OpenFile(path)
+	log := &strings.Builder{}
+	f, err := witness.OpenFile(path, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Mark() != (fleet.Mark{}) || f.Boot() != "" {
-		t.Errorf("%s", f.Mark())
+	if f.Mark() != (fleet.Mark{}) || f.Boot() != "" || log.Len() > 0 {
+		t.Errorf("%s, %s", f.Mark(), log)
 	}
 	for n := range uint64(3) {
 		if err := f.Raise(mark(n+1), "monday"); err != nil {
@@ -806,9 +808,13 @@ func TestKeptFile(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := witness.OpenFile(path)
+		log.Reset()
+		f, err := witness.OpenFile(path, slog.New(slog.NewTextHandler(log, nil)))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if named := strings.Contains(log.String(), path); named != (c.want == 0) {
+			t.Errorf("%s: the log says %q", name, log)
 		}
 		if got := f.Mark(); got.Seq != c.want || c.want > 0 && (got != mark(c.want) || f.Boot() != "monday") {
 			t.Errorf("%s: %+v", name, got)
