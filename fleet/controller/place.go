@@ -71,9 +71,9 @@ func (c *Controller) place(ctx context.Context, o fleet.Order, via string) fleet
 		case err == nil:
 			return a
 		case errors.Is(err, fleet.ErrClosed):
-			a, _ = c.flows(ctx, o.ID, ours)
-			a.Status, a.Code, a.OrderID = "error", fleet.CodeUnavailable, o.ID
-			return a
+			if a, ok := c.flows(ctx, o.ID, ours); !ok {
+				return a
+			} // it is open again
 		case errors.Is(err, errNotYet):
 			return fleet.Sorry(o.ID, fleet.CodeUnavailable, "The shop has just opened, and no machine has said yet that it makes %s in %s. Please ask again with the same order id.", o.Class(), o.Size)
 		case errors.Is(err, fleet.ErrFull): // not even a refusal could be written

@@ -1,10 +1,12 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +38,42 @@ func inShop(t *testing.T, f func(t *testing.T, s *shop, c *Controller)) {
 		c, stop := s.wire(nil).open(t)
 		defer stop()
 		f(t, s, c)
+	})
+}
+
+// shutOnce is a ledger that finds the shop closed when it is to write the next act; by
+// the time that anybody asks, it is open again.
+type shutOnce struct {
+	fleet.Ledger
+	shut *atomic.Bool
+}
+
+func (l shutOnce) Run(ctx context.Context) error { return l.Ledger.(runs).Run(ctx) }
+
+func (l shutOnce) Act(ctx context.Context, decide func(fleet.View) (*fleet.Record, error)) (fleet.Revision, error) {
+	if l.shut.CompareAndSwap(true, false) {
+		return fleet.Revision{}, fleet.ErrClosed
+	}
+	return l.Ledger.Act(ctx, decide)
+}
+
+// TestClosedForAMoment: an order that meets a shop which is open again when it asks why
+// not is taken, or told why not; never answered without a word.
+func TestClosedForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		shut := &atomic.Bool{}
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Ledger = shutOnce{p.Ledger, shut} })
+		defer stop()
+		synctest.Wait()
+		shut.Store(true)
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() || a.Message == "" {
+			t.Errorf("%+v", a)
+		}
+		if shut.Load() {
+			t.Error("nobody found it closed: the test is blind")
+		}
 	})
 }
 
