@@ -133,9 +133,6 @@ func began(from since, now time.Time, up time.Duration) time.Time {
 	return from.At
 }
 
-// Rolling reports whether an order waits for the roll call, and for nothing else.
-func (w *Witness) Rolling() bool { return w.Standing().State == fleet.StandRollCall }
-
 // Heard takes what a machine knows. fleet.ErrClosed: the shop is closed, by this mark
 // or before. It waits while the book is looked at.
 func (w *Witness) Heard(ctx context.Context, machine string, m fleet.Mark) error {

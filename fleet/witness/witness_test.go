@@ -308,6 +308,54 @@ func TestOlderCopy(t *testing.T) {
 	})
 }
 
+// TestOlderCopyTwice: the same copy put back once more, over a loss that was accepted in
+// between, closes the shop as the first time: the record of that acceptance is lost with
+// the rest. Marks from before both prove nothing once that is accepted too.
+func TestOlderCopyTwice(t *testing.T) {
+	inSite(t, func(s *site) {
+		w, stop := s.open()
+		old := s.must(s.create(w.Book(), s.id(time.Now())))
+		restore := s.copied()
+		s.stands(w, fleet.StandOpen)
+		var lost []fleet.Entry
+		var marks []fleet.Mark
+		for n := range 2 {
+			lost = append(lost, s.must(s.create(w.Book(), s.id(time.Now()))))
+			marks = append(marks, w.Mark())
+			if err := stop(); err != nil {
+				s.Error(err)
+			}
+			restore()
+			s.last = old.Seq
+			for range 2 { // over a restart, too
+				w, stop = s.open()
+				if g := s.stands(w, fleet.StandClosed).Gone; g.By != fleet.ByShop || g.Known.Seq != lost[n].Seq {
+					s.Errorf("time %d: %s", n+1, g)
+				}
+				if err := stop(); err != nil {
+					s.Error(err)
+				}
+			}
+			w, stop = s.open()
+			s.stands(w, fleet.StandClosed)
+			s.accept(w)
+			s.stands(w, fleet.StandOpen)
+			a := s.loss()
+			for i, e := range lost {
+				if !a.Bars(e.Order.ID) || !a.Over(marks[i]) {
+					s.Errorf("time %d: %s of time %d: %+v", n+1, e.Order.ID, i+1, a.Loss)
+				}
+			}
+			for _, m := range marks {
+				if err := w.Heard(s.Context(), "zoe", m); err != nil {
+					s.Errorf("time %d: a mark from before: %v", n+1, err)
+				}
+			}
+			time.Sleep(time.Second) // what is ordered now is no older than the loss
+		}
+	})
+}
+
 // accept accepts what is lost, as a controller does.
 func (s *site) accept(w *witness.Witness) {
 	s.Helper()
