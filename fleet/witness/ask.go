@@ -145,7 +145,11 @@ func (w *Witness) Heard(ctx context.Context, machine string, m fleet.Mark) error
 	if known {
 		return nil // the shop's own, a moment ago
 	}
-	if err := w.hear(ctx, machine, m); err != nil {
+	who := machine
+	if who == fleet.ByShop || who == fleet.ByGaps {
+		who = "machine " + who // no name: what they stand for is another kind of proof
+	}
+	if err := w.hear(ctx, who, m); err != nil {
 		return err
 	}
 	return w.present(machine)

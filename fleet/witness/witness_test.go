@@ -524,6 +524,28 @@ func TestRollCallFindsALoss(t *testing.T) {
 	})
 }
 
+// TestMachinesWithOddNames: a machine may be called as the shop calls itself, or what is
+// missing. What it knows is a machine's word all the same: it covers what is older than
+// the start, and the reason says whose it is.
+func TestMachinesWithOddNames(t *testing.T) {
+	for _, name := range []string{fleet.ByShop, fleet.ByGaps} {
+		inSite(t, func(s *site) {
+			w, _ := s.open()
+			e := s.must(s.create(w.Book(), s.id(time.Now())))
+			ahead := w.Mark()
+			ahead.Seq, ahead.Rec = 7, "anotherword"
+			if err := w.Heard(s.Context(), name, ahead); !errors.Is(err, fleet.ErrClosed) || !strings.Contains(err.Error(), "machine "+name+" knows of record 7") {
+				s.Errorf("%s: %v", name, err)
+			}
+			s.accept(w)
+			if a := s.loss(); a.All || a.Boundary != 0 {
+				s.Errorf("%s: %+v", name, a.Loss)
+			}
+			s.flows(w, e.Order.ID, nil) // made since the start
+		})
+	}
+}
+
 // TestGapCloses: a record that the store has lost without a word closes the shop at the
 // next look, and the process is started again, because it has followed another book.
 func TestGapCloses(t *testing.T) {
