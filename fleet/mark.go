@@ -14,7 +14,9 @@ type Mark struct {
 	Made time.Time `json:"made"`          // when the book's stream was made, by the broker's clock
 	Era  string    `json:"era,omitempty"` // the word of the last loss that a person accepted; empty: none yet
 	Revision
-	At time.Time `json:"at"` // of the record, by the broker's clock; for people only
+	// At is the record's time, by the broker's clock. It proves nothing; people read it,
+	// and a loss bars ids that were made before it.
+	At time.Time `json:"at"`
 }
 
 // Behind reports whether n is of the same book and has seen more of it.

@@ -353,6 +353,12 @@ func (w *Witness) Loss(by, why string) (*fleet.Loss, error) {
 	if w.loss != nil && w.loss.Barred.After(l.Barred) {
 		l.Barred = w.loss.Barred
 	}
+	// Nor may a clock that was ahead once, or a machine that says any time, bar every id
+	// for years.
+	if most := now.Add(barAhead); l.Barred.After(most) {
+		w.log.Warn("what was seen of the book is of a time far ahead of the shop's clock: is the clock right?", "seen", l.Barred, "clock", now, "barred", most)
+		l.Barred = most
+	}
 	return l, nil
 }
 

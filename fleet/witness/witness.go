@@ -48,6 +48,9 @@ const (
 	// lookEvery is how often the book is looked at, and how long a look may take: one
 	// comes to no end where the broker loses, meanwhile, what it was to end with.
 	lookEvery = time.Minute
+	// barAhead is how far ahead of the shop's clock ids may be barred: for as long as the
+	// answer to one is kept, and asked for.
+	barAhead = 30 * 24 * time.Hour
 	// again is the pause after the broker did not answer.
 	again = time.Second
 )

@@ -524,6 +524,31 @@ func TestRollCallFindsALoss(t *testing.T) {
 	})
 }
 
+// TestBarredInReason: a mark may say any time, of a clock that was wrong once or of a
+// machine that is broken. A clock that is behind lets no id through that may be lost;
+// but nothing bars new ids for years.
+func TestBarredInReason(t *testing.T) {
+	for ahead, want := range map[time.Duration]time.Duration{
+		-time.Hour:                 0,
+		9 * 24 * time.Hour:         9 * 24 * time.Hour,
+		200 * 365 * 24 * time.Hour: 30 * 24 * time.Hour,
+	} {
+		inSite(t, func(s *site) {
+			w, _ := s.open()
+			s.must(s.create(w.Book(), s.id(time.Now())))
+			m := w.Mark()
+			m.Seq, m.Rec, m.At = 7, "anotherword", m.At.Add(ahead)
+			if err := w.Heard(s.Context(), "zoe", m); !errors.Is(err, fleet.ErrClosed) {
+				s.Fatal(err)
+			}
+			s.accept(w)
+			if got := time.Until(s.loss().Barred); got.Round(time.Hour) != want {
+				s.Errorf("a mark that is %v ahead bars ids of the next %v, want %v", ahead, got, want)
+			}
+		})
+	}
+}
+
 // TestMachinesWithOddNames: a machine may be called as the shop calls itself, or what is
 // missing. What it knows is a machine's word all the same: it covers what is older than
 // the start, and the reason says whose it is.
