@@ -94,3 +94,18 @@ func TestMarkThatCantBeRead(t *testing.T) {
 		t.Errorf("%+v, %v, written: %v", f, err, s.wrote)
 	}
 }
+
+// TestNewsAreForgotten: which orders were made since the start is known for as long as
+// the roll call lasts.
+func TestNewsAreForgotten(t *testing.T) {
+	w, err := New(Parts{Link: still{}}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.turn(fleet.StandRollCall)
+	w.news["a"] = true
+	w.turn(fleet.StandRollCall)
+	if w.turn(fleet.StandOpen); len(w.news) > 0 {
+		t.Errorf("%v", w.news)
+	}
+}

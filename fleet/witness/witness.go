@@ -203,6 +203,9 @@ func (w *Witness) save() error {
 // turn changes the state. The caller holds the lock.
 func (w *Witness) turn(state string) {
 	w.state = state
+	if state != fleet.StandRollCall {
+		clear(w.news)
+	}
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
