@@ -39,9 +39,18 @@ func newFold(shelf fleet.Shelf) fold {
 	return fold{shelf: shelf, orders: map[string]fleet.Entry{}, heard: map[string]time.Time{}, lost: map[string]fleet.Share{}}
 }
 
-// restore takes up a balance.
+// restore takes up a balance. What this process wrote before it had read that, and what
+// the balance is newer than, is in it or over.
 func (f *fold) restore(b fleet.Balance, open []fleet.Entry) {
-	f.upto, f.acted, f.acts = b.Upto, b.Acts, b.Acts
+	f.upto, f.acted, f.acts = b.Upto, b.Acts, max(f.acts, b.Acts)
+	past := func(e fleet.Entry) bool { return e.Seq <= b.Upto }
+	f.ahead = slices.DeleteFunc(f.ahead, past)
+	for id, e := range f.orders {
+		if past(e) {
+			delete(f.orders, id)
+			delete(f.heard, id)
+		}
+	}
 	f.refuse(b.Refusals, 0)
 	f.loss = b.Loss
 	f.balance(b)

@@ -918,6 +918,22 @@ func TestNoShelf(t *testing.T) {
 	})
 }
 
+// TestWrittenBeforeTheStart: what a process wrote while it had not read the last balance
+// yet is no open order for ever, where the balance knows better.
+func TestWrittenBeforeTheStart(t *testing.T) {
+	f := newFold(nil)
+	e := fleet.Entry{Claim: fleet.Claim{Phase: fleet.Brewing}, Revision: fleet.Revision{Seq: 2, Rec: "rec2"}}
+	e.Order.ID = idN(1)
+	young := e
+	young.Order.ID, young.Revision = idN(2), fleet.Revision{Seq: 7, Rec: "rec7"}
+	f.order(e)
+	f.order(young)
+	f.restore(fleet.Balance{Upto: 4}, nil)
+	if open := f.open(); len(open) != 1 || open[0].Order.ID != idN(2) {
+		t.Errorf("%+v", open)
+	}
+}
+
 // TestAnEvening: random acts of processes that come and go, on a book that loses,
 // delays and hides. Whoever follows comes to the same, nothing is promised twice,
 // and who was told success has an order.
