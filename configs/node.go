@@ -140,7 +140,7 @@ func (n *Node) Text() (string, bool) {
 			n.Problem("is an empty text", "give a value or leave the key out")
 		case strings.ContainsFunc(v.Value, func(c rune) bool { return unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }):
 			n.Problem("has a control character in it: "+Quote(v.Value), "remove it")
-		case strings.ContainsFunc(v.Value, invisible):
+		case strings.ContainsFunc(v.Value, Unseen):
 			n.Problem("has a blank in it that only looks like a space: "+strconv.QuoteToASCII(v.Value), "write a space, or remove it")
 		default:
 			return v.Value, true

@@ -140,9 +140,9 @@ func check(r *report, text []byte) []byte {
 	return []byte(strings.Join(lines, "\n"))
 }
 
-// invisible reports a character of which nothing is seen, or which looks like a space
-// and is none: two values that look the same must be the same.
-func invisible(c rune) bool {
+// Unseen reports a character of which nothing is seen, or which looks like a space
+// and is none: two values that look the same must be the same, so none may hold it.
+func Unseen(c rune) bool {
 	return c != ' ' && (unicode.In(c, unicode.Cc, unicode.Cf, unicode.Z) || fleet.Ignorable(c) || fleet.Blank(c))
 }
 
@@ -194,7 +194,7 @@ func tidy(r *report, line string, at func(column int) Pos) string {
 			b.WriteByte(' ')
 		case unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp):
 			say(fmt.Sprintf("there is an invisible character (%U)", c), "remove it")
-		case k.begun || !invisible(c):
+		case k.begun || !Unseen(c):
 			b.WriteRune(c)
 		case fleet.Blank(c):
 			say(fmt.Sprintf("there is a blank that only looks like a space (%U)", c), "type a space there, or remove it: a text from elsewhere brought it along")

@@ -7,7 +7,7 @@ import (
 )
 
 // plain is a text that YAML reads as that text, whatever stands around it.
-var plain = regexp.MustCompile(`^[A-Za-z/.][A-Za-z0-9/._-]*$`)
+var plain = regexp.MustCompile(`^(?:[A-Za-z/]|\.{1,2}/)[A-Za-z0-9/._-]*$`)
 
 // YAML writes a text from outside, quoted unless it is plainly a word. YAML takes
 // every string of JSON.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"barista/cmd/barista/term"
@@ -76,8 +75,8 @@ func (q question) bad(s string) error {
 			return fmt.Errorf("give a number from %v to %v", q.number[0], q.number[1])
 		}
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }) {
-		return errors.New("there is a character in it that can't be seen")
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, configs.Unseen) {
+		return errors.New("there is a character in it that can't be seen, or only looks like a space")
 	}
 	if q.check != nil {
 		return q.check(s)

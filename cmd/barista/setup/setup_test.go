@@ -22,7 +22,7 @@ func TestSetupKeepsWhatItQuotes(t *testing.T) {
 		s := rapid.OneOf(
 			rapid.String(),
 			rapid.StringMatching(`[-:#'"\\{}\[\], &*!|>%@a-z0-9.~]{1,20}`),
-			rapid.SampledFrom([]string{"true", "No", "null", "~", "1e3", "0x10", ".inf", "1:30", "- a", "a: b", "a #b", "a\nb: c", "a\u2028b", "\u202Ea", "=", "<<", "ß 🍵"}),
+			rapid.SampledFrom([]string{"true", "No", "null", "~", "1e3", "0x10", ".inf", "1:30", "- a", "a: b", "a #b", "a\nb: c", "a\u2028b", "\u202Ea", "=", "<<", "ß 🍵", "\u00a0", "a\u2800b", ".0", "...", ".e1"}),
 		).Draw(t, "text")
 		q := question{}
 		if q.bad(s) != nil {
