@@ -117,6 +117,17 @@ func CordonedBy(key string) (machine string, is bool) {
 	return machine, is && IsToken(machine)
 }
 
+const seenKey = "seen"
+
+// SeenKey is where coffee-settings keep what a machine makes that was here.
+func SeenKey(machine string) string { return Subject(seenKey, machine) }
+
+// SeenBy is the machine that a key of coffee-settings remembers.
+func SeenBy(key string) (machine string, is bool) {
+	machine, is = strings.CutPrefix(key, seenKey+".")
+	return machine, is && IsToken(machine)
+}
+
 // ParseCordon reads a cordon. One that can't be read still is one: better a
 // machine too few.
 func ParseCordon(b []byte) Cordon {

@@ -72,7 +72,7 @@ func TestSettingsAreKept(t *testing.T) {
 	c, d, _ := open("first")
 	s := c.Settings()
 	menu, _ := json.Marshal(fleet.Menu{Beans: []string{"kona"}, Milks: []string{"free"}, Sizes: fleet.DefaultMenu().Sizes})
-	for key, v := range map[string]string{fleet.KeyMenu: string(menu), "cordon.ann": `{"by":"eve","reason":"limescale"}`, "cordon.bob": `{"by":"eve","reason":"loud"}`} {
+	for key, v := range map[string]string{fleet.KeyMenu: string(menu), "cordon.ann": `{"by":"eve","reason":"limescale"}`, "cordon.bob": `{"by":"eve","reason":"loud"}`, fleet.SeenKey("ann"): `{"sizes":["small"]}`} {
 		if err := s.Put(ctx, key, []byte(v)); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestSettingsAreKept(t *testing.T) {
 		t.Error("nobody repaired it")
 	}
 	found, err := remote.Repair(ctx, "boss", "the card was replaced")
-	if err != nil || !slices.Equal(codes(found), []string{"setting_lost cordon.ann", "setting_lost menu"}) {
+	if err != nil || !slices.Equal(codes(found), []string{"setting_lost cordon.ann", "setting_lost menu", "setting_lost seen.ann"}) {
 		t.Errorf("%v %v", found, err)
 	}
 	if tr := d.Troubles(); len(tr) != 0 {

@@ -48,12 +48,14 @@ func (c copied) write(path string) error {
 // lost lists the keys of which the store has something older than the copy, or
 // nothing: every change of a key leaves a message there, a deletion too, so what is
 // not there was not removed by anybody who asked for it. Another store numbers its
-// messages anew; there only what a person would miss counts, and is not set yet.
+// messages anew; there only what a shop would miss counts, and is not set yet: menu,
+// cordons, and what a machine makes that is away, whose orders are else refused.
 func (c copied) lost(all map[string]fleet.Setting, store string) (keys []string) {
 	for _, key := range slices.Sorted(maps.Keys(c.Keys)) {
 		was, now := c.Keys[key], all[key]
 		if c.Store != store {
-			if _, cordon := fleet.CordonedBy(key); now.Rev == 0 && was.Value != nil && (cordon || key == fleet.KeyMenu) {
+			_, seen := fleet.SeenBy(key)
+			if now.Rev == 0 && was.Value != nil && (seen || persons(key)) {
 				keys = append(keys, key)
 			}
 		} else if now.Rev < was.Rev && !bytes.Equal(now.Value, was.Value) {
@@ -61,6 +63,12 @@ func (c copied) lost(all map[string]fleet.Setting, store string) (keys []string)
 		}
 	}
 	return keys
+}
+
+// persons reports whether a person set a key.
+func persons(key string) bool {
+	_, cordon := fleet.CordonedBy(key)
+	return cordon || key == fleet.KeyMenu
 }
 
 // stands is what is amiss with the settings and stays so.
@@ -94,9 +102,12 @@ func (d *Doctor) mend(ctx context.Context, told bool) ([]fleet.Finding, error) {
 		return nil, err
 	}
 	lost := kept.lost(all, store)
-	if len(lost) > 0 && kept.Store != store && kept.Store != d.store && !told {
-		d.stands(all, fleet.Finding{Code: fleet.FoundOtherStore, Detail: strings.Join(lost, ", "), Next: "barista doctor --repair, or set them anew"})
-		return nil, nil
+	if kept.Store != store && kept.Store != d.store && !told {
+		if slices.ContainsFunc(lost, persons) {
+			d.stands(all, fleet.Finding{Code: fleet.FoundOtherStore, Detail: strings.Join(lost, ", "), Next: "barista doctor --repair, or set them anew"})
+			return nil, nil
+		}
+		lost = nil // a new shop in which nobody had set anything
 	}
 	var found []fleet.Finding
 	for _, key := range lost {

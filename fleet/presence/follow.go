@@ -119,7 +119,7 @@ func (b *Roll) setting(key string, value []byte) {
 	}
 	if name, is := fleet.CordonedBy(key); is {
 		b.relist(name)
-	} else if name, is := strings.CutPrefix(key, seenPrefix); is {
+	} else if name, is := fleet.SeenBy(key); is {
 		b.relist(name)
 	}
 	b.stir()
@@ -296,7 +296,7 @@ func (b *Roll) save(ctx context.Context) error {
 		b.mu.Unlock()
 		v, err := json.Marshal(s)
 		if err == nil {
-			err = b.parts.Settings.Put(ctx, seenKey(name), v)
+			err = b.parts.Settings.Put(ctx, fleet.SeenKey(name), v)
 		}
 		if err != nil {
 			return err

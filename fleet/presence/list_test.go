@@ -53,7 +53,7 @@ func TestTheList(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					b.setting(seenKey(name), v)
+					b.setting(fleet.SeenKey(name), v)
 				case 5:
 					time.Sleep(time.Duration(rapid.IntRange(1, 40).Draw(t, "hours")) * time.Hour)
 				case 6:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"barista/fleet"
@@ -23,15 +22,10 @@ type seen struct {
 	At      time.Time     `json:"at"` // the broker's clock
 }
 
-const seenPrefix = "seen."
-
 // lists reports whether that is what the machine lists.
 func (s seen) lists(p fleet.Presence) bool {
 	return slices.Equal(s.Classes, p.Classes) && slices.Equal(s.Sizes, p.Sizes) && slices.Equal(s.Never, p.Never)
 }
-
-// seenKey is where the record of a machine stands in coffee-settings.
-func seenKey(machine string) string { return fleet.Subject("seen", machine) }
 
 // roll is the fold itself: who is here, who was, who is out of service. It locks
 // nothing and asks nobody.
@@ -61,7 +55,7 @@ func (r roll) setting(key string, value []byte) error {
 		if delete(r.cordons, name); value != nil {
 			r.cordons[name] = fleet.ParseCordon(value)
 		}
-	} else if name, is := strings.CutPrefix(key, seenPrefix); is && fleet.IsToken(name) {
+	} else if name, is := fleet.SeenBy(key); is {
 		if delete(r.seen, name); value != nil {
 			var s seen
 			err := json.Unmarshal(value, &s)
