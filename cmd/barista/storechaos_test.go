@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"barista/cmd/barista/term"
 	"barista/driver"
 	"barista/driver/plant"
 	"barista/fleet"
@@ -383,9 +384,13 @@ func (d *storeDay) heals() (closed string) {
 					closed = "; " + strings.TrimSpace(l)
 				}
 			}
-			d.accept()
-			d.accepted++
-			deadline = time.Now().Add(time.Minute)
+			// It may answer that it is not known yet and is to be asked again.
+			if out, code := d.verb("broker", "accept-loss", "--reason", "the card was restored", "--by", "eve", "--yes"); code == term.ExitOK {
+				d.accepted++
+				deadline = time.Now().Add(time.Minute)
+			} else {
+				d.t.Log(strings.TrimSpace(out))
+			}
 		}
 		if strings.Contains(out, "barista doctor --repair") {
 			d.verb("doctor", "--repair", "--by", "eve", "--reason", "the card was restored")

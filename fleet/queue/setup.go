@@ -49,7 +49,7 @@ const seenSoon = 20 * time.Millisecond
 const seenTries = 25
 
 // lookAgain is how often the streams and consumers are looked at.
-const lookAgain = time.Minute
+const lookAgain = 45 * time.Second
 
 // Keep looks at the streams and consumers once a minute and after each reconnect,
 // until ctx ends, and makes anew what is gone: the consumers live in the broker's

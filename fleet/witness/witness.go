@@ -47,7 +47,7 @@ const (
 	quiet = fleet.FenceTime
 	// lookEvery is how often the book is looked at, and how long a look may take: one
 	// comes to no end where the broker loses, meanwhile, what it was to end with.
-	lookEvery = time.Minute
+	lookEvery = 45 * time.Second
 	// barAhead is how far ahead of the shop's clock ids may be barred: for as long as the
 	// answer to one is kept, and asked for.
 	barAhead = 30 * 24 * time.Hour
