@@ -51,7 +51,7 @@ const seenTries = 25
 // lookAgain is how often the streams and consumers are looked at.
 const lookAgain = 45 * time.Second
 
-// Keep looks at the streams and consumers once a minute and after each reconnect,
+// Keep looks at the streams and consumers every 45 s and after each reconnect,
 // until ctx ends, and makes anew what is gone: the consumers live in the broker's
 // memory and end with it, and a slip of the hand may take anything. A book that is
 // gone, or another one, ends it with an error: what this process knows is no longer

@@ -216,7 +216,7 @@ var (
 	leavers = fleet.Subject("coffee", "controller", "without")
 )
 
-// Run looks at the book at each connection and once a minute.
+// Run looks at the book at each connection and every 45 s.
 func (w *Witness) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
