@@ -77,16 +77,7 @@ last 20; --rollback puts back what counted before.`,
 			}
 			p := term.NewPerson(cmd.InOrStdin(), words, yes)
 			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands.Hands) error { return h.Calibrate(ctx, part, by, byHand, out) })
-			if !c.json {
-				return err
-			}
-			if err != nil {
-				out.Error = explain(err)
-			}
-			if err := term.JSON(cmd.OutOrStdout(), out); err != nil || out.Error == nil {
-				return err
-			}
-			return term.Said(out.Error.Exit)
+			return c.whole(cmd, out, &out.Error, err)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the machine's configuration `FILE`")

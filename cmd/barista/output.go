@@ -19,3 +19,18 @@ func (c *cli) done(cmd *cobra.Command, format string, args ...any) error {
 	message := fmt.Sprintf(format, args...)
 	return c.show(cmd, map[string]any{"ok": true, "message": message}, func(w io.Writer) { fmt.Fprintln(w, message) })
 }
+
+// whole prints what work at a machine has brought, also where it ended early, as JSON
+// with the error in its place. Without --json the work itself has said it all.
+func (c *cli) whole(cmd *cobra.Command, out any, place **term.Error, err error) error {
+	if !c.json {
+		return err
+	}
+	if err != nil {
+		*place = explain(err)
+	}
+	if bad := term.JSON(cmd.OutOrStdout(), out); bad != nil || err == nil {
+		return bad
+	}
+	return term.Said((*place).Exit)
+}

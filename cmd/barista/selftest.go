@@ -46,17 +46,7 @@ journal does not hear of any of this.`,
 			p := term.NewPerson(cmd.InOrStdin(), words, yes)
 			err = c.atMachine(cmd, f, p, func(ctx context.Context, h *hands.Hands) error { return h.Selftest(ctx, out) })
 			out.OK = err == nil
-			if !c.json {
-				return err
-			}
-			if err == nil {
-				return term.JSON(cmd.OutOrStdout(), out)
-			}
-			out.Error = explain(err)
-			if err := term.JSON(cmd.OutOrStdout(), out); err != nil {
-				return err
-			}
-			return term.Said(out.Error.Exit)
+			return c.whole(cmd, out, &out.Error, err)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the machine's configuration `FILE`")
