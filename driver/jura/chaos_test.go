@@ -200,11 +200,11 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // quietly waits until nothing is made, whatever the driver can see, and then for
-// what is under way.
+// what is under way. A gust in which nothing can be heard may last.
 func (b *bench) quietly() {
 	begin := time.Now()
 	worked := false
-	for time.Since(begin) < 10*time.Minute {
+	for time.Since(begin) < 2*time.Hour {
 		busy, err := b.a().Busy(context.Background())
 		worked = worked || busy
 		if err == nil && !busy && (worked || time.Since(begin) > 20*time.Second) && b.sim.Running() == "" {
