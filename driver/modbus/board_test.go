@@ -327,40 +327,26 @@ func TestLateAnswers(t *testing.T) {
 // second late does not come any more.
 func TestAnswerFromBeforeTheOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRack(t, func(_ *sim.Config, c *modbus.Config) { c.Timer, c.Spare, c.Inputs = modbus.TimerNone, 0, nil })
-		r.Cut()
 		var on bool
 		var tried, deaf atomic.Bool // an off by WriteCoil; it does not obey, and answers that one only
-		r.Bench = serialtest.NewBench(t, func(_ context.Context, c *serialtest.End) error {
-			for b := make([]byte, 64); ; {
-				n, err := c.Read(b)
-				if err != nil {
-					return nil
-				}
-				q, err := modbus.DecodeRequest(b[:n])
-				if err != nil {
-					t.Error(err)
-				}
-				a := modbus.Answer{Address: 1, Function: q.Function, Start: q.Start, Value: q.Value, Count: q.Count}
-				off := q.Function != modbus.ReadCoils && !q.Closes()
-				switch {
-				case q.Closes():
-					on = true
-				case off && q.Function == modbus.WriteCoil && !tried.Swap(true): // obeyed, and not answered
-					on = false
-					continue
-				case off && deaf.Load() && q.Function == modbus.WriteCoils:
-					continue
-				case off:
-					on = on && deaf.Load()
-				default:
-					a.Bits = make([]bool, q.Count)
-					a.Bits[1] = on && !deaf.Load()
-				}
-				_, _ = c.Write(a.Append(nil))
+		pump := played(t, func(q modbus.Request, a *modbus.Answer) bool {
+			off := q.Function != modbus.ReadCoils && !q.Closes()
+			switch {
+			case q.Closes():
+				on = true
+			case off && q.Function == modbus.WriteCoil && !tried.Swap(true): // obeyed, and not answered
+				on = false
+				return false
+			case off && deaf.Load() && q.Function == modbus.WriteCoils:
+				return false
+			case off:
+				on = on && deaf.Load()
+			default:
+				a.Bits = make([]bool, q.Count)
+				a.Bits[1] = on && !deaf.Load()
 			}
-		})
-		pump := r.open().Outputs[driver.Pump]
+			return true
+		}).Outputs[driver.Pump]
 		must := func(err error) {
 			t.Helper()
 			if err != nil {
@@ -449,14 +435,11 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// A board that lies: it answers reads with every relay as given, and repeats
-// what is written to it or not.
-func liar(t *testing.T, closed, repeats bool) (rig driver.Rig, sent func() []modbus.Request) {
+// played is a board of which the test answers: answer gets each request with what a
+// board repeats of it, and says whether anything goes out.
+func played(t *testing.T, answer func(q modbus.Request, a *modbus.Answer) bool) driver.Rig {
 	r := newRack(t, func(_ *sim.Config, c *modbus.Config) { c.Timer, c.Spare, c.Inputs = modbus.TimerNone, 0, nil })
 	r.Cut()
-	told := false
-	var mu sync.Mutex
-	var list []modbus.Request
 	r.Bench = serialtest.NewBench(t, func(_ context.Context, c *serialtest.End) error {
 		for b := make([]byte, 64); ; {
 			n, err := c.Read(b)
@@ -467,20 +450,34 @@ func liar(t *testing.T, closed, repeats bool) (rig driver.Rig, sent func() []mod
 			if err != nil {
 				t.Error(err)
 			}
-			mu.Lock()
-			list = append(list, q)
-			mu.Unlock()
 			a := modbus.Answer{Address: 1, Function: q.Function, Start: q.Start, Value: q.Value, Count: q.Count}
-			if q.Function == modbus.ReadCoils {
-				a.Bits = make([]bool, q.Count)
-				a.Bits[1] = closed && told // the pump
-			} else if told = true; !repeats {
-				continue
+			if answer(q, &a) {
+				_, _ = c.Write(a.Append(nil))
 			}
-			_, _ = c.Write(a.Append(nil))
 		}
 	})
-	return r.open(), func() []modbus.Request {
+	return r.open()
+}
+
+// A board that lies: it answers reads with every relay as given, and repeats
+// what is written to it or not.
+func liar(t *testing.T, closed, repeats bool) (rig driver.Rig, sent func() []modbus.Request) {
+	told := false
+	var mu sync.Mutex
+	var list []modbus.Request
+	rig = played(t, func(q modbus.Request, a *modbus.Answer) bool {
+		mu.Lock()
+		list = append(list, q)
+		mu.Unlock()
+		if q.Function != modbus.ReadCoils {
+			told = true
+			return repeats
+		}
+		a.Bits = make([]bool, q.Count)
+		a.Bits[1] = closed && told // the pump
+		return true
+	})
+	return rig, func() []modbus.Request {
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
