@@ -50,6 +50,20 @@ func accept(t *testing.T, c *queue.Conn, n int, last uint64, message bool) fleet
 	return e
 }
 
+// run has a doctor at work until stop, which waits for its end.
+func run(t *testing.T, d *doctor.Doctor) (stop func()) {
+	running, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- d.Run(running) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func codes(found []fleet.Finding) (out []string) {
 	for _, f := range found {
 		out = append(out, strings.TrimSpace(f.Code+" "+f.Order+f.Key))
@@ -106,9 +120,7 @@ func TestSettingsAreKept(t *testing.T) {
 	other := brokertest.Start(t)
 	c = other.Connect("third")
 	d = doctor.New(parts(c), doctor.Config{Copy: path, Keys: c.Settings(), Remove: c.Orders().Remove, Server: c.Server()})
-	running, stop := context.WithCancel(ctx)
-	done := make(chan error)
-	go func() { done <- d.Run(running) }()
+	stop := run(t, d)
 	brokertest.Eventually(t, "the finding", func() bool {
 		tr := d.Troubles()
 		return len(tr) == 1 && tr[0].Code == fleet.FoundOtherStore
@@ -128,9 +140,6 @@ func TestSettingsAreKept(t *testing.T) {
 		t.Errorf("%v", tr)
 	}
 	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 	// A copy that can't be read is none.
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
@@ -209,9 +218,7 @@ func TestLook(t *testing.T) {
 	look(then, "events_ahead", "message_unread", "order_unqueued "+idN(3), fleet.CodeOrphan+" "+idN(4), "record_lost "+idN(2), "setting_unread cordon.zoe", "setting_unread menu")
 
 	d := doctor.New(now, doctor.Config{Copy: filepath.Join(t.TempDir(), "settings.copy"), Keys: c.Settings(), Remove: c.Orders().Remove, Server: c.Server()})
-	running, stop := context.WithCancel(ctx)
-	done := make(chan error)
-	go func() { done <- d.Run(running) }()
+	stop := run(t, d)
 	brokertest.Eventually(t, "the troubles", func() bool { return len(d.Troubles()) == 4 })
 	for _, tr := range d.Troubles() {
 		if !strings.HasSuffix(tr.Text, ".") && !strings.HasSuffix(tr.Text, ")") {
@@ -232,9 +239,6 @@ func TestLook(t *testing.T) {
 	}
 	brokertest.Eventually(t, "the key to be none", func() bool { return len(d.Troubles()) == 2 })
 	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestSettingsGoMeanwhile: a bucket that is removed under a running service says
@@ -244,9 +248,7 @@ func TestSettingsGoMeanwhile(t *testing.T) {
 		ctx := t.Context()
 		c := b.Connect("shop")
 		d := doctor.New(parts(c), doctor.Config{Copy: filepath.Join(t.TempDir(), "settings.copy"), Keys: c.Settings(), Server: c.Server()})
-		running, stop := context.WithCancel(ctx)
-		done := make(chan error)
-		go func() { done <- d.Run(running) }()
+		stop := run(t, d)
 		if err := c.Settings().Put(ctx, fleet.CordonKey("zoe"), []byte(`{"by":"eve","reason":"limescale"}`)); err != nil {
 			t.Fatal(err)
 		}
@@ -271,9 +273,6 @@ func TestSettingsGoMeanwhile(t *testing.T) {
 			t.Errorf("%s %v", v, err)
 		}
 		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 }
 
@@ -287,9 +286,7 @@ func TestWhatPasses(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := doctor.New(parts(c), doctor.Config{Copy: filepath.Join(t.TempDir(), "settings.copy"), Keys: c.Settings(), Server: c.Server()})
-		running, stop := context.WithCancel(ctx)
-		done := make(chan error)
-		go func() { done <- d.Run(running) }()
+		stop := run(t, d)
 		time.Sleep(time.Second)
 		if len(d.Troubles()) != 1 {
 			t.Errorf("%+v", d.Troubles())
@@ -300,8 +297,5 @@ func TestWhatPasses(t *testing.T) {
 			t.Errorf("a minute later: %+v", d.Troubles())
 		}
 		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 }
