@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,5 +136,31 @@ func TestMachineNames(t *testing.T) {
 		if fleet.IsMachine(name) != want {
 			t.Errorf("%q: %v", name, !want)
 		}
+	}
+}
+
+// TestWindowSubjects: a web's rights are a part of an operator's, the two families of
+// subjects keep them apart, and a controller hears all of them.
+func TestWindowSubjects(t *testing.T) {
+	web, operator := fleet.WindowSubjects(false), fleet.WindowSubjects(true)
+	for _, s := range operator {
+		tokens := strings.Split(s, ".")
+		ofPages := len(tokens) == 3
+		if slices.Contains(web, s) != ofPages || !ofPages && (len(tokens) != 4 || tokens[2] != "op") {
+			t.Errorf("%s: a web asks there: %v", s, slices.Contains(web, s))
+		}
+	}
+	for _, s := range web {
+		if !slices.Contains(operator, s) {
+			t.Errorf("a web asks on %s, an operator does not", s)
+		}
+	}
+	for _, verb := range []string{fleet.WindowPut, fleet.WindowDelete, fleet.WindowGet, fleet.WindowAll, fleet.WindowStored} {
+		if slices.Contains(web, fleet.WindowSubject(verb)) {
+			t.Errorf("a web may %s", verb)
+		}
+	}
+	if got := fleet.WindowServed(); !slices.Equal(got, []string{"coffee.window.*", "coffee.window.op.*"}) {
+		t.Error(got)
 	}
 }
