@@ -78,6 +78,8 @@ func TestWalls(t *testing.T) {
 		{is("barista/machine/station"), in("barista/configs", "barista/cmd"), "a machine runs by a plan and a folder, whoever wrote the file; its errors are words that cmd gives a code"},
 		{is("barista/driver/board"), in("barista/driver/modbus", "barista/driver/lcus", "barista/driver/jura", "barista/driver/gpio", "barista/driver/guard", "barista/driver/plant", "barista/machine"), "what relay boards share knows no kind of board"},
 		{is("barista/configs"), in("barista/driver/mock", "barista/driver/gpio", "barista/driver/serial", "barista/driver/jura", "barista/driver/board", "barista/driver/modbus", "barista/driver/lcus"), "the loader knows no kind of driver: cmd hands it the table"},
+		{is("barista/fleet/keys"), in("github.com/nats-io/nats.go", "github.com/nats-io/nats-server"), "who somebody is does not depend on who asks for it: pages and verbs use keys without any broker"},
+		{is("barista/configs"), in("crypto/tls", "crypto/x509", "github.com/nats-io/nkeys"), "the loader names files of keys, and opens none"},
 		{is("barista/cmd/barista/term"), in("barista/fleet", "barista/machine", "barista/driver", "barista/configs"), "what verbs print and ask with knows no shop and no machine"},
 		{is("barista/cmd/barista"), in("testing", "barista/configs/kinds/kindtest", "barista/cmd/barista/detect/detecttest", "barista/driver/drivertest", "barista/driver/serial/serialtest", "barista/machine/machinetest", "barista/fleet/brokertest"), "what only tests need is not in the program"},
 	}
@@ -105,6 +107,7 @@ func TestWalls(t *testing.T) {
 	}{
 		{[]string{"github.com/nats-io/nats-server"}, []string{"barista/fleet/broker"}, "one room embeds the server"},
 		{[]string{"github.com/nats-io/nats.go"}, []string{"barista/fleet/queue"}, "one room knows the client and JetStream"},
+		{[]string{"github.com/nats-io/nkeys"}, []string{"barista/fleet/keys"}, "one room holds seeds"},
 		{[]string{"periph.io", "github.com/warthog618"}, []string{"barista/driver/gpio"}, "one room knows lines and buses"},
 		{[]string{"go.bug.st/serial"}, []string{"barista/driver/serial"}, "one owner per port"},
 		{[]string{"github.com/coreos/go-systemd"}, []string{"barista/cmd/barista"}, "a room does not know who started it"},

@@ -13,7 +13,9 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,11 +37,23 @@ const askFor = 3 * time.Second
 
 // Config is how a role connects.
 type Config struct {
-	Name         string   // of the connection and its inbox prefix, a token
+	Name         string   // of the connection, a token
 	Servers      []string // URLs; empty with InProcess
 	InProcess    interface{ InProcessConn() (net.Conn, error) }
-	OrdersPerDay int // sizes the streams; 0 is 500
+	Key          Signer      // who connects; nil: nobody in particular, for a broker without keys
+	TLS          *tls.Config // nil: only where the server wants it, with the authorities of the system
+	Inbox        string      // the prefix of its inbox; empty: _INBOX_ and Name
+	Domain       string      // of JetStream, where the streams are not at the server that answers; empty: there
+	OrdersPerDay int         // sizes the streams; 0 is 500
+	Replicas     int         // of each stream that is made; 0 is 1
 	Log          *slog.Logger
+}
+
+// Signer proves who a connection is; a key of package keys does.
+type Signer interface {
+	Public() string
+	JWT() string // of a cluster that others run; empty: its public half says who it is
+	Sign(nonce []byte) ([]byte, error)
 }
 
 // Conn is a connection to the broker. Any goroutine may use it.
@@ -74,7 +88,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	var once sync.Once
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
-		nats.CustomInboxPrefix("_INBOX_" + cfg.Name),
+		nats.CustomInboxPrefix(cmp.Or(cfg.Inbox, "_INBOX_"+cfg.Name)),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(250 * time.Millisecond),
@@ -103,6 +117,14 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 			c.log.Error(fmt.Sprint("the broker says: ", err), "conn", cfg.Name) // else a flood of one hides another
 		}),
 	}
+	if k := cfg.Key; k != nil && k.JWT() != "" {
+		opts = append(opts, nats.UserJWT(func() (string, error) { return k.JWT(), nil }, k.Sign))
+	} else if k != nil {
+		opts = append(opts, nats.Nkey(k.Public(), k.Sign))
+	}
+	if cfg.TLS != nil && cfg.InProcess == nil {
+		opts = append(opts, nats.Secure(cfg.TLS))
+	}
 	servers := strings.Join(cfg.Servers, ",")
 	if cfg.InProcess != nil {
 		servers = ""
@@ -122,11 +144,27 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", Shown(cfg.Servers))
 		}
 	}
-	if c.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(askFor)); err != nil {
+	if c.js, err = c.jetStream(); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	return c, nil
+}
+
+// jetStream speaks to the streams, where they are.
+func (c *Conn) jetStream() (jetstream.JetStream, error) {
+	if c.cfg.Domain != "" {
+		return jetstream.NewWithDomain(c.nc, c.cfg.Domain, jetstream.WithDefaultTimeout(askFor))
+	}
+	return jetstream.New(c.nc, jetstream.WithDefaultTimeout(askFor))
+}
+
+// api is the subject of a request to JetStream.
+func (c *Conn) api(verb string) string {
+	if c.cfg.Domain != "" {
+		return "$JS." + c.cfg.Domain + ".API." + verb
+	}
+	return "$JS.API." + verb
 }
 
 // Shown are the addresses without what may be secret in them.

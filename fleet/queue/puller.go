@@ -185,7 +185,7 @@ func (p *puller) ask(l *line, park bool) error {
 	if park {
 		what, lasts = askParked, parkedFor
 	}
-	if err := p.c.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+p.stream+"."+l.durable, reply, what); err != nil {
+	if err := p.c.nc.PublishRequest(p.c.api("CONSUMER.MSG.NEXT.")+p.stream+"."+l.durable, reply, what); err != nil {
 		l.reply, l.due = "", time.Now().Add(askAgain)
 		return err
 	}

@@ -54,7 +54,7 @@ func (c *Conn) get(ctx context.Context, stream string, a ask) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	m, err := c.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	m, err := c.nc.RequestWithContext(ctx, c.api("STREAM.MSG.GET.")+stream, body)
 	if err != nil {
 		return message{}, err
 	}
@@ -85,7 +85,7 @@ func (c *Conn) counted(ctx context.Context, stream, subjects string) (map[string
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+stream, body)
+	m, err := c.nc.RequestWithContext(ctx, c.api("STREAM.INFO.")+stream, body)
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 			MaxBytes: maxBytes, MaxMsgs: -1, MaxMsgSize: 64 << 10, MaxMsgsPerSubject: -1, MaxConsumers: -1,
-			Duplicates: 2 * time.Minute, Replicas: 1,
+			Duplicates: 2 * time.Minute, Replicas: max(1, c.cfg.Replicas),
 		}
 	}
 	work := func(name string, subjects []string) jetstream.StreamConfig {
