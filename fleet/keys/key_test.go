@@ -140,6 +140,9 @@ func TestSeedIsNeverShown(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		fmt.Fprintf(&out, verb+verb+verb+"\n", k, h, []any{k, &h})
 		fmt.Fprintf(&out, verb+"\n", *k)
+		if got := fmt.Sprintf(verb, k); got != k.String() {
+			t.Errorf("%s prints %s", verb, got)
+		}
 	}
 	for _, l := range []*slog.Logger{slog.New(slog.NewTextHandler(&out, nil)), slog.New(slog.NewJSONHandler(&out, nil))} {
 		l.Info("key", "key", k, "in", h, "list", []*keys.Key{k})
