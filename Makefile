@@ -54,7 +54,7 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## what an order costs, beside two bare loops that do its durable writes; how late a pump goes off; what a thousand machines cost by being here
 	$(GO) test -run '^TestBench(Late|Fleet)?$$' -timeout 45m -count 1 -v ./cmd/barista -bench-orders
 
-syncs: ## what an order costs the card, by file, and what an idle shop writes: counted under strace, three minutes
+syncs: ## what an order costs the card, by file, and what an idle shop writes: counted under strace, four minutes
 	$(GO) test -run '^TestSyncsOfAnOrder$$' -timeout 10m -count 1 -v ./cmd/barista -syncs
 
 # make test plays the same chaos each time; by hand it is a new one.

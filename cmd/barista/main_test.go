@@ -18,6 +18,9 @@ import (
 // TestMain lets this test binary be barista itself in scripts, and looks for
 // goroutines that were left behind.
 func TestMain(m *testing.M) {
+	if os.Getenv(slowDiskEnv) != "" {
+		askAtSyncs()
+	}
 	if c := os.Getenv(childEnv); c != "" {
 		beChild(c)
 	}
