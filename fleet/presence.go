@@ -153,12 +153,23 @@ type Fleet interface {
 	Watch(ctx context.Context, each func(p Presence, here bool), ready func()) error
 }
 
+// CommandCup is the verb that pages may send, too.
+const CommandCup = "cup"
+
 // Command is what a person or a page asks of one machine.
 type Command struct {
-	Verb  string `json:"verb"`            // "cup", "stop", "clear-fault"
+	Verb  string `json:"verb"`            // CommandCup, "stop", "clear-fault"
 	Order string `json:"order,omitempty"` // with cup and stop
 	By    string `json:"by,omitempty"`
 	Why   string `json:"why,omitempty"`
+}
+
+// Subject is where a machine hears this command.
+func (c Command) Subject(machine string) string {
+	if c.Verb == CommandCup {
+		return CupSubject(machine)
+	}
+	return CommandSubject(machine)
 }
 
 // CommandAnswer is a machine's answer.

@@ -22,6 +22,9 @@ const (
 
 	SubjectRequests = "coffee.web.requests"
 	IntakeDurable   = "intake"
+
+	// AccountShop has the streams, at a broker with keys.
+	AccountShop = "SHOP"
 )
 
 // Subject joins tokens into a subject. It is the only function that builds one,
@@ -80,8 +83,10 @@ func StateSubject(order string) string { return Subject("coffee", "book", "now",
 // DeskSubject is where a machine asks a desk.
 func DeskSubject(machine, verb string) string { return Subject("coffee", "desk", machine, verb) }
 
-// CommandSubject is where a machine hears commands.
+// CommandSubject is where a machine hears commands, CupSubject where it hears that a
+// cup is there, and nothing else: pages may send that, and no command.
 func CommandSubject(machine string) string { return Subject("coffee", "machines", machine, "cmd") }
+func CupSubject(machine string) string     { return Subject("coffee", "machines", machine, "cup") }
 
 // ProcessSubject is where one process of a machine answers for as long as it lives.
 func ProcessSubject(machine, nonce string) string {
@@ -94,7 +99,7 @@ func IsNonce(s string) bool { return len(s) >= 16 && IsToken(s) }
 
 // reserved are the names of the shop's own roles: a machine of such a name would hear
 // the answers that its connection waits for, and nobody could tell the two apart.
-var reserved = []string{"broker", "controller", "customer", "shop", "stock", "web"}
+var reserved = []string{"admin", "broker", "controller", "customer", "foreign", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
 
 // IsMachine reports whether a machine may be called so.
 func IsMachine(s string) bool {
@@ -140,6 +145,9 @@ func isID(s string) bool {
 }
 
 // SafeReply reports whether a service may answer to this subject: only to an
-// inbox. A reply subject comes from outside; "$JS.ACK…" or "coffee.orders…"
-// would make our answer act on the broker in our name.
-func SafeReply(subject string) bool { return strings.HasPrefix(subject, "_INBOX") }
+// inbox, or on the way that the broker opens for an answer to another account. A reply
+// subject comes from outside; "$JS.ACK…" or "coffee.orders…" would make our answer act
+// on the broker in our name.
+func SafeReply(subject string) bool {
+	return strings.HasPrefix(subject, "_INBOX") || strings.HasPrefix(subject, "_R_.")
+}

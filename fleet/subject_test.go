@@ -48,6 +48,7 @@ func TestSubjects(t *testing.T) {
 		fleet.EventSubject(fleet.PoisonID(fleet.StreamIntake, 17), string(fleet.EvRefused)): "coffee.events.poison-coffee-intake-17.refused",
 		fleet.EventSubject(fleet.PoisonID(fleet.StreamIntake, maxPoisonSeq), "refused"):     "coffee.events.poison-coffee-intake-99999999999.refused",
 		fleet.CommandSubject("zoe"):                  "coffee.machines.zoe.cmd",
+		fleet.CupSubject("zoe"):                      "coffee.machines.zoe.cup",
 		fleet.CordonKey("zoe"):                       "cordon.zoe",
 		fleet.Subject("coffee", "stock", "*", "get"): "coffee.stock.*.get",
 		fleet.Subject("coffee", ">"):                 "coffee.>",
@@ -69,7 +70,7 @@ func TestSubjects(t *testing.T) {
 			t.Errorf("%q: bean %q, %v", s, got, ok)
 		}
 	}
-	for s, want := range map[string]bool{"_INBOX.abc": true, "_INBOX_web.abc": true, "": false, "$JS.ACK.coffee-orders.x": false, "coffee.orders.arabica": false, "x_INBOX": false} {
+	for s, want := range map[string]bool{"_INBOX.abc": true, "_INBOX_web.abc": true, "_INBOX_op.lea.x.y": true, "_R_.abc123.XyZ456": true, "_R_": false, "x._R_.y": false, "": false, "$JS.ACK.coffee-orders.x": false, "coffee.orders.arabica": false, "x_INBOX": false} {
 		if fleet.SafeReply(s) != want {
 			t.Errorf("reply to %q: %v", s, !want)
 		}
@@ -132,7 +133,7 @@ func FuzzSubject(f *testing.F) {
 // TestMachineNames: no machine is called as a role of the shop, or as the connection
 // of a verb.
 func TestMachineNames(t *testing.T) {
-	for name, want := range map[string]bool{"zoe": true, "controllers": true, "web-1": true, "controller": false, "stock": false, "web": false, "cli-0a1b": false, "a.b": false, "": false} {
+	for name, want := range map[string]bool{"zoe": true, "controllers": true, "web-1": true, "controller": false, "stock": false, "web": false, "operator": false, "op": false, "hub": false, "admin": false, "foreign": false, "monitor": false, "machine": false, "cli-0a1b": false, "a.b": false, "": false} {
 		if fleet.IsMachine(name) != want {
 			t.Errorf("%q: %v", name, !want)
 		}

@@ -548,7 +548,7 @@ func (s *site) cup(machine, order string) {
 	body, _ := json.Marshal(fleet.Command{Verb: "cup", Order: order, By: "customer"})
 	s.eventually(machine+" to hear of the cup", func() bool {
 		var a fleet.CommandAnswer
-		b, err := s.conn.Requester().Request(s.t.Context(), fleet.CommandSubject(machine), body)
+		b, err := s.conn.Requester().Request(s.t.Context(), fleet.CupSubject(machine), body)
 		return err == nil && json.Unmarshal(b, &a) == nil && a.OK
 	})
 }

@@ -71,7 +71,7 @@ func openOffice(t *testing.T) *office {
 	}
 	o.announce()
 	run(func(ctx context.Context) error {
-		return c.Server().Serve(ctx, fleet.CommandSubject("zoe"), false, func(_ context.Context, _ string, body []byte) []byte {
+		return c.Server().Serve(ctx, fleet.Subject("coffee", "machines", "zoe", "*"), false, func(_ context.Context, _ string, body []byte) []byte {
 			var q fleet.Command
 			_ = json.Unmarshal(body, &q)
 			o.mu.Lock()

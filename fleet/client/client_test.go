@@ -358,7 +358,7 @@ func serve(t *testing.T, c *queue.Conn, subject string, answer func([]byte) any)
 func TestCommand(t *testing.T) {
 	s := open(t)
 	c := s.conn
-	serve(t, c, fleet.CommandSubject("zoe"), func(body []byte) any {
+	serve(t, c, fleet.CupSubject("zoe"), func(body []byte) any {
 		var q fleet.Command
 		_ = json.Unmarshal(body, &q)
 		return fleet.CommandAnswer{OK: q.Verb == "cup", Message: q.Order}

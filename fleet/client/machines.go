@@ -107,7 +107,7 @@ func (s Shop) Command(ctx context.Context, machine string, q fleet.Command) (fle
 	if err != nil {
 		return a, err
 	}
-	b, err := s.Requester.Request(ctx, fleet.CommandSubject(machine), body)
+	b, err := s.Requester.Request(ctx, q.Subject(machine), body)
 	if err != nil {
 		return a, err
 	}

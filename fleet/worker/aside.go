@@ -228,26 +228,34 @@ func (w *Worker) lives(ctx context.Context) {
 	}
 }
 
-// serve hears the commands for this machine.
-func (w *Worker) serve(ctx context.Context) {
-	err := w.Server.Serve(ctx, fleet.CommandSubject(w.cfg.Name), false, func(ctx context.Context, _ string, body []byte) []byte {
+// serve hears the commands for this machine on a subject.
+func (w *Worker) serve(ctx context.Context, subject string, do func(fleet.Command) fleet.CommandAnswer) {
+	err := w.Server.Serve(ctx, subject, false, func(ctx context.Context, _ string, body []byte) []byte {
 		var c fleet.Command
 		a := fleet.CommandAnswer{Message: "not a command"}
 		if err := json.Unmarshal(body, &c); err == nil {
-			a = w.command(c)
+			a = do(c)
 		}
 		b, _ := json.Marshal(a)
 		return b
 	})
 	if ctx.Err() == nil {
-		w.Log.Error("commands", "err", err)
+		w.Log.Error("commands", "subject", subject, "err", err)
 	}
+}
+
+// cup hears what the pages may send: they are not asked who stops a machine.
+func (w *Worker) cup(c fleet.Command) fleet.CommandAnswer {
+	if c.Verb != fleet.CommandCup {
+		return fleet.CommandAnswer{Message: fmt.Sprintf("the command %q is not heard here", c.Verb)}
+	}
+	return w.command(c)
 }
 
 func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 	var err error
 	switch c.Verb {
-	case "cup":
+	case fleet.CommandCup:
 		err = w.Machine.CupThere(c.Order)
 	case "stop":
 		if c.By == "" {

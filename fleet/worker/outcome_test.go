@@ -109,8 +109,13 @@ func TestStopVerb(t *testing.T) {
 // command asks a machine over the broker.
 func (c *cafe) command(machine string, q fleet.Command) fleet.CommandAnswer {
 	c.Helper()
+	return c.commandAt(q.Subject(machine), q)
+}
+
+func (c *cafe) commandAt(subject string, q fleet.Command) fleet.CommandAnswer {
+	c.Helper()
 	b, _ := json.Marshal(q)
-	reply, err := c.shop.Requester().Request(c.Context(), fleet.CommandSubject(machine), b)
+	reply, err := c.shop.Requester().Request(c.Context(), subject, b)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -276,6 +281,11 @@ func TestPage(t *testing.T) {
 		}
 		if a := c.command("ann", fleet.Command{Verb: "cup", Order: orderN(2).ID}); a.OK {
 			c.Error("the word of another order counted")
+		}
+		for _, verb := range []string{"stop", "clear-fault", "settings"} {
+			if a := c.commandAt(fleet.CupSubject("ann"), fleet.Command{Verb: verb, By: "a page", Why: "x"}); a.OK {
+				c.Errorf("%s where pages speak", verb)
+			}
 		}
 		e := c.phase(id, 130*time.Second, fleet.Accepted)
 		if d := time.Since(claimed); d < 119*time.Second || d > 121*time.Second {
