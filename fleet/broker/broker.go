@@ -8,8 +8,9 @@
 // look loses anything (see mender and shadow).
 //
 // Without a listener the shop's own roles reach it in memory, and the process
-// has no broker socket at all. A listener is loopback only, until keys and TLS
-// exist.
+// has no broker socket at all. Without keys a listener is loopback only; with them (an
+// accounts text, see package roles) and TLS other computers may come. Who may do what
+// changes under way by Reload, which cuts nobody who stays allowed.
 //
 // Open starts it and Close stops it and waits; Close comes after every
 // connection was closed.
@@ -17,6 +18,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,7 +26,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,8 +42,18 @@ var ErrLocked = errors.New("the store is in use by another broker")
 type Config struct {
 	Name     string // of the server, a token
 	Store    string // folder, made if missing, mode 0700
-	Listen   string // "" or "none": no socket; else a loopback host:port, port 0 for any
+	Listen   string // "" or "none": no socket; else host:port, port 0 for any. Beyond loopback only with Accounts and TLS
 	MaxStore int64  // bytes that streams may reserve; 0: 1 GiB
+	// Accounts says who may do what, in the server's configuration language; JetStream is
+	// that of account fleet.AccountShop. Empty: one account, in which everybody may
+	// do everything.
+	Accounts string
+	// TLS is how the listener speaks; nil: in the clear. At least TLS 1.3. A connection in
+	// memory needs none.
+	TLS *tls.Config
+	// MapCerts lets users in by the subject of their certificate, where Accounts knows
+	// them by it. TLS must demand certificates then.
+	MapCerts bool
 	// Ours are the streams that the shop makes where they are not. The description of
 	// one of them that is damaged may be written anew over its messages.
 	Ours []string
@@ -53,6 +64,9 @@ type Config struct {
 type Broker struct {
 	srv  *server.Server
 	lock *flock.Flock
+
+	mu  sync.Mutex // guards cfg, and lets one reload be at a time
+	cfg Config
 }
 
 // readyWithin bounds the start. A store of millions of messages is read in
@@ -63,35 +77,13 @@ const readyWithin = 60 * time.Second
 // Open locks the store, starts the server and waits until it is ready and
 // healthy. Errors: ErrLocked; anything else says what to do in words.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
-	opts := &server.Options{
-		ServerName:             cfg.Name,
-		JetStream:              true,
-		StoreDir:               cfg.Store,
-		SyncAlways:             true,
-		JetStreamMaxStore:      cfg.MaxStore,
-		JetStreamMaxMemory:     16 << 20,
-		NoSigs:                 true,
-		DisableJetStreamBanner: true,
-		MaxPayload:             1 << 20, // a balance of the book; streams have their own bounds
-		WriteDeadline:          5 * time.Second,
-		StreamMaxBufferedSize:  16 << 20, // of a flood into one stream, before it is stored or refused
-		PingInterval:           20 * time.Second,
-		MaxPingsOut:            2,
+	if cfg.TLS != nil {
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.MinVersion = max(cfg.TLS.MinVersion, tls.VersionTLS13)
 	}
-	if opts.JetStreamMaxStore == 0 {
-		opts.JetStreamMaxStore = 1 << 30
-	}
-	if cfg.Listen == "" || cfg.Listen == "none" {
-		opts.DontListen = true
-	} else {
-		host, port, err := Loopback(cfg.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("broker: %w", err)
-		}
-		opts.Host, opts.Port = host, port
-		if port == 0 {
-			opts.Port = server.RANDOM_PORT
-		}
+	opts, err := cfg.options()
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
 	}
 	lock, err := lockFolder(cfg.Store)
 	if err != nil {
@@ -102,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	m := mender{store: cfg.Store, ours: cfg.Ours, log: cfg.Log.With("room", "broker")}
 	kept := &shadow{store: cfg.Store, log: m.log, link: os.Link}
-	for _, look := range []func() error{kept.putBack, m.mend, kept.begin} { // only what is whole is looked at
+	for _, look := range []func() error{kept.putBack, cfg.house, m.mend, kept.begin} { // only what is whole is looked at
 		if err = look(); err != nil {
 			break
 		}
@@ -118,7 +110,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	said := &logger{log: cfg.Log, fatal: make(chan string, 1)}
 	srv.SetLoggerV2(said, false, false, false)
-	b := &Broker{srv: srv, lock: lock}
+	b := &Broker{srv: srv, lock: lock, cfg: cfg}
 	srv.Start()
 	err = b.ready(ctx, said, m.anew)
 	if gone := kept.gone(); len(gone) > 0 {
@@ -188,10 +180,14 @@ func (b *Broker) InProcessConn() (net.Conn, error) { return b.srv.InProcessConn(
 
 // URL is where foreign clients connect; empty without listener.
 func (b *Broker) URL() string {
-	if a, ok := b.srv.Addr().(*net.TCPAddr); ok && a != nil {
-		return "nats://" + a.String()
+	a, ok := b.srv.Addr().(*net.TCPAddr)
+	switch {
+	case !ok || a == nil:
+		return ""
+	case b.cfg.TLS != nil:
+		return "tls://" + a.String()
 	}
-	return ""
+	return "nats://" + a.String()
 }
 
 // Close stops the server, waits for it, and gives the store free.
@@ -203,24 +199,6 @@ func (b *Broker) Close() error {
 func (b *Broker) stop() {
 	b.srv.Shutdown()
 	b.srv.WaitForShutdown()
-}
-
-// Loopback splits a listen address and refuses all that other computers reach.
-func Loopback(addr string) (host string, port int, err error) {
-	host, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, fmt.Errorf("listen address %q: write it as 127.0.0.1:4222", addr)
-	}
-	if port, err = strconv.Atoi(p); err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("listen address %q: the port must be 0 to 65535", addr)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", 0, fmt.Errorf("listen address %q is not loopback: without keys and TLS only 127.0.0.1, [::1] or localhost is allowed", addr)
-	}
-	if host == "localhost" {
-		host = "127.0.0.1"
-	}
-	return host, port, nil
 }
 
 func lockFolder(dir string) (*flock.Flock, error) {

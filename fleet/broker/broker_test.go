@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"os"
@@ -45,13 +46,22 @@ func TestOneBrokerPerStore(t *testing.T) {
 }
 
 func TestListen(t *testing.T) {
-	for addr, ok := range map[string]bool{
-		"127.0.0.1:0": true, "localhost:0": true, "[::1]:4222": true, "127.0.0.2:4222": true,
-		"0.0.0.0:4222": false, ":4222": false, "192.168.1.2:4222": false, "[::]:4222": false, "example.org:4222": false,
-		"127.0.0.1": false, "127.0.0.1:x": false, "127.0.0.1:70000": false, "127.0.0.1:-1": false,
+	neither, keys, cert := Config{}, Config{Accounts: "x"}, Config{TLS: &tls.Config{}}
+	both := Config{Accounts: "x", TLS: &tls.Config{}}
+	for _, c := range []struct {
+		addr string
+		cfg  Config
+		ok   bool
+	}{
+		{"127.0.0.1:0", neither, true}, {"localhost:0", neither, true}, {"[::1]:4222", neither, true}, {"127.0.0.2:4222", neither, true},
+		{"127.0.0.1", both, false}, {"127.0.0.1:x", both, false}, {"127.0.0.1:70000", both, false}, {"127.0.0.1:-1", both, false},
+		{"0.0.0.0:4222", neither, false}, {":4222", neither, false}, {"192.168.1.2:4222", neither, false}, {"[::]:4222", neither, false}, {"example.org:4222", neither, false},
+		{"0.0.0.0:4222", keys, false}, {":4222", keys, false}, {"0.0.0.0:4222", cert, false}, {"example.org:4222", cert, false},
+		{"0.0.0.0:4222", both, true}, {":4222", both, true}, {"192.168.1.2:4222", both, true}, {"[::]:4222", both, true},
 	} {
-		if _, _, err := Loopback(addr); (err == nil) != ok {
-			t.Errorf("%s: %v", addr, err)
+		c.cfg.Listen = c.addr
+		if _, _, err := c.cfg.address(); (err == nil) != c.ok {
+			t.Errorf("%s, keys %t, TLS %t: %v", c.addr, c.cfg.Accounts != "", c.cfg.TLS != nil, err)
 		}
 	}
 	b, err := open(t, t.TempDir(), "127.0.0.1:0")

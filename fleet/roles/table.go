@@ -1,0 +1,161 @@
+package roles
+
+import (
+	"slices"
+	"strings"
+
+	"barista/fleet"
+)
+
+// offer is a subject that one account offers to others, and who may use it: one row of
+// the table. <id> in it is a machine, <maker> the durable of a class.
+type offer struct {
+	by      Kind // Machine: each offers it of itself; else SHOP
+	subject string
+	to      []Kind
+	as      string // where the others see what begins with $JS.API; else the same
+	stream  bool   // messages to hear; else requests
+	many    bool   // a request may have many answers
+	// within is for how long the broker keeps the way open for an answer. It is longer
+	// than any answer takes: a later one is lost.
+	within string
+	what   string // for the page
+}
+
+// The times of answers.
+const (
+	soon   = "10s" // a role answers within 3 s
+	parked = "2m"  // a pull is parked for 30 s, and a window waits as long
+	census = "5s"  // whoever is there
+)
+
+// monitorAPI is where a monitor finds what it may ask JetStream: in its own account
+// $JS.API is taken by the server, which answers that there is no JetStream.
+const monitorAPI = "shop.js"
+
+var offers = []offer{
+	{subject: "coffee.desk.<id>.*", to: []Kind{Machine}, within: soon, what: "asks the desk"},
+	{subject: "$JS.API.CONSUMER.MSG.NEXT." + fleet.StreamOrders + ".<maker>", to: []Kind{Machine}, within: parked, what: "pulls an order of a class that it serves"},
+	{subject: "$JS.ACK." + fleet.StreamOrders + ".<maker>.>", to: []Kind{Machine}, within: soon, what: "settles it"},
+
+	{by: Machine, subject: "coffee.machines.<id>.*", to: []Kind{Controller}, within: soon, what: "commands and questions to a machine"},
+	{by: Machine, subject: "coffee.machines.<id>.cmd", to: []Kind{Operator}, within: soon, what: "commands to a machine: stop, clear-fault"},
+	{by: Machine, subject: "coffee.machines.<id>.cup", to: []Kind{Web, Operator}, within: soon, what: "“my cup is there”, and no other command"},
+	{by: Machine, subject: "coffee.live.<id>.*.*", to: []Kind{Controller, Web, Operator}, stream: true, what: "what passes at an order in hand"},
+	{by: Machine, subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},
+
+	{subject: fleet.SubjectRequests, to: []Kind{Web, Operator, Foreign}, within: soon, what: "places an order"},
+	{subject: "coffee.controller.place", to: []Kind{Web, Operator}, within: soon, what: "places an order, and says by which way"},
+	{subject: "coffee.controller.cancel", to: []Kind{Web, Operator}, within: soon, what: "cancels an order"},
+	{subject: "coffee.controller.wait", to: []Kind{Web, Operator}, within: soon, what: "how long an order would wait"},
+	{subject: "coffee.controller.menu", to: []Kind{Web, Operator, Monitor}, within: soon, what: "the menu"},
+	{subject: "coffee.controller.troubles", to: []Kind{Web, Operator, Monitor}, within: soon, what: "what a person should look at"},
+	{subject: "coffee.controller.stands", to: []Kind{Web, Operator, Monitor}, within: soon, what: "whether the book is whole"},
+	{subject: "coffee.controller.settle", to: []Kind{Operator}, within: soon, what: "says what became of a drink"},
+	{subject: "coffee.controller.again", to: []Kind{Operator}, within: soon, what: "has an order made again"},
+	{subject: "coffee.controller.loss", to: []Kind{Operator}, within: soon, what: "accepts what is lost"},
+	{subject: "coffee.controller.goon", to: []Kind{Operator}, within: soon, what: "goes on without a machine"},
+	{subject: "coffee.doctor.*", to: []Kind{Operator}, within: parked, what: "findings and repairs"},
+	{subject: "coffee.window.*", to: []Kind{Web, Operator}, within: parked, what: "reads what the shop shows"},
+
+	{subject: "coffee.stock.levels", to: []Kind{Web, Operator, Monitor}, within: soon, what: "what is on the shelf"},
+	{subject: "coffee.stock.add", to: []Kind{Operator}, within: soon, what: "refills"},
+	{subject: "coffee.stock.count", to: []Kind{Operator}, within: soon, what: "counts"},
+	{subject: "coffee.stock.*.get", to: []Kind{Operator, Monitor, Foreign}, within: soon, what: "how much of an item is left"},
+	{subject: "coffee.orders.*", to: []Kind{Foreign}, within: soon, what: "drops an order in, as the article does"},
+	{subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},
+
+	{subject: "$JS.API.INFO", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the store"},
+	{subject: "$JS.API.STREAM.NAMES", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the streams"},
+	{subject: "$JS.API.STREAM.LIST", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the streams"},
+	{subject: "$JS.API.STREAM.INFO.*", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the streams"},
+	{subject: "$JS.API.CONSUMER.NAMES.*", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the queues"},
+	{subject: "$JS.API.CONSUMER.LIST.*", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the queues"},
+	{subject: "$JS.API.CONSUMER.INFO.*.*", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the queues"},
+}
+
+// permission is what a kind may do in its own account, beside what others offer it.
+type permission struct {
+	publish, subscribe []string // <name> is the member's
+	responses          bool
+}
+
+// In SHOP the lists say what for; they keep nobody out who can ask JetStream.
+var permissions = map[Kind]permission{
+	Machine: {
+		publish:   []string{"coffee.live.<name>.*.*"},
+		subscribe: []string{"coffee.machines.<name>.*", "$SRV.>"},
+		responses: true,
+	},
+	Controller: {
+		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>"},
+		subscribe: []string{
+			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.window.*", "coffee.stock.>", "coffee.orders.*", "$SRV.>",
+		},
+		responses: true,
+	},
+	Stock: {
+		publish:   []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.coffee-stock.>", "coffee.book.>", "coffee.controller.*"},
+		subscribe: []string{"coffee.stock.>", "coffee.controller.*", "$SRV.>"},
+		responses: true,
+	},
+	Web:      {},
+	Operator: {},
+	Monitor:  {},
+	Foreign:  {},
+	Admin:    {publish: []string{">"}, subscribe: []string{">"}},
+	// The hub reads the site's events through JetStream of the site; it makes that
+	// consumer, and the site sends.
+	Hub: {
+		publish: []string{"sync.<name>.>", "$JSC.R.>"},
+		subscribe: []string{
+			"$JS.<name>.API.CONSUMER.CREATE." + fleet.StreamEvents + ".>", "$JS.<name>.API.CONSUMER.DELETE." + fleet.StreamEvents + ".>",
+			"$JS.FC.>", "$JS.ACK." + fleet.StreamEvents + ".>",
+		},
+	},
+}
+
+// limits are of the account of a kind. SHOP has none but the server's: a balance of the
+// book is up to 1 MiB.
+var limits = map[Kind]Limits{
+	// One connection at work, one of a twin that is to be told so, and two of which a cut
+	// wire has not told the broker yet. An ask is at most fleet.MaxAsk.
+	Machine:  {Connections: 4, Subscriptions: 60, Payload: 16 << 10},
+	Web:      {Connections: 100, Subscriptions: 1000, Payload: 16 << 10},
+	Operator: {Connections: 200, Subscriptions: 4000, Payload: 64 << 10},
+	Monitor:  {Connections: 20, Subscriptions: 200, Payload: 8 << 10},
+	Foreign:  {Connections: 50, Subscriptions: 500, Payload: 8 << 10},
+}
+
+// seen are the subjects under which a member of one of o.to sees an offer: one for all
+// machines where machines offer it.
+func (o offer) seen(m Member) []string {
+	id := m.Name
+	if o.by == Machine {
+		id = "*"
+	}
+	return o.named(id, m.Classes, o.local)
+}
+
+// named are the offer's subjects for a machine's id and classes; each is passed
+// through last.
+func (o offer) named(id string, classes []fleet.Class, last func(string) string) (out []string) {
+	s := strings.ReplaceAll(o.subject, "<id>", id)
+	if !strings.Contains(s, "<maker>") {
+		return []string{last(s)}
+	}
+	for _, c := range classes {
+		if one := last(strings.ReplaceAll(s, "<maker>", fleet.MakerDurable(c))); !slices.Contains(out, one) {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// local is how a subject is called in the account that imports it.
+func (o offer) local(subject string) string {
+	if o.as == "" {
+		return subject
+	}
+	return o.as + strings.TrimPrefix(subject, "$JS.API")
+}

@@ -1,0 +1,215 @@
+package roles
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"barista/fleet"
+)
+
+// account is one account of the text.
+type account struct {
+	name      string
+	jetstream bool
+	limits    Limits
+	users     []Member
+	exports   map[string]*export // by subject
+	imports   []taken
+}
+
+// export is what an account offers, and to which accounts.
+type export struct {
+	offer
+	to []string
+}
+
+// taken is what an account imports.
+type taken struct {
+	from    string
+	subject string
+	as      string
+	stream  bool
+}
+
+// Text is the table in the server's configuration language: accounts, system_account
+// and no_auth_user, the same text for the same members in whatever order. Errors: those
+// of Check.
+func (t Table) Text() (string, error) {
+	if err := t.Check(); err != nil {
+		return "", err
+	}
+	var w strings.Builder
+	w.WriteString("# Made from the table of roles: change the members, not this text.\naccounts {\n")
+	for _, a := range t.accounts() {
+		a.write(&w)
+	}
+	fmt.Fprintf(&w, "}\nsystem_account: %s\n", accountSystem)
+	if t.Foreign {
+		fmt.Fprintf(&w, "no_auth_user: %s\n", Foreign)
+	}
+	return w.String(), nil
+}
+
+// accounts are all of a table, in the order of the text.
+func (t Table) accounts() []*account {
+	members := slices.Clone(t.Members)
+	if t.Foreign {
+		members = append(members, Member{Kind: Foreign, Name: string(Foreign)})
+	}
+	slices.SortFunc(members, func(a, b Member) int {
+		return strings.Compare(string(a.Kind)+" "+a.Name+" "+a.id(), string(b.Kind)+" "+b.Name+" "+b.id())
+	})
+
+	by := map[string]*account{}
+	var order []*account
+	add := func(name string, l Limits) {
+		if by[name] == nil {
+			by[name] = &account{name: name, limits: l, exports: map[string]*export{}}
+			order = append(order, by[name])
+		}
+	}
+	// Accounts of services are always there: a reload leaves the imports of a new one
+	// dead until the next.
+	add(fleet.AccountShop, Limits{})
+	by[fleet.AccountShop].jetstream = true
+	for _, k := range []Kind{Web, Operator, Monitor} {
+		add(Member{Kind: k}.account(), limits[k])
+	}
+	for _, m := range members {
+		add(m.account(), limits[m.Kind])
+		by[m.account()].users = append(by[m.account()].users, m)
+	}
+	add(accountSystem, Limits{})
+	for _, o := range offers {
+		t.join(o, members, by)
+	}
+	return order
+}
+
+// join writes an offer into the accounts that it joins.
+func (t Table) join(o offer, members []Member, by map[string]*account) {
+	share := func(from, to *account, subject string) {
+		e := from.exports[subject]
+		if e == nil {
+			e = &export{offer: o}
+			from.exports[subject] = e
+		}
+		as := o.local(subject)
+		if slices.Contains(e.to, to.name) {
+			return
+		}
+		e.to = append(e.to, to.name)
+		to.imports = append(to.imports, taken{from.name, subject, as, o.stream})
+	}
+	same := func(s string) string { return s }
+	for _, k := range o.to {
+		switch {
+		case o.by == Machine:
+			for _, m := range members {
+				if m.Kind == Machine {
+					share(by[m.account()], by[Member{Kind: k}.account()], o.named(m.Name, nil, same)[0])
+				}
+			}
+		case k == Machine:
+			for _, m := range members {
+				if m.Kind == Machine {
+					for _, s := range o.named(m.Name, m.Classes, same) {
+						share(by[fleet.AccountShop], by[m.account()], s)
+					}
+				}
+			}
+		case k == Foreign && !t.Foreign:
+		default:
+			share(by[fleet.AccountShop], by[Member{Kind: k}.account()], o.subject)
+		}
+	}
+}
+
+func (a *account) write(w *strings.Builder) {
+	fmt.Fprintf(w, "  %s {\n", quoted(a.name))
+	if a.jetstream {
+		w.WriteString("    jetstream: enabled\n")
+	}
+	if l := a.limits; l != (Limits{}) {
+		fmt.Fprintf(w, "    limits: {max_connections: %d, max_subscriptions: %d, max_payload: %d}\n", l.Connections, l.Subscriptions, l.Payload)
+	}
+	if len(a.users) > 0 {
+		w.WriteString("    users: [\n")
+		for _, m := range a.users {
+			m.write(w)
+		}
+		w.WriteString("    ]\n")
+	}
+	if len(a.exports) > 0 {
+		w.WriteString("    exports: [\n")
+		for _, s := range slices.Sorted(maps.Keys(a.exports)) {
+			a.exports[s].write(w, s)
+		}
+		w.WriteString("    ]\n")
+	}
+	if len(a.imports) > 0 {
+		w.WriteString("    imports: [\n")
+		for _, i := range a.imports {
+			what := "service"
+			if i.stream {
+				what = "stream"
+			}
+			fmt.Fprintf(w, "      {%s: {account: %s, subject: %s}", what, quoted(i.from), quoted(i.subject))
+			if i.as != i.subject {
+				fmt.Fprintf(w, ", to: %s", quoted(i.as))
+			}
+			w.WriteString("}\n")
+		}
+		w.WriteString("    ]\n")
+	}
+	w.WriteString("  }\n")
+}
+
+func (e *export) write(w *strings.Builder, subject string) {
+	if e.stream {
+		fmt.Fprintf(w, "      {stream: %s, accounts: %s}\n", quoted(subject), list(e.to))
+		return
+	}
+	fmt.Fprintf(w, "      {service: %s, accounts: %s, response_threshold: %s", quoted(subject), list(e.to), quoted(e.within))
+	if e.many {
+		w.WriteString(", response_type: stream")
+	}
+	w.WriteString("}\n")
+}
+
+// write writes a member as a user.
+func (m Member) write(w *strings.Builder) {
+	r := m.Rights()
+	who := "nkey: " + m.Key // a bare word: the form is checked
+	switch {
+	case m.Kind == Foreign:
+		who = "user: " + quoted(m.Name) + `, password: ""`
+	case m.Subject != "":
+		who = "user: " + quoted(m.Subject)
+	}
+	ways := `["STANDARD", "IN_PROCESS"]` // the leaf port lets replies through that would act on the broker
+	if r.Leaf {
+		ways = `["LEAFNODE"]`
+	}
+	fmt.Fprintf(w, "      # %s %s\n      {%s, allowed_connection_types: %s, permissions: {", m.Kind, m.Name, who, ways)
+	fmt.Fprintf(w, "publish: {allow: %s}, subscribe: {allow: %s}", list(r.Publish), list(r.Subscribe))
+	if r.Responses {
+		w.WriteString(`, allow_responses: {max: 1, expires: "1m"}`)
+	}
+	w.WriteString("}}\n")
+}
+
+func list(what []string) string {
+	out := make([]string, len(what))
+	for i, s := range what {
+		out[i] = quoted(s)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// quoted is a string of the language. What comes here has been checked: it has nothing
+// that a quote would have to escape.
+func quoted(s string) string { return strconv.Quote(s) }
