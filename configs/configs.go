@@ -243,39 +243,52 @@ func folder(n *Node) string {
 
 // listen reads an address of this computer alone.
 func listen(n *Node, usual string, words ...string) (string, bool) {
-	s, ok := n.Text()
-	if !ok {
+	s, alone, ok := address(n, usual, words...)
+	if ok && !alone {
+		n.Problem(Quote(s)+" would be open to the network, and there are no keys and no TLS yet", "write for example "+usual+orWords(words))
 		return "", false
+	}
+	return s, ok
+}
+
+// address reads an address to listen on, or one of the words. Alone: only this
+// computer can reach it.
+func address(n *Node, usual string, words ...string) (s string, alone, ok bool) {
+	if s, ok = n.Text(); !ok {
+		return "", false, false
 	}
 	for _, w := range words {
 		if s == w {
-			return s, true
+			return s, true, true
 		}
 	}
-	fix := "write for example " + usual
-	if len(words) > 0 {
-		fix += " or " + orList(words)
-	}
+	fix := "write for example " + usual + orWords(words)
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		n.Problem(Quote(s)+" is not an address with a port", fix)
-		return "", false
+		return "", false, false
 	}
 	if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 || strconv.Itoa(p) != port {
 		n.Problem("the port "+Quote(port)+" is not possible", "give a number from 1 to 65535: "+usual)
-		return "", false
+		return "", false, false
 	}
 	if host == "localhost" {
-		return net.JoinHostPort("127.0.0.1", port), true
+		return net.JoinHostPort("127.0.0.1", port), true, true
 	}
 	ip, err := netip.ParseAddr(host)
 	switch {
 	case err != nil && host != "":
 		n.Problem("the address "+Quote(host)+" is no number", fix)
+		return "", false, false
 	case err != nil, !ip.Unmap().IsLoopback():
-		n.Problem(Quote(s)+" would be open to the network, and there are no keys and no TLS yet", fix)
-	default:
-		return net.JoinHostPort(ip.Unmap().String(), port), true
+		return s, false, true
 	}
-	return "", false
+	return net.JoinHostPort(ip.Unmap().String(), port), true, true
+}
+
+func orWords(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return " or " + orList(words)
 }

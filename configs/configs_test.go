@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -168,7 +169,7 @@ func TestDefaults(t *testing.T) {
 		Broker:     &Broker{Pos: Pos{1, 1}, Listen: DefaultBroker, Store: "/var/lib/barista/shop/broker", OrdersPerDay: DefaultOrdersPerDay},
 		Controller: &Controller{Pos: Pos{2, 1}, Requests: true, Intake: true, ExpireAfter: DefaultExpireAfter},
 		Stock:      &Stock{Pos: Pos{3, 1}, Initial: fleet.Items{}},
-		Web:        &Web{Pos: Pos{4, 1}, Listen: DefaultWeb},
+		Web:        &Web{Pos: Pos{4, 1}, Listen: DefaultWeb, OpenOrders: DefaultOpenOrders},
 	}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Error(diff)
@@ -388,5 +389,34 @@ machine:
 	}
 	if m, _, err := Wiring("shop.yaml", []byte("broker: {listen: none}\n"), kinds); m != nil || err != nil {
 		t.Errorf("a shop: %+v %v", m, err)
+	}
+}
+
+// TestWeb reads every key of the web's section, and what stands where there is none.
+func TestWeb(t *testing.T) {
+	t.Setenv(EnvNATS, "")
+	read := func(text string) *Web {
+		t.Helper()
+		f, err := Parse("/etc/barista/shop.yaml", []byte("broker: {listen: none}\n"+text), kinds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Web
+	}
+	want := &Web{Pos: Pos{2, 1}, Listen: DefaultWeb, OpenOrders: 4}
+	if diff := cmp.Diff(want, read("web:")); diff != "" {
+		t.Error(diff)
+	}
+	want = &Web{
+		Pos: Pos{2, 1}, Listen: ":443", Hosts: []string{"shop.local", "192.168.1.5", "fe80::1"},
+		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("172.18.0.0/16"), netip.MustParsePrefix("::1/128")},
+		Cert:    "/etc/barista/web.crt", CertKey: Credential, PIN: "/etc/barista/pin", OpenOrders: 20,
+	}
+	got := read(`web: {listen: ":443", hosts: [Shop.local, 192.168.1.5, "[fe80::1]"], behind_proxy: [127.0.0.1, 172.18.0.0/16, "::1"], cert: /etc/barista/web.crt, key: credential, pin: /etc/barista/pin, open_orders: 20}`)
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	if w := read("web: {listen: 0.0.0.0:8080, plain: true}"); !w.Plain || w.Cert != "" {
+		t.Errorf("plain http that was asked for: %+v", w)
 	}
 }

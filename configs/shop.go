@@ -50,12 +50,6 @@ type Stock struct {
 	Initial fleet.Items // filled once, at the very first start: g of beans, ml of milk, doses of sugar
 }
 
-// Web serves the pages.
-type Web struct {
-	Pos    Pos
-	Listen string // host:port of this computer
-}
-
 func decodeNATS(m *Map) *NATS {
 	c := &NATS{Pos: m.Node().Pos()}
 	list, _ := m.Need("servers", `write servers: ["nats://shop.local:4222"]`).List(1, 16)
@@ -158,14 +152,6 @@ func decodeStock(m *Map) *Stock {
 		if v, ok := item.Int(0, fleet.MaxAmount); ok && v > 0 {
 			c.Initial[item.Key()] = v
 		}
-	}
-	return c
-}
-
-func decodeWeb(m *Map) *Web {
-	c := &Web{Pos: m.Node().Pos(), Listen: DefaultWeb}
-	if s, ok := listen(m.Get("listen"), DefaultWeb); ok {
-		c.Listen = s
 	}
 	return c
 }
