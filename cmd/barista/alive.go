@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"barista/cmd/barista/hands"
-	"barista/cmd/barista/service"
 	"barista/configs"
 	"barista/fleet/queue"
 	"barista/fleet/worker"
@@ -108,10 +107,10 @@ func (s *shop) answers(ctx context.Context) error {
 	if s.broker != nil {
 		_ = s.broker.Healthy() // it must come back; what it says is watchBroker's
 	}
-	if s.listener == nil {
+	if s.page == nil {
 		return nil
 	}
-	return service.Answers(ctx, s.listener.Addr())
+	return s.page.Answers(ctx)
 }
 
 // words is what the service does, for whoever asks systemctl status. It names no
@@ -127,8 +126,8 @@ func (s *shop) words() string {
 	}
 	if s.ctl != nil || len(s.machines) == 0 {
 		open := "open"
-		if s.listener != nil {
-			open += ", http://" + s.listener.Addr().String()
+		if s.page != nil {
+			open += ", " + s.page.URL()
 		}
 		out = append(out, open)
 	}

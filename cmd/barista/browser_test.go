@@ -34,7 +34,7 @@ func TestBrowser(t *testing.T) {
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
 	if err := chromedp.Do(ctx,
-		chromedp.Navigate("http://"+h.listener.Addr().String()+"/"),
+		chromedp.Navigate("http://"+h.page.Listener.Addr().String()+"/"),
 		chromedp.WaitVisible("#name"), chromedp.SendKeys("#name", "Zoé & Co"),
 		chromedp.Click(`label[for="size-small"]`), chromedp.Click(`label[for="bean_type-mixed"]`),
 		chromedp.Click(`button[type="submit"]`),

@@ -106,8 +106,8 @@ func newLog(w io.Writer) *slog.Logger {
 
 // greet says where the shop can be reached.
 func (s *shop) greet(w io.Writer) {
-	if s.listener != nil {
-		fmt.Fprintf(w, "  order   http://%s\n  board   http://%s/board\n", s.listener.Addr(), s.listener.Addr())
+	if s.page != nil {
+		s.page.Greet(w)
 	}
 	if s.broker != nil && s.broker.URL() != "" {
 		fmt.Fprintf(w, "  broker  %s\n", s.broker.URL())

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"barista/cmd/barista/page"
 	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/configs"
@@ -45,7 +45,7 @@ type shop struct {
 	stages []service.Stage // in the order of their start
 
 	broker   *broker.Broker // nil without the role
-	listener net.Listener   // of the web role
+	page     *page.Page     // of the web role
 	ledger   *ledger.Ledger // nil where nothing is decided
 	doctor   *doctor.Doctor // nil without the role of the controller
 	ctl      *controller.Controller
@@ -407,20 +407,16 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if s.ledger != nil {
 		book = followed{book, s.ledger}
 	}
-	key, err := web.Key(filepath.Join(s.file.State, "web.key"))
+	s.page, err = page.Open(s.file.Web, s.file.State, web.Parts{
+		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command,
+		Troubles: trouble, Log: s.log.With("room", "web"),
+	})
 	if err != nil {
 		return err
 	}
-	if s.listener, err = net.Listen("tcp", s.file.Web.Listen); err != nil {
-		return fmt.Errorf("web: %w", err)
-	}
-	s.add("web address", nil, func() error { s.listener.Close(); return nil })
-	pages := web.New(web.Parts{
-		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command, Key: key,
-		Troubles: trouble, Log: s.log.With("room", "web"),
-	})
-	s.add("pages", pages.Run, nil)
-	s.add("web", func(ctx context.Context) error { return pages.Serve(ctx, s.listener) }, nil)
+	s.add("web address", nil, func() error { s.page.Close(); return nil })
+	s.add("pages", s.page.Run, nil)
+	s.add("web", s.page.Serve, nil)
 	return nil
 }
 

@@ -249,7 +249,7 @@ func TestForeignClients(t *testing.T) {
 func TestNoBrokerSocket(t *testing.T) {
 	h := openHouse(t, demo{http: "127.0.0.1:0", nats: "none", machines: 1, speed: 100, cups: "auto"}, nil)
 	h.ready()
-	web := h.listener.Addr().String()
+	web := h.page.Listener.Addr().String()
 	res, err := http.Post("http://"+web+"/order-coffee", "application/json",
 		strings.NewReader(`{"size":"small","bean_type":"arabica","milk":"cow","name":"Ada","sugar_count":"0"}`))
 	if err != nil {
@@ -502,7 +502,7 @@ func TestBadInput(t *testing.T) {
 		if a.Code == fleet.CodeInvalid && a.Field == "" && json.Valid([]byte(body)) && strings.HasPrefix(body, "{") && !strings.Contains(name, "twice") && !strings.Contains(name, "nested") && !strings.Contains(name, "UTF-8") && name != "5 KiB" {
 			t.Errorf("request, %s: no field in %+v", name, a)
 		}
-		res, err := http.Post("http://"+h.listener.Addr().String()+"/order-coffee", "application/json", strings.NewReader(body))
+		res, err := http.Post("http://"+h.page.Listener.Addr().String()+"/order-coffee", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

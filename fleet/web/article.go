@@ -33,12 +33,18 @@ func (w *Web) article(rw http.ResponseWriter, r *http.Request) {
 		w.reply(rw, r, http.StatusBadRequest, fleet.Sorry("", fleet.CodeInvalid, "the order broke off on its way"))
 		return
 	}
-	if !w.rates.allow(r.RemoteAddr) {
-		rw.Header().Set("Retry-After", "12")
-		w.reply(rw, r, http.StatusTooManyRequests, fleet.Sorry("", fleet.CodeUnavailable, "too many orders from one address; wait a minute"))
+	var named struct{ ID string }
+	_ = json.Unmarshal(body, &named) // what is no order is refused by the shop
+	answered, no := w.admit(rw, r, named.ID, "")
+	if no != nil {
+		if no.status == http.StatusTooManyRequests {
+			rw.Header().Set("Retry-After", retryOrder)
+		}
+		w.reply(rw, r, no.status, fleet.Sorry("", fleet.CodeUnavailable, "%s", no.text))
 		return
 	}
 	a := w.place(r.Context(), body)
+	answered(a)
 	w.reply(rw, r, statusOf(a), a)
 }
 

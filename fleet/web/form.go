@@ -58,6 +58,8 @@ type formBody struct {
 	Field   string // the field that is wrong
 	Closed  bool   // nothing can be ordered now
 	Refresh bool   // the menu is not known: ask again
+	PIN     bool   // ask for the house's
+	known   bool   // it was right just now
 }
 
 // waitBody is the line that says how long it takes.
@@ -76,7 +78,7 @@ func (w *Web) form(rw http.ResponseWriter, r *http.Request) {
 func (w *Web) showForm(rw http.ResponseWriter, r *http.Request, status int, t typed, body formBody) {
 	p := w.pages[lang(r)]
 	o := w.counter.offer(r.Context())
-	body.typed = t
+	body.typed, body.PIN = t, !body.known && w.asksPIN(r)
 	if len(o.menu.Beans) == 0 {
 		body.Closed, body.Refresh = true, true
 		if status == http.StatusOK {
@@ -208,23 +210,31 @@ func (w *Web) submit(rw http.ResponseWriter, r *http.Request) {
 	f := r.PostForm
 	t := typed{ID: f.Get("id"), Name: f.Get("name"), Size: f.Get("size"), Bean: f.Get("bean_type"), Milk: f.Get("milk"), Sugar: f.Get("sugar_count")}
 	p := w.pages[lang(r)]
-	if !w.rates.allow(r.RemoteAddr) {
-		rw.Header().Set("Retry-After", "12")
-		w.showForm(rw, r, http.StatusTooManyRequests, t, formBody{Error: p.say("error.rate")})
-		return
-	}
 	body, err := json.Marshal(t)
 	if err != nil {
 		w.broken(rw, err)
 		return
 	}
+	answered, no := w.admit(rw, r, t.ID, f.Get(pinField))
+	if no != nil {
+		if no.status == http.StatusTooManyRequests {
+			rw.Header().Set("Retry-After", retryOrder)
+		}
+		out := formBody{Error: p.say(no.key, w.OpenOrders)}
+		if no.status == http.StatusForbidden {
+			out.Field = pinField
+		}
+		w.showForm(rw, r, no.status, t, out)
+		return
+	}
 	a := w.place(r.Context(), body)
+	answered(a)
 	if a.OK() {
 		rw.Header().Set("Location", w.pathOf(a.OrderID)+"#taken")
 		rw.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	out := formBody{Field: a.Field, Error: p.refusal(a)}
+	out := formBody{Field: a.Field, Error: p.refusal(a), known: true}
 	switch a.Code {
 	case fleet.CodeInvalid, fleet.CodeUnavailable:
 		// The id is not used up, or must be asked again.

@@ -124,6 +124,12 @@ func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.
 		return
 	}
 	ctx := r.Context()
+	free, ok := w.streams.enter(w.visitorOf(r).net)
+	if !ok {
+		tooManyStreams(rw, r)
+		return
+	}
+	defer free()
 	sent := r.Header.Get("Last-Event-ID")
 	rc := http.NewResponseController(rw)
 	pages := w.pages[lang(r)]
@@ -181,6 +187,16 @@ func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.
 			return
 		}
 	}
+}
+
+// tooManyStreams refuses a stream. A browser does not try again by itself then:
+// the page's script asks for the page every few seconds instead.
+func tooManyStreams(rw http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		rw.Header().Set("Connection", "close") // many streams are many connections
+	}
+	rw.Header().Set("Retry-After", "30")
+	plain(rw, http.StatusServiceUnavailable, "there are too many live pages at the moment; ask for the page itself now and then\n")
 }
 
 // newPiece writes a part of a page in the form of server-sent events: every line

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"html/template"
 	"net"
 	"net/http"
@@ -227,7 +228,7 @@ func TestDrawnOnceForAll(t *testing.T) {
 		var conns []net.Conn
 		for i := range viewers {
 			time.Sleep(7 * time.Millisecond) // nobody comes at the same moment
-			c := l.dial()
+			c := l.dialFrom(fmt.Sprintf("192.0.2.%d:1", i+1))
 			conns = append(conns, c)
 			in := newReader(t, listen(t, c, path+"/events", "Accept-Language: "+[]string{"en", "fr"}[i%2]))
 			done.Go(func() {

@@ -6,21 +6,25 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // policy lets a page load only what this server sends: no inline script or
 // style, no other site, no frame around it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // maxBody is the largest body that is read, in bytes: that of an order.
 const maxBody = 4 << 10
 
+// The most that is at work at once. Where it is full, a request is told to come
+// again at once rather than held.
+const (
+	worksEach, worksAll     = 32, 256 // requests of an address, in all
+	streamsEach, streamsAll = 32, 256 // live streams, which are requests that stay
+)
+
 // protect is around every page: headers, the names that we answer to, no posts
-// from other sites, small bodies.
+// from other sites, small bodies, and limits for whoever asks too much. Health is
+// answered whatever others do.
 func (w *Web) protect(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -33,94 +37,74 @@ func (w *Web) protect(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer") // an order's address is a secret
 		h.Set("X-Frame-Options", "DENY")        // for tablets that know no frame-ancestors
-		if !w.answersTo(r.Host) {
-			plain(rw, http.StatusMisdirectedRequest, "this shop does not answer to that name\n")
+		if !w.answersTo(r) {
+			plain(rw, http.StatusMisdirectedRequest, "this shop does not answer to that name; its owner can add it: web: {hosts: [the name]}\n")
 			return
 		}
 		r.Body = http.MaxBytesReader(rw, r.Body, maxBody)
+		place := placeOf(r)
+		if place != nil {
+			defer place.begin()()
+		}
+		r = w.introduce(r)
+		if health(r) {
+			inner.ServeHTTP(rw, r)
+			return
+		}
+		if place != nil && place.spare {
+			busy(rw, http.StatusServiceUnavailable)
+			return
+		}
+		if v := w.visitorOf(r); !v.here {
+			if !w.asks.allow(v.net) {
+				busy(rw, http.StatusTooManyRequests)
+				return
+			}
+			if !staying(r) {
+				leave, ok := w.works.enter(v.net)
+				if !ok {
+					busy(rw, http.StatusServiceUnavailable)
+					return
+				}
+				defer leave()
+			}
+		}
 		inner.ServeHTTP(rw, r)
 	})
 }
 
-// answersTo reports whether a Host header names us, with any port.
-func (w *Web) answersTo(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
+// health reports whether a request only asks how we are.
+func health(r *http.Request) bool { return r.URL.Path == "/livez" || r.URL.Path == "/readyz" }
+
+// staying reports whether the answer is a live stream, which has seats of its own.
+func staying(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/events") }
+
+// busy sends away who asks too much, or comes while others do. It costs next to
+// nothing, and gives the connection's place to somebody else.
+func busy(rw http.ResponseWriter, status int) {
+	h := rw.Header()
+	h.Set("Connection", "close")
+	h.Set("Retry-After", "5")
+	plain(rw, status, "too much is asked of this shop at the moment; please come again in a few seconds\n")
+}
+
+// answersTo reports whether a Host header names us, with any port: by one of our
+// names, or by the very address at which the request arrived. An address can't be
+// made to point elsewhere, as a name can.
+func (w *Web) answersTo(r *http.Request) bool {
+	name := r.Host
+	if h, _, err := net.SplitHostPort(name); err == nil {
 		name = h
 	}
-	name = strings.Trim(name, "[]")
-	return slices.ContainsFunc(w.Hosts, func(ours string) bool {
-		return strings.EqualFold(strings.Trim(ours, "[]"), name)
-	})
-}
-
-// The limits of ordering, so that one visitor can't fill the queue. Loopback is
-// free: demo, tests and the shop's own programs order from there. So is
-// everybody behind a proxy on this host, which must limit by itself.
-const (
-	perMinute    = 5  // per client address
-	burst        = 10 //
-	allPerMinute = 60 // of all addresses together
-	maxAddresses = 4096
-)
-
-// rates counts orders per client address.
-type rates struct {
-	mu  sync.Mutex
-	all *rate.Limiter
-	by  map[netip.Prefix]*rate.Limiter
-
-	swept time.Time // when by was last looked through
-}
-
-func newRates() *rates {
-	return &rates{
-		all: rate.NewLimiter(rate.Every(time.Minute/allPerMinute), allPerMinute),
-		by:  map[netip.Prefix]*rate.Limiter{},
-	}
-}
-
-// allow reports whether the client at the remote address may order now.
-func (l *rates) allow(remote string) bool {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return false
-	}
-	addr := ap.Addr().Unmap()
-	if addr.IsLoopback() {
+	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+	if slices.ContainsFunc(w.Hosts, func(ours string) bool { return strings.EqualFold(strings.Trim(ours, "[]"), name) }) {
 		return true
 	}
-	bits := 32
-	if addr.Is6() {
-		bits = 64 // one household has a whole network
-	}
-	key, err := addr.WithZone("").Prefix(bits)
-	if err != nil {
+	asked, err := netip.ParseAddr(name)
+	at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if err != nil || !ok {
 		return false
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	one := l.by[key]
-	if one == nil {
-		if len(l.by) >= maxAddresses && time.Since(l.swept) > time.Second {
-			l.forget() // not for every stranger of a flood
-		}
-		if len(l.by) >= maxAddresses {
-			return false
-		}
-		one = rate.NewLimiter(rate.Every(time.Minute/perMinute), burst)
-		l.by[key] = one
-	}
-	return one.Allow() && l.all.Allow()
-}
-
-// forget drops the addresses that have been quiet long enough to have their
-// whole burst again.
-func (l *rates) forget() {
-	l.swept = time.Now()
-	for key, one := range l.by {
-		if one.Tokens() >= burst {
-			delete(l.by, key)
-		}
-	}
+	ours, err := netip.ParseAddrPort(at.String())
+	return err == nil && asked.Unmap() == ours.Addr().Unmap().WithZone("")
 }

@@ -1,7 +1,10 @@
 package web
 
 import (
+	"context"
+	"net"
 	"net/http"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +14,7 @@ func TestHeadersOnEverything(t *testing.T) {
 	h := open(t)
 	_, page := h.order("Ada")
 	want := map[string]string{
-		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		"X-Content-Type-Options":  "nosniff",
 		"Referrer-Policy":         "no-referrer",
 	}
@@ -52,9 +55,24 @@ func TestHosts(t *testing.T) {
 		status(t, h.ask("GET", "/", "", host(name)), want)
 		status(t, h.ask("GET", "/livez", "", host(name)), want)
 	}
-	h.web.Hosts = []string{"shop.local"}
-	status(t, h.ask("GET", "/", "", host("shop.local:8080")), 200)
-	status(t, h.ask("GET", "/", "", host("localhost")), 421)
+	h.web = New(Parts{Shop: h.shop, Book: h.records, Levels: h.stock.read, Hosts: []string{"shop.local"}})
+	for name, want := range map[string]int{
+		"shop.local:8080": 503, "SHOP.LOCAL.": 503, "localhost": 503, // not running, but ours
+		"shop": 421, "evil.shop.local": 421, "192.0.2.1": 421, "[fe80::1]:80": 421,
+	} {
+		status(t, h.ask("GET", "/readyz", "", host(name)), want)
+	}
+	// The address at which a request arrives can't be made to point elsewhere.
+	at := func(a string) func(*http.Request) {
+		return func(r *http.Request) {
+			*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a))))
+		}
+	}
+	status(t, h.ask("GET", "/livez", "", host("192.0.2.1:8080"), at("192.0.2.1:8080")), 200)
+	status(t, h.ask("GET", "/livez", "", host("192.0.2.1"), at("[::ffff:192.0.2.1]:80")), 200)
+	status(t, h.ask("GET", "/livez", "", host("[fe80::1]:80"), at("[fe80::1%eth0]:80")), 200)
+	status(t, h.ask("GET", "/livez", "", host("192.0.2.2"), at("192.0.2.1:8080")), 421)
+	status(t, h.ask("GET", "/livez", "", host("shop"), at("192.0.2.1:8080")), 421)
 }
 
 func TestOtherSitesCantPost(t *testing.T) {
@@ -78,21 +96,13 @@ func TestOtherSitesCantPost(t *testing.T) {
 
 func TestOrdersPerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newRates()
+		l := newRates(ordering, orderAll)
 		take := func(from string) (n int) {
-			for n < 100 && l.allow(from) {
+			ap, _ := netip.ParseAddrPort(from)
+			for n < 100 && l.allow(householdOf(net.TCPAddrFromAddrPort(ap))) {
 				n++
 			}
 			return n
-		}
-		if n := take("127.0.0.1:1"); n != 100 {
-			t.Errorf("loopback was stopped after %d", n)
-		}
-		if n := take("[::1]:1"); n != 100 {
-			t.Errorf("loopback was stopped after %d", n)
-		}
-		if n := take("[::ffff:127.0.0.1]:1"); n != 100 {
-			t.Errorf("mapped loopback was stopped after %d", n)
 		}
 		if n := take("192.0.2.1:1"); n != 10 {
 			t.Errorf("a burst of %d, want 10", n)
@@ -119,7 +129,7 @@ func TestOrdersPerAddress(t *testing.T) {
 		time.Sleep(time.Hour)
 		for a := range 100 {
 			for b := range 100 {
-				l.allow("198.51." + string(rune('0'+a%10)) + string(rune('0'+a/10)) + "." + string(rune('0'+b%10)) + string(rune('0'+b/10)) + ":1")
+				l.allow(household(netip.AddrFrom4([4]byte{198, 51, byte(a), byte(b)})))
 			}
 		}
 		if len(l.by) > maxAddresses {
@@ -135,7 +145,8 @@ func TestOrdersPerAddress(t *testing.T) {
 func TestTooManyOrders(t *testing.T) {
 	h := open(t)
 	far := func(r *http.Request) { r.RemoteAddr = "192.0.2.7:1234" }
-	for range burst {
+	h.web.tally.most = 1000
+	for range ordering.burst {
 		status(t, h.ask("POST", "/order", h.blank().Encode(), far), http.StatusSeeOther)
 	}
 	f := h.blank()
@@ -149,7 +160,7 @@ func TestTooManyOrders(t *testing.T) {
 	if code, a := h.post(`{}`, far); code != http.StatusTooManyRequests || a.Status != "error" {
 		t.Errorf("%d %+v", code, a)
 	}
-	if n := len(h.shop.orders()); n != burst {
-		t.Errorf("%d orders, want %d", n, burst)
+	if n := len(h.shop.orders()); n != ordering.burst {
+		t.Errorf("%d orders, want %d", n, ordering.burst)
 	}
 }

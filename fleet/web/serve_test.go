@@ -2,7 +2,6 @@ package web
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -126,30 +125,6 @@ func TestHeaderSize(t *testing.T) {
 		}
 		if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("status %d", res.StatusCode)
-		}
-	})
-}
-
-func TestAtMostSoManyConnections(t *testing.T) {
-	withServer(t, func(h *house, l *pipes) {
-		var in []net.Conn
-		for range maxConns {
-			in = append(in, l.dial())
-		}
-		start := time.Now()
-		late := l.dial()
-		if _, err := late.Read(make([]byte, 1)); err != io.EOF || time.Since(start) > time.Second {
-			t.Errorf("one too many was not hung up on at once: %v after %s", err, time.Since(start))
-		}
-		in[0].Close()
-		synctest.Wait()
-		c := l.dial()
-		go io.WriteString(c, "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-		if b, _ := io.ReadAll(c); !bytes.Contains(b, []byte("200 OK")) {
-			t.Errorf("a place that became free was not given: %s", b)
-		}
-		for _, c := range in {
-			c.Close()
 		}
 	})
 }

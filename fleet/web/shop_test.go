@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -652,8 +653,22 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 // dial connects to the listener.
-func (p *pipes) dial() net.Conn {
+func (p *pipes) dial() net.Conn { return p.dialFrom("") }
+
+// dialFrom connects from an address, "192.0.2.1:5".
+func (p *pipes) dialFrom(address string) net.Conn {
 	ours, theirs := net.Pipe()
+	if address != "" {
+		theirs = from{theirs, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))}
+	}
 	p.conns <- theirs
 	return ours
 }
+
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	address net.Addr
+}
+
+func (f from) RemoteAddr() net.Addr { return f.address }

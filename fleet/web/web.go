@@ -3,11 +3,15 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"barista/fleet"
 )
@@ -54,11 +58,28 @@ type Parts struct {
 	// outlive a restart. Empty: random, and addresses die with the process.
 	Key []byte
 	// Hosts are the names under which the pages may be asked for, without port:
-	// "shop.local". A page of another name that was made to point here (DNS
-	// rebinding) is refused. Default: localhost, 127.0.0.1 and [::1].
+	// "shop.local", beside localhost, 127.0.0.1, [::1] and the address at which a
+	// request arrives. A page of another name that was made to point here (DNS
+	// rebinding) is refused.
 	Hosts []string
-	Wall  func() time.Time // default time.Now; for display only
-	Log   *slog.Logger     // nil: none
+	// Address is where customers find the page, as their phones write it:
+	// "https://shop.local:8080". Empty: the address under which a page is asked for.
+	Address string
+	// Proxies are whose word about the client's address and TLS counts.
+	Proxies []netip.Prefix
+	// TLS is how Serve speaks; nil: plain http. Nothing below TLS 1.3 is spoken.
+	TLS *tls.Config
+	// Operator reports whether a request is one of the shop's people; nil: whoever
+	// asks from this computer and through no proxy. It is asked for each request,
+	// and for a live stream at its start.
+	Operator func(*http.Request) bool
+	// PIN is what a customer must know to order, asked once of each device; empty:
+	// nobody is asked, and nobody at this computer ever.
+	PIN string
+	// OpenOrders is how many orders of one device may be under way; 0: the default.
+	OpenOrders int
+	Wall       func() time.Time // default time.Now; for display only
+	Log        *slog.Logger     // nil: none
 }
 
 // Web serves the pages. New makes one.
@@ -67,8 +88,14 @@ type Web struct {
 	book    *book
 	gallery gallery
 	counter *counter
-	rates   *rates
 	roll    roll
+	health  healthy
+	asks    *rates // requests
+	orders  *rates
+	guesses *rates // at the PIN
+	works   *seats
+	streams *seats
+	tally   *tally
 	pages   map[string]*pages // by language
 	handler http.Handler
 }
@@ -79,8 +106,13 @@ func New(p Parts) *Web {
 		p.Key = make([]byte, 32)
 		rand.Read(p.Key)
 	}
-	if len(p.Hosts) == 0 {
-		p.Hosts = []string{"localhost", "127.0.0.1", "[::1]"}
+	p.Hosts = append([]string{"localhost", "127.0.0.1", "[::1]"}, p.Hosts...)
+	if p.TLS != nil {
+		p.TLS = p.TLS.Clone()
+		p.TLS.MinVersion = tls.VersionTLS13
+	}
+	if p.OpenOrders == 0 {
+		p.OpenOrders = DefaultOpenOrders
 	}
 	if p.Wall == nil {
 		p.Wall = time.Now
@@ -88,7 +120,14 @@ func New(p Parts) *Web {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Web{Parts: p, book: newBook(p.Wall), gallery: gallery{pictures: map[string]*picture{}}, rates: newRates(), pages: parsePages()}
+	w := &Web{
+		Parts: p, book: newBook(p.Wall), gallery: gallery{pictures: map[string]*picture{}}, pages: parsePages(),
+		asks: newRates(asking, askingAll), orders: newRates(ordering, orderAll), guesses: newRates(guessing, guessAll),
+		works: newSeats(worksEach, worksAll), streams: newSeats(streamsEach, streamsAll),
+	}
+	w.asks.kind = true
+	w.health.fresh = healthAll.limiter()
+	w.tally = &tally{most: p.OpenOrders, open: w.book.underway}
 	w.counter = &counter{shop: p.Shop, levels: p.Levels}
 	w.handler = w.routes()
 	return w
@@ -107,10 +146,11 @@ func (w *Web) routes() http.Handler {
 		"GET /orders/{secret}/events":  w.orderEvents,
 		"POST /orders/{secret}/cup":    w.cup,
 		"POST /orders/{secret}/cancel": w.cancel,
+		"GET /t/{token}":               w.table,
 		"GET /board":                   w.boardPage,
 		"GET /board/events":            w.boardEvents,
-		"GET /fleet":                   w.fleetPage,
-		"GET /fleet/events":            w.fleetEvents,
+		"GET /fleet":                   w.operatorsOnly(w.fleetPage),
+		"GET /fleet/events":            w.operatorsOnly(w.fleetEvents),
 		"GET /assets/{name}":           serveAsset,
 		"GET /livez":                   w.livez,
 		"GET /readyz":                  w.readyz,
@@ -227,27 +267,52 @@ func (w *Web) livez(rw http.ResponseWriter, _ *http.Request) {
 // readyz says whether pages can tell the present state and the shop takes orders,
 // and if not, why.
 func (w *Web) readyz(rw http.ResponseWriter, r *http.Request) {
-	why := w.book.notReady()
-	if why == "" && w.Troubles != nil {
-		troubles, err := w.Troubles(r.Context())
-		if err != nil {
-			why = "no controller answers"
-		}
-		for _, t := range troubles {
-			if t.Closed {
-				why = t.Code
-			}
-		}
-	}
-	if why != "" {
+	if why := w.health.ask(func() string { return w.unready(context.WithoutCancel(r.Context())) }); why != "" {
 		plain(rw, http.StatusServiceUnavailable, why+"\n")
 		return
 	}
-	if s := w.standing(r.Context()); s.State == fleet.StandClosed || s.State == fleet.StandLooking {
-		plain(rw, http.StatusServiceUnavailable, s.Why+"\n")
-		return
-	}
 	plain(rw, http.StatusOK, "ok\n")
+}
+
+// healthy is why the shop is not ready. It is looked up for each who asks, but
+// where very many do the others hear what the last one heard.
+type healthy struct {
+	mu    sync.Mutex
+	fresh *rate.Limiter
+	why   string
+}
+
+func (h *healthy) ask(why func() string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fresh.Allow() {
+		h.why = why()
+	}
+	return h.why
+}
+
+// unready says why no order can be taken, or nothing.
+func (w *Web) unready(ctx context.Context) string {
+	if why := w.book.notReady(); why != "" {
+		return why
+	}
+	if w.Troubles != nil {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		troubles, err := w.Troubles(ctx)
+		if err != nil {
+			return "no controller answers"
+		}
+		for _, t := range troubles {
+			if t.Closed {
+				return t.Code
+			}
+		}
+	}
+	if s := w.standing(ctx); s.State == fleet.StandClosed || s.State == fleet.StandLooking {
+		return s.Why
+	}
+	return ""
 }
 
 // standing asks; a controller that does not answer says nothing of its book.

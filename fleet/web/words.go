@@ -130,8 +130,7 @@ func asked(r *http.Request) string {
 	return ""
 }
 
-// remember keeps a language chosen in the address for the pages that follow. It
-// is the only cookie, and it says nothing of the person.
+// remember keeps a language chosen in the address for the pages that follow.
 func remember(rw http.ResponseWriter, r *http.Request) {
 	if l := asked(r); l != "" {
 		http.SetCookie(rw, &http.Cookie{Name: langCookie, Value: l, Path: "/",

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,11 +117,7 @@ func Table(w io.Writer, rows [][]string) {
 // there, so nothing depends on the colour.
 func Colours(w io.Writer) func(string) string {
 	plain := func(s string) string { return s }
-	f, is := w.(*os.File)
-	if !is || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
-		return plain
-	}
-	if st, err := f.Stat(); err != nil || st.Mode()&os.ModeCharDevice == 0 {
+	if !terminal(w) {
 		return plain
 	}
 	return func(s string) string {
