@@ -71,7 +71,7 @@ type Rights struct {
 	Account   string   // a machine's is its own; the others share that of their kind
 	Publish   []string // subjects
 	Subscribe []string // subjects, his inboxes among them
-	Responses bool     // he answers requests: once each, within a minute
+	Responses bool     // he answers requests, within a minute
 	// Inbox is the prefix of his inboxes, without the last dot. An operator's is that of
 	// the person; each run adds a token of its own.
 	Inbox  string

@@ -33,7 +33,9 @@ const (
 // $JS.API is taken by the server, which answers that there is no JetStream.
 const monitorAPI = "shop.js"
 
-var offers = []offer{
+var offers = slices.Concat(basic, windows(), figures)
+
+var basic = []offer{
 	{subject: "coffee.desk.<id>.*", to: []Kind{Machine}, within: soon, what: "asks the desk"},
 	{subject: "$JS.API.CONSUMER.MSG.NEXT." + fleet.StreamOrders + ".<maker>", to: []Kind{Machine}, within: parked, what: "pulls an order of a class that it serves"},
 	{subject: "$JS.ACK." + fleet.StreamOrders + ".<maker>.>", to: []Kind{Machine}, within: soon, what: "settles it"},
@@ -56,7 +58,6 @@ var offers = []offer{
 	{subject: "coffee.controller.loss", to: []Kind{Operator}, within: soon, what: "accepts what is lost"},
 	{subject: "coffee.controller.goon", to: []Kind{Operator}, within: soon, what: "goes on without a machine"},
 	{subject: "coffee.doctor.*", to: []Kind{Operator}, within: parked, what: "findings and repairs"},
-	{subject: "coffee.window.*", to: []Kind{Web, Operator}, within: parked, what: "reads what the shop shows"},
 
 	{subject: "coffee.stock.levels", to: []Kind{Web, Operator, Monitor}, within: soon, what: "what is on the shelf"},
 	{subject: "coffee.stock.add", to: []Kind{Operator}, within: soon, what: "refills"},
@@ -64,7 +65,22 @@ var offers = []offer{
 	{subject: "coffee.stock.*.get", to: []Kind{Operator, Monitor, Foreign}, within: soon, what: "how much of an item is left"},
 	{subject: "coffee.orders.*", to: []Kind{Foreign}, within: soon, what: "drops an order in, as the article does"},
 	{subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},
+}
 
+// windows are what a controller shows to keys that see no stream.
+func windows() (out []offer) {
+	pages := fleet.WindowSubjects(false)
+	for _, s := range fleet.WindowSubjects(true) {
+		o := offer{subject: s, to: []Kind{Operator}, within: parked, what: "reads the shop; put and delete change settings"}
+		if slices.Contains(pages, s) {
+			o.to, o.what = []Kind{Web, Operator}, "reads the shop"
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+var figures = []offer{
 	{subject: "$JS.API.INFO", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the store"},
 	{subject: "$JS.API.STREAM.NAMES", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the streams"},
 	{subject: "$JS.API.STREAM.LIST", as: monitorAPI, to: []Kind{Monitor}, within: soon, what: "figures of the streams"},
@@ -90,7 +106,7 @@ var permissions = map[Kind]permission{
 	Controller: {
 		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>"},
 		subscribe: []string{
-			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.window.*", "coffee.stock.>", "coffee.orders.*", "$SRV.>",
+			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.window.>", "coffee.stock.>", "$SRV.>",
 		},
 		responses: true,
 	},

@@ -180,6 +180,12 @@ func (e *export) write(w *strings.Builder, subject string) {
 	w.WriteString("}\n")
 }
 
+// mostResponses is how often a connection may answer one request. It is not once: all
+// services of a connection answer one $SRV.PING, and the server counts a request that
+// comes to a second of them as an answer, too (2.15.2). A request from another account is
+// answered once in any case: the way back ends with the first answer.
+const mostResponses = 200
+
 // write writes a member as a user.
 func (m Member) write(w *strings.Builder) {
 	r := m.Rights()
@@ -197,7 +203,7 @@ func (m Member) write(w *strings.Builder) {
 	fmt.Fprintf(w, "      # %s %s\n      {%s, allowed_connection_types: %s, permissions: {", m.Kind, m.Name, who, ways)
 	fmt.Fprintf(w, "publish: {allow: %s}, subscribe: {allow: %s}", list(r.Publish), list(r.Subscribe))
 	if r.Responses {
-		w.WriteString(`, allow_responses: {max: 1, expires: "1m"}`)
+		fmt.Fprintf(w, `, allow_responses: {max: %d, expires: "1m"}`, mostResponses)
 	}
 	w.WriteString("}}\n")
 }
