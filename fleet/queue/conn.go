@@ -19,10 +19,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -46,7 +48,17 @@ type Config struct {
 	Domain       string      // of JetStream, where the streams are not at the server that answers; empty: there
 	OrdersPerDay int         // sizes the streams; 0 is 500
 	Replicas     int         // of each stream that is made; 0 is 1
-	Log          *slog.Logger
+	// Within is how long a broker that does not answer is waited for at first; 0: until
+	// the context ends.
+	Within time.Duration
+	// Refused hears, at first and then once a minute, why a broker that answers is of no
+	// use, at the start and later on; the connection goes on trying, because a person
+	// may heal that elsewhere. Nil: Connect returns it at once, and later on it is
+	// logged.
+	Refused func(*Unusable)
+	// Denied hears what the key may not do; nil: it is logged.
+	Denied func(*Unusable)
+	Log    *slog.Logger
 }
 
 // Signer proves who a connection is; a key of package keys does.
@@ -58,10 +70,11 @@ type Signer interface {
 
 // Conn is a connection to the broker. Any goroutine may use it.
 type Conn struct {
-	cfg Config
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	log *slog.Logger
+	cfg  Config
+	nc   *nats.Conn
+	live atomic.Pointer[nats.Conn] // nc, for what the client calls before Connect has returned
+	js   jetstream.JetStream
+	log  *slog.Logger
 
 	mu      sync.Mutex // guards the following, and nothing else
 	buckets map[string]jetstream.KeyValue
@@ -69,13 +82,19 @@ type Conn struct {
 	turned  turn            // of the book, see leafAfter; forgotten at a reconnect, a store may have gone back
 	back    chan struct{}   // closed at the next reconnect
 
+	denied   context.CancelCauseFunc // while the streams are made, see refusedAs
+	amiss    *Unusable               // why the last try came to nothing
+	spoken   error                   // the class of what was said last
+	spokenAt time.Time
+
 	state state // of the broker's streams
 
 	lost chan struct{} // closed by the client when the connection is closed for good
 }
 
-// Connect dials, and waits for the first connection until ctx ends. Later
-// breaks are mended by itself, for ever.
+// Connect dials, and waits for the first connection until ctx ends, or for Within.
+// Later breaks are mended by itself, for ever. Errors: *Unusable, where something
+// answers; else that nobody does.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if !fleet.IsToken(cfg.Name) {
 		return nil, fmt.Errorf("queue: %q is no name for a connection: 1 to 32 of a-z, 0-9 and -", cfg.Name)
@@ -84,23 +103,107 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Conn{cfg: cfg, log: cfg.Log, buckets: map[string]jetstream.KeyValue{}, said: map[string]bool{}, back: make(chan struct{}), lost: make(chan struct{})}
-	up := make(chan struct{})
-	var once sync.Once
+	if err := c.dial(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.js, err = c.jetStream(); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return c, nil
+}
+
+// The pauses between two tries to connect.
+const (
+	tryAgain   = 250 * time.Millisecond
+	trySpread  = 250 * time.Millisecond // at most, so that a fleet does not come back at once
+	spreadTLS  = time.Second            // of handshakes, which cost the server more
+	sayAgain   = time.Minute
+	dialWithin = 2 * time.Second
+)
+
+// dial makes the first connection.
+func (c *Conn) dial(ctx context.Context) error {
+	opts := c.options()
+	servers := strings.Join(c.cfg.Servers, ",")
+	if c.cfg.InProcess != nil {
+		servers = ""
+	}
+	began := time.Now()
+	for {
+		nc, err := nats.Connect(servers, opts...)
+		bad := c.cfg.unusable(err)
+		if err == nil {
+			c.live.Store(nc)
+			c.nc = nc
+			if bad = c.cfg.oldServer(nc.ConnectedServerVersion()); bad == nil {
+				c.well()
+				return nil
+			}
+			c.Close()
+			c.lost = make(chan struct{})
+		} else if bad == nil && !wait(err) {
+			return fmt.Errorf("queue: cannot connect to %s: %w", Shown(c.cfg.Servers), err)
+		}
+		if bad != nil {
+			if c.cfg.Refused == nil {
+				return bad
+			}
+			c.complain(bad)
+			began = time.Now() // somebody is there: only a person ends this
+		}
+		late := c.cfg.Within > 0 && time.Since(began) > c.cfg.Within
+		if late || !fleet.Pause(ctx, c.pause()) {
+			if bad != nil {
+				return bad
+			}
+			return fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", Shown(c.cfg.Servers))
+		}
+	}
+}
+
+// wait reports whether a try may come out better the next time: an address or an
+// option that is wrong stays so.
+func wait(err error) bool {
+	_, parse := errors.AsType[*url.Error](err)
+	return !parse && !errors.Is(err, nats.ErrNkeyAndUser) && !errors.Is(err, nats.ErrInvalidArg)
+}
+
+func (c *Conn) pause() time.Duration {
+	spread := trySpread
+	if c.cfg.TLS != nil {
+		spread = spreadTLS
+	}
+	return tryAgain + rand.N(spread)
+}
+
+// options are how the client behaves.
+func (c *Conn) options() []nats.Option {
+	cfg := c.cfg
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.CustomInboxPrefix(cmp.Or(cfg.Inbox, "_INBOX_"+cfg.Name)),
-		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.IgnoreAuthErrorAbort(), // an operator may accept the key again
+		nats.CustomReconnectDelay(func(int) time.Duration {
+			// The one place where the client tells of a handshake that failed.
+			if nc := c.live.Load(); nc != nil {
+				if bad := cfg.unusable(nc.LastError()); bad != nil {
+					c.complain(bad)
+				} else {
+					c.unheard()
+				}
+			}
+			return c.pause()
+		}),
 		nats.ReconnectBufSize(-1), // nothing may arrive late
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.Timeout(2 * time.Second),
-		nats.ConnectHandler(func(*nats.Conn) { once.Do(func() { close(up) }) }),
+		nats.Timeout(dialWithin),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			once.Do(func() { close(up) })
-			c.log.Info("broker is back", "conn", cfg.Name, "server", nc.ConnectedUrlRedacted())
+			c.log.Info("broker is back", "conn", cfg.Name, "server", Shown([]string{nc.ConnectedUrl()}))
+			c.well()
 			c.mu.Lock()
 			c.turned = turn{}
 			close(c.back)
@@ -114,7 +217,14 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.lost) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			c.log.Error(fmt.Sprint("the broker says: ", err), "conn", cfg.Name) // else a flood of one hides another
+			switch bad := cfg.unusable(err); {
+			case bad != nil:
+				c.complain(bad)
+			case errors.Is(err, nats.ErrPermissionViolation):
+				c.onDenied(err)
+			default:
+				c.log.Error(fmt.Sprint("the broker says: ", err), "conn", cfg.Name) // else a flood of one hides another
+			}
 		}),
 	}
 	if k := cfg.Key; k != nil && k.JWT() != "" {
@@ -122,33 +232,53 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	} else if k != nil {
 		opts = append(opts, nats.Nkey(k.Public(), k.Sign))
 	}
-	if cfg.TLS != nil && cfg.InProcess == nil {
+	if cfg.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	} else if cfg.TLS != nil {
 		opts = append(opts, nats.Secure(cfg.TLS))
 	}
-	servers := strings.Join(cfg.Servers, ",")
-	if cfg.InProcess != nil {
-		servers = ""
-		opts = append(opts, nats.InProcessServer(cfg.InProcess))
+	return opts
+}
+
+// complain says why the broker is of no use: at once where that is another reason
+// than before, and once a minute.
+func (c *Conn) complain(bad *Unusable) {
+	c.mu.Lock()
+	again := bad.Class == c.spoken && time.Since(c.spokenAt) < sayAgain
+	c.amiss = bad
+	if !again {
+		c.spoken, c.spokenAt = bad.Class, time.Now()
 	}
-	nc, err := nats.Connect(servers, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("queue: cannot connect to %s: %w", Shown(cfg.Servers), err)
+	c.mu.Unlock()
+	switch {
+	case again:
+	case c.cfg.Refused != nil:
+		c.cfg.Refused(bad)
+	default:
+		c.log.Error("no way to the broker: "+bad.Error(), "conn", c.cfg.Name)
 	}
-	c.nc = nc
-	if !nc.IsConnected() {
-		select {
-		case <-up:
-		case <-ctx.Done():
-			nc.Close()
-			<-c.lost
-			return nil, fmt.Errorf("queue: no broker answers at %s: is the shop running, and is the address right?", Shown(cfg.Servers))
-		}
-	}
-	if c.js, err = c.jetStream(); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("queue: %w", err)
-	}
-	return c, nil
+}
+
+// well: there is a connection, and the next complaint is news.
+func (c *Conn) well() {
+	c.mu.Lock()
+	c.amiss, c.spoken = nil, nil
+	c.mu.Unlock()
+}
+
+// unheard: nobody answers just now.
+func (c *Conn) unheard() {
+	c.mu.Lock()
+	c.amiss = nil
+	c.mu.Unlock()
+}
+
+// Amiss is why the broker was of no use at the last try; nil while it is in use, or
+// where nobody answers.
+func (c *Conn) Amiss() *Unusable {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.amiss
 }
 
 // jetStream speaks to the streams, where they are.
@@ -175,7 +305,8 @@ func Shown(servers []string) string {
 	out := make([]string, len(servers))
 	for i, s := range servers {
 		if u, err := url.Parse(s); err == nil {
-			out[i] = u.Redacted()
+			u.User = nil // a lone one is a token
+			out[i] = u.String()
 		}
 	}
 	return strings.Join(out, ", ")

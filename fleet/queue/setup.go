@@ -20,8 +20,17 @@ import (
 // nothing of worth (see Old). A store of that layout with open orders is refused.
 // The classes are those of the menu in the settings, or of def where none is set;
 // the menu in force is returned. The shop's role calls it once at start, and Keep
-// from then on.
+// from then on. Errors: *Unusable, where the broker can't be the shop's.
 func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
+	ctx, ended := c.refusedAs(ctx)
+	menu, err := c.setup(ctx, def)
+	return menu, ended(err)
+}
+
+func (c *Conn) setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
+	if err := c.usable(ctx); err != nil {
+		return def, err
+	}
 	old, err := c.Old(ctx)
 	if err != nil {
 		return def, err
@@ -123,7 +132,11 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 	errs := []error{c.values(ctx)}
 	for _, want := range c.streams(def.Classes()) {
 		if want.Name != fleet.StreamOrders {
-			errs = append(errs, c.stream(ctx, want, start))
+			err := c.stream(ctx, want, start)
+			errs = append(errs, err)
+			if _, is := errors.AsType[*Unusable](err); is && start {
+				return def, err // the next stream would say the same
+			}
 		}
 	}
 	amiss := errors.Join(errs...)
@@ -234,7 +247,7 @@ func (c *Conn) made(ctx context.Context, want jetstream.StreamConfig, start bool
 		again := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || noRoom(err) && tries < seenTries
 		if !again || !fleet.Pause(ctx, seenSoon) {
 			if noRoom(err) {
-				err = fmt.Errorf("it needs %s, and the broker has no room for it: raise what it may hold (max_file_store), or lower orders_per_day: %w", show("MaxBytes", want.MaxBytes), err)
+				return nil, c.noSpace(want)
 			}
 			return nil, said("make "+want.Name, err)
 		}

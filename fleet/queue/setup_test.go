@@ -320,7 +320,7 @@ func TestNoRoomToGrow(t *testing.T) {
 	small := brokertest.Bare(t)
 	small.Room(40 << 20)
 	small.Restart()
-	if _, err := small.Connect("one").Setup(ctx, fleet.DefaultMenu()); err == nil || errors.Is(err, fleet.ErrNoAnswer) || !strings.Contains(err.Error(), "no room") {
+	if _, err := small.Connect("one").Setup(ctx, fleet.DefaultMenu()); !errors.Is(err, queue.ErrNoSpace) || errors.Is(err, fleet.ErrNoAnswer) || !strings.Contains(err.Error(), "needs 102.5 MiB, and all streams 210.4 MiB") {
 		t.Errorf("without room: %v", err)
 	}
 }
