@@ -38,6 +38,7 @@ const (
 	Hub        Kind = "hub"        // a site's link to the hub, by the site's name
 	Admin      Kind = "admin"      // may all: makes and removes streams
 	Foreign    Kind = "foreign"    // whoever comes without a key
+	Guest      Kind = "guest"      // has an invitation, and knocks; by the invitation's id
 )
 
 // Member is who belongs to a shop, and how he is known.
@@ -114,7 +115,7 @@ func (m Member) account() string {
 	switch m.Kind {
 	case Machine:
 		return accountOf(m.Name)
-	case Web, Operator, Monitor, Foreign:
+	case Web, Operator, Monitor, Foreign, Guest:
 		return strings.ToUpper(string(m.Kind))
 	}
 	return fleet.AccountShop

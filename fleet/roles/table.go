@@ -58,6 +58,8 @@ var basic = []offer{
 	{subject: "coffee.controller.loss", to: []Kind{Operator}, within: soon, what: "accepts what is lost"},
 	{subject: "coffee.controller.goon", to: []Kind{Operator}, within: soon, what: "goes on without a machine"},
 	{subject: "coffee.doctor.*", to: []Kind{Operator}, within: parked, what: "findings and repairs"},
+	{subject: "coffee.door.*", to: []Kind{Operator}, within: soon, what: "who belongs to the shop: invites, lets in, revokes"},
+	{subject: "coffee.door.knock.<id>", to: []Kind{Guest}, within: soon, what: "asks to be let in, with the key that it has made"},
 
 	{subject: "coffee.stock.levels", to: []Kind{Web, Operator, Monitor}, within: soon, what: "what is on the shelf"},
 	{subject: "coffee.stock.add", to: []Kind{Operator}, within: soon, what: "refills"},
@@ -106,7 +108,7 @@ var permissions = map[Kind]permission{
 	Controller: {
 		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>"},
 		subscribe: []string{
-			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.window.>", "coffee.stock.>", "$SRV.>",
+			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.door.>", "coffee.window.>", "coffee.stock.>", "$SRV.>",
 		},
 		responses: true,
 	},
@@ -119,6 +121,7 @@ var permissions = map[Kind]permission{
 	Operator: {},
 	Monitor:  {},
 	Foreign:  {},
+	Guest:    {},
 	Admin:    {publish: []string{">"}, subscribe: []string{">"}},
 	// The hub reads the site's events through JetStream of the site; it makes that
 	// consumer, and the site sends.
@@ -141,6 +144,7 @@ var limits = map[Kind]Limits{
 	Operator: {Connections: 200, Subscriptions: 4000, Payload: 64 << 10},
 	Monitor:  {Connections: 20, Subscriptions: 200, Payload: 8 << 10},
 	Foreign:  {Connections: 50, Subscriptions: 500, Payload: 8 << 10},
+	Guest:    {Connections: 20, Subscriptions: 100, Payload: 4 << 10},
 }
 
 // seen are the subjects under which a member of one of o.to sees an offer: one for all

@@ -75,7 +75,7 @@ func (t Table) accounts() []*account {
 	// dead until the next.
 	add(fleet.AccountShop, Limits{})
 	by[fleet.AccountShop].jetstream = true
-	for _, k := range []Kind{Web, Operator, Monitor} {
+	for _, k := range []Kind{Web, Operator, Monitor, Guest} {
 		add(Member{Kind: k}.account(), limits[k])
 	}
 	for _, m := range members {
@@ -113,9 +113,9 @@ func (t Table) join(o offer, members []Member, by map[string]*account) {
 					share(by[m.account()], by[Member{Kind: k}.account()], o.named(m.Name, nil, same)[0])
 				}
 			}
-		case k == Machine:
+		case k == Machine, k == Guest:
 			for _, m := range members {
-				if m.Kind == Machine {
+				if m.Kind == k {
 					for _, s := range o.named(m.Name, m.Classes, same) {
 						share(by[fleet.AccountShop], by[m.account()], s)
 					}
