@@ -315,6 +315,9 @@ func Shown(servers []string) string {
 // Up reports whether the broker can be reached now.
 func (c *Conn) Up() bool { return c.nc.IsConnected() }
 
+// MaxPayload is the largest message that the server takes, in bytes.
+func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+
 // Reconnects counts the connections: another count is another connection, whatever
 // was heard of that so far.
 func (c *Conn) Reconnects() uint64 { return c.nc.Stats().Reconnects }

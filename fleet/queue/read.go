@@ -166,6 +166,7 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 	if err != nil {
 		return err
 	}
+	defer c.leave(ctx, stream, cons)
 	if end < *from {
 		ready()
 	}
@@ -191,6 +192,21 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 			ready()
 		}
 	}
+}
+
+// leaveFor bounds how long the broker is told that nobody reads any more.
+const leaveFor = 500 * time.Millisecond
+
+// leave removes a reader's consumer. The client leaves it there for five minutes, and
+// whoever reads in pages leaves one for each.
+func (c *Conn) leave(ctx context.Context, stream string, cons jetstream.Consumer) {
+	info := cons.CachedInfo()
+	if info == nil || !c.Up() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveFor)
+	defer cancel()
+	_ = c.js.DeleteConsumer(ctx, stream, info.Name) // one that stays goes by itself
 }
 
 // end is the last message of a stream that can be read now, not before from; 0 if
