@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"barista/cmd/barista/reach"
 	"barista/fleet"
 	"barista/fleet/brokertest"
 	"barista/fleet/controller"
@@ -89,7 +90,7 @@ func queued(t *testing.T, c *queue.Conn) int {
 func openController(t *testing.T, ctx context.Context, c *queue.Conn) *controller.Controller {
 	book := ledger.New(ledger.Parts{Book: c.Book(), Shelf: stock.NewShelf(nil)}, ledger.Config{})
 	s := stock.New(stock.Parts{Ledger: book, Settings: c.Settings()}, stock.Config{Initial: fleet.Items{"arabica": 1000}})
-	roll := presence.New(seen(c, nil))
+	roll := presence.New(reach.Seen(c, nil))
 	ctl := controller.New(controller.Parts{
 		Book: c.Book(), Ledger: book, Orders: c.Orders(), Events: c.Events(), Settings: c.Settings(), Roll: roll, Server: c.Server(),
 	}, controller.Config{SweepAfter: 2 * time.Second})

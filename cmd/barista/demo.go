@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/cmd/barista/told"
@@ -130,7 +131,7 @@ func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
 		service.CloseAll(s.stages)
 		return err
 	}
-	news := shopOf(c).News
+	news := reach.Shop(c, false).News
 	s.add("terminal", func(ctx context.Context) error {
 		p := &told.Printer{Out: out}
 		return quiet(ctx, news(ctx, p.Print))

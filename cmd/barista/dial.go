@@ -11,15 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/term"
 	"barista/configs"
-	"barista/fleet"
 	"barista/fleet/client"
-	"barista/fleet/controller"
-	"barista/fleet/doctor"
-	"barista/fleet/ledger"
 	"barista/fleet/queue"
-	"barista/fleet/stock"
 )
 
 const defaultNATS = "nats://127.0.0.1:4222"
@@ -79,21 +75,6 @@ func (c *cli) dial(cmd *cobra.Command) (*queue.Conn, error) {
 	return conn, nil
 }
 
-// shopOf is the shop behind a connection.
-func shopOf(c *queue.Conn) client.Shop {
-	r, book := c.Requester(), c.Book()
-	return client.Shop{Parts: client.Parts{
-		Book: book, Orders: func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, book) },
-		Live: c.Events().FollowLive, Waiting: c.Orders().Waiting, Settings: c.Settings(), Requester: r,
-		Stock: stock.Remote(r), Controller: controller.Remote(r), Machines: seen(c, nil).Read,
-	}}
-}
-
-// records is what the shop has written down.
-func records(c *queue.Conn) doctor.Parts {
-	return doctor.Parts{Book: c.Book(), Stored: c.Orders().Stored, Told: c.Events().Told, Settings: c.AllSettings}
-}
-
 // with dials, bounds the time, runs the verb and hangs up.
 func (c *cli) with(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error {
 	conn, err := c.dial(cmd)
@@ -103,7 +84,7 @@ func (c *cli) with(cmd *cobra.Command, do func(ctx context.Context, s client.Sho
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), 4*patience)
 	defer cancel()
-	return do(ctx, shopOf(conn))
+	return do(ctx, reach.Shop(conn, c.through))
 }
 
 // watching is with for a verb that goes on until it is interrupted.
@@ -113,7 +94,7 @@ func (c *cli) watching(cmd *cobra.Command, do func(ctx context.Context, s client
 		return err
 	}
 	defer conn.Close()
-	err = do(cmd.Context(), shopOf(conn))
+	err = do(cmd.Context(), reach.Shop(conn, c.through))
 	if cmd.Context().Err() != nil {
 		return nil // a person pressed Ctrl-C: that is how a watch ends
 	}

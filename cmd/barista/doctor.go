@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/term"
 	"barista/cmd/barista/told"
 	"barista/fleet"
@@ -47,7 +48,7 @@ minute: settle it, or have it made again.`,
 					return err
 				}
 			}
-			found, err = doctor.Together(ctx, records(conn), conn.Requester(), found)
+			found, err = doctor.Together(ctx, reach.Records(conn, c.through), conn.Requester(), found)
 			if err != nil {
 				return err
 			}

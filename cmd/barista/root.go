@@ -18,6 +18,8 @@ import (
 type cli struct {
 	json bool   // --json
 	nats string // --nats
+
+	through bool // the key sees no stream: a controller's window shows the shop
 }
 
 // newRoot is the whole command line. This list is the only place where a

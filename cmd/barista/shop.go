@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"barista/cmd/barista/page"
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
 	"barista/configs"
@@ -31,6 +32,7 @@ import (
 	"barista/fleet/queue"
 	"barista/fleet/stock"
 	"barista/fleet/web"
+	"barista/fleet/window"
 	"barista/fleet/witness"
 	"barista/fleet/worker"
 	"barista/machine/station"
@@ -53,6 +55,7 @@ type shop struct {
 	machines []*member
 	conns    []*queue.Conn // of the roles
 	notify   *service.Notifier
+	through  bool // this process's key sees no stream: a controller's window shows the shop
 	seams    seams
 }
 
@@ -317,7 +320,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		return nil
 	}
 	log := s.log.With("room", "controller")
-	roll := presence.New(seen(c, log))
+	roll := presence.New(reach.Seen(c, log))
 	parts := controller.Parts{
 		Book: book, Ledger: s.ledger, Witness: saw, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
 		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Boot: guard.SinceBoot, Log: log,
@@ -341,6 +344,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	s.ctl = controller.New(parts, cfg)
 	s.add("presence", roll.Run, nil)
 	s.add("desk", desk.New(at).Run, nil)
+	s.add("window", window.New(reach.Window(c, s.ledger, roll, s.log.With("room", "window"))).Run, nil)
 	s.add("controller", run(s.ctl.Run), nil)
 	return nil
 }
@@ -348,7 +352,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 // openDoctor puts back what the store has lost of the settings before anybody acts
 // on them, and has what is written down looked at from then on.
 func (s *shop) openDoctor(ctx context.Context, c *queue.Conn) error {
-	d := doctor.New(records(c), doctor.Config{
+	d := doctor.New(reach.Records(c, false), doctor.Config{
 		Copy: filepath.Join(s.file.State, "settings.copy"), Keys: c.Settings(), Remove: c.Orders().Remove, Server: c.Server(), Log: s.log.With("room", "doctor"),
 	})
 	if err := d.Mend(ctx); err != nil {
@@ -363,7 +367,7 @@ func (s *shop) openDoctor(ctx context.Context, c *queue.Conn) error {
 func (s *shop) openWitness(c *queue.Conn) (*witness.Witness, error) {
 	p := witness.Parts{Book: c.Book(), Made: c.BookMade, Link: c, Ask: c.AskAll, Server: c.Server(), Log: s.log.With("room", "witness")}
 	if s.file.Controller != nil { // machines tell nobody else what they know
-		p.Known = seen(c, nil).Names
+		p.Known = reach.Seen(c, nil).Names
 	}
 	w, err := witness.New(p, witness.Config{Dir: s.file.State, Boot: boot(), Up: func() time.Duration { _, up := guard.SinceBoot(); return up }, Alone: s.broker != nil})
 	if err == nil {
@@ -372,14 +376,9 @@ func (s *shop) openWitness(c *queue.Conn) (*witness.Witness, error) {
 	return w, err
 }
 
-// seen is what the machines of a fleet are seen by.
-func seen(c *queue.Conn, log *slog.Logger) presence.Parts {
-	return presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Book().Now, Log: log}
-}
-
 // followed is the book whose records come by the process's one follower.
 type followed struct {
-	fleet.Book
+	web.Book
 	ledger *ledger.Ledger
 }
 
@@ -392,7 +391,7 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	asker := shopOf(c)
+	asker := reach.Shop(c, s.through)
 	levels := asker.Stock.Levels
 	if s.stock != nil {
 		levels = s.stock.Levels
@@ -403,7 +402,7 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if s.ctl != nil {
 		door, trouble = s.ctl, s.ctl.Troubles
 	}
-	book := c.Book()
+	book := reach.Book(c, s.through)
 	if s.ledger != nil {
 		book = followed{book, s.ledger}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/brokertest"
@@ -56,7 +57,7 @@ func openOffice(t *testing.T) *office {
 	st := stock.New(stock.Parts{Ledger: book, Settings: c.Settings(), Server: c.Server()},
 		stock.Config{Initial: fleet.Items{"arabica": 100, "mixed": 500, "robusta": 500, "milk-normal": 1000, "milk-soja": 1000, "sugar": 50}})
 	run(st.Run)
-	board := presence.New(seen(c, nil))
+	board := presence.New(reach.Seen(c, nil))
 	run(board.Run)
 	ctl := controller.New(controller.Parts{
 		Book: c.Book(), Ledger: book, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),

@@ -27,7 +27,7 @@ type Parts struct {
 	Orders     func(context.Context) ([]fleet.Entry, error) // those that are not over, and the last day's: ledger.Read
 	Live       func(ctx context.Context, each func(fleet.Event)) error
 	Waiting    func(context.Context) (map[fleet.Class]int, error) // messages in the queue
-	Settings   fleet.Settings
+	Settings   Settings
 	Requester  fleet.Requester
 	Stock      Stock
 	Controller Controller
@@ -41,6 +41,13 @@ type Book interface {
 	Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error
 	Since(ctx context.Context, t time.Time) (uint64, error)
 	Now(ctx context.Context) (time.Time, error)
+}
+
+// Settings is what a Shop reads and sets of the settings.
+type Settings interface {
+	Get(ctx context.Context, key string) ([]byte, error)
+	Put(ctx context.Context, key string, value []byte) error
+	Delete(ctx context.Context, key string) error
 }
 
 // Stock is what a person may ask of the stock. An act with a key counts once,

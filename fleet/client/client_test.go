@@ -20,6 +20,8 @@ import (
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
+	"barista/fleet/window"
+	"barista/fleet/window/windowtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -51,11 +53,50 @@ type place struct {
 	stock *shelf
 	door  *door
 	acts  uint64 // the last one
+	later bool   // who is here comes a moment later
+}
+
+// both asks the shop in the two ways that there are: with a key that sees the broker's
+// streams, and through a controller's window. All answers are the same; who is here may
+// come a moment later through the window.
+func both(t *testing.T, ask func(t *testing.T, s *place)) {
+	t.Helper()
+	t.Run("direct", func(t *testing.T) { ask(t, open(t)) })
+	t.Run("window", func(t *testing.T) { ask(t, openWindow(t)) })
+}
+
+func openWindow(t *testing.T) *place {
+	t.Helper()
+	b := brokertest.Start(t)
+	windowtest.Open(t, b, "controller", nil)
+	s, asker := openAt(b), b.Connect("cli")
+	w := window.Remote(asker.Requester())
+	s.later = true
+	s.Shop = Shop{Parts{
+		Controller: s.door, Stock: s.stock, Requester: asker.Requester(), Live: asker.Events().FollowLive,
+		Book: w, Orders: func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, w) },
+		Waiting: w.Waiting, Settings: w, Machines: w.Machines,
+	}}
+	return s
 }
 
 func open(t *testing.T) *place {
 	t.Helper()
-	c := brokertest.Start(t).Connect("asker")
+	return openAt(brokertest.Start(t))
+}
+
+// soon looks whether something is so; through a window it may take a moment.
+func (s *place) soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	if s.later {
+		brokertest.Eventually(t, what, ok)
+	} else if !ok() {
+		t.Errorf("not so: %s", what)
+	}
+}
+
+func openAt(b *brokertest.Broker) *place {
+	c := b.Connect("asker")
 	stock := &shelf{levels: map[string]fleet.Level{fleet.ItemSugar: {OnHand: 50}}}
 	for _, item := range fleet.DefaultMenu().Items() {
 		stock.levels[item] = fleet.Level{OnHand: 1000}
@@ -97,14 +138,15 @@ func (s *place) act(t *testing.T, c fleet.Claim) fleet.Entry {
 }
 
 // torn has keys that can't be read.
-type torn struct{ fleet.Settings }
+type torn struct{ Settings }
 
 func (torn) Get(context.Context, string) ([]byte, error) { return nil, fleet.ErrDamaged }
 
 // TestDamagedMenu: a menu that can't be read is not one that nobody has set, and the
 // status says so and the rest.
-func TestDamagedMenu(t *testing.T) {
-	s := open(t)
+func TestDamagedMenu(t *testing.T) { both(t, askDamagedMenu) }
+
+func askDamagedMenu(t *testing.T, s *place) {
 	s.Settings = torn{s.Settings}
 	if m, _, err := s.Menu(t.Context()); !errors.Is(err, fleet.ErrDamaged) {
 		t.Errorf("%+v %v", m, err)
@@ -156,8 +198,9 @@ func take(c fleet.Claim) (fleet.Claim, error)  { return c.Take(zoe.Owner) }
 func fence(c fleet.Claim) (fleet.Claim, error) { return c.Fence(zoe.Owner) }
 
 // TestFind: which order a person means, and which error says why none.
-func TestFind(t *testing.T) {
-	s := open(t)
+func TestFind(t *testing.T) { both(t, askFind) }
+
+func askFind(t *testing.T, s *place) {
 	if _, err := s.Find(t.Context(), Last); !errors.Is(err, ErrNoOrders) {
 		t.Error(err)
 	}
@@ -193,8 +236,9 @@ func TestFind(t *testing.T) {
 
 // What was carried over from a former layout is an order that a person can ask for,
 // and no news.
-func TestCarriedOver(t *testing.T) {
-	s := open(t)
+func TestCarriedOver(t *testing.T) { both(t, askCarriedOver) }
+
+func askCarriedOver(t *testing.T, s *place) {
 	old := fleet.Create(order(a), nil, fleet.Success(a), fleet.ViaOld)
 	old.Phase, old.Outcome = fleet.Served, fleet.Made
 	s.act(t, old)
@@ -211,8 +255,9 @@ func TestCarriedOver(t *testing.T) {
 }
 
 // TestWhy: tries, stock and story of an order that went through two machines' hands.
-func TestWhy(t *testing.T) {
-	s := open(t)
+func TestWhy(t *testing.T) { both(t, askWhy) }
+
+func askWhy(t *testing.T, s *place) {
 	e := s.create(t, a, fence, park, again, remake, take)
 	got, err := s.Why(t.Context(), e.Claim)
 	if err != nil {
@@ -276,8 +321,9 @@ func TestWhatItTook(t *testing.T) {
 }
 
 // TestMachines: who is here, who is out of service, and what is asked of them.
-func TestMachines(t *testing.T) {
-	s := open(t)
+func TestMachines(t *testing.T) { both(t, askMachines) }
+
+func askMachines(t *testing.T, s *place) {
 	c := s.conn
 	ctx := t.Context()
 	if err := c.Fleet().Announce(ctx, zoe); err != nil {
@@ -285,14 +331,14 @@ func TestMachines(t *testing.T) {
 	}
 	state := func(want string) {
 		t.Helper()
-		list, err := s.Fleet(ctx)
-		got := ""
-		for _, m := range list {
-			got += fmt.Sprintf("%s %s able=%v %s %s\n", m.Machine, m.State, m.Able, m.By, m.Reason)
-		}
-		if err != nil || got != want+"\n" {
-			t.Errorf("%q, want %q (%v)", got, want, err)
-		}
+		s.soon(t, want, func() bool {
+			list, err := s.Fleet(ctx)
+			got := ""
+			for _, m := range list {
+				got += fmt.Sprintf("%s %s able=%v %s %s\n", m.Machine, m.State, m.Able, m.By, m.Reason)
+			}
+			return err == nil && got == want+"\n"
+		})
 	}
 	state("zoe ready able=true  ")
 	if err := s.Cordon(ctx, "zoe", "Ada", "descaling\nuntil noon"); err != nil {
@@ -319,7 +365,7 @@ func TestMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"cordon": s.Cordon(ctx, "zoe", "Ada", "x"), "uncordon": s.Uncordon(ctx, ">"),
+		"cordon": s.Cordon(ctx, "max", "Ada", "x"), "uncordon": s.Uncordon(ctx, ">"),
 	} {
 		if !errors.Is(err, fleet.ErrNotFound) {
 			t.Errorf("%s of a machine that nobody knows: %v", what, err)
@@ -355,8 +401,9 @@ func serve(t *testing.T, c *queue.Conn, subject string, answer func([]byte) any)
 	})
 }
 
-func TestCommand(t *testing.T) {
-	s := open(t)
+func TestCommand(t *testing.T) { both(t, askCommand) }
+
+func askCommand(t *testing.T, s *place) {
 	c := s.conn
 	serve(t, c, fleet.CupSubject("zoe"), func(body []byte) any {
 		var q fleet.Command
@@ -370,8 +417,9 @@ func TestCommand(t *testing.T) {
 }
 
 // TestPlace: "not known yet" is asked again with the same id.
-func TestPlace(t *testing.T) {
-	s := open(t)
+func TestPlace(t *testing.T) { both(t, askPlace) }
+
+func askPlace(t *testing.T, s *place) {
 	c := s.conn
 	if _, err := s.Place(t.Context(), order(a)); !errors.Is(err, fleet.ErrNobody) {
 		t.Error(err)
@@ -393,8 +441,9 @@ func TestPlace(t *testing.T) {
 }
 
 // TestFollow: the story from its beginning, to its end and no further.
-func TestFollow(t *testing.T) {
-	s := open(t)
+func TestFollow(t *testing.T) { both(t, askFollow) }
+
+func askFollow(t *testing.T, s *place) {
 	ctx := t.Context()
 	e := s.create(t, a)
 	other := s.create(t, b)
@@ -450,8 +499,9 @@ func TestFollow(t *testing.T) {
 }
 
 // A doubt ends the story, unless somebody has decided since.
-func TestFollowADoubt(t *testing.T) {
-	s := open(t)
+func TestFollowADoubt(t *testing.T) { both(t, askFollowADoubt) }
+
+func askFollowADoubt(t *testing.T, s *place) {
 	e := s.create(t, a, fence, park)
 	heard := ""
 	tell := func(one fleet.Event) error {
@@ -473,8 +523,9 @@ func TestFollowADoubt(t *testing.T) {
 }
 
 // TestWatch: what is there, then every change, each once.
-func TestWatch(t *testing.T) {
-	s := open(t)
+func TestWatch(t *testing.T) { both(t, askWatch) }
+
+func askWatch(t *testing.T, s *place) {
 	s.create(t, a, fence, made)
 	e := s.create(t, b)
 	ctx, stop := context.WithCancel(t.Context())
@@ -497,8 +548,9 @@ func TestWatch(t *testing.T) {
 }
 
 // TestNews: what happens from now on, recorded or only told.
-func TestNews(t *testing.T) {
-	s := open(t)
+func TestNews(t *testing.T) { both(t, askNews) }
+
+func askNews(t *testing.T, s *place) {
 	s.create(t, a, fence, made)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -525,16 +577,19 @@ func TestNews(t *testing.T) {
 }
 
 // TestStatus: everything that a person should look at, and nothing else.
-func TestStatus(t *testing.T) {
-	s := open(t)
+func TestStatus(t *testing.T) { both(t, askStatus) }
+
+func askStatus(t *testing.T, s *place) {
 	c, stock := s.conn, s.stock
 	ctx := t.Context()
 	look := func(want ...string) Status {
 		t.Helper()
-		st, err := s.Status(ctx)
-		if d := cmp.Diff(append([]string{}, want...), st.Degraded); d != "" || err != nil || st.OK != (len(want) == 0) {
-			t.Error(err, d)
-		}
+		var st Status
+		s.soon(t, strings.Join(want, "; "), func() (ok bool) {
+			var err error
+			st, err = s.Status(ctx)
+			return err == nil && cmp.Equal(append([]string{}, want...), st.Degraded) && st.OK == (len(want) == 0)
+		})
 		return st
 	}
 	look("no controller answers: no order is accepted", "no machine can take orders")
@@ -576,8 +631,9 @@ func TestStatus(t *testing.T) {
 }
 
 // TestStatusOfTheBook: what the shop knows of its book, with the next command.
-func TestStatusOfTheBook(t *testing.T) {
-	s := open(t)
+func TestStatusOfTheBook(t *testing.T) { both(t, askStatusOfTheBook) }
+
+func askStatusOfTheBook(t *testing.T, s *place) {
 	for _, c := range []struct {
 		st   fleet.Standing
 		want string
@@ -604,8 +660,9 @@ func TestStatusOfTheBook(t *testing.T) {
 	}
 }
 
-func TestMenu(t *testing.T) {
-	s := open(t)
+func TestMenu(t *testing.T) { both(t, askMenu) }
+
+func askMenu(t *testing.T, s *place) {
 	m, isSet, err := s.Menu(t.Context())
 	if d := cmp.Diff(fleet.DefaultMenu(), m); d != "" || isSet || err != nil {
 		t.Error(isSet, err, d)

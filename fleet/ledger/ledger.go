@@ -194,7 +194,7 @@ func has(open []fleet.Entry, s fleet.Share) bool {
 // open then; nil where there is none. A record that is not there may have been
 // removed behind a newer balance; so it is looked at again, and left out if that
 // brings nothing.
-func lastBalance(ctx context.Context, book fleet.Book) (*fleet.Balance, []fleet.Entry, error) {
+func lastBalance(ctx context.Context, book Looked) (*fleet.Balance, []fleet.Entry, error) {
 	for tries := 0; ; tries++ {
 		r, err := book.LastBalance(ctx)
 		if errors.Is(err, fleet.ErrNotFound) {

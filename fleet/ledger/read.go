@@ -18,9 +18,18 @@ const (
 	maxRecent = 2000
 )
 
+// Looked is what Read asks of a book.
+type Looked interface {
+	At(ctx context.Context, seq uint64) (fleet.Record, error)
+	Follow(ctx context.Context, from uint64, each func(fleet.Record), ready func()) error
+	LastBalance(ctx context.Context) (fleet.Record, error)
+	Since(ctx context.Context, t time.Time) (uint64, error)
+	Now(ctx context.Context) (time.Time, error)
+}
+
 // Read takes one look at the book: the orders that are not over, and those that
 // ended within Recent, the one that changed longest ago first. It follows nothing.
-func Read(ctx context.Context, book fleet.Book) ([]fleet.Entry, error) {
+func Read(ctx context.Context, book Looked) ([]fleet.Entry, error) {
 	now, err := book.Now(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("the book: %w", err)

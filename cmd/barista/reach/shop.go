@@ -1,0 +1,70 @@
+// Package reach is how a verb or a role reaches its shop: it joins the rooms that ask
+// over one connection, whatever the connection's key may see. With a key that sees the
+// broker's streams they are read directly; with any other one a controller's window
+// shows the shop (package window), and the answers are the same.
+//
+// It starts nothing and keeps nothing; whoever has the connection closes it.
+package reach
+
+import (
+	"context"
+	"log/slog"
+
+	"barista/fleet"
+	"barista/fleet/client"
+	"barista/fleet/controller"
+	"barista/fleet/doctor"
+	"barista/fleet/ledger"
+	"barista/fleet/presence"
+	"barista/fleet/queue"
+	"barista/fleet/stock"
+	"barista/fleet/web"
+	"barista/fleet/window"
+)
+
+// Shop is the shop behind a connection. through says that its key sees no stream.
+func Shop(c *queue.Conn, through bool) client.Shop {
+	r := c.Requester()
+	p := client.Parts{Live: c.Events().FollowLive, Requester: r, Stock: stock.Remote(r), Controller: controller.Remote(r)}
+	var looked ledger.Looked
+	if through {
+		w := window.Remote(r)
+		p.Book, p.Waiting, p.Settings, p.Machines, looked = w, w.Waiting, w, w.Machines, w
+	} else {
+		book := c.Book()
+		p.Book, p.Waiting, p.Settings, p.Machines, looked = book, c.Orders().Waiting, c.Settings(), Seen(c, nil).Read, book
+	}
+	p.Orders = func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, looked) }
+	return client.Shop{Parts: p}
+}
+
+// Book is what a web reads of the book. through is as with Shop.
+func Book(c *queue.Conn, through bool) web.Book {
+	if through {
+		return window.Remote(c.Requester())
+	}
+	return c.Book()
+}
+
+// Records is what the shop has written down. through is as with Shop.
+func Records(c *queue.Conn, through bool) doctor.Parts {
+	if through {
+		w := window.Remote(c.Requester())
+		return doctor.Parts{Book: w, Stored: w.Stored, Told: w.Told, Settings: w.AllSettings}
+	}
+	return doctor.Parts{Book: c.Book(), Stored: c.Orders().Stored, Told: c.Events().Told, Settings: c.AllSettings}
+}
+
+// Seen is what the machines of a fleet are seen by, with a key that sees the streams.
+func Seen(c *queue.Conn, log *slog.Logger) presence.Parts {
+	return presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Book().Now, Log: log}
+}
+
+// Window is what a controller shows of its shop: records by the process's one
+// follower, machines by its roll.
+func Window(c *queue.Conn, l *ledger.Ledger, roll *presence.Roll, log *slog.Logger) window.Parts {
+	return window.Parts{
+		Book: c.Book(), Follow: l.Follow, Roll: roll, Settings: c.Settings(), All: c.AllSettings, Waiting: c.Orders().Waiting,
+		Stored: c.Orders().Stored, Told: c.Events().Told, Server: c.Server(), MaxPayload: c.MaxPayload, Log: log,
+	}
+}
