@@ -27,12 +27,15 @@ pymodbus: ## a Modbus server that others wrote, to test against, where it may be
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pymodbus python3-serial python3-serial-asyncio >/dev/null; } || \
 		echo "no pymodbus: the test against a foreign Modbus server is skipped"
 
-check: ## format, vet, staticcheck, walls, known holes
+check: ## format, vet, staticcheck, walls, licences, unchanged modules, known holes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags vmtest ./cmd/barista
 	$(TOOLS) staticcheck ./...
 	$(GO) test -run 'TestWalls|TestEveryPackage|TestOneLog' ./cmd/barista
+	$(GO) test ./.ci/licenses
+	$(GO) mod verify
+	$(GO) mod verify -modfile=.ci/tools.mod
 	@out=$$($(TOOLS) govulncheck ./... 2>&1); code=$$?; \
 	if [ $$code -eq 0 ]; then echo "govulncheck: nothing known"; \
 	elif echo "$$out" | grep -qE 'fetching vulnerabilities|dial tcp|no such host|connection refused|timeout|403|404'; then \
@@ -92,7 +95,9 @@ deb-%: ## one of them
 	GOOS=linux GOARCH=$(if $(filter armhf,$*),arm,$*) $(if $(filter armhf,$*),GOARM=6) CGO_ENABLED=0 \
 		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.packaged=$(DEB_VERSION)' -o dist/barista-$* ./cmd/barista
 	gzip -9nc CHANGELOG.md >dist/changelog.gz
-	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz \
+	$(GO) run ./.ci/licenses -texts >dist/licenses
+	gzip -9nc dist/licenses >dist/licenses.gz
+	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz DEB_LICENSES=dist/licenses.gz \
 		SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(TOOLS) nfpm package --config systemd/nfpm.yaml --packager deb --target dist/barista_$*.deb
 
 test-vm: ## the package in a virtual machine: real kernel, real systemd, simulated metal; needs root on Debian 12 once
