@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build browser pymodbus test check race fuzz bench syncs chaos arm deb test-vm clean
+.PHONY: demo build browser pymodbus test check race fuzz bench syncs chaos arm deb sbom reproducible test-vm clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -99,6 +99,14 @@ deb-%: ## one of them
 	gzip -9nc dist/licenses >dist/licenses.gz
 	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz DEB_LICENSES=dist/licenses.gz \
 		SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(TOOLS) nfpm package --config systemd/nfpm.yaml --packager deb --target dist/barista_$*.deb
+
+sbom: $(DEB_ARCHS:%=sbom-%) ## what is in the program of each package, as CycloneDX, in dist/
+
+sbom-%: deb-% ## one of them, read out of the program itself
+	$(TOOLS) cyclonedx-gomod bin -json -std -noserial -notimestamp -version '$(DEB_VERSION)' -output dist/barista-$*.cdx.json dist/barista-$*
+
+reproducible: ## the same source makes the same program and the same package, here and in another folder
+	.ci/reproducible '$(DEB_VERSION)'
 
 test-vm: ## the package in a virtual machine: real kernel, real systemd, simulated metal; needs root on Debian 12 once
 	@mkdir -p dist/vm
