@@ -1,9 +1,12 @@
 package roles
 
 import (
+	"flag"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nkeys"
 
 	"barista/fleet"
@@ -91,5 +94,24 @@ func TestTextIsOfTheMembers(t *testing.T) {
 	ms[0], ms[4], ms[1], ms[2] = ms[4], ms[0], ms[2], ms[1]
 	if two, err := (Table{Members: ms}).Text(); one != two || err != nil {
 		t.Errorf("another order, another text (%v)", err)
+	}
+}
+
+var update = flag.Bool("update", false, "write RIGHTS.md anew")
+
+// The page is what the code does.
+func TestPage(t *testing.T) {
+	const file = "RIGHTS.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(Page()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	had, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(had), Page()); d != "" {
+		t.Errorf("%s is not what the table says; look at it, then go test ./fleet/roles -run TestPage -update:\n%s", file, d)
 	}
 }

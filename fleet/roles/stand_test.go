@@ -90,7 +90,10 @@ func everybody(t testing.TB) (all []person, table Table) {
 		all, table.Members = append(all, person{m, key}), append(table.Members, m)
 	}
 	table.Foreign = true
-	return append(all, person{Member: Member{Kind: Foreign, Name: "foreign"}}), table
+	for _, name := range []string{"foreign", "stranger"} {
+		all = append(all, person{Member: Member{Kind: Foreign, Name: name}})
+	}
+	return all, table
 }
 
 // store makes the store of a shop without keys, with an order in its book and one in its
@@ -200,6 +203,21 @@ func join(t *testing.T, url string, p person, more ...nats.Option) (*ear, error)
 	nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
 	t.Cleanup(func() { nc.Close(); <-closed })
 	return e, nil
+}
+
+// as is a member's connection as the program makes it.
+func as(t *testing.T, url string, p person) *queue.Conn {
+	t.Helper()
+	cfg := queue.Config{Name: p.Name, Servers: []string{url}, Inbox: p.Rights().Inbox}
+	if p.key != nil {
+		cfg.Key = p
+	}
+	c, err := queue.Connect(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
 }
 
 // listen subscribes, and says whether the broker allowed it.

@@ -73,7 +73,7 @@ var basic = []offer{
 func windows() (out []offer) {
 	pages := fleet.WindowSubjects(false)
 	for _, s := range fleet.WindowSubjects(true) {
-		o := offer{subject: s, to: []Kind{Operator}, within: parked, what: "reads the shop; put and delete change settings"}
+		o := offer{subject: s, to: []Kind{Operator}, within: parked, what: "reads what operators may; put and delete change settings"}
 		if slices.Contains(pages, s) {
 			o.to, o.what = []Kind{Web, Operator}, "reads the shop"
 		}
