@@ -181,7 +181,7 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 	case len(roles) == 0:
 		root.Node().Problem("the file turns no role on", noRole)
 	case env != "":
-		f.NATS = fromEnv(root.Node().r, env)
+		f.NATS = fromEnv(root.Node().r, env, f.NATS)
 	case nats == nil:
 		if first := root.Get(roles[len(roles)-1]); first != nil {
 			first.KeyProblem("there is no broker to talk to", fmt.Sprintf("name the shop's servers: nats: {servers: [\"nats://shop.local:4222\"]}, or set %s, or add broker: to run one here", EnvNATS))

@@ -101,7 +101,15 @@ func TestSamples(t *testing.T) {
 func TestValues(t *testing.T) {
 	t.Setenv(EnvNATS, "")
 	f, err := Parse("/etc/barista/zoe.yaml", []byte(`
-nats: {servers: ["nats://a:4222", "tls://b"]}
+nats:
+  servers: ["nats://a:4222", "tls://b"]
+  key: /etc/barista/zoe.key
+  ca: ./shop-ca.pem
+  cert: [/etc/zoe.pem, /etc/zoe.key]
+  domain: site1
+  inbox: _INBOX_zoe
+  replicas: 3
+  orders_per_day: 90
 machine:
   name: zoe
   driver: mock
@@ -121,11 +129,12 @@ stock: {initial: {arabica: 100, sugar: 0}}
 		t.Fatal(err)
 	}
 	want := &File{
-		Path:       "/etc/barista/zoe.yaml",
-		State:      "/var/lib/barista/zoe",
-		NATS:       &NATS{Pos: Pos{2, 1}, Servers: []string{"nats://a:4222", "tls://b"}},
-		Controller: &Controller{Pos: Pos{15, 1}, Intake: true, ExpireAfter: time.Hour},
-		Stock:      &Stock{Pos: Pos{16, 1}, Initial: fleet.Items{"arabica": 100}},
+		Path:  "/etc/barista/zoe.yaml",
+		State: "/var/lib/barista/zoe",
+		NATS: &NATS{Pos: Pos{2, 1}, Servers: []string{"nats://a:4222", "tls://b"}, Key: "/etc/barista/zoe.key", CA: "shop-ca.pem", Cert: "/etc/zoe.pem", CertKey: "/etc/zoe.key",
+			Domain: "site1", Inbox: "_INBOX_zoe", Replicas: 3, OrdersPerDay: 90},
+		Controller: &Controller{Pos: Pos{23, 1}, Intake: true, ExpireAfter: time.Hour},
+		Stock:      &Stock{Pos: Pos{24, 1}, Initial: fleet.Items{"arabica": 100}},
 		Machine: &Machine{
 			Plan: machine.Plan{
 				Name: "zoe", Cup: machine.CupPage,
@@ -142,7 +151,7 @@ stock: {initial: {arabica: 100, sugar: 0}}
 				Calibration: recipe.Calibration{GrinderGPS: 1.2, PumpMLPS: 6, MilkMLPS: 5, SugarDosePS: 1, Speed: 1},
 				Book:        recipe.Book{"small": recipe.DefaultBook()["small"], "large": recipe.DefaultBook()["large"]},
 			},
-			Pos: Pos{3, 1}, Driver: "mock", Simulated: true, MinWaiting: 4,
+			Pos: Pos{11, 1}, Driver: "mock", Simulated: true, MinWaiting: 4,
 			Serves:   Serves{[]string{"arabica", "mixed"}, []string{"free", "normal"}, []fleet.Size{"small", "large"}},
 			Rates:    recipe.Calibration{GrinderGPS: 1.2, PumpMLPS: 6},
 			Settings: settings{},
@@ -177,13 +186,13 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	const web = "web: {listen: localhost:8081}\nnats: {servers: [\"nats://file\"]}\n"
+	const web = "web: {listen: localhost:8081}\nnats: {servers: [\"nats://file\"], key: credential}\n"
 	t.Setenv(EnvNATS, "nats://a:4222, nats://b:4222")
 	f, err := Parse("web.yaml", []byte(web), kinds)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(&NATS{Servers: []string{"nats://a:4222", "nats://b:4222"}}, f.NATS); diff != "" {
+	if diff := cmp.Diff(&NATS{Pos: Pos{2, 1}, Servers: []string{"nats://a:4222", "nats://b:4222"}, Key: Credential, OrdersPerDay: DefaultOrdersPerDay}, f.NATS); diff != "" {
 		t.Error(diff)
 	}
 	if f.Web.Listen != "127.0.0.1:8081" {

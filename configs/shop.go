@@ -3,17 +3,30 @@ package configs
 import (
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"barista/fleet"
 )
 
-// NATS is where the servers are that the service connects to.
+// NATS is where the servers are that the service connects to, and how it proves to
+// them who it is. The paths are not opened here.
 type NATS struct {
-	Pos     Pos
-	Servers []string // URLs, without a password
+	Pos          Pos
+	Servers      []string // URLs, without a password
+	Key          string   // file of an nkey, or Credential; empty: none
+	Creds        string   // file that the people of a foreign cluster gave, or Credential; empty: none
+	CA           string   // file of the authorities that are believed; empty: those of the system
+	Cert         string   // file of the service's own certificate; empty: none
+	CertKey      string   // and its key
+	Domain       string   // of JetStream; empty: that of the server which answers
+	Inbox        string   // prefix of its inboxes, where others wrote the permissions; empty: that of its role
+	Replicas     int      // of each stream, 1 to 5; 0: as many as there are servers, at most 3
+	OrdersPerDay int      // from 1; sizes the streams
 }
 
 // Broker is an embedded server.
@@ -22,6 +35,7 @@ type Broker struct {
 	Listen       string // host:port of this computer, or ListenNone
 	Store        string // folder; below the service's state by default
 	OrdersPerDay int    // from 1; sizes the streams
+	NoKeys       bool   // whoever reaches it may do everything
 }
 
 // ListenNone as the broker's address opens no socket: only roles of the same
@@ -51,7 +65,7 @@ type Stock struct {
 }
 
 func decodeNATS(m *Map) *NATS {
-	c := &NATS{Pos: m.Node().Pos()}
+	c := &NATS{Pos: m.Node().Pos(), OrdersPerDay: DefaultOrdersPerDay}
 	list, _ := m.Need("servers", `write servers: ["nats://shop.local:4222"]`).List(1, 16)
 	for _, n := range list {
 		s, ok := n.Text()
@@ -64,12 +78,68 @@ func decodeNATS(m *Map) *NATS {
 		}
 		c.Servers = append(c.Servers, s)
 	}
+	key, creds, ca, inbox := m.Get("key"), m.Get("creds"), m.Get("ca"), m.Get("inbox")
+	c.Key, c.Creds, c.CA = secretFile(key), secretFile(creds), secretFile(ca)
+	if key != nil && creds != nil {
+		creds.KeyProblem("a key and credentials at once", "creds: is for a cluster that others run; remove it, or key:")
+	}
+	if c.CA == Credential {
+		ca.Problem("a CA's certificate is no secret", "name its file: ca: /etc/barista/shop-ca.pem")
+	}
+	c.certificate(m.Get("cert"))
+	if s, ok := m.Get("domain").Text(); ok && !domain.MatchString(s) {
+		m.Get("domain").Problem(Quote(s)+" can't be a domain of JetStream", "use 1 to 32 of letters, digits, - and _")
+	} else if ok {
+		c.Domain = s
+	}
+	if s, ok := inbox.Text(); ok && !inboxes.MatchString(s) {
+		inbox.Problem(Quote(s)+" can't be the prefix of an inbox", "write the subject of its permission without the .> at its end, for example _INBOX_zoe")
+	} else if ok {
+		c.Inbox = s
+	}
+	if v, ok := m.Get("replicas").Int(1, 5); ok {
+		c.Replicas = v
+	}
+	if v, ok := m.Get("orders_per_day").Int(1, 100_000); ok {
+		c.OrdersPerDay = v
+	}
 	return c
 }
 
-// fromEnv takes the servers of the environment.
-func fromEnv(r *report, env string) *NATS {
-	c := &NATS{}
+// What others may have called things. An inbox begins as those of all clients do,
+// because no answer is sent anywhere else.
+var (
+	domain  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	inboxes = regexp.MustCompile(`^_INBOX[A-Za-z0-9_-]{0,64}(\.[A-Za-z0-9_-]{1,64}){0,4}$`)
+)
+
+// certificate reads the service's own pair, for a broker that wants one.
+func (c *NATS) certificate(n *Node) {
+	const fix = "name two files: cert: [/etc/barista/zoe.pem, /etc/barista/zoe.key]"
+	if n == nil {
+		return
+	}
+	if s, is := n.n.(*ast.StringNode); is {
+		n.Problem("a certificate without its key: "+Quote(s.Value), fix)
+		return
+	}
+	pair, ok := n.List(2, 2)
+	for i, to := range []*string{&c.Cert, &c.CertKey} {
+		if ok {
+			if *to = secretFile(pair[i]); *to == Credential {
+				pair[i].Problem("only nkeys and credentials of NATS come from systemd", fix)
+			}
+		}
+	}
+}
+
+// fromEnv takes the servers of the environment; the rest stays as the file says.
+func fromEnv(r *report, env string, file *NATS) *NATS {
+	c := &NATS{OrdersPerDay: DefaultOrdersPerDay}
+	if file != nil {
+		*c = *file
+		c.Servers = nil
+	}
 	for s := range strings.SplitSeq(env, ",") {
 		s = strings.TrimSpace(s)
 		if reason, fix := badServer(s); reason != "" {
@@ -113,6 +183,9 @@ func decodeBroker(m *Map, state string) *Broker {
 	}
 	if s, ok := listen(m.Get("listen"), DefaultBroker, ListenNone); ok {
 		c.Listen = s
+	}
+	if s, ok := m.Get("keys").Choice("none"); ok {
+		c.NoKeys = s == "none"
 	}
 	if n := m.Get("store"); n != nil {
 		c.Store = folder(n)

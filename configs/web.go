@@ -3,6 +3,7 @@ package configs
 import (
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -154,6 +155,9 @@ func proxies(n *Node) []netip.Prefix {
 	return out
 }
 
+// seedLike is what looks like the secret half of an nkey.
+var seedLike = regexp.MustCompile(`\bS[A-Z][A-Z2-7]{30,}`)
+
 // secretFile reads the name of a file, or Credential.
 func secretFile(n *Node) string {
 	s, ok := n.Text()
@@ -164,6 +168,8 @@ func secretFile(n *Node) string {
 	switch {
 	case s == Credential:
 		return s
+	case seedLike.MatchString(s): // not repeated
+		n.Problem("is a secret itself", "write it into a file with mode 600 and name that; and make a new one, this has been seen (barista key new)")
 	case !filepath.IsAbs(s) && !below:
 		n.Problem(Quote(s)+" does not say where it is", "write a path from the root, or ./… for below the folder in which barista is started")
 	case below && !filepath.IsLocal(rel), strings.Contains("/"+s+"/", "/../"):

@@ -757,7 +757,7 @@ func baristaContender() contender {
 func benchFile(dir, listen string) *configs.File {
 	return &configs.File{
 		State:      dir,
-		Broker:     &configs.Broker{Listen: listen, Store: filepath.Join(dir, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay},
+		Broker:     &configs.Broker{Listen: listen, Store: filepath.Join(dir, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay, NoKeys: true},
 		Controller: &configs.Controller{Requests: true, Intake: true, ExpireAfter: configs.DefaultExpireAfter},
 		Stock:      &configs.Stock{Initial: fleet.Items{benchClass.Bean: 900_000, awayClass.Bean: 900_000}},
 	}

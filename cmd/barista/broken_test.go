@@ -95,7 +95,7 @@ machine:
     medium: {make: espresso, cycles: 2}
 `
 	goodDemo = `state: ./state
-broker: {listen: none}
+broker: {listen: none, keys: none}
 controller: {expire_after: 15m}
 stock: {initial: {arabica: 2000}}
 web: {listen: 127.0.0.1:8080}

@@ -72,7 +72,7 @@ func (d demo) file(state string) (*configs.File, []*configs.Machine, error) {
 	}
 	f := &configs.File{
 		State:      state,
-		Broker:     &configs.Broker{Listen: d.nats, Store: filepath.Join(state, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay},
+		Broker:     &configs.Broker{Listen: d.nats, Store: filepath.Join(state, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay, NoKeys: true},
 		Controller: &configs.Controller{Requests: true, Intake: true, ExpireAfter: configs.DefaultExpireAfter},
 		Stock: &configs.Stock{Initial: fleet.Items{
 			"arabica": 2000, "robusta": 2000, "mixed": 2000,

@@ -153,7 +153,7 @@ func TestShopIsAlive(t *testing.T) {
 	dir := t.TempDir()
 	f := &configs.File{
 		State:      dir,
-		Broker:     &configs.Broker{Listen: configs.ListenNone, Store: filepath.Join(dir, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay},
+		Broker:     &configs.Broker{Listen: configs.ListenNone, Store: filepath.Join(dir, "broker"), OrdersPerDay: configs.DefaultOrdersPerDay, NoKeys: true},
 		Controller: &configs.Controller{Requests: true, Intake: true, ExpireAfter: configs.DefaultExpireAfter},
 		Stock:      &configs.Stock{Initial: fleet.Items{"arabica": 2000}},
 	}

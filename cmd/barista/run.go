@@ -55,6 +55,9 @@ chip, no port, no lock, no network.`,
 				return c.dryRun(cmd, f, dry)
 			}
 			log := newLog(cmd.ErrOrStderr())
+			if f.Broker != nil && f.Broker.NoKeys && f.Broker.Listen != configs.ListenNone {
+				log.Warn("the broker has no keys (keys: none): every program on this computer may do everything", "listen", f.Broker.Listen)
+			}
 			s, err := openShop(cmd.Context(), log, f)
 			if err != nil {
 				return ended(err)

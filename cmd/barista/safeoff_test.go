@@ -106,7 +106,7 @@ machine:
 	if r := rest("no metal"); r.Off || !strings.Contains(r.Error, "may be on") {
 		t.Errorf("metal that does not answer: %+v", r)
 	}
-	s.write("zoe", "state: "+state+"\nbroker: {listen: none}\ncontroller: {}\n")
+	s.write("zoe", "state: "+state+"\nbroker: {listen: none, keys: none}\ncontroller: {}\n")
 	if list, err := safeOff(path); err != nil || len(list) != 0 {
 		t.Errorf("a shop: %+v %v", list, err)
 	}

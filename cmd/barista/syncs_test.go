@@ -291,7 +291,7 @@ func newSyncSite(t *testing.T) *syncSite {
 	t.Cleanup(func() { cancel(); <-done })
 	s.files = map[string]string{
 		"shop": fmt.Sprintf(`state: %s
-broker: {listen: "127.0.0.1:%d"}
+broker: {listen: "127.0.0.1:%d", keys: none}
 controller: {}
 stock: {initial: {arabica: 100000}}
 web: {listen: "127.0.0.1:%d"}

@@ -47,7 +47,7 @@ func TestPlanIsTheMachine(t *testing.T) {
 }
 
 func planIsTheMachine(t *testing.T, more string, without []driver.Signal) {
-	text := "broker: {listen: none}\nmachine:\n  name: zoe\n  driver: mock\n  serves: {beans: [arabica], milk: [free, normal], sizes: [small]}\n  cup: attended\n" + more
+	text := "broker: {listen: none, keys: none}\nmachine:\n  name: zoe\n  driver: mock\n  serves: {beans: [arabica], milk: [free, normal], sizes: [small]}\n  cup: attended\n" + more
 	f, err := configs.Parse("x.yaml", []byte(text), kinds.Table{Kind}.Loader())
 	if err != nil {
 		t.Fatal(err)
