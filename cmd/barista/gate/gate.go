@@ -1,0 +1,202 @@
+// Package gate is what a shop needs to keep a door locked: its folder of keys, made at
+// the first start, the certificate of its own authority, the table of who may come in,
+// and package door at work on the embedded broker. Without it a broker lets everybody
+// do everything.
+//
+// The folder is <state>/keys. In it are the shop's own keys (the controller's, by which
+// all roles of the process connect; an operator's and an admin's for the verbs on this
+// computer; one for each machine of the process), the authority (ca.pem may be given
+// away, ca.key never), the broker's certificate, and members.json. All but ca.pem and
+// the certificates are for the service's user only.
+//
+// Open makes or reads it; nothing runs before Door is run by who joins the rooms.
+package gate
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"barista/fleet"
+	"barista/fleet/door"
+	"barista/fleet/keys"
+	"barista/fleet/roles"
+)
+
+// Names of the shop's own members.
+const (
+	Home  = "home" // the operator and the admin of this computer
+	Admin = "admin"
+)
+
+// Folder is where the keys of a service's state are.
+func Folder(state string) string { return filepath.Join(state, "keys") }
+
+// File is where a key of the shop's own is, by its role.
+func File(state string, role roles.Kind) string {
+	return filepath.Join(Folder(state), string(role)+".key")
+}
+
+// Config is how a gate is opened.
+type Config struct {
+	State    string   // of the service
+	Hosts    []string // names under which the broker is reached, beside those of this computer
+	Machines []string // of this process
+	Foreign  bool     // lets in who has no key, as roles.Table says
+	Log      *slog.Logger
+}
+
+// Broker is what puts another text of accounts in force.
+type Broker interface{ Reload(accounts string) error }
+
+// Gate is an open one.
+type Gate struct {
+	Door *door.Door
+	own  map[string]*keys.Key // by role and name
+	cert *keys.Served
+
+	mu       sync.Mutex // guards the following
+	accounts string
+	broker   Broker // nil: not running yet
+	classes  func() []fleet.Class
+}
+
+// Open reads the folder of keys, or makes it.
+func Open(c Config) (*Gate, error) {
+	dir := Folder(c.State)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	ca, err := keys.OpenCA(dir, "barista at "+host(), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	g := &Gate{own: map[string]*keys.Key{}}
+	if g.cert, err = keys.ServeOwn(dir, ca, names(c.Hosts), c.Log); err != nil {
+		return nil, err
+	}
+	var own []roles.Member
+	add := func(kind roles.Kind, name, file string) error {
+		k, err := keys.Open(filepath.Join(dir, file), string(kind), name)
+		if err != nil {
+			return err
+		}
+		g.own[string(kind)+" "+name] = k
+		m := roles.Member{Kind: kind, Name: name, Key: k.Public()}
+		if kind == roles.Machine {
+			m.Classes = g.menu()
+		}
+		own = append(own, m)
+		return nil
+	}
+	errs := []error{
+		add(roles.Controller, string(roles.Controller), "controller.key"),
+		add(roles.Operator, Home, "operator.key"),
+		add(roles.Admin, Admin, "admin.key"),
+	}
+	for _, m := range c.Machines {
+		errs = append(errs, add(roles.Machine, m, "machine-"+m+".key"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	g.Door, err = door.Open(door.Parts{
+		Change: g.change, Own: own, Foreign: c.Foreign, Classes: g.menu,
+		CA: ca.PEM(), Fingerprint: ca.Fingerprint(), Log: c.Log.With("room", "door"),
+	}, filepath.Join(dir, "members.json"))
+	return g, err
+}
+
+// menu are the classes that machines may pull.
+func (g *Gate) menu() []fleet.Class {
+	g.mu.Lock()
+	f := g.classes
+	g.mu.Unlock()
+	if f == nil {
+		return fleet.DefaultMenu().Classes()
+	}
+	return f()
+}
+
+// Serves says where the menu is known from now on.
+func (g *Gate) Serves(classes func() []fleet.Class) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.classes = classes
+}
+
+// change puts a table in force, at a broker that runs; for one that does not yet it is
+// what it begins with.
+func (g *Gate) change(t roles.Table) error {
+	text, err := t.Text()
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broker != nil {
+		if err := g.broker.Reload(text); err != nil {
+			return err
+		}
+	}
+	g.accounts = text
+	return nil
+}
+
+// Accounts is the text that a broker begins with, and TLS how it speaks.
+func (g *Gate) Accounts() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.accounts
+}
+
+// TLS is how the broker speaks, and the pages where they have no other certificate.
+func (g *Gate) TLS() *tls.Config { return keys.ServerTLS(g.cert, nil) }
+
+// Guards gives the gate the broker that runs with its accounts.
+func (g *Gate) Guards(b Broker) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.broker = b
+}
+
+// Key is one of the shop's own, nil where there is none.
+func (g *Gate) Key(kind roles.Kind, name string) *keys.Key { return g.own[string(kind)+" "+name] }
+
+// names are those of this computer, under which others may reach it, and more.
+func names(more []string) []string {
+	out := []string{"localhost", "127.0.0.1", "::1"}
+	if h := host(); keys.IsHost(h) {
+		out = append(out, h)
+		if !strings.Contains(h, ".") {
+			out = append(out, h+".local") // as mDNS calls it
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+				out = append(out, n.IP.String())
+			}
+		}
+	}
+	out = append(out, more...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func host() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return "shop"
+	}
+	return strings.ToLower(h)
+}
