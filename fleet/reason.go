@@ -29,6 +29,7 @@ const (
 	CodeUnsynced  = "unsynced"    // an outcome is not confirmed yet
 	CodeTwin      = "twin"        // another process works under the machine's name
 	CodeRival     = "rival"       // another process asked to, and was refused
+	CodeRevoked   = "revoked"     // its machine's key was taken away meanwhile
 
 	// Of a Trouble.
 	CodeStoreFull  = "store_full"  // only what orders need that are there is still written
