@@ -52,15 +52,22 @@ type session struct {
 	until time.Time // by the monotonic clock
 }
 
-// New lets in whom the store names. The log may be nil.
-func New(s *Store, log *slog.Logger) *Operators { return newOperators(s, log, usual) }
+// Config may be left empty.
+type Config struct {
+	Log *slog.Logger // nil: none
+	// What a new password costs; 0: as much as a Raspberry Pi bears. A test takes less.
+	Memory, Rounds uint32 // in KiB, at most 65536; at most 8
+}
 
-func newOperators(s *Store, log *slog.Logger, cost argon2id.Params) *Operators {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// New lets in whom the store names.
+func New(s *Store, c Config) *Operators {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
+	cost := usual
+	cost.Memory, cost.Iterations = cmp.Or(c.Memory, cost.Memory), cmp.Or(c.Rounds, cost.Iterations)
 	o := &Operators{
-		store: s, log: log, cost: cost, attempts: newAttempts(), turn: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting+1),
+		store: s, log: c.Log, cost: cost, attempts: newAttempts(), turn: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting+1),
 		sessions: map[[sha256.Size]byte]session{},
 	}
 	o.decoy = sync.OnceValue(func() string { return decoy(cost) })

@@ -47,7 +47,7 @@ type house struct {
 
 func open(t *testing.T) *house {
 	h := &house{clock: &clock{"b", time.Hour}, log: &bytes.Buffer{}}
-	h.Operators = newOperators(NewStore(t.TempDir(), h.clock.now), slog.New(slog.NewTextHandler(h.log, nil)), cheap)
+	h.Operators = New(NewStore(t.TempDir(), h.clock.now), Config{Log: slog.New(slog.NewTextHandler(h.log, nil)), Memory: cheap.Memory, Rounds: cheap.Iterations})
 	return h
 }
 
@@ -355,7 +355,7 @@ func TestUnknownNamesLookLikeKnownOnes(t *testing.T) {
 	h := with(t, "zoe")
 	h.cost = argon2id.Params{Memory: 4 << 10, Iterations: 8, Parallelism: 1, SaltLength: 16, KeyLength: 32} // long enough to be measured
 	must(t)(h.Redeem(t.Context(), must(t)(h.store.Renew("zoe")), "zoe", password, desk))
-	h.Operators = newOperators(h.store, nil, h.cost)
+	h.Operators = New(h.store, Config{Memory: h.cost.Memory, Rounds: h.cost.Iterations})
 	ask := func(name string) (took time.Duration, text string) {
 		began := time.Now()
 		_, err := h.Login(t.Context(), name, "wrong password", desk)

@@ -165,6 +165,10 @@ func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.
 			if _, err := rw.Write(out); err != nil || rc.Flush() != nil {
 				return
 			}
+			// HTTP/2 would end a stream whose time is over though nothing is written.
+			if rc.SetWriteDeadline(time.Time{}) != nil {
+				return
+			}
 			out = out[:0]
 		}
 		if now.last {

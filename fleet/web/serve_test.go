@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"barista/fleet/keys"
 )
 
 // withServer runs a house behind Serve on pipes, under fake time.
@@ -149,6 +152,49 @@ func TestServeEndsWithItsContext(t *testing.T) {
 		}
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// Over HTTP/2 a deadline ends a stream whether something is written or not.
+func TestEventsOutlastTheServersDeadlinesOverTLS(t *testing.T) {
+	ca, err := keys.NewCA("a test's shop", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t)
+		_, path := h.order("Ada")
+		pair, err := ca.Server([]string{"localhost"}, time.Now(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.web.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS()}, Time: time.Now}
+		ctx, cancel := context.WithCancel(t.Context())
+		l := newPipes()
+		done := make(chan error, 1)
+		go func() { done <- h.web.Serve(ctx, l) }()
+		client := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }}
+		req, err := http.NewRequestWithContext(ctx, "GET", "https://localhost"+path+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.RoundTrip(req)
+		if err != nil || res.ProtoMajor != 2 || res.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", res, err)
+		}
+		in := bufio.NewReader(res.Body)
+		for start := time.Now(); time.Since(start) < 10*time.Minute; {
+			if _, err := in.ReadString('\n'); err != nil {
+				t.Fatalf("the events ended after %s: %v", time.Since(start), err)
+			}
+		}
+		res.Body.Close()
+		client.CloseIdleConnections()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }

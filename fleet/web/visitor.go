@@ -107,23 +107,3 @@ func householdOf(a net.Addr) netip.Prefix {
 	}
 	return household(ap.Addr().Unmap().WithZone(""))
 }
-
-// operator reports whether who asks may see what is the shop's own: by default
-// only this computer's own screen and programs.
-func (w *Web) operator(r *http.Request) bool {
-	if w.Operator != nil {
-		return w.Operator(r)
-	}
-	return w.visitorOf(r).here
-}
-
-// operatorsOnly is around pages that are not for customers.
-func (w *Web) operatorsOnly(next http.HandlerFunc) http.HandlerFunc {
-	return func(rw http.ResponseWriter, r *http.Request) {
-		if !w.operator(r) {
-			w.sorry(rw, r, http.StatusForbidden, "operators.title", "operators.text")
-			return
-		}
-		next(rw, r)
-	}
-}

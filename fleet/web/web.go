@@ -69,10 +69,11 @@ type Parts struct {
 	Proxies []netip.Prefix
 	// TLS is how Serve speaks; nil: plain http. Nothing below TLS 1.3 is spoken.
 	TLS *tls.Config
-	// Operator reports whether a request is one of the shop's people; nil: whoever
-	// asks from this computer and through no proxy. It is asked for each request,
-	// and for a live stream at its start.
-	Operator func(*http.Request) bool
+	// Logins is who may act for the shop. nil: nobody logs in, and whoever sits at this
+	// computer acts.
+	Logins Logins
+	// Door is where machines and others become members; nil: the pages have none.
+	Door Door
 	// PIN is what a customer must know to order, asked once of each device; empty:
 	// nobody is asked, and nobody at this computer ever.
 	PIN string
@@ -155,6 +156,9 @@ func (w *Web) routes() http.Handler {
 		"GET /livez":                   w.livez,
 		"GET /readyz":                  w.readyz,
 	} {
+		mux.HandleFunc(pattern, h)
+	}
+	for pattern, h := range w.operatorRoutes() {
 		mux.HandleFunc(pattern, h)
 	}
 	return w.protect(mux)

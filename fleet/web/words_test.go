@@ -67,6 +67,8 @@ func composed() map[string]bool {
 	add("cupkind", "sensor", "dispenser", "page", "attended")
 	add("wrong", "name", "size", "bean_type", "milk", "sugar_count", "id")
 	add("error", fleet.CodeInvalid, fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable)
+	add("done", "accepted", "refused", "revoked", "everywhere")
+	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "foreign")
 	for _, f := range metal.Faults {
 		if f.Lacks != "" {
 			add("out", f.Lacks)
