@@ -21,7 +21,10 @@ const (
 	KeyPending     = "orders.pending"
 
 	SubjectRequests = "coffee.web.requests"
-	IntakeDurable   = "intake"
+	// SubjectServers asks every server of a cluster that is here; any account may, the
+	// server fills in which.
+	SubjectServers = "$SYS.REQ.ACCOUNT.PING.STATZ"
+	IntakeDurable  = "intake"
 
 	// AccountShop has the streams, at a broker with keys.
 	AccountShop = "SHOP"

@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	"barista/fleet/brokertest"
 )
 
 // TestMain lets this test binary be barista itself in scripts, and looks for
@@ -21,6 +23,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(slowDiskEnv) != "" {
 		askAtSyncs()
 	}
+	brokertest.BeServer()
 	if c := os.Getenv(childEnv); c != "" {
 		beChild(c)
 	}

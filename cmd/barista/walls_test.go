@@ -106,7 +106,7 @@ func TestWalls(t *testing.T) {
 		what, who []string
 		reason    string
 	}{
-		{[]string{"github.com/nats-io/nats-server"}, []string{"barista/fleet/broker"}, "one room embeds the server"},
+		{[]string{"github.com/nats-io/nats-server"}, []string{"barista/fleet/broker", "barista/fleet/brokertest"}, "one room embeds the server; tests kill servers that are processes"},
 		{[]string{"github.com/nats-io/nats.go"}, []string{"barista/fleet/queue"}, "one room knows the client and JetStream"},
 		{[]string{"github.com/nats-io/nkeys"}, []string{"barista/fleet/keys"}, "one room holds seeds"},
 		{[]string{"github.com/alexedwards/argon2id", "golang.org/x/crypto/argon2"}, []string{"barista/fleet/operators"}, "one room sees passwords"},

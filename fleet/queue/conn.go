@@ -47,7 +47,7 @@ type Config struct {
 	Inbox        string      // the prefix of its inbox; empty: _INBOX_ and Name
 	Domain       string      // of JetStream, where the streams are not at the server that answers; empty: there
 	OrdersPerDay int         // sizes the streams; 0 is 500
-	Replicas     int         // of each stream that is made; 0 is 1
+	Replicas     int         // servers that keep each stream, 1 to 5; 0: min(3, the servers of its cluster)
 	// Within is how long a broker that does not answer is waited for at first; 0: until
 	// the context ends.
 	Within time.Duration
@@ -376,7 +376,7 @@ func said(what string, err error) error {
 	switch code := apiCode(err); {
 	case code == codeStreamOffline || code == codeConsumerOffline:
 		return fmt.Errorf("%s: the broker can't use what is stored (%w): if a later version has run on this store, start that one again; else it is damaged", what, err)
-	case code != 0 && code != codeNotNow:
+	case code != 0 && !later(code):
 		return fmt.Errorf("%s: the broker says: %w", what, err)
 	}
 	return unsure(what, err)
@@ -405,7 +405,10 @@ const (
 	codeNotNow          = 10008 // in an election
 	codeNoStorage       = 10047 // for what a stream would reserve
 	codeNoMemory        = 10028
-	codeStreamOffline   = 10194
+	codeNoPeers         = 10005
+	codeStreamAway      = 10118 // every server that keeps it
+	codeConsumerAway    = 10119
+	codeStreamOffline   = 10194 // it can't be used
 	codeConsumerOffline = 10195
 	codeNotMade         = 10012 // a consumer, for instance because somebody removes it just then
 )
@@ -420,7 +423,7 @@ func full(err error) bool {
 // noRoom reports whether the broker has no room for what a stream wants to reserve.
 func noRoom(err error) bool {
 	code := apiCode(err)
-	return code == codeNoStorage || code == codeNoMemory
+	return code == codeNoStorage || code == codeNoMemory || code == codeNoPeers && strings.Contains(err.Error(), noStorage)
 }
 
 func wrongSequence(err error) bool {

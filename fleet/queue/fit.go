@@ -18,7 +18,7 @@ import (
 var (
 	sizes   = []string{"MaxBytes", "MaxMsgs", "MaxMsgSize"}
 	figures = []string{"Subjects", "Discard", "MaxAge", "MaxMsgsPerSubject", "Duplicates", "AllowDirect", "AllowRollup", "RePublish",
-		"DenyDelete", "DenyPurge", "AllowMsgTTL", "SubjectDeleteMarkerTTL"}
+		"DenyDelete", "DenyPurge", "AllowMsgTTL", "SubjectDeleteMarkerTTL", "Replicas"}
 	fixed  = []string{"Retention", "Storage", "PersistMode"}    // once the stream is there
 	oneWay = []string{"DenyDelete", "DenyPurge", "AllowMsgTTL"} // they go on and never off
 )
@@ -39,6 +39,10 @@ func fitted(want, have jetstream.StreamConfig, held jetstream.StreamState, resiz
 	case fleet.StreamEvents:
 		want.PersistMode = have.PersistMode // the former layout's stays until Forget
 	}
+	want.Replicas = max(want.Replicas, have.Replicas) // a server that is away is no reason to keep less
+	if alone(have) {
+		want.Replicas = have.Replicas
+	}
 	want.MaxBytes = shrunk(want.MaxBytes, have.MaxBytes, int64(held.Bytes+held.Bytes/4))
 	want.MaxMsgs = shrunk(want.MaxMsgs, have.MaxMsgs, int64(held.Msgs))
 	f := fit{cfg: have, stuck: differences(want, have, fixed...)}
@@ -57,6 +61,10 @@ func fitted(want, have jetstream.StreamConfig, held jetstream.StreamState, resiz
 	}
 	return f
 }
+
+// alone reports whether a stream can't be kept by more servers than one: the broker
+// allows no persistence without a sync on more, and changes neither into the other.
+func alone(have jetstream.StreamConfig) bool { return have.PersistMode == jetstream.AsyncPersistMode }
 
 // shrunk is a limit that comes down to what is wanted, but not below what is used;
 // beyond what it was it goes only to what is wanted. 0 and less is no limit.

@@ -228,8 +228,11 @@ func (c *Conn) Forget(ctx context.Context) error {
 	} else if o.There {
 		return errors.New("the former layout was not carried over yet: start the shop once with this version, then forget it")
 	}
+	if err := c.replicate(ctx); err != nil {
+		return err
+	}
 	gone := []string{oldClaims, oldLedger}
-	if st, err := c.js.Stream(ctx, fleet.StreamEvents); err == nil && st.CachedInfo().Config.PersistMode != jetstream.AsyncPersistMode {
+	if st, err := c.js.Stream(ctx, fleet.StreamEvents); err == nil && st.CachedInfo().Config.PersistMode != jetstream.AsyncPersistMode && !c.state.clustered() {
 		gone = append(gone, fleet.StreamEvents)
 	}
 	for _, name := range gone {

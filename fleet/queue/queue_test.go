@@ -18,6 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	brokertest.BeServer()
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
 

@@ -20,10 +20,11 @@ import (
 // nothing of worth (see Old). A store of that layout with open orders is refused.
 // The classes are those of the menu in the settings, or of def where none is set;
 // the menu in force is returned. The shop's role calls it once at start, and Keep
-// from then on. Errors: *Unusable, where the broker can't be the shop's.
-func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (fleet.Menu, error) {
+// from then on. A cluster that starts, or has no leader for the moment, is waited for.
+// Errors: *Unusable, where the broker can't be the shop's.
+func (c *Conn) Setup(ctx context.Context, def fleet.Menu) (menu fleet.Menu, err error) {
 	ctx, ended := c.refusedAs(ctx)
-	menu, err := c.setup(ctx, def)
+	err = c.patiently(ctx, func() (err error) { menu, err = c.setup(ctx, def); return err })
 	return menu, ended(err)
 }
 
@@ -129,7 +130,10 @@ func until(ctx context.Context, back <-chan struct{}, do func(context.Context) e
 // look is Setup without the former layout. Sizes change at a start only: two shops
 // with different ones must not take turns.
 func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu, error) {
-	errs := []error{c.values(ctx)}
+	if err := c.replicate(ctx); err != nil {
+		return def, err
+	}
+	var errs []error
 	for _, want := range c.streams(def.Classes()) {
 		if want.Name != fleet.StreamOrders {
 			err := c.stream(ctx, want, start)
@@ -139,7 +143,8 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 			}
 		}
 	}
-	amiss := errors.Join(errs...)
+	c.values(ctx)
+	amiss := together(errs...)
 	if amiss != nil && (start || errors.Is(amiss, errOtherBook)) {
 		return def, amiss
 	}
@@ -162,25 +167,27 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 	for _, want := range c.streams(menu.Classes()) {
 		if want.Name == fleet.StreamOrders {
 			if err := c.stream(ctx, want, start); err != nil {
-				return menu, errors.Join(amiss, err)
+				return menu, together(amiss, err)
 			}
 		}
 	}
-	return menu, errors.Join(amiss,
+	return menu, together(amiss,
 		c.durable(ctx, fleet.StreamIntake, fleet.IntakeDurable, "coffee.orders.*"), c.Orders().List(ctx, menu.Classes()))
 }
 
 // values makes the bucket of the article's programs just as they do, so that
-// either may come first. Whatever else its settings are, it does for one number.
-func (c *Conn) values(ctx context.Context) error {
-	if there, err := c.exists(ctx, oldValues); there || err != nil {
-		return err
+// either may come first. Whatever else its settings are, it does for one number. So one
+// server keeps it, and the shop goes on without it while that one is away.
+func (c *Conn) values(ctx context.Context) {
+	there, err := c.exists(ctx, oldValues)
+	if err == nil && !there {
+		_, err = c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: fleet.BucketValues})
 	}
-	_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: fleet.BucketValues})
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
-		return said("make "+fleet.BucketValues, err)
+		c.once(fleet.BucketValues, func() {
+			c.log.Warn("how many orders wait is not told to foreign programs", "bucket", fleet.BucketValues, "err", err)
+		})
 	}
-	return nil
 }
 
 // stream makes a stream, or adapts the one that is there.
@@ -282,6 +289,14 @@ func (c *Conn) adapt(ctx context.Context, have jetstream.StreamConfig, f fit) (j
 		return have, nil
 	}
 	_, err := c.js.UpdateStream(ctx, f.cfg)
+	if f.cfg.Replicas != have.Replicas && (noRoom(err) || noPeers(err)) {
+		c.once("replicas of "+have.Name, func() {
+			c.log.Error("a stream is not kept by more servers: they are not there, or have no room (max_file_store)", "stream", have.Name, "replicas", have.Replicas, "wanted", f.cfg.Replicas, "err", err)
+		})
+		f.cfg.Replicas = have.Replicas
+		f.changes = slices.DeleteFunc(f.changes, func(d difference) bool { return d.name == "Replicas" })
+		return c.adapt(ctx, have, f)
+	}
 	if noRoom(err) && f.cfg.MaxBytes != have.MaxBytes {
 		c.log.Error("a stream keeps its size: the broker has no room for more; raise what it may hold (max_file_store), or lower orders_per_day",
 			"stream", have.Name, "is", show("MaxBytes", have.MaxBytes), "wanted", show("MaxBytes", f.cfg.MaxBytes))

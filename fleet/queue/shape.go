@@ -122,7 +122,7 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Subjects: subjects, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 			MaxBytes: maxBytes, MaxMsgs: -1, MaxMsgSize: 64 << 10, MaxMsgsPerSubject: -1, MaxConsumers: -1,
-			Duplicates: 2 * time.Minute, Replicas: max(1, c.cfg.Replicas),
+			Duplicates: 2 * time.Minute, Replicas: c.state.copies(),
 		}
 	}
 	work := func(name string, subjects []string) jetstream.StreamConfig {
@@ -149,7 +149,9 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 
 	events := stream(fleet.StreamEvents, []string{"coffee.events.>"}, c.sized(2, 90, 32<<20))
 	events.MaxAge, events.Discard, events.MaxMsgSize, events.AllowDirect, events.DenyPurge = 90*day, jetstream.DiscardOld, 16<<10, true, true
-	events.PersistMode = jetstream.AsyncPersistMode // told from the book, and after a crash told again
+	if !c.state.clustered() { // the broker refuses it with replicas, and to change it afterwards
+		events.PersistMode = jetstream.AsyncPersistMode // told from the book, and after a crash told again
+	}
 
 	bucket := func(name string, storage jetstream.StorageType, maxBytes int64) jetstream.StreamConfig {
 		s := stream("KV_"+name, []string{"$KV." + name + ".>"}, maxBytes)

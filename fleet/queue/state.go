@@ -31,6 +31,9 @@ type state struct {
 	book  time.Time       // when the book was made that this process knows; zero: none yet
 	rooms map[string]room // of the streams that take no more when they are full
 	wrong string          // what the last look could not put right
+
+	replicas int    // servers that keep each stream; 0: not known yet
+	cluster  string // "": one server
 }
 
 // room is how full a stream is.

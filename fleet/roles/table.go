@@ -106,7 +106,7 @@ var permissions = map[Kind]permission{
 		responses: true,
 	},
 	Controller: {
-		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>"},
+		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>", fleet.SubjectServers},
 		subscribe: []string{
 			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.door.>", "coffee.window.>", "coffee.stock.>", "$SRV.>",
 		},
