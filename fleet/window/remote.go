@@ -50,6 +50,9 @@ func (c Client) once(ctx context.Context, verb string, a ask) (reply, error) {
 	return r, fmt.Errorf("the controller says %.40q: %w", r.Code, fleet.ErrNoAnswer)
 }
 
+// errStuck: else one would ask for ever.
+var errStuck = errors.New("a page does not come behind the one before it")
+
 func unreadable(err error) error {
 	return fmt.Errorf("the controller's answer can't be read: %w (%w)", fleet.ErrNoAnswer, err)
 }
@@ -125,8 +128,19 @@ func (c Client) Read(ctx context.Context, order string) (fleet.Entry, error) {
 	case len(r.Records) != 1:
 		return fleet.Entry{}, unreadable(errors.New("it has no record"))
 	}
-	one, err := readRecord(r.Records[0])
-	return one.Entry, err
+	return claimOf(r.Records[0], order)
+}
+
+// claimOf reads a record of that order.
+func claimOf(b []byte, order string) (fleet.Entry, error) {
+	one, err := readRecord(b)
+	if err == nil && (!one.IsClaim || one.Order.ID != order) {
+		err = unreadable(errors.New("it is not of order " + order))
+	}
+	if err != nil {
+		return fleet.Entry{}, err
+	}
+	return one.Entry, nil
 }
 
 // History is fleet.Book's.
@@ -137,11 +151,14 @@ func (c Client) History(ctx context.Context, order string) (all []fleet.Entry, e
 			return nil, err
 		}
 		for _, b := range r.Records {
-			one, err := readRecord(b)
+			one, err := claimOf(b, order)
+			if err == nil && one.Seq < from {
+				err = unreadable(errStuck)
+			}
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, one.Entry)
+			all = append(all, one)
 			from = one.Seq + 1
 		}
 		if !r.More || len(r.Records) == 0 {
@@ -214,6 +231,9 @@ func (c Client) Machines(ctx context.Context) (all []fleet.Machine, err error) {
 			if err == nil {
 				err = m.Check()
 			}
+			if err == nil && m.Machine <= a.After {
+				err = errStuck
+			}
 			if err != nil {
 				return nil, unreadable(err)
 			}
@@ -237,7 +257,11 @@ func (c Client) AllSettings(ctx context.Context) (all map[string]fleet.Setting, 
 		}
 		for _, b := range r.Settings {
 			var s setting
-			if err := json.Unmarshal(b, &s); err != nil {
+			err := json.Unmarshal(b, &s)
+			if err == nil && s.Key <= a.After {
+				err = errStuck
+			}
+			if err != nil {
 				return nil, "", unreadable(err)
 			}
 			all[s.Key] = s.Setting
@@ -258,7 +282,11 @@ func (c Client) Stored(ctx context.Context) (all []fleet.StoredOrder, err error)
 		}
 		for _, b := range r.Stored {
 			var m stored
-			if err := json.Unmarshal(b, &m); err != nil {
+			err := json.Unmarshal(b, &m)
+			if err == nil && m.Seq < a.Seq {
+				err = errStuck
+			}
+			if err != nil {
 				return nil, unreadable(err)
 			}
 			all = append(all, fleet.StoredOrder(m))
