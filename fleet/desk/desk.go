@@ -7,8 +7,8 @@
 // never on one that the desk read itself, so a request that comes late, twice or
 // from a machine that slept changes nothing; a machine is believed about nothing
 // but itself, and what it says of others the desk looks up; the answer says
-// whether it was done, surely not done, or whether nobody knows. It keeps nothing
-// between two requests, so any number of desks may serve side by side, and one
+// whether it was done, surely not done, or whether nobody knows. No answer depends on
+// an earlier request, so any number of desks may serve side by side, and one
 // that ends takes nothing with it.
 //
 // Machines hear here too what the shop wants of them: in service or not, the menu,
@@ -121,6 +121,7 @@ type Desk struct {
 	by       map[string]int       // of them, by machine
 	twins    map[string]time.Time // when it was said last that two have this name
 	settings settings
+	said     map[string]said // the last word of presence of each machine, see hear
 }
 
 // New makes a desk that answers nobody yet.
@@ -137,7 +138,7 @@ func New(p Parts) *Desk {
 	if p.Waiting == nil {
 		p.Waiting = func([]fleet.Class) int { return 0 }
 	}
-	return &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, twins: map[string]time.Time{}, settings: settings{cordons: map[string]fleet.Cordon{}}}
+	return &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, twins: map[string]time.Time{}, said: map[string]said{}, settings: settings{cordons: map[string]fleet.Cordon{}}}
 }
 
 // Run answers until ctx ends and what was begun is answered.
@@ -168,7 +169,7 @@ func (d *Desk) answer(ctx context.Context, subject string, body []byte) []byte {
 	var told fleet.Told
 	machine, verb, ok := asker(subject)
 	do := verbs[verb]
-	a, err := decode(body)
+	a, err := d.hear(machine, verb, body)
 	switch {
 	case !ok || do == nil:
 		told = refused("no machine asks for this: %s", fleet.Plain(subject))

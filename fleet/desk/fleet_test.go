@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -61,6 +62,47 @@ func TestPresence(t *testing.T) {
 	s.desk.settings.known = false
 	if told := s.word(me, fleet.Small); told.Code != fleet.DeskBusy || told.Word != nil {
 		t.Errorf("before the settings were read: %+v", told)
+	}
+}
+
+// TestSaidAgain: a word that a machine says again is read once, and any other one anew.
+func TestSaidAgain(t *testing.T) {
+	s := open(t)
+	said := func(machine, verb string, body string) *fleet.Presence {
+		t.Helper()
+		a, err := s.desk.hear(machine, verb, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Presence
+	}
+	const body = `{"nonce":"n","owner":{"machine":"ann","journal":"j","boot":"b"},"presence":{"machine":"ann","drinks":1}}`
+	more := strings.Replace(body, `"drinks":1`, `"drinks":2`, 1)
+	first := said("ann", fleet.DeskPresence, body)
+	if said("ann", fleet.DeskPresence, body) != first {
+		t.Error("it was read again")
+	}
+	if p := said("ann", fleet.DeskPresence, more); p.Drinks != 2 {
+		t.Errorf("another word was taken for the last one: %+v", p)
+	}
+	if p := said("ann", fleet.DeskPresence, body); p.Drinks != 1 {
+		t.Errorf("an earlier word was taken for the last one: %+v", p)
+	}
+	first = said("ann", fleet.DeskPresence, body)
+	if said("bob", fleet.DeskPresence, more); said("bob", fleet.DeskPresence, body) == first || said("ann", fleet.DeskPresence, body) != first {
+		t.Error("one machine's word was taken for another's")
+	}
+	for range 2 {
+		if _, err := s.desk.hear("ann", fleet.DeskPresence, []byte(`{`)); err == nil {
+			t.Error("half a word was read")
+		}
+	}
+	for i := range 2 * mostSaid {
+		name := fmt.Sprint("m", i)
+		said(name, fleet.DeskPresence, strings.ReplaceAll(body, "ann", name))
+	}
+	if n := len(s.desk.said); n > mostSaid {
+		t.Errorf("%d words are kept", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -314,14 +315,30 @@ func (p presences) Present(ctx context.Context) ([]fleet.Presence, error) {
 }
 
 func (p presences) Watch(ctx context.Context, each func(fleet.Presence, bool), ready func()) error {
+	// Most words are the machine's last one, said again: what it says is known.
+	type word struct {
+		value []byte
+		says  fleet.Presence
+	}
+	last := map[string]word{}
 	return p.c.watch(ctx, fleet.BucketMachines, func(e jetstream.KeyValueEntry) {
+		w, again := last[e.Key()]
+		delete(last, e.Key())
 		if op := e.Operation(); op == jetstream.KeyValueDelete { // it left; a purge is the broker's, by its clock
 			each(fleet.Presence{Machine: e.Key()}, false)
+			return
 		} else if op != jetstream.KeyValuePut {
 			return
-		} else if one, ok := p.read(e); ok {
-			each(one, true)
+		} else if !again || !bytes.Equal(w.value, e.Value()) {
+			says, ok := p.read(e)
+			if !ok {
+				return
+			}
+			w = word{e.Value(), says}
 		}
+		w.says.Said = e.Revision()
+		last[e.Key()] = w
+		each(w.says, true)
 	}, ready)
 }
 
