@@ -52,20 +52,20 @@ func hear(t *testing.T, c *net.UnixConn, text string, within time.Duration) bool
 	}
 }
 
-// stuckSensor blocks whoever reads it while the gate is shut.
+// stuckSensor blocks whoever reads it while the barrier is shut.
 type stuckSensor struct {
 	driver.Sensor
-	gate *gate
+	barrier *barrier
 }
 
-type gate struct {
+type barrier struct {
 	mu     sync.Mutex
 	shut   bool
 	inside chan struct{} // one slot: somebody stands before it
 	open   chan struct{}
 }
 
-func (g *gate) pass() {
+func (g *barrier) pass() {
 	g.mu.Lock()
 	shut := g.shut
 	g.mu.Unlock()
@@ -80,7 +80,7 @@ func (g *gate) pass() {
 }
 
 func (s stuckSensor) Read() (driver.Reading, error) {
-	s.gate.pass()
+	s.barrier.pass()
 	return s.Sensor.Read()
 }
 
@@ -89,7 +89,7 @@ func (s stuckSensor) Read() (driver.Reading, error) {
 // of a turn: no sign of life comes until it goes on.
 func TestWatchdogIsFedByTheLoop(t *testing.T) {
 	c := manager(t)
-	g := &gate{inside: make(chan struct{}, 1), open: make(chan struct{})}
+	g := &barrier{inside: make(chan struct{}, 1), open: make(chan struct{})}
 	addKind(t, handled(kindmock.Kind, "hanging", func(inner configs.Settings, log *slog.Logger) (driver.Rig, error) {
 		rig, err := inner.Open(log)
 		if err == nil {

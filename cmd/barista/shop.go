@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"barista/cmd/barista/gate"
 	"barista/cmd/barista/page"
 	"barista/cmd/barista/reach"
 	"barista/cmd/barista/service"
@@ -47,6 +48,7 @@ type shop struct {
 	stages []service.Stage // in the order of their start
 
 	broker   *broker.Broker // nil without the role
+	gate     *gate.Gate     // of the broker; nil where it lets everybody in
 	page     *page.Page     // of the web role
 	ledger   *ledger.Ledger // nil where nothing is decided
 	doctor   *doctor.Doctor // nil without the role of the controller
@@ -188,9 +190,20 @@ func (s *shop) openBroker(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
-	b, err := broker.Open(ctx, broker.Config{
+	cfg := broker.Config{
 		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay, there), Ours: queue.StreamNames(), Log: s.log,
-	})
+	}
+	if !f.Broker.NoKeys {
+		var own []string
+		for _, m := range s.machines {
+			own = append(own, m.file.Name)
+		}
+		if s.gate, err = gate.Open(gate.Config{State: f.State, Machines: own, Log: s.log}); err != nil {
+			return err
+		}
+		cfg = s.gate.Before(cfg)
+	}
+	b, err := broker.Open(ctx, cfg)
 	if errors.Is(err, broker.ErrLocked) {
 		return term.Fail(term.ExitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)
 	}
@@ -198,6 +211,9 @@ func (s *shop) openBroker(ctx context.Context) error {
 		return err
 	}
 	s.broker = b
+	if s.gate != nil {
+		s.gate.Guards(b)
+	}
 	s.add("broker", s.watchBroker, b.Close)
 	return nil
 }
@@ -258,6 +274,9 @@ func (s *shop) queueConfig(name string) queue.Config {
 	if s.broker != nil {
 		cfg.InProcess = s.broker
 		cfg.OrdersPerDay = s.file.Broker.OrdersPerDay
+		if s.gate != nil {
+			cfg = s.gate.As(cfg)
+		}
 	} else {
 		cfg.Servers = s.file.NATS.Servers
 	}
@@ -271,12 +290,33 @@ func (s *shop) openRoles(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.gate != nil {
+		if err := s.openDoor(ctx); err != nil {
+			return err
+		}
+	}
 	if f.Web != nil {
 		if err := s.openWeb(ctx); err != nil {
 			return err
 		}
 	}
 	s.openPulse()
+	return nil
+}
+
+// openDoor lets others in, and puts them out.
+func (s *shop) openDoor(ctx context.Context) error {
+	c, err := s.connect(ctx, "door")
+	if err != nil {
+		return err
+	}
+	d := s.gate.Door
+	d.Server = c.Server()
+	if s.ctl != nil {
+		d.Left = s.ctl.Left
+		s.gate.Serves(func() []fleet.Class { return s.ctl.Menu().Classes() })
+	}
+	s.add("door", d.Run, nil)
 	return nil
 }
 

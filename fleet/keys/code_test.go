@@ -91,3 +91,24 @@ func FuzzParseCode(f *testing.F) {
 		}
 	})
 }
+
+// TestSavedKeySigns: a key that was just written down is the one that its file has.
+func TestSavedKeySigns(t *testing.T) {
+	k, err := New("machine", "zoe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/keys/zoe.key"
+	if err := k.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := k.Sign([]byte("x"))
+	b, err2 := read.Sign([]byte("x"))
+	if err != nil || err2 != nil || string(a) != string(b) {
+		t.Errorf("%v, %v", err, err2)
+	}
+}

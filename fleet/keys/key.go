@@ -186,7 +186,7 @@ func (k *Key) text() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%v was wiped", k)
 	}
-	defer clear(seed)
+	// seed is the pair's own, not a copy
 	t := make([]byte, 0, 512) // enough, so that no copy of the seed is left behind
 	t = append(t, "# A secret key of the shop. Who has this text is who the next line says: show it to nobody.\n"...)
 	if k.role != "" {

@@ -26,8 +26,10 @@ import (
 	"time"
 
 	"barista/fleet"
+	"barista/fleet/broker"
 	"barista/fleet/door"
 	"barista/fleet/keys"
+	"barista/fleet/queue"
 	"barista/fleet/roles"
 )
 
@@ -54,9 +56,6 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Broker is what puts another text of accounts in force.
-type Broker interface{ Reload(accounts string) error }
-
 // Gate is an open one.
 type Gate struct {
 	Door *door.Door
@@ -65,7 +64,7 @@ type Gate struct {
 
 	mu       sync.Mutex // guards the following
 	accounts string
-	broker   Broker // nil: not running yet
+	broker   *broker.Broker // nil: not running yet
 	classes  func() []fleet.Class
 }
 
@@ -151,25 +150,35 @@ func (g *Gate) change(t roles.Table) error {
 	return nil
 }
 
-// Accounts is the text that a broker begins with, and TLS how it speaks.
-func (g *Gate) Accounts() string {
+// Before is what a broker begins with.
+func (g *Gate) Before(c broker.Config) broker.Config {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.accounts
+	c.Accounts, c.TLS = g.accounts, g.TLS()
+	return c
 }
 
 // TLS is how the broker speaks, and the pages where they have no other certificate.
 func (g *Gate) TLS() *tls.Config { return keys.ServerTLS(g.cert, nil) }
 
 // Guards gives the gate the broker that runs with its accounts.
-func (g *Gate) Guards(b Broker) {
+func (g *Gate) Guards(b *broker.Broker) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.broker = b
 }
 
-// Key is one of the shop's own, nil where there is none.
-func (g *Gate) Key(kind roles.Kind, name string) *keys.Key { return g.own[string(kind)+" "+name] }
+// As connects a part of this process as who it is: a machine by its own key, everything
+// else by the controller's.
+func (g *Gate) As(c queue.Config) queue.Config {
+	key := g.own[string(roles.Machine)+" "+c.Name]
+	if key == nil {
+		key = g.own[string(roles.Controller)+" "+string(roles.Controller)]
+	}
+	c.Key = key
+	c.Inbox = roles.Member{Kind: roles.Kind(key.Role()), Name: key.Name()}.Rights().Inbox
+	return c
+}
 
 // names are those of this computer, under which others may reach it, and more.
 func names(more []string) []string {
