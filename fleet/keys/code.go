@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nkeys"
+
+	"barista/fleet"
 )
 
 // Code is an invitation, as a person carries it to the computer that is to join a
@@ -101,3 +103,11 @@ func (c Code) Key(role, name string) (*Key, error) {
 
 // Format prints nothing of it, whatever the verb: a code is a secret.
 func (c Code) Format(f fmt.State, _ rune) { io.WriteString(f, "a code") }
+
+// As is the same key for another role and name: of a guest who was let in.
+func (k *Key) As(role, name string) (*Key, error) {
+	if !fleet.IsToken(role) || !fleet.IsToken(name) {
+		return nil, fmt.Errorf("a key is for a role and a name, not for %.40q %.40q", role, name)
+	}
+	return of(k.pair, role, name)
+}
