@@ -31,8 +31,8 @@ func Machine(c Console) []*cobra.Command {
 	return c.verbs("machine", "zoe")
 }
 
-// Key are the same for all kinds, as kind and name.
-func Key(c Console) []*cobra.Command {
+// Members are the same for all kinds, as kind and name.
+func Members(c Console) []*cobra.Command {
 	return append(c.verbs("", "operator ada"), c.list())
 }
 
