@@ -51,8 +51,8 @@ func TestDeputies(t *testing.T) {
 		before := s.shop(t, js)
 		sent, open := 0, map[string]bool{}
 		for _, e := range s.ears {
-			if e.rights.Account == fleet.AccountShop {
-				continue
+			if e.rights.Account == fleet.AccountShop || slices.Contains([]string{"leo", "counter", "max", "stranger"}, e.Name) {
+				continue // SHOP's own, and those who may no more than another one here
 			}
 			mine := slices.DeleteFunc(subjects(), func(subject string) bool { return !anyMatches(e.rights.Publish, subject) })
 			for _, subject := range append(mine, "$JS.API.CONSUMER.MSG.NEXT.coffee-orders.maker-arabica-free") {

@@ -109,7 +109,7 @@ func everywhere(t *testing.T, f func(t *testing.T, s *stand)) {
 // setUp makes what the shop has in memory, as its controller does at each start.
 func (s *stand) setUp(t *testing.T, all []person) {
 	t.Helper()
-	c := as(t, s.url, all[slices.IndexFunc(all, func(p person) bool { return p.Kind == Controller })])
+	c := as(t, nil, s.url, all[slices.IndexFunc(all, func(p person) bool { return p.Kind == Controller })])
 	if _, err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
 		t.Fatal(err)
 	}

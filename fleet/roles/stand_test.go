@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +37,14 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	// The server's clock, which a test under fake time starts outside of its bubble, runs
+	// for good.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"), goleak.Cleanup(func(code int) {
+		if dir, err := made(); err == nil {
+			os.RemoveAll(dir)
+		}
+		os.Exit(code)
+	}))
 }
 
 // beServer serves until its standard input ends.
@@ -96,22 +104,40 @@ func everybody(t testing.TB) (all []person, table Table) {
 	return all, table
 }
 
-// store makes the store of a shop without keys, with an order in its book and one in its
-// queue.
-func store(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	b, err := broker.Open(t.Context(), broker.Config{Name: "before", Store: dir, MaxStore: 2 << 30})
+// made is a store as a shop has left it that has had no keys, and was then opened with
+// some. It is made once, and each test has a copy.
+var made = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "barista-roles-")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
+	}
+	return dir, furnish(dir)
+})
+
+func furnish(dir string) error {
+	ctx := context.Background()
+	b, err := broker.Open(ctx, broker.Config{Name: "before", Store: dir, MaxStore: 2 << 30})
+	if err != nil {
+		return err
 	}
 	defer b.Close()
-	c, err := queue.Connect(t.Context(), queue.Config{Name: "controller", InProcess: b})
+	c, err := queue.Connect(ctx, queue.Config{Name: "controller", InProcess: b})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Setup(ctx, fleet.DefaultMenu())
+	return err
+}
+
+func store(t testing.TB) string {
+	t.Helper()
+	from, err := made()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	if _, err := c.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -128,11 +154,10 @@ var servers = map[string]func(t *testing.T, dir, text string) (url string){
 		return b.URL()
 	},
 	"external": func(t *testing.T, dir, text string) string {
-		embedded, err := broker.Open(context.Background(), broker.Config{Name: "shop", Store: dir, MaxStore: 2 << 30, Accounts: text}) // moves the streams
-		if err != nil {
+		// What a server of somebody else's finds is his; here it is moved by hand.
+		if err := os.Rename(filepath.Join(dir, "jetstream", "$G"), filepath.Join(dir, "jetstream", fleet.AccountShop)); err != nil {
 			t.Fatal(err)
 		}
-		embedded.Close()
 		return external(t, dir, text, "")
 	},
 }
@@ -205,10 +230,14 @@ func join(t *testing.T, url string, p person, more ...nats.Option) (*ear, error)
 	return e, nil
 }
 
-// as is a member's connection as the program makes it.
-func as(t *testing.T, url string, p person) *queue.Conn {
+// as is a member's connection as the program makes it: to a broker of this process, or
+// by a URL. Nothing that the program does by itself may be refused.
+func as(t *testing.T, b *broker.Broker, url string, p person) *queue.Conn {
 	t.Helper()
-	cfg := queue.Config{Name: p.Name, Servers: []string{url}, Inbox: p.Rights().Inbox}
+	cfg := queue.Config{Name: p.Name, Servers: []string{url}, Inbox: p.Rights().Inbox, Denied: func(u *queue.Unusable) { t.Errorf("%s: %v", p.Name, u) }}
+	if b != nil {
+		cfg.InProcess = b
+	}
 	if p.key != nil {
 		cfg.Key = p
 	}
