@@ -7,12 +7,26 @@ import (
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
+	"barista/fleet/queue"
+	"barista/fleet/window"
+	"barista/fleet/window/windowtest"
 )
 
 // The fold over the real book: what stood in it, what comes after it, and steps and
-// a percent that are never stored; and a page from an order's records alone.
+// a percent that are never stored; and a page from an order's records alone. The book
+// is read with a key that sees it, and through a controller's window.
 func TestTheRealBook(t *testing.T) {
-	b := brokertest.Start(t)
+	t.Run("direct", func(t *testing.T) {
+		realBook(t, brokertest.Start(t), func(c *queue.Conn) Book { return c.Book() })
+	})
+	t.Run("window", func(t *testing.T) {
+		b := brokertest.Start(t)
+		windowtest.Open(t, b, "controller", nil)
+		realBook(t, b, func(c *queue.Conn) Book { return window.Remote(c.Requester()) })
+	})
+}
+
+func realBook(t *testing.T, b *brokertest.Broker, bookOf func(*queue.Conn) Book) {
 	conn := b.Connect("maker")
 	book, maker := conn.Book(), conn.Events()
 	_, err := book.Act(t.Context(), fleet.Record{Entry: fleet.Entry{Claim: ada(idA)}, IsClaim: true}, 0)
@@ -21,7 +35,7 @@ func TestTheRealBook(t *testing.T) {
 	}
 	h := build(t)
 	asker := b.Connect("web")
-	h.web.Book, h.web.Live = asker.Book(), asker.Events().FollowLive
+	h.web.Book, h.web.Live = bookOf(asker), asker.Events().FollowLive
 	h.run()
 	next := func(f arrow) {
 		t.Helper()
@@ -51,7 +65,7 @@ func TestTheRealBook(t *testing.T) {
 	h.until(func() bool { return strings.Contains(page(), "Your coffee is ready, Ada!") })
 
 	forgetful := build(t)
-	forgetful.web.Book = asker.Book() // and it is not running
+	forgetful.web.Book = bookOf(asker) // and it is not running
 	contains(t, text(t, forgetful.ask("GET", h.web.pathOf(idA), "")), "Your coffee is ready, Ada!")
 	if s, _ := h.web.book.look(idA); time.Since(s.Accepted) > time.Minute {
 		t.Errorf("accepted at %v", s.Accepted)

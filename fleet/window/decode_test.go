@@ -26,7 +26,6 @@ type shop struct {
 	machines []*fleet.Machine
 	set      map[string]string
 	starting bool
-	damaged  bool
 	record   fleet.Record
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"barista/fleet/brokertest"
 	"barista/fleet/presence"
+	"barista/fleet/queue"
 	"barista/fleet/window"
 )
 
@@ -16,7 +17,12 @@ import (
 // stop is called or the test ends. change may be nil.
 func Open(t testing.TB, b *brokertest.Broker, name string, change func(*window.Parts)) (stop func()) {
 	t.Helper()
-	c := b.Connect(name)
+	return On(t, b.Connect(name), change)
+}
+
+// On is Open over a connection that is there.
+func On(t testing.TB, c *queue.Conn, change func(*window.Parts)) (stop func()) {
+	t.Helper()
 	roll := presence.New(presence.Parts{Fleet: c.Fleet(), Settings: c.Settings(), Now: c.Book().Now})
 	p := window.Parts{
 		Book: c.Book(), Follow: c.Book().Follow, Roll: roll, Settings: c.Settings(), All: c.AllSettings, Waiting: c.Orders().Waiting,
@@ -31,7 +37,7 @@ func Open(t testing.TB, b *brokertest.Broker, name string, change func(*window.P
 	wg.Go(func() { window.New(p).Run(ctx) })
 	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	t.Cleanup(stop)
-	brokertest.Eventually(t, "the window of "+name, func() bool {
+	brokertest.Eventually(t, "the window", func() bool {
 		_, err := window.Remote(c.Requester()).Machines(ctx)
 		return err == nil
 	})
