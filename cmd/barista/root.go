@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/preview"
+	"barista/cmd/barista/staff"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
@@ -67,7 +68,7 @@ with 78 when its configuration is wrong.`,
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),
 			newSetup(c), newDetect(c), newCheck(c), newTimeline(c), newFaults(c),
-			newSelftest(c), newCalibrate(c),
+			newSelftest(c), newCalibrate(c), group(staff.Operator(staff.Console{Show: c.show, Args: exactly, Kinds: loader})),
 			newSim(c), newDriver(c), newVersion(c),
 		}},
 	} {

@@ -446,7 +446,7 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if s.ledger != nil {
 		book = followed{book, s.ledger}
 	}
-	s.page, err = page.Open(s.file.Web, s.file.State, web.Parts{
+	s.page, err = page.Open(s.file, web.Parts{
 		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command,
 		Troubles: trouble, Log: s.log.With("room", "web"),
 	})

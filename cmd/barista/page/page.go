@@ -24,7 +24,9 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/driver/guard"
 	"barista/fleet/keys"
+	"barista/fleet/operators"
 	"barista/fleet/web"
 )
 
@@ -34,12 +36,19 @@ type Page struct {
 	Listener net.Listener
 	scheme   string
 	customer string // its address as phones write it; empty where only this computer reaches it
+	proxied  bool
+	staff    *operators.Store // nil: nobody logs in
 }
 
 // Open reads what the file names, and listens. parts is joined already, but for
-// what the file says.
-func Open(f *configs.Web, state string, parts web.Parts) (*Page, error) {
-	p := &Page{scheme: "http"}
+// what the file says. A demo, which has no file, has no logins.
+func Open(file *configs.File, parts web.Parts) (*Page, error) {
+	f, state := file.Web, file.State
+	p := &Page{scheme: "http", proxied: len(f.Proxies) > 0}
+	if file.Path != "" {
+		p.staff = operators.NewStore(state, guard.SinceBoot)
+		parts.Logins = operators.New(p.staff, operators.Config{Log: parts.Log})
+	}
 	parts.Hosts, parts.Proxies, parts.OpenOrders = f.Hosts, f.Proxies, f.OpenOrders
 	var err error
 	if parts.Key, err = web.Key(filepath.Join(state, "web.key")); err != nil {
@@ -215,6 +224,31 @@ func (p *Page) Greet(w io.Writer) {
 	if p.customer != "" {
 		term.QR(w, p.customer)
 	}
+	p.first(w)
+}
+
+// first prints the code with which somebody becomes the first operator, while there is
+// none.
+func (p *Page) first(w io.Writer) {
+	if p.staff == nil {
+		return
+	}
+	code, err := p.staff.First()
+	switch {
+	case errors.Is(err, operators.ErrHave):
+		return
+	case err != nil:
+		fmt.Fprintf(w, "  nobody can log in: %v\n", err)
+		return
+	}
+	at := p.URL() + "/login"
+	switch {
+	case p.proxied:
+		at = "the page's public address with /login" // which the proxy knows
+	case p.customer != "" && p.scheme == "https":
+		at = p.customer + "/login"
+	}
+	fmt.Fprintf(w, "  to become the first operator open %s\n          and give this code: %s (good for %d minutes, once)\n", at, code, int(operators.CodeTime.Minutes()))
 }
 
 // Answers asks the page whether it lives, as anybody on this computer would.

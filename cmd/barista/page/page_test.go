@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +39,7 @@ func parts() web.Parts {
 // serve opens the page and serves it until the test ends.
 func serve(t *testing.T, f *configs.Web) *Page {
 	t.Helper()
-	p, err := Open(f, t.TempDir(), parts())
+	p, err := Open(&configs.File{Web: f, State: t.TempDir()}, parts())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +77,7 @@ func pair(t *testing.T, names ...string) (ca *keys.CA, cert, key string) {
 // wrote no file, such as a demo.
 func TestOpenToTheNetwork(t *testing.T) {
 	for _, at := range []string{"0.0.0.0:0", "[::]:0", ":0"} {
-		if p, err := Open(&configs.Web{Listen: at}, t.TempDir(), parts()); err == nil || !strings.Contains(err.Error(), "without TLS") {
+		if p, err := Open(&configs.File{Web: &configs.Web{Listen: at}, State: t.TempDir()}, parts()); err == nil || !strings.Contains(err.Error(), "without TLS") {
 			t.Errorf("%s: %v", at, err)
 			p.Close()
 		}
@@ -137,7 +139,7 @@ func TestTLS(t *testing.T) {
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(&configs.Web{Listen: "127.0.0.1:0", Cert: cert, CertKey: key}, t.TempDir(), parts()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := Open(&configs.File{Web: &configs.Web{Listen: "127.0.0.1:0", Cert: cert, CertKey: key}, State: t.TempDir()}, parts()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that others may read: %v", err)
 	}
 }
@@ -170,5 +172,56 @@ func TestPINFile(t *testing.T) {
 	}
 	if s, err := pin(configs.Credential); err != nil || s != "0815" {
 		t.Errorf("%q %v", s, err)
+	}
+}
+
+// While nobody is an operator, each start prints a code to become one, and where.
+func TestFirstOperatorIsToldWhere(t *testing.T) {
+	dir := t.TempDir()
+	greet := func(f *configs.Web) (string, *Page) {
+		t.Helper()
+		p, err := Open(&configs.File{Path: "shop.yaml", Web: f, State: dir}, parts())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		var out strings.Builder
+		p.Greet(&out)
+		return out.String(), p
+	}
+	code := regexp.MustCompile(`[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4}`)
+	first, _ := greet(&configs.Web{Listen: "127.0.0.1:0"})
+	if !regexp.MustCompile(`open http://127\.0\.0\.1:\d+/login\n`).MatchString(first) || !code.MatchString(first) {
+		t.Error(first)
+	}
+	_, cert, key := pair(t, "shop.test")
+	for where, f := range map[string]*configs.Web{
+		"https://shop.test:":        {Listen: "0.0.0.0:0", Cert: cert, CertKey: key, Hosts: []string{"shop.test"}},
+		"http://127.0.0.1:":         {Listen: "0.0.0.0:0", Plain: true}, // no password in the clear
+		"the page's public address": {Listen: "127.0.0.1:0", Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
+	} {
+		if out, _ := greet(f); !strings.Contains(out, "operator open "+where) {
+			t.Errorf("want %s in %s", where, out)
+		}
+	}
+	last, p := greet(&configs.Web{Listen: "127.0.0.1:0"})
+	if code.FindString(first) == code.FindString(last) {
+		t.Error("the code of the start before is printed again")
+	}
+	if err := p.staff.Set("zoe", "seven green herons"); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := greet(&configs.Web{Listen: "127.0.0.1:0"}); code.MatchString(out) {
+		t.Errorf("there is an operator, and a code: %s", out)
+	}
+	var out strings.Builder
+	demo, err := Open(&configs.File{Web: &configs.Web{Listen: "127.0.0.1:0"}, State: t.TempDir()}, parts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer demo.Close()
+	demo.Greet(&out)
+	if code.MatchString(out.String()) {
+		t.Errorf("a demo asks for an operator: %s", out.String())
 	}
 }
