@@ -56,10 +56,15 @@ func firstName(name string) string {
 // boardPage shows the names being called and those whose drink is being made.
 func (w *Web) boardPage(rw http.ResponseWriter, r *http.Request) {
 	p := w.pages[lang(r)]
-	w.show(rw, r, http.StatusOK, view{Page: "board", Self: "/board", Title: p.say("board.title"), Live: "/board/events", Refresh: 10, Body: w.boardBody(p)})
+	address := w.customers(r)
+	w.show(rw, r, http.StatusOK, view{Page: "board", Self: "/board", Title: p.say("board.title"), Live: "/board/events", Refresh: 10,
+		Code: newCode(address, address), Body: w.boardBody(p)})
 }
 
 func (w *Web) boardEvents(rw http.ResponseWriter, r *http.Request) {
-	p := w.pages[lang(r)]
-	w.stream(rw, r, func(context.Context) drawing { return drawing{template: "board-live", body: w.boardBody(p)} })
+	w.stream(rw, r, w.drawBoard(w.pages[lang(r)]))
+}
+
+func (w *Web) drawBoard(p *pages) func(context.Context) drawing {
+	return func(context.Context) drawing { return drawing{template: "board-live", body: w.boardBody(p)} }
 }

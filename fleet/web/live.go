@@ -118,22 +118,14 @@ func isClosed(c <-chan struct{}) bool {
 // Last-Event-ID gets the present piece if it looks different, and 204, which
 // tells a browser to stop asking, if it already has the last one.
 func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.Context) drawing) {
-	if !w.book.whole() {
-		rw.Header().Set("Retry-After", "2")
-		plain(rw, http.StatusServiceUnavailable, "the book is still being read\n")
-		return
-	}
-	ctx := r.Context()
-	free, ok := w.streams.enter(w.visitorOf(r).net)
+	free, ok := w.mayStream(rw, r)
 	if !ok {
-		tooManyStreams(rw, r)
 		return
 	}
 	defer free()
+	ctx := r.Context()
 	sent := r.Header.Get("Last-Event-ID")
-	rc := http.NewResponseController(rw)
-	pages := w.pages[lang(r)]
-	picture, leave := w.gallery.enter(pages.Lang+" "+r.URL.Path, func() *picture { return &picture{draw: draw, pages: pages, book: w.book} })
+	picture, leave := w.watch(r, r.URL.Path, draw)
 	defer leave()
 	now, err := picture.look(ctx)
 	if err != nil {
@@ -144,52 +136,104 @@ func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.
 		rw.WriteHeader(http.StatusNoContent)
 		return
 	}
-	h := rw.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no")
-	out := []byte("retry: 2000\n\n")
-	tick := time.NewTicker(heartbeat)
-	defer tick.Stop()
+	out := newTeller(rw)
 	for {
 		if now.id != sent {
-			out, sent = append(out, now.event...), now.id
+			out.say(now.event...)
+			sent = now.id
 		}
 		if now.last {
-			out = append(out, "event: end\ndata:\n\n"...)
+			out.say([]byte("event: end\ndata:\n\n")...)
 		}
-		if len(out) > 0 {
-			if rc.SetWriteDeadline(time.Now().Add(patience)) != nil {
-				return
-			}
-			if _, err := rw.Write(out); err != nil || rc.Flush() != nil {
-				return
-			}
-			// HTTP/2 would end a stream whose time is over though nothing is written.
-			if rc.SetWriteDeadline(time.Time{}) != nil {
-				return
-			}
-			out = out[:0]
-		}
-		if now.last {
+		if !out.flush() || now.last || !out.wait(ctx, now.changed) {
 			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-now.changed:
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(breath):
-			}
-		case <-tick.C:
-			out = append(out, ":\n\n"...)
 		}
 		if now, err = picture.look(ctx); err != nil {
 			w.Log.Error("web: cannot render a live page", "error", err)
 			return
 		}
+	}
+}
+
+// mayStream gives a stream its seat, or answers why there is none. free must be
+// called when it ends.
+func (w *Web) mayStream(rw http.ResponseWriter, r *http.Request) (free func(), ok bool) {
+	if !w.book.whole() {
+		rw.Header().Set("Retry-After", "2")
+		plain(rw, http.StatusServiceUnavailable, "the book is still being read\n")
+		return nil, false
+	}
+	if free, ok = w.streams.enter(w.visitorOf(r).net); !ok {
+		tooManyStreams(rw, r)
+	}
+	return free, ok
+}
+
+// watch is the picture of a live part in the language of who asks, until leave.
+func (w *Web) watch(r *http.Request, path string, draw func(context.Context) drawing) (p *picture, leave func()) {
+	pages := w.pages[lang(r)]
+	return w.gallery.enter(pages.Lang+" "+path, func() *picture { return &picture{draw: draw, pages: pages, book: w.book} })
+}
+
+// teller writes events to one reader.
+type teller struct {
+	rw   http.ResponseWriter
+	rc   *http.ResponseController
+	out  []byte
+	beat time.Time // when the reader must hear something again
+}
+
+func newTeller(rw http.ResponseWriter) *teller {
+	h := rw.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	return &teller{rw: rw, rc: http.NewResponseController(rw), out: []byte("retry: 2000\n\n"), beat: time.Now().Add(heartbeat)}
+}
+
+func (t *teller) say(b ...byte) { t.out = append(t.out, b...) }
+
+// flush sends what was said, and a heartbeat when it is time for one; false when the reader is gone, or takes too long.
+func (t *teller) flush() bool {
+	if now := time.Now(); !now.Before(t.beat) {
+		t.say([]byte(":\n\n")...)
+		t.beat = now.Add(heartbeat)
+	}
+	if len(t.out) == 0 {
+		return true
+	}
+	if t.rc.SetWriteDeadline(time.Now().Add(patience)) != nil {
+		return false
+	}
+	if _, err := t.rw.Write(t.out); err != nil || t.rc.Flush() != nil {
+		return false
+	}
+	t.out = t.out[:0]
+	// HTTP/2 would end a stream whose time is over though nothing is written.
+	return t.rc.SetWriteDeadline(time.Time{}) == nil
+}
+
+// wait waits for a change, and a breath more, or until it is time for a heartbeat;
+// false when the request ends.
+func (t *teller) wait(ctx context.Context, changed <-chan struct{}) bool {
+	late := time.NewTimer(time.Until(t.beat))
+	defer late.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-changed:
+		return rest(ctx, breath)
+	case <-late.C:
+		return true
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

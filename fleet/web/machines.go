@@ -138,6 +138,9 @@ func (w *Web) fleetPage(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *Web) fleetEvents(rw http.ResponseWriter, r *http.Request) {
-	p := w.pages[lang(r)]
-	w.stream(rw, r, func(ctx context.Context) drawing { return drawing{template: "fleet-live", body: w.fleetBody(ctx, p)} })
+	w.stream(rw, r, w.drawFleet(w.pages[lang(r)]))
+}
+
+func (w *Web) drawFleet(p *pages) func(context.Context) drawing {
+	return func(ctx context.Context) drawing { return drawing{template: "fleet-live", body: w.fleetBody(ctx, p)} }
 }

@@ -105,15 +105,18 @@ func (w *Web) orderEvents(rw http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p := w.pages[lang(r)]
-	w.stream(rw, r, func(ctx context.Context) drawing {
+	w.stream(rw, r, w.drawOrder(w.pages[lang(r)], id))
+}
+
+func (w *Web) drawOrder(p *pages, id string) func(context.Context) drawing {
+	return func(ctx context.Context) drawing {
 		s, there := w.book.look(id)
 		if !there {
 			s = w.see(ctx, id)
 		}
 		body := w.orderBody(p, s)
 		return drawing{"order-live", body, body.Ended}
-	})
+	}
 }
 
 // orderBody puts an order's state into words.

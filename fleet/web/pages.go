@@ -47,6 +47,7 @@ type view struct {
 	Self        string // its own address, "/" for a page that can't be asked for
 	Live        string // address of its events, empty for a page without
 	Refresh     int    // seconds after which a page without script asks again, 0 = never
+	Code        *code  // of the address for phones, on the board
 	Body        any
 }
 

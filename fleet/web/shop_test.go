@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -611,6 +612,14 @@ func (r *reader) next() (e sse, ok bool) {
 		}
 	}
 	return e, false
+}
+
+// line returns the next line as it is.
+func (r *reader) line() (string, error) {
+	if !r.scan.Scan() {
+		return "", cmp.Or(r.scan.Err(), io.EOF)
+	}
+	return r.scan.Text(), nil
 }
 
 // until reads on until an event's data has the piece.
