@@ -45,10 +45,14 @@ func (s *shop) openLater(_ context.Context, st *member, m *configs.Machine) erro
 
 // find connects, however long that takes; nil when ctx ends first.
 func (s *shop) find(ctx context.Context, st *member, name string) *queue.Conn {
-	for within := firstTry; ctx.Err() == nil; within = brokerWait {
-		try, cancel := context.WithTimeout(ctx, within)
-		c, err := queue.Connect(try, s.queueConfig(name))
-		cancel()
+	cfg := s.queueConfig(name)
+	refused := cfg.Refused
+	cfg.Refused = func(u *queue.Unusable) {
+		st.missing.Store(true)
+		refused(u)
+	}
+	for cfg.Within = firstTry; ctx.Err() == nil; cfg.Within = brokerWait {
+		c, err := queue.Connect(ctx, cfg)
 		if err == nil {
 			return c
 		}
@@ -143,10 +147,17 @@ func (s *shop) away() string {
 		return ""
 	}
 	at := queue.Shown(s.file.NATS.Servers)
+	for _, c := range s.conns {
+		if u := c.Amiss(); u != nil {
+			return u.What() + ": trying again"
+		}
+	}
 	if s.alone() {
 		for _, st := range s.machines {
 			switch c := st.conn.Load(); {
 			case c != nil && c.Up():
+			case c != nil && c.Amiss() != nil:
+				return c.Amiss().What() + ": trying again"
 			case c == nil && !st.missing.Load():
 				return "looking for the shop at " + at
 			default:

@@ -48,7 +48,7 @@ minute: settle it, or have it made again.`,
 					return err
 				}
 			}
-			found, err = doctor.Together(ctx, reach.Records(conn, c.through), conn.Requester(), found)
+			found, err = doctor.Together(ctx, reach.Records(conn.Conn, conn.Through), conn.Requester(), found)
 			if err != nil {
 				return err
 			}

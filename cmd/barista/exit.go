@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/term"
 	"barista/configs/kinds"
 	"barista/fleet"
@@ -15,7 +17,7 @@ import (
 // explain finds the exit code of any error. What the rooms return keeps its
 // text; the words that callers can tell apart get their code here, once.
 func explain(err error) *term.Error {
-	if e := forGood(err); e != nil {
+	if e := cmp.Or(forGood(err), reach.Explain(err)); e != nil {
 		return e
 	}
 	exit, hint := term.ExitFailed, ""

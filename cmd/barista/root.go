@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/door"
 	"barista/cmd/barista/preview"
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/staff"
 	"barista/cmd/barista/term"
 	"barista/configs"
@@ -17,10 +19,8 @@ import (
 
 // cli is what every subcommand shares: the flags that all of them take.
 type cli struct {
-	json bool   // --json
-	nats string // --nats
-
-	through bool // the key sees no stream: a controller's window shows the shop
+	json bool        // --json
+	way  reach.Flags // to the shop
 }
 
 // newRoot is the whole command line. This list is the only place where a
@@ -44,7 +44,7 @@ with 78 when its configuration is wrong.`,
 		SilenceUsage:  true,
 	})
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON, errors too")
-	root.PersistentFlags().StringVar(&c.nats, "nats", "", "`URL` of the shop's broker, or several with commas (default $NATS_URL, then "+defaultNATS+")")
+	c.way.Add(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return term.Usage("%v; see %s --help", err, cmd.CommandPath())
 	})
@@ -69,6 +69,7 @@ with 78 when its configuration is wrong.`,
 			newDemo(c), newRun(c), newSafeOff(c),
 			newSetup(c), newDetect(c), newCheck(c), newTimeline(c), newFaults(c),
 			newSelftest(c), newCalibrate(c), group(staff.Operator(staff.Console{Show: c.show, Args: exactly, Kinds: loader})),
+			door.Key(door.Shell{Group: group, Exactly: exactly, Show: c.show, Way: &c.way}),
 			newSim(c), newDriver(c), newVersion(c),
 		}},
 	} {

@@ -49,6 +49,7 @@ type shop struct {
 
 	broker   *broker.Broker // nil without the role
 	gate     *gate.Gate     // of the broker; nil where it lets everybody in
+	way      *reach.Way     // to the broker of others; nil with one of its own
 	page     *page.Page     // of the web role
 	ledger   *ledger.Ledger // nil where nothing is decided
 	doctor   *doctor.Doctor // nil without the role of the controller
@@ -106,6 +107,11 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 			service.CloseAll(s.stages)
 		}
 	}()
+	if f.NATS != nil {
+		if s.way, err = reach.OfService(f.NATS, strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path))); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(f.State, 0o750); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
@@ -258,9 +264,9 @@ func (s *shop) watchBroker(ctx context.Context) error {
 
 // connect opens a role's own connection; it is closed when the role has ended.
 func (s *shop) connect(ctx context.Context, name string) (*queue.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, brokerWait)
-	defer cancel()
-	c, err := queue.Connect(ctx, s.queueConfig(name))
+	cfg := s.queueConfig(name)
+	cfg.Within = brokerWait
+	c, err := queue.Connect(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -277,8 +283,14 @@ func (s *shop) queueConfig(name string) queue.Config {
 		if s.gate != nil {
 			cfg = s.gate.As(cfg)
 		}
-	} else {
-		cfg.Servers = s.file.NATS.Servers
+		return cfg
+	}
+	s.way.Into(&cfg)
+	cfg.OrdersPerDay, cfg.Replicas = s.file.NATS.OrdersPerDay, s.file.NATS.Replicas
+	// An operator may accept the key yet, and whoever looks after the broker mend the
+	// rest: the service is there when it is done.
+	cfg.Refused = func(u *queue.Unusable) {
+		s.log.Error("no way to the shop's broker, it goes on trying: "+u.Error(), "conn", name)
 	}
 	return cfg
 }

@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,12 +189,16 @@ func (ca *CA) server(key crypto.Signer, names []string, now time.Time, good time
 // Client makes the certificate of a client under the one subject by which servers
 // know its role, for example zoe.machine.barista.
 func (ca *CA) Client(subject string, now time.Time, good time.Duration) (*Pair, error) {
-	if !IsHost(subject) || !strings.Contains(subject, ".") {
-		return nil, fmt.Errorf("%q is no subject of a role: write for example zoe.machine.barista", subject)
-	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	return ca.client(key, subject, now, good)
+}
+
+func (ca *CA) client(key crypto.Signer, subject string, now time.Time, good time.Duration) (*Pair, error) {
+	if !IsHost(subject) || !strings.Contains(subject, ".") {
+		return nil, fmt.Errorf("%q is no subject of a role: write for example zoe.machine.barista", subject)
 	}
 	t := &x509.Certificate{DNSNames: []string{subject}, Subject: pkix.Name{CommonName: subject}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	return ca.issue(t, key, now, good)
@@ -345,7 +350,7 @@ func LoadPool(path string) (*x509.CertPool, error) {
 }
 
 func loadSigner(path string) (crypto.Signer, error) {
-	text, err := readSecret(path, 0o077)
+	text, err := readSecret(path)
 	if err != nil {
 		return nil, err
 	}
@@ -382,6 +387,29 @@ func signerText(key crypto.Signer) ([]byte, error) {
 
 func certText(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
+
+// Renew makes the certificate of two files anew for the key that is there, with the
+// names given, or those in it where none are, and writes it over the old one. The key
+// stays, so that nobody ever sees half a pair.
+func (ca *CA) Renew(cert, key string, names []string, now time.Time, good time.Duration) (*Pair, error) {
+	old, err := LoadPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		names = old.Names()
+	}
+	var p *Pair
+	if slices.Contains(old.cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+		p, err = ca.server(old.key, names, now, good)
+	} else {
+		p, err = ca.client(old.key, names[0], now, good)
+	}
+	if err == nil {
+		err = p.replace(cert)
+	}
+	return p, err
 }
 
 // replace writes a certificate over an older one, whole or not at all.

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-
-	"barista/fleet"
 )
 
 // EnvCredentials is where systemd says in which folder a unit's credentials are.
@@ -19,30 +17,23 @@ const EnvCredentials = "CREDENTIALS_DIRECTORY"
 // Load reads a key from a file, which only its owner may read: mode 0600 or
 // stricter. Errors: ErrNoKey, ErrLax, ErrNotKey, each with the file and what to do.
 func Load(path string) (*Key, error) {
-	text, err := readSecret(path, 0o077)
+	text, err := readSecret(path)
 	if err != nil {
 		return nil, err
 	}
 	return parseFile(path, text)
 }
 
-// LoadCredential reads a key that systemd gives the unit under a name. systemd lets
-// nobody else into that folder; where it opens the file to the unit's user by an
-// access list, the mode shows that as the group's.
+// LoadCredential reads a key that systemd gives the unit under a name.
 func LoadCredential(name string) (*Key, error) {
 	dir := os.Getenv(EnvCredentials)
 	if dir == "" {
 		return nil, fmt.Errorf("%w: systemd gives this process no credentials; name a file, or write LoadCredential=%s:FILE into the unit", ErrNoKey, name)
 	}
-	if !fleet.IsToken(strings.ReplaceAll(name, ".", "-")) {
+	if name != filepath.Base(name) || !plain.MatchString(name) {
 		return nil, fmt.Errorf("%q can't be the name of a credential", name)
 	}
-	path := filepath.Join(dir, name)
-	text, err := readSecret(path, 0o007)
-	if err != nil {
-		return nil, err
-	}
-	return parseFile(path, text)
+	return Load(filepath.Join(dir, name))
 }
 
 func parseFile(path string, text []byte) (*Key, error) {
@@ -54,8 +45,14 @@ func parseFile(path string, text []byte) (*Key, error) {
 	return k, nil
 }
 
-// readSecret reads a file that has none of the bits that others would read it by.
-func readSecret(path string, others fs.FileMode) ([]byte, error) {
+// readSecret reads a file that has none of the bits that others would read it by. A
+// credential is in a folder of systemd, where nobody else comes in; where it opens the
+// file to the unit's user by an access list, the mode shows that as the group's.
+func readSecret(path string) ([]byte, error) {
+	others := fs.FileMode(0o077)
+	if dir := os.Getenv(EnvCredentials); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		others = 0o007
+	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w at %s", ErrNoKey, path)
@@ -117,7 +114,7 @@ func (k *Key) Save(path string) error {
 func create(path string, text []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already and is not written over: give another name, or move it away", path)
+		return fmt.Errorf("%s is there already and is not written over (%w): give another name, or move it away", path, fs.ErrExist)
 	}
 	if err != nil {
 		return fmt.Errorf("save: %w", err)
