@@ -167,36 +167,38 @@ func TestOperatorScreens(t *testing.T) {
 	}{
 		{375, 812, "light", "en"}, {375, 812, "dark", "fr"}, {1280, 800, "light", "fr"}, {1280, 800, "dark", "en"},
 	} {
-		b := startBrowser(t)
-		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
-		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
-		look := func(page, url string, steps ...chromedp.Action[chromedp.Void]) {
-			b.do(t, append([]chromedp.Action[chromedp.Void]{chromedp.Navigate(url), chromedp.WaitVisible("main")}, steps...)...)
-			if wide := get(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > view.w {
-				t.Errorf("%s at %d px is %d px wide", page, view.w, wide)
+		t.Run(fmt.Sprintf("%d-%s-%s", view.w, view.scheme, view.lang), func(t *testing.T) {
+			b := startBrowser(t)
+			command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
+			command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+				{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+			look := func(page, url string, steps ...chromedp.Action[chromedp.Void]) {
+				b.do(t, append([]chromedp.Action[chromedp.Void]{chromedp.Navigate(url), chromedp.WaitVisible("main")}, steps...)...)
+				if wide := get(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > view.w {
+					t.Errorf("%s at %d px is %d px wide", page, view.w, wide)
+				}
+				if small := get(t, b, chromedp.Evaluate[[]string](smallTargets)); len(small) > 0 {
+					t.Errorf("%s at %d px: targets smaller than 44 px: %q", page, view.w, small)
+				}
+				if pale := get(t, b, chromedp.Evaluate[[]string](paleText)); len(pale) > 0 {
+					t.Errorf("%s, %s: contrast below 4.5: %q", page, view.scheme, pale)
+				}
+				png := get(t, b, chromedp.FullScreenshot(100))
+				file := filepath.Join(*shots, fmt.Sprintf("%s-%dx%d-%s-%s.png", page, view.w, view.h, view.scheme, view.lang))
+				if err := os.WriteFile(file, png, 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if small := get(t, b, chromedp.Evaluate[[]string](smallTargets)); len(small) > 0 {
-				t.Errorf("%s at %d px: targets smaller than 44 px: %q", page, view.w, small)
-			}
-			if pale := get(t, b, chromedp.Evaluate[[]string](paleText)); len(pale) > 0 {
-				t.Errorf("%s, %s: contrast below 4.5: %q", page, view.scheme, pale)
-			}
-			png := get(t, b, chromedp.FullScreenshot(100))
-			file := filepath.Join(*shots, fmt.Sprintf("%s-%dx%d-%s-%s.png", page, view.w, view.h, view.scheme, view.lang))
-			if err := os.WriteFile(file, png, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		command(t, b, network.ClearBrowserCookies, cdp.Empty{})
-		look("first", empty+"/login?lang="+view.lang)
-		look("login", at+"/login?lang="+view.lang)
-		look("wrong", at+"/login?lang="+view.lang, chromedp.SendKeys("#name", "zoe"), chromedp.SendKeys("#password", "wrong password"),
-			chromedp.Click("#login button"), chromedp.WaitVisible("#problem"))
-		look("coding", at+"/login?lang="+view.lang, chromedp.Click("summary"))
-		look("unknown", at+"/operators?lang="+view.lang)
-		command(t, b, network.SetCookie, network.SetCookieParams{Name: "operator", Value: secret, URL: at, Path: "/"})
-		look("operators", at+"/operators?done=refused&lang="+view.lang, chromedp.Click("details summary"))
-		look("form", at+"/?lang="+view.lang)
+			command(t, b, network.ClearBrowserCookies, cdp.Empty{})
+			look("first", empty+"/login?lang="+view.lang)
+			look("login", at+"/login?lang="+view.lang)
+			look("wrong", at+"/login?lang="+view.lang, chromedp.SendKeys("#name", "zoe"), chromedp.SendKeys("#password", "wrong password"),
+				chromedp.Click("#login button"), chromedp.WaitVisible("#problem"))
+			look("coding", at+"/login?lang="+view.lang, chromedp.Click("summary"))
+			look("unknown", at+"/operators?lang="+view.lang)
+			command(t, b, network.SetCookie, network.SetCookieParams{Name: "operator", Value: secret, URL: at, Path: "/"})
+			look("operators", at+"/operators?done=refused&lang="+view.lang, chromedp.Click("details summary"))
+			look("form", at+"/?lang="+view.lang)
+		})
 	}
 }
