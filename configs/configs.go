@@ -241,16 +241,6 @@ func folder(n *Node) string {
 	return ""
 }
 
-// listen reads an address of this computer alone.
-func listen(n *Node, usual string, words ...string) (string, bool) {
-	s, alone, ok := address(n, usual, words...)
-	if ok && !alone {
-		n.Problem(Quote(s)+" would be open to the network, and there are no keys and no TLS yet", "write for example "+usual+orWords(words))
-		return "", false
-	}
-	return s, ok
-}
-
 // address reads an address to listen on, or one of the words. Alone: only this
 // computer can reach it.
 func address(n *Node, usual string, words ...string) (s string, alone, ok bool) {

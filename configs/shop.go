@@ -36,6 +36,9 @@ type Broker struct {
 	Store        string // folder; below the service's state by default
 	OrdersPerDay int    // from 1; sizes the streams
 	NoKeys       bool   // whoever reaches it may do everything
+	// Machines are those of this computer, whose services are given their keys by the
+	// shop; others come with an invitation.
+	Machines []string
 }
 
 // ListenNone as the broker's address opens no socket: only roles of the same
@@ -181,11 +184,26 @@ func decodeBroker(m *Map, state string) *Broker {
 	if state != "" {
 		c.Store = filepath.Join(state, "broker")
 	}
-	if s, ok := listen(m.Get("listen"), DefaultBroker, ListenNone); ok {
-		c.Listen = s
-	}
 	if s, ok := m.Get("keys").Choice("none"); ok {
 		c.NoKeys = s == "none"
+	}
+	at := m.Get("listen")
+	switch s, alone, ok := address(at, DefaultBroker, ListenNone); {
+	case ok && !alone && c.NoKeys:
+		at.Problem(Quote(s)+" would be open to the network, and without keys whoever reaches it may do everything", "remove keys: none, or write for example "+DefaultBroker+orWords([]string{ListenNone}))
+	case ok:
+		c.Listen = s
+	}
+	if n := m.Get("machines"); n != nil {
+		c.Machines, _ = n.Tokens(32)
+		for _, name := range c.Machines {
+			if !fleet.IsMachine(name) {
+				n.Problem(Quote(name)+" is a name of the shop's own", "no machine can be called so")
+			}
+		}
+		if c.NoKeys {
+			n.KeyProblem("machines need no keys where the broker has none", "remove machines:, or keys: none")
+		}
 	}
 	if n := m.Get("store"); n != nil {
 		c.Store = folder(n)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -200,10 +201,12 @@ func (s *shop) openBroker(ctx context.Context) error {
 		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay, there), Ours: queue.StreamNames(), Log: s.log,
 	}
 	if !f.Broker.NoKeys {
-		var own []string
+		own := slices.Clone(f.Broker.Machines)
 		for _, m := range s.machines {
 			own = append(own, m.file.Name)
 		}
+		slices.Sort(own)
+		own = slices.Compact(own)
 		if s.gate, err = gate.Open(gate.Config{State: f.State, Machines: own, Log: s.log}); err != nil {
 			return err
 		}
