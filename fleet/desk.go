@@ -19,6 +19,9 @@ const (
 	DeskPoison   = "poison"   // what lay in its queue and can't be an order
 )
 
+// DeskHere is what the shop itself asks, of nobody in particular: whether a desk answers.
+const DeskHere = "here"
+
 // DeskTime is how long a machine waits for the answer of a desk, and how old a
 // request may be that a desk still begins with.
 const DeskTime = 2 * time.Second

@@ -32,8 +32,11 @@ const (
 	CodeRevoked   = "revoked"     // its machine's key was taken away meanwhile
 
 	// Of a Trouble.
-	CodeStoreFull  = "store_full"  // only what orders need that are there is still written
-	CodeStoreFills = "store_fills" // it will be soon
-	CodeStreams    = "streams"     // a stream or queue is not as it should be
-	CodePassedOver = "passed_over" // an order waits beside a machine that is ready and makes it
+	CodeStoreFull   = "store_full"   // only what orders need that are there is still written
+	CodeStoreFills  = "store_fills"  // it will be soon
+	CodeStreams     = "streams"      // a stream or queue is not as it should be
+	CodeServersAway = "servers_away" // so many of the broker's servers that nothing can be written
+	CodeNoLeader    = "no_leader"    // the broker's servers are there and do not agree on one
+	CodeNoDesk      = "no_desk"      // machines can't ask for anything
+	CodePassedOver  = "passed_over"  // an order waits beside a machine that is ready and makes it
 )

@@ -355,6 +355,8 @@ type site struct {
 	mu   sync.Mutex
 	all  []*running
 
+	servers []string // of a cluster; nil: the shop has its own broker
+
 	prompt bool          // services start as prompt has it, from now on
 	brew   time.Duration // of the shop's services, see child
 }
@@ -389,7 +391,12 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (s *site) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+func (s *site) url() string {
+	if s.servers != nil {
+		return strings.Join(s.servers, ",")
+	}
+	return fmt.Sprintf("nats://127.0.0.1:%d", s.port)
+}
 
 func (s *site) write(name, text string) string {
 	path := filepath.Join(s.dir, name+".yaml")
@@ -538,7 +545,7 @@ machine:
   plant: %s
   cup: %s
   serves: {beans: [%s], milk: [free], sizes: [small, medium, large]}
-`, filepath.Join(s.dir, name), s.url(), name, plant, cup, strings.Join(beans, ", ")))
+`, filepath.Join(s.dir, name), strings.ReplaceAll(s.url(), ",", `", "`), name, plant, cup, strings.Join(beans, ", ")))
 	return s.start(name, child{Config: path, Point: point, Mark: filepath.Join(s.dir, name+".died")})
 }
 

@@ -352,8 +352,6 @@ func (s *shop) openCounter(ctx context.Context) error {
 			return fmt.Errorf("queue: %w", err)
 		}
 		s.add("streams", func(ctx context.Context) error { return c.Keep(ctx, fleet.DefaultMenu()) }, nil)
-	}
-	if f.Controller != nil {
 		if err := s.openDoctor(ctx, c); err != nil {
 			return err
 		}
@@ -399,6 +397,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 	s.ctl = controller.New(parts, cfg)
 	s.add("presence", roll.Run, nil)
 	s.add("desk", desk.New(at).Run, nil)
+	s.add("readiness", func(ctx context.Context) error { return c.KeepReady(ctx, desk.Here(c.Requester())) }, nil)
 	s.add("window", window.New(reach.Window(c, s.ledger, roll, s.log.With("room", "window"))).Run, nil)
 	s.add("controller", run(s.ctl.Run), nil)
 	return nil

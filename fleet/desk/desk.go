@@ -163,11 +163,22 @@ func asker(subject string) (machine, verb string, ok bool) {
 	return t[2], t[3], true
 }
 
+// Here asks whether a desk answers.
+func Here(r fleet.Requester) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := r.Request(ctx, fleet.DeskSubject("shop", fleet.DeskHere), nil)
+		return err
+	}
+}
+
 // answer answers one request.
 func (d *Desk) answer(ctx context.Context, subject string, body []byte) []byte {
 	begun := time.Now()
 	var told fleet.Told
 	machine, verb, ok := asker(subject)
+	if verb == fleet.DeskHere {
+		return []byte("{}")
+	}
 	do := verbs[verb]
 	a, err := d.hear(machine, verb, body)
 	switch {

@@ -507,7 +507,7 @@ func (b book) Now(ctx context.Context) (time.Time, error) {
 }
 
 func (b book) info(ctx context.Context) (*jetstream.StreamInfo, error) {
-	st, err := b.c.js.Stream(ctx, fleet.StreamBook)
+	st, err := b.c.open(ctx, fleet.StreamBook)
 	if err != nil {
 		return nil, unsure("look at the book", err)
 	}
@@ -525,7 +525,7 @@ func (c *Conn) BookMade(ctx context.Context) (time.Time, error) {
 }
 
 func (b book) Trim(ctx context.Context, before uint64) error {
-	st, err := b.c.js.Stream(ctx, fleet.StreamBook)
+	st, err := b.c.open(ctx, fleet.StreamBook)
 	if err == nil && before > 1 {
 		err = st.Purge(ctx, jetstream.WithPurgeSequence(before))
 	}

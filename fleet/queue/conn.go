@@ -88,6 +88,7 @@ type Conn struct {
 	spokenAt time.Time
 
 	state state // of the broker's streams
+	ready ready // whether an order could be taken
 
 	lost chan struct{} // closed by the client when the connection is closed for good
 }

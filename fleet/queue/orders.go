@@ -72,7 +72,7 @@ func ofBook(h nats.Header) (portion fleet.Items, created fleet.Revision) {
 
 // unlisted makes sure that "no stream takes it" means the class, not the link.
 func (o orders) unlisted(ctx context.Context, c fleet.Class) bool {
-	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	st, err := o.c.open(ctx, fleet.StreamOrders)
 	return err == nil && !slices.Contains(st.CachedInfo().Config.Subjects, fleet.OrderSubject(c))
 }
 
@@ -92,7 +92,7 @@ func (o orders) Stored(ctx context.Context) ([]fleet.StoredOrder, error) {
 }
 
 func (o orders) Remove(ctx context.Context, seq uint64) error {
-	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	st, err := o.c.open(ctx, fleet.StreamOrders)
 	if err != nil {
 		return unsure("remove an order", err)
 	}
@@ -106,7 +106,7 @@ func (o orders) Remove(ctx context.Context, seq uint64) error {
 }
 
 func (o orders) Waiting(ctx context.Context) (map[fleet.Class]int, error) {
-	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	st, err := o.c.open(ctx, fleet.StreamOrders)
 	if err != nil {
 		return nil, unsure("the queue", err)
 	}
@@ -125,7 +125,7 @@ func (o orders) Waiting(ctx context.Context) (map[fleet.Class]int, error) {
 
 // IntakeWaiting is the number of foreign drops that nobody took yet.
 func (c *Conn) IntakeWaiting(ctx context.Context) (int, error) {
-	st, err := c.js.Stream(ctx, fleet.StreamIntake)
+	st, err := c.open(ctx, fleet.StreamIntake)
 	if err != nil {
 		return 0, unsure("the intake", err)
 	}
@@ -133,7 +133,7 @@ func (c *Conn) IntakeWaiting(ctx context.Context) (int, error) {
 }
 
 func (o orders) List(ctx context.Context, classes []fleet.Class) error {
-	st, err := o.c.js.Stream(ctx, fleet.StreamOrders)
+	st, err := o.c.open(ctx, fleet.StreamOrders)
 	if err != nil {
 		return unsure("list classes", err)
 	}

@@ -153,6 +153,11 @@ func (c *Conn) follow(ctx context.Context, stream string, from uint64, each func
 	return ctx.Err()
 }
 
+// heardEvery is how often the broker says that it has nothing; twice that after a reader's
+// server is gone it is read on at another. By itself the client would wait for half a
+// minute, and who reads would not know the last orders for as long.
+const heardEvery = 3 * time.Second
+
 func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each func(message), ready func()) error {
 	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
 	if *from > 1 {
@@ -162,7 +167,9 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 	if err != nil {
 		return err
 	}
-	cons, err := c.js.OrderedConsumer(ctx, stream, cfg)
+	soon, cancel := context.WithTimeout(ctx, askFor)
+	cons, err := c.js.OrderedConsumer(soon, stream, cfg)
+	cancel()
 	if err != nil {
 		return err
 	}
@@ -170,7 +177,7 @@ func (c *Conn) followOnce(ctx context.Context, stream string, from *uint64, each
 	if end < *from {
 		ready()
 	}
-	it, err := cons.Messages()
+	it, err := cons.Messages(jetstream.PullHeartbeat(heardEvery))
 	if err != nil {
 		return err
 	}
@@ -209,11 +216,20 @@ func (c *Conn) leave(ctx context.Context, stream string, cons jetstream.Consumer
 	_ = c.js.DeleteConsumer(ctx, stream, info.Name) // one that stays goes by itself
 }
 
+// open looks at a stream. The client itself waits as long as its context lets it: a
+// question that nobody heard, because no server led just then, would hold up for that
+// long what could be asked again.
+func (c *Conn) open(ctx context.Context, stream string) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	return c.js.Stream(ctx, stream)
+}
+
 // end is the last message of a stream that can be read now, not before from; 0 if
 // there is none. What a consumer counts as pending would not do: it counts what can't
 // be read, and never comes to nought.
 func (c *Conn) end(ctx context.Context, stream string, from uint64) (uint64, error) {
-	st, err := c.js.Stream(ctx, stream)
+	st, err := c.open(ctx, stream)
 	if err != nil {
 		return 0, unsure("look at "+stream, err)
 	}

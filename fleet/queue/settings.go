@@ -79,7 +79,7 @@ func (s settings) clear(ctx context.Context, key string) error {
 		if err != nil {
 			return err
 		}
-		st, err := s.c.js.Stream(ctx, settingsStream)
+		st, err := s.c.open(ctx, settingsStream)
 		if err == nil {
 			err = st.Purge(ctx, jetstream.WithPurgeSequence(upto+1))
 		}
@@ -149,7 +149,7 @@ func (s settings) Watch(ctx context.Context, each func(string, []byte), ready fu
 		other.Go(func() {
 			defer stop()
 			for fleet.Pause(ctx, lookAgain/2) {
-				if st, err := s.c.js.Stream(ctx, settingsStream); err == nil && made(st) != store {
+				if st, err := s.c.open(ctx, settingsStream); err == nil && made(st) != store {
 					return // it was made anew, and numbers its messages anew
 				}
 			}
@@ -174,7 +174,7 @@ func made(st jetstream.Stream) string { return st.CachedInfo().Created.Format(ti
 
 // all hands over every key as it stands, which store that is of, and how far it goes.
 func (s settings) all(ctx context.Context, each func(key string, one fleet.Setting)) (store string, upto uint64, err error) {
-	st, err := s.c.js.Stream(ctx, settingsStream)
+	st, err := s.c.open(ctx, settingsStream)
 	if err != nil {
 		return "", 0, unsure("the settings", err)
 	}

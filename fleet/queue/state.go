@@ -90,8 +90,11 @@ func (s *state) looked(err error) {
 }
 
 // Troubles is what is wrong with the broker's streams, as the last look of Keep saw
-// it.
+// it, and what KeepReady finds in the way of an order.
 func (c *Conn) Troubles() (out []fleet.Trouble) {
+	if why := c.ready.get(); why != nil {
+		out = append(out, *why)
+	}
 	s := &c.state
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -68,7 +68,7 @@ func (i *intake) NextDrop(ctx context.Context) (*fleet.Drop, error) {
 			i.c.log.Error("a delivery can't be read", "err", err)
 			continue
 		}
-		st, err := i.c.js.Stream(ctx, fleet.StreamIntake)
+		st, err := i.c.open(ctx, fleet.StreamIntake)
 		if err != nil {
 			continue // it comes again
 		}

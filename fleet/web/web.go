@@ -273,12 +273,18 @@ func (w *Web) livez(rw http.ResponseWriter, _ *http.Request) {
 // readyz says whether pages can tell the present state and the shop takes orders,
 // and if not, why.
 func (w *Web) readyz(rw http.ResponseWriter, r *http.Request) {
-	if why := w.health.ask(func() string { return w.unready(context.WithoutCancel(r.Context())) }); why != "" {
+	if why := w.health.ask(func() (string, bool) { return w.unready(context.WithoutCancel(r.Context())) }); why != "" {
 		plain(rw, http.StatusServiceUnavailable, why+"\n")
 		return
 	}
 	plain(rw, http.StatusOK, "ok\n")
 }
+
+// passesWithin is how long what passes by itself is not called unready: one server of
+// several that goes away costs a new leader, which takes the others up to nine seconds,
+// a connection to another one, and a look at the book. Orders are held meanwhile, or
+// asked for again with their id.
+const passesWithin = 15 * time.Second
 
 // healthy is why the shop is not ready. It is looked up for each who asks, but
 // where very many do the others hear what the last one heard.
@@ -286,39 +292,53 @@ type healthy struct {
 	mu    sync.Mutex
 	fresh *rate.Limiter
 	why   string
+	well  time.Time // when nothing was amiss
 }
 
-func (h *healthy) ask(why func() string) string {
+func (h *healthy) ask(why func() (string, bool)) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.fresh.Allow() {
-		h.why = why()
+	if !h.fresh.Allow() {
+		return h.why
 	}
-	return h.why
+	now, passes := why()
+	switch {
+	case now == "":
+		h.well = time.Now()
+	case passes && !h.well.IsZero() && time.Since(h.well) < passesWithin:
+		now = ""
+	}
+	h.why = now
+	return now
 }
 
-// unready says why no order can be taken, or nothing.
-func (w *Web) unready(ctx context.Context) string {
-	if why := w.book.notReady(); why != "" {
-		return why
-	}
+// unready says why no order can be taken, or nothing; and whether that may pass by
+// itself.
+func (w *Web) unready(ctx context.Context) (why string, passes bool) {
 	if w.Troubles != nil {
 		ctx, cancel := context.WithTimeout(ctx, askTime)
 		defer cancel()
 		troubles, err := w.Troubles(ctx)
 		if err != nil {
-			return "no controller answers"
+			return "no controller answers", !errors.Is(err, fleet.ErrNobody)
 		}
 		for _, t := range troubles {
+			if t.Closed && t.Detail != "" {
+				return t.Code + ": " + t.Detail, false
+			}
 			if t.Closed {
-				return t.Code
+				return t.Code, false
 			}
 		}
 	}
-	if s := w.standing(ctx); s.State == fleet.StandClosed || s.State == fleet.StandLooking {
-		return s.Why
+	if why := w.book.notReady(); why != "" {
+		return why, true
 	}
-	return ""
+	s := w.standing(ctx)
+	if s.State == fleet.StandClosed || s.State == fleet.StandLooking {
+		return s.Why, s.State == fleet.StandLooking
+	}
+	return "", false
 }
 
 // standing asks; a controller that does not answer says nothing of its book.
