@@ -54,6 +54,11 @@ type Config struct {
 	// MapCerts lets users in by the subject of their certificate, where Accounts knows
 	// them by it. TLS must demand certificates then.
 	MapCerts bool
+	// Domain is the name of this broker's JetStream among others: a site's, or a hub's; a
+	// token. Sites and hubs need one.
+	Domain string
+	Leaf   *Leaf  // of a site, to its hub
+	Sites  string // of a hub: host:port to which its sites link; as with Listen
 	// Ours are the streams that the shop makes where they are not. The description of
 	// one of them that is damaged may be written anew over its messages.
 	Ours []string

@@ -60,7 +60,7 @@ func TestListen(t *testing.T) {
 		{"0.0.0.0:4222", both, true}, {":4222", both, true}, {"192.168.1.2:4222", both, true}, {"[::]:4222", both, true},
 	} {
 		c.cfg.Listen = c.addr
-		if _, _, err := c.cfg.address(); (err == nil) != c.ok {
+		if _, _, err := c.cfg.address(c.addr); (err == nil) != c.ok {
 			t.Errorf("%s, keys %t, TLS %t: %v", c.addr, c.cfg.Accounts != "", c.cfg.TLS != nil, err)
 		}
 	}

@@ -42,12 +42,15 @@ func (c Config) options() (*server.Options, error) {
 	if err := c.secure(opts); err != nil {
 		return nil, err
 	}
+	if err := c.link(opts); err != nil {
+		return nil, err
+	}
 	if c.Listen == "" || c.Listen == "none" {
 		opts.DontListen = true
 		return opts, nil
 	}
 	var err error
-	if opts.Host, opts.Port, err = c.address(); err != nil {
+	if opts.Host, opts.Port, err = c.address(c.Listen); err != nil {
 		return nil, err
 	}
 	if opts.Port == 0 {
@@ -74,13 +77,13 @@ const tlsWithin = 5 * time.Second
 
 // address splits the address to listen on, and refuses what other computers reach as
 // long as it has not both, keys and TLS.
-func (c Config) address() (host string, port int, err error) {
-	host, p, err := net.SplitHostPort(c.Listen)
+func (c Config) address(listen string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", 0, fmt.Errorf("listen address %q: write it as 127.0.0.1:4222", c.Listen)
+		return "", 0, fmt.Errorf("listen address %q: write it as 127.0.0.1:4222", listen)
 	}
 	if port, err = strconv.Atoi(p); err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("listen address %q: the port must be 0 to 65535", c.Listen)
+		return "", 0, fmt.Errorf("listen address %q: the port must be 0 to 65535", listen)
 	}
 	if host == "localhost" {
 		host = "127.0.0.1"
@@ -92,11 +95,11 @@ func (c Config) address() (host string, port int, err error) {
 	const safe = "; 127.0.0.1, [::1] and localhost are reached from this computer only"
 	switch {
 	case c.Accounts == "" && c.TLS == nil:
-		return "", 0, fmt.Errorf("listen address %q is not loopback: other computers may come only where the broker has keys and TLS, and it has neither%s", c.Listen, safe)
+		return "", 0, fmt.Errorf("listen address %q is not loopback: other computers may come only where the broker has keys and TLS, and it has neither%s", listen, safe)
 	case c.Accounts == "":
-		return "", 0, fmt.Errorf("listen address %q is not loopback: other computers may come only where the broker has keys, and it has none%s", c.Listen, safe)
+		return "", 0, fmt.Errorf("listen address %q is not loopback: other computers may come only where the broker has keys, and it has none%s", listen, safe)
 	case c.TLS == nil:
-		return "", 0, fmt.Errorf("listen address %q is not loopback: other computers may come only where the broker has a certificate for TLS, and it has none%s", c.Listen, safe)
+		return "", 0, fmt.Errorf("listen address %q is not loopback: other computers may come only where the broker has a certificate for TLS, and it has none%s", listen, safe)
 	}
 	return host, port, nil
 }

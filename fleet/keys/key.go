@@ -65,6 +65,18 @@ func (k *Key) JWT() string { return k.jwt }
 // Sign signs what a server wants signed.
 func (k *Key) Sign(nonce []byte) ([]byte, error) { return k.pair.Sign(nonce) }
 
+// Seed is the secret itself, for the one who signs without asking a Key: the broker
+// on its link to a hub. It is a copy that can't be wiped; whoever asks for it shows it
+// to nobody and keeps it nowhere else.
+func (k *Key) Seed() (string, error) {
+	seed, err := k.pair.Seed()
+	if err != nil {
+		return "", fmt.Errorf("%v was wiped", k)
+	}
+	defer clear(seed)
+	return string(seed), nil
+}
+
 // Wipe forgets the secret; the key signs nothing from then on.
 func (k *Key) Wipe() { k.pair.Wipe() }
 

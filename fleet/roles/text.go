@@ -186,6 +186,17 @@ func (e *export) write(w *strings.Builder, subject string) {
 // answered once in any case: the way back ends with the first answer.
 const mostResponses = 200
 
+// User is a member alone, as a user of his account in the server's language, for an
+// account that others wrote. Errors: those of Table.Check.
+func (m Member) User() (string, error) {
+	if err := (Table{Members: []Member{m}}).Check(); err != nil {
+		return "", err
+	}
+	var w strings.Builder
+	m.write(&w)
+	return w.String(), nil
+}
+
 // write writes a member as a user.
 func (m Member) write(w *strings.Builder) {
 	r := m.Rights()
