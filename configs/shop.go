@@ -39,6 +39,9 @@ type Broker struct {
 	// Machines are those of this computer, whose services are given their keys by the
 	// shop; others come with an invitation.
 	Machines []string
+	Domain   string // of its JetStream: a site's name, or a hub's; empty: neither
+	Leaf     *Leaf  // of a site to its hub; nil: none
+	Sites    string // host:port for the sites of a hub; empty: it is none
 }
 
 // ListenNone as the broker's address opens no socket: only roles of the same
@@ -211,6 +214,7 @@ func decodeBroker(m *Map, state string) *Broker {
 	if v, ok := m.Get("orders_per_day").Int(1, 100_000); ok {
 		c.OrdersPerDay = v
 	}
+	decodeSites(m, c)
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/door"
 	"barista/cmd/barista/term"
 	"barista/fleet/client"
 )
@@ -12,6 +13,12 @@ import (
 func newBroker(c *cli) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "broker", Short: "what the shop's broker keeps", Example: "  barista broker forget-old"})
 	cmd.AddCommand(newForgetOld(c), newAcceptLoss(c))
+	return cmd
+}
+
+func newHub(c *cli) *cobra.Command {
+	cmd := group(&cobra.Command{Use: "hub", Short: "one place that gathers what happens at many sites", Example: "  barista hub sites"})
+	cmd.AddCommand(door.Hub(door.Console{With: c.with, Show: c.show, By: byFlag}, c.dial)...)
 	return cmd
 }
 

@@ -63,7 +63,7 @@ with 78 when its configuration is wrong.`,
 			newOrder(c), newOrders(c), newWhy(c), newCancel(c), newSettle(c), newAgain(c),
 		}},
 		{"shop", []*cobra.Command{
-			newStatus(c), newDoctor(c), newMachine(c), newStock(c), newMenu(c), newBroker(c),
+			newStatus(c), newDoctor(c), newMachine(c), newStock(c), newMenu(c), newBroker(c), newHub(c),
 		}},
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),

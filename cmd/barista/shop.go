@@ -212,6 +212,9 @@ func (s *shop) openBroker(ctx context.Context) error {
 		}
 		cfg = s.gate.Before(cfg)
 	}
+	if cfg, err = reach.Sites(cfg, f.Broker, there); err != nil {
+		return err
+	}
 	b, err := broker.Open(ctx, cfg)
 	if errors.Is(err, broker.ErrLocked) {
 		return term.Fail(term.ExitRefused, "is another shop running? stop it first", "%w: %s", err, f.Broker.Store)
