@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -123,13 +124,23 @@ func (s Shop) Find(ctx context.Context, ref string) (fleet.Entry, error) {
 // askAgain is the pause before an order is sent again.
 const askAgain = 500 * time.Millisecond
 
+// asked is an order as it is sent. The article's controller, where that serves in place
+// of ours, takes the sugar as a string and nothing else; ours takes both.
+func asked(o fleet.Order) []byte {
+	b, _ := json.Marshal(struct {
+		fleet.Order
+		Sugar string `json:"sugar_count"`
+	}{o, strconv.Itoa(o.Sugar)})
+	return b
+}
+
 // Place sends an order until there is an answer other than "not known yet", or
 // ctx ends. The id makes that safe. ErrNobody: nobody takes orders;
 // ErrNoAnswer: nobody knows whether it was taken.
 func (s Shop) Place(ctx context.Context, o fleet.Order) (fleet.Answer, error) {
 	var a fleet.Answer
 	for {
-		b, err := s.Requester.Request(ctx, fleet.SubjectRequests, o.Encode())
+		b, err := s.Requester.Request(ctx, fleet.SubjectRequests, asked(o))
 		switch {
 		case errors.Is(err, fleet.ErrNobody):
 			return a, err
