@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"barista/fleet"
@@ -21,7 +22,7 @@ func TestAsked(t *testing.T) {
 	if err := json.Unmarshal(asked(want), &theirs); err != nil || theirs.Sugar != "2" || theirs.Name != "Ada" || theirs.Bean != "arabica" {
 		t.Errorf("%+v, %v", theirs, err)
 	}
-	if got, err := fleet.DecodeOrder(asked(want)); err != nil || got != want {
+	if got, err := fleet.DecodeOrder(asked(want), strings.TrimSpace); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
