@@ -88,8 +88,10 @@ func (f *Flags) files(w *Way) (key, ca string, usual bool) {
 	if key == "" && loopback(w.Servers) {
 		key, usual = found()
 	}
-	if beside := filepath.Join(filepath.Dir(key), FileCA); key != "" && ca == "" && there(beside) {
-		ca = beside
+	for _, name := range []string{FileCA, keys.FileCA} {
+		if beside := filepath.Join(filepath.Dir(key), name); key != "" && ca == "" && there(beside) {
+			ca = beside
+		}
 	}
 	return key, ca, usual
 }

@@ -160,12 +160,12 @@ func TestWhoAVerbIs(t *testing.T) {
 
 func TestWhomAVerbBelieves(t *testing.T) {
 	home := here(t)
-	dir := t.TempDir()
+	dir, at := t.TempDir(), t.TempDir()
 	ca, err := keys.NewCA("shop", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ca.Save(dir); err != nil {
+	if err := ca.Save(at); err != nil {
 		t.Fatal(err)
 	}
 	pair := func(good time.Duration) *tls.Config {
@@ -181,10 +181,10 @@ func TestWhomAVerbBelieves(t *testing.T) {
 	url := serve(t, conf, pair(time.Hour))
 	_, err = dial(t, "--nats", url, "--key", mine)
 	refused(t, err, term.ExitFailed, "certificate", "--ca FILE")
-	if _, err := dial(t, "--nats", url, "--key", mine, "--ca", filepath.Join(dir, keys.FileCA)); err != nil {
+	if _, err := dial(t, "--nats", url, "--key", mine, "--ca", filepath.Join(at, keys.FileCA)); err != nil {
 		t.Error(err)
 	}
-	_, err = dial(t, "--nats", serve(t, conf, pair(-time.Hour)), "--key", mine, "--ca", filepath.Join(dir, keys.FileCA))
+	_, err = dial(t, "--nats", serve(t, conf, pair(-time.Hour)), "--key", mine, "--ca", filepath.Join(at, keys.FileCA))
 	refused(t, err, term.ExitFailed, "good from")
 	_, err = dial(t, "--nats", url, "--key", mine, "--ca", mine)
 	refused(t, err, term.ExitUnauthorised, "no certificate in it")
@@ -192,7 +192,7 @@ func TestWhomAVerbBelieves(t *testing.T) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for from, to := range map[string]string{mine: reach.FileKey, filepath.Join(dir, keys.FileCA): reach.FileCA} {
+	for from, to := range map[string]string{mine: reach.FileKey, filepath.Join(at, keys.FileCA): reach.FileCA} {
 		if err := os.Rename(from, filepath.Join(home, to)); err != nil {
 			t.Fatal(err)
 		}

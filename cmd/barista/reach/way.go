@@ -119,16 +119,18 @@ func (w *Way) Through() bool {
 }
 
 // Home are the folders in which a person's key to the shop of this computer may lie,
-// the first one first: his own, then the computer's.
+// the first one first: his own, the computer's, and that of the packaged shop itself,
+// which only root and the service can read.
 func Home() []string {
 	var out []string
 	if dir, err := os.UserConfigDir(); err == nil {
 		out = append(out, filepath.Join(dir, "barista"))
 	}
-	return append(out, "/etc/barista")
+	return append(out, "/etc/barista", "/var/lib/barista/shop/keys")
 }
 
-// The files of a person's key and of the shop's CA in such a folder.
+// The files of a person's key and of the shop's CA in such a folder. In a shop's own
+// folder the CA has the name that package keys gives it.
 const (
 	FileKey = "operator.key"
 	FileCA  = "shop-ca.pem"
