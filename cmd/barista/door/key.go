@@ -30,14 +30,14 @@ type Shell struct {
 func Key(s Shell) *cobra.Command {
 	cmd := s.Group(&cobra.Command{
 		Use:   "key",
-		Short: "keys, certificates, and what a broker is told of them",
+		Short: "keys and certificates",
 		Long: `key makes and shows the keys by which people, machines and services prove who
 they are, and the certificates by which they know the broker. A key is made where it
 is used, and its secret half stays in its file: what a shop is given is the public
 half, which begins with U.`,
 		Example: `  barista key new operator ada
   barista key show ada.key
-  barista key cluster-config --servers nats-1.local,nats-2.local,nats-3.local shop.key ada.key`,
+  barista key cert shop.local --dir /etc/barista/ca`,
 	})
 	cmd.AddCommand(s.keyNew(), s.keyShow(), s.keyContext(), s.keyCA(), s.keyCert())
 	return cmd
