@@ -102,7 +102,7 @@ func IsNonce(s string) bool { return len(s) >= 16 && IsToken(s) }
 
 // reserved are the names of the shop's own roles: a machine of such a name would hear
 // the answers that its connection waits for, and nobody could tell the two apart.
-var reserved = []string{"admin", "broker", "controller", "customer", "foreign", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
+var reserved = []string{"admin", "broker", "controller", "customer", "foreign", "guest", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
 
 // IsMachine reports whether a machine may be called so.
 func IsMachine(s string) bool {

@@ -32,6 +32,10 @@ var left = []struct {
 		[]string{"operator: an answer is heard at coffee.live by operator", "web: an answer is heard at coffee.live by web"},
 	},
 	{
+		"A site's link can settle any delivery of the hub's own queues, and what it sends to the hub as a stream's flow control is answered wherever it says.",
+		"Over a link the server asks no rights of an ack (2.15.2), and the link ends in SHOP. At a hub with a shop of its own a site's key is worth as much as the admin's: keep the hub's broker for the hub.", nil,
+	},
+	{
 		"A key of SHOP (controller, stock, admin) may do all.",
 		"They ask JetStream, and its answers go where they are sent. Such a key stays on the shop's own computer.", nil,
 	},
@@ -46,7 +50,7 @@ Made from the table in this folder; ` + "`go test ./fleet/roles -run TestPage -u
 Each row was tried both ways, on the broker inside barista and on a NATS server of its own: what is
 allowed comes to exactly those that the table names, what is not is refused and comes to nobody.
 
-A broker with keys has these accounts. Only SHOP has streams. What an account does not offer to
+A broker with keys has these accounts. Only SHOP has the shop's streams. What an account does not offer to
 another, that one can't reach, whatever a key in it asks.
 
 | account | whose | connections | subscriptions | largest message |
@@ -60,6 +64,7 @@ another, that one can't reach, whatever a key in it asks.
 	for _, k := range []Kind{Web, Operator, Monitor} {
 		row(Member{Kind: k}.account(), string(k), limits[k])
 	}
+	row("G_`<id>`", "one invitation each", limits[Guest])
 	row(Member{Kind: Foreign}.account(), "who has no key, in a shop that lets them in", limits[Foreign])
 	row(accountSystem, "the server itself; nobody has a key", Limits{})
 	for _, k := range []struct {
@@ -70,6 +75,7 @@ another, that one can't reach, whatever a key in it asks.
 		{Web, "The pages. They order, show and cancel, and say that a cup is there; they stop no machine and change no stock."},
 		{Operator, "A person, here lea. Each run of a verb has an inbox of its own under hers."},
 		{Monitor, "Sees how it goes. JetStream's figures are under " + monitorAPI + ": `nats --js-api-prefix " + monitorAPI + " stream ls`."},
+		{Guest, "Who holds an invitation, and knocks under its id; nothing else is open to him until an operator lets him in."},
 		{Foreign, "Whoever has no key, if the shop lets them in: the programs of the article."},
 		{Controller, "Decides: controller, desk and stock in one. Of SHOP."},
 		{Stock, "The stock as a process of its own. Of SHOP."},

@@ -69,7 +69,7 @@ type Limits struct {
 
 // Rights are what one member may do.
 type Rights struct {
-	Account   string   // a machine's is its own; the others share that of their kind
+	Account   string   // a machine's and a guest's is its own; the others share that of their kind
 	Publish   []string // subjects
 	Subscribe []string // subjects, his inboxes among them
 	Responses bool     // he answers requests, within a minute
@@ -115,7 +115,9 @@ func (m Member) account() string {
 	switch m.Kind {
 	case Machine:
 		return accountOf(m.Name)
-	case Web, Operator, Monitor, Foreign, Guest:
+	case Guest:
+		return "G_" + m.Name
+	case Web, Operator, Monitor, Foreign:
 		return strings.ToUpper(string(m.Kind))
 	}
 	return fleet.AccountShop

@@ -185,18 +185,19 @@ func (w *work) pulls() {
 		w.t.Fatal(id, err)
 	}
 	w.must(ticket.Done(ctx))
-	// A machine that leaves with pulls parked takes no order with it.
-	gone := w.as("leo")
-	w.none(gone.Tickets(), 100*time.Millisecond, arabica)
-	gone.Close()
-	id = w.order(arabica)
-	w.must(w.next(zoe, id, 1, arabica).Done(ctx))
 }
 
 // silence is what takes time: beats keep a delivery, and silence loses it.
 func (w *work) silence() {
 	ctx, zoe, leo := w.t.Context(), w.zoe.Tickets(), w.leo.Tickets()
+	// A machine that leaves with pulls parked takes no order with it.
+	gone := w.as("leo")
+	w.none(gone.Tickets(), 100*time.Millisecond, arabica)
+	gone.Close()
+	synctest.Wait() // the broker has seen that it left
 	id := w.order(arabica)
+	w.must(w.next(zoe, id, 1, arabica).Done(ctx))
+	id = w.order(arabica)
 	ticket := w.next(zoe, id, 1, arabica)
 	for range 12 {
 		time.Sleep(fleet.BeatEvery)

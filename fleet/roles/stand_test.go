@@ -62,7 +62,11 @@ func beServer(file string) error {
 	if !srv.ReadyForConnections(30 * time.Second) {
 		return fmt.Errorf("not ready")
 	}
-	fmt.Println(srv.ClientURL(), srv.Addr().String())
+	v, err := srv.Varz(nil)
+	if err != nil {
+		return err
+	}
+	fmt.Println(srv.ClientURL(), fmt.Sprint("127.0.0.1:", v.LeafNode.Port))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	srv.Shutdown()
 	srv.WaitForShutdown()
@@ -91,7 +95,7 @@ func everybody(t testing.TB) (all []person, table Table) {
 		{Kind: Admin, Name: "admin"}, {Kind: Controller, Name: "controller"}, {Kind: Stock, Name: "stock"},
 		{Kind: Machine, Name: "zoe", Classes: []fleet.Class{arabica}}, {Kind: Machine, Name: "leo", Classes: []fleet.Class{arabica, robusta}},
 		{Kind: Web, Name: "web"}, {Kind: Web, Name: "counter"}, {Kind: Operator, Name: "lea"}, {Kind: Operator, Name: "max"}, {Kind: Monitor, Name: "monitor"},
-		{Kind: Hub, Name: "site1"},
+		{Kind: Hub, Name: "site1"}, {Kind: Guest, Name: "first"}, {Kind: Guest, Name: "second"},
 	} {
 		key, pub := newKey(t)
 		m.Key = pub
@@ -158,12 +162,15 @@ var servers = map[string]func(t *testing.T, dir, text string) (url string){
 		if err := os.Rename(filepath.Join(dir, "jetstream", "$G"), filepath.Join(dir, "jetstream", fleet.AccountShop)); err != nil {
 			t.Fatal(err)
 		}
-		return external(t, dir, text, "")
+		url, _ := external(t, dir, text, "")
+		return url
 	},
 }
 
-// external starts a server in a process of its own.
-func external(t *testing.T, dir, text, more string) string {
+// external starts a server in a process of its own; leaf is its port for links, if more
+// gives it one.
+func external(t *testing.T, dir, text, more string) (url, leaf string) {
+
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
 	conf := fmt.Sprintf("server_name: shop\nlisten: \"127.0.0.1:-1\"\nmax_payload: 1MB\njetstream {store_dir: %q, max_file_store: 2GB, max_memory_store: 16MB}\n%s%s", dir, more, text)
@@ -194,7 +201,8 @@ func external(t *testing.T, dir, text, more string) string {
 	if err != nil {
 		t.Fatalf("the server did not start: %v", err)
 	}
-	return strings.Fields(line)[0]
+	at := strings.Fields(line)
+	return at[0], at[1]
 }
 
 // ear is a member's connection: it hears all that it may, and remembers. One goroutine
