@@ -163,7 +163,7 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 		f.Stock = decodeStock(stock.Map())
 	}
 	if web != nil {
-		f.Web = decodeWeb(web.Map())
+		f.Web = decodeWeb(web.Map(), f.Broker != nil && !f.Broker.NoKeys)
 	}
 	kind, known := Kind{}, false
 	if machine != nil {

@@ -20,7 +20,8 @@ type Web struct {
 	// Proxies are whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	Proxies []netip.Prefix
 	// Cert and CertKey are PEM files: the certificate with its chain, and its key.
-	// Both are empty for plain http. CertKey may be Credential.
+	// Both are empty for plain http, and where the shop's own certificate does.
+	// CertKey may be Credential.
 	Cert, CertKey string
 	// PIN is a file with what a customer must know to order; empty: nobody is
 	// asked. It may be Credential.
@@ -37,7 +38,8 @@ const Credential = "credential"
 // DefaultOpenOrders is for a phone that orders for a table.
 const DefaultOpenOrders = 4
 
-func decodeWeb(m *Map) *Web {
+// decodeWeb reads web:. Beside a broker with keys there is a certificate of its own.
+func decodeWeb(m *Map, own bool) *Web {
 	c := &Web{Pos: m.Node().Pos(), Listen: DefaultWeb, OpenOrders: DefaultOpenOrders}
 	where, plain := m.Get("listen"), m.Get("plain")
 	alone := true
@@ -61,7 +63,7 @@ func decodeWeb(m *Map) *Web {
 	switch {
 	case c.Plain && (cert != nil || key != nil):
 		plain.KeyProblem("plain http and a certificate at once", "remove plain:, or cert: and key:")
-	case !alone && !c.Plain && cert == nil && key == nil && plain.Clean():
+	case !alone && !own && !c.Plain && cert == nil && key == nil && plain.Clean():
 		where.Problem(Quote(c.Listen)+" would be open to the network without TLS",
 			"name a certificate: cert: and key:; or write plain: true if this house wants plain http: whoever shares its network can then read names and orders")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/door"
 	"barista/cmd/barista/term"
 	"barista/cmd/barista/told"
 	"barista/fleet"
@@ -24,6 +25,7 @@ func newMachine(c *cli) *cobra.Command {
   barista machine uncordon zoe`,
 	})
 	cmd.AddCommand(newMachineLs(c))
+	cmd.AddCommand(door.Machine(c.shell())...)
 	for _, v := range []machineVerb{
 		{use: "cordon", short: "take a machine out of service: it starts no further order", reason: true, done: "%s is cordoned", set: client.Shop.Cordon},
 		{use: "drain", short: "the same as cordon, which lets a machine finish what it has", reason: true, done: "%s drains", set: client.Shop.Drain},

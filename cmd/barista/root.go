@@ -69,7 +69,7 @@ with 78 when its configuration is wrong.`,
 			newDemo(c), newRun(c), newSafeOff(c),
 			newSetup(c), newDetect(c), newCheck(c), newTimeline(c), newFaults(c),
 			newSelftest(c), newCalibrate(c), group(staff.Operator(staff.Console{Show: c.show, Args: exactly, Kinds: loader})),
-			door.Key(door.Shell{Group: group, Exactly: exactly, Show: c.show, Way: &c.way}),
+			door.Key(c.shell()), door.Enroll(c.shell()),
 			newSim(c), newDriver(c), newVersion(c),
 		}},
 	} {
@@ -82,6 +82,11 @@ with 78 when its configuration is wrong.`,
 		cmd.GroupID = "here"
 	}
 	return root
+}
+
+// shell is the command line to the verbs of the door.
+func (c *cli) shell() door.Shell {
+	return door.Shell{Group: group, Exactly: exactly, Show: c.show, Way: &c.way, With: c.with, By: byFlag}
 }
 
 // addCommands adds the commands that the kinds bring to a group.

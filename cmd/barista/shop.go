@@ -463,10 +463,14 @@ func (s *shop) openWeb(ctx context.Context) error {
 	if s.ledger != nil {
 		book = followed{book, s.ledger}
 	}
-	s.page, err = page.Open(s.file, web.Parts{
+	parts := web.Parts{
 		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command,
 		Troubles: trouble, Log: s.log.With("room", "web"),
-	})
+	}
+	if s.gate != nil {
+		parts.Door, parts.TLS = s.gate.Door, s.gate.TLS()
+	}
+	s.page, err = page.Open(s.file, parts)
 	if err != nil {
 		return err
 	}

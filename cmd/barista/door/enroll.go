@@ -39,7 +39,7 @@ type enrolled struct {
 }
 
 // Enroll is the verb of a computer that joins a shop.
-func Enroll(c Console) *cobra.Command {
+func Enroll(c Shell) *cobra.Command {
 	var shop, dir string
 	var within time.Duration
 	cmd := &cobra.Command{

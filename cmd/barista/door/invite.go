@@ -19,25 +19,14 @@ import (
 	"barista/fleet/door"
 )
 
-// Console is what the verbs need of the command line around them.
-type Console struct {
-	With func(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error // the shop behind --nats
-	Show func(cmd *cobra.Command, v any, text func(io.Writer)) error
-	By   func(cmd *cobra.Command, by *string) // adds --by
-}
-
 // Machine are the verbs by which machines come into a shop and leave it.
-func Machine(c Console) []*cobra.Command {
-	return c.verbs("machine", "zoe")
-}
+func Machine(s Shell) []*cobra.Command { return s.verbs("machine", "zoe") }
 
-// Members are the same for all kinds, as kind and name.
-func Members(c Console) []*cobra.Command {
-	return append(c.verbs("", "operator ada"), c.list())
-}
+// members are the same for all kinds, as kind and name.
+func (c Shell) members() []*cobra.Command { return append(c.verbs("", "operator ada"), c.list()) }
 
 // verbs are invite, accept, refuse and revoke, of one kind or of any.
-func (c Console) verbs(kind, example string) []*cobra.Command {
+func (c Shell) verbs(kind, example string) []*cobra.Command {
 	of := func(args []string) (string, string) {
 		if kind != "" {
 			return kind, args[0]
@@ -76,7 +65,7 @@ func args(use string, n int) cobra.PositionalArgs {
 	}
 }
 
-func (c Console) act(use, short, example string, n int, do func(ctx context.Context, d door.Client, args []string, by string) (string, error)) *cobra.Command {
+func (c Shell) act(use, short, example string, n int, do func(ctx context.Context, d door.Client, args []string, by string) (string, error)) *cobra.Command {
 	var by string
 	_, rest, _ := strings.Cut(use, " ")
 	cmd := &cobra.Command{Use: use, Short: short, Example: "  " + example, Args: args(rest, n), RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,7 +94,7 @@ func explain(err error) error {
 	return err
 }
 
-func (c Console) invite(use string, n int, of func([]string) (string, string), example string) *cobra.Command {
+func (c Shell) invite(use string, n int, of func([]string) (string, string), example string) *cobra.Command {
 	var by string
 	var ttl time.Duration
 	cmd := &cobra.Command{
@@ -165,7 +154,7 @@ func reached(cmd *cobra.Command) string {
 }
 
 // list is who belongs to the shop, and who waits.
-func (c Console) list() *cobra.Command {
+func (c Shell) list() *cobra.Command {
 	return &cobra.Command{Use: "list", Short: "who has a key of the shop, and who waits at the door", Example: "  barista key list", Args: args("no arguments", 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.With(cmd, func(ctx context.Context, s client.Shop) error {

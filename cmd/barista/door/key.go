@@ -1,6 +1,7 @@
 package door
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"barista/cmd/barista/reach"
 	"barista/cmd/barista/term"
+	"barista/fleet/client"
 	"barista/fleet/keys"
 	"barista/fleet/roles"
 )
@@ -24,6 +26,8 @@ type Shell struct {
 	Exactly func(names ...string) cobra.PositionalArgs
 	Show    func(cmd *cobra.Command, v any, text func(io.Writer)) error
 	Way     *reach.Flags // to the shop, as the command line says
+	With    func(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error
+	By      func(cmd *cobra.Command, by *string) // adds --by
 }
 
 // Key is barista key.
@@ -40,6 +44,7 @@ half, which begins with U.`,
   barista key cert shop.local --dir /etc/barista/ca`,
 	})
 	cmd.AddCommand(s.keyNew(), s.keyShow(), s.keyContext(), s.keyCA(), s.keyCert())
+	cmd.AddCommand(s.members()...)
 	return cmd
 }
 

@@ -180,7 +180,10 @@ func (g *Gate) As(c queue.Config) queue.Config {
 	return c
 }
 
-// names are those of this computer, under which others may reach it, and more.
+// Names are those of this computer, under which others may reach it: its own, and its
+// addresses.
+func Names() []string { return names(nil) }
+
 func names(more []string) []string {
 	out := []string{"localhost", "127.0.0.1", "::1"}
 	if h := host(); keys.IsHost(h) {

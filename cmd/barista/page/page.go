@@ -22,6 +22,7 @@ import (
 	"time"
 	"unicode"
 
+	"barista/cmd/barista/gate"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver/guard"
@@ -41,7 +42,9 @@ type Page struct {
 }
 
 // Open reads what the file names, and listens. parts is joined already, but for
-// what the file says. A demo, which has no file, has no logins.
+// what the file says; its TLS, which may be nil, is the shop's own, for pages that
+// the network may see and that have no other certificate. A demo, which has no file,
+// has no logins.
 func Open(file *configs.File, parts web.Parts) (*Page, error) {
 	f, state := file.Web, file.State
 	p := &Page{scheme: "http", proxied: len(f.Proxies) > 0}
@@ -59,6 +62,8 @@ func Open(file *configs.File, parts web.Parts) (*Page, error) {
 			return nil, fmt.Errorf("web.pin: %w", err)
 		}
 	}
+	own := parts.TLS
+	parts.TLS = nil
 	if f.Cert != "" {
 		var named []string
 		if parts.TLS, named, err = certificate(f, parts.Log); err != nil {
@@ -71,6 +76,10 @@ func Open(file *configs.File, parts web.Parts) (*Page, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	if !alone(p.Listener.Addr()) {
+		if parts.TLS == nil && !f.Plain && own != nil {
+			parts.TLS, p.scheme = own, "https"
+			parts.Hosts = append(parts.Hosts, gate.Names()...)
+		}
 		if parts.TLS == nil && !f.Plain {
 			p.Listener.Close()
 			return nil, fmt.Errorf("web: %s would be open to the network without TLS: give the file web: {cert, key}, or plain: true where the house wants plain http", f.Listen)
