@@ -18,7 +18,7 @@ func newBroker(c *cli) *cobra.Command {
 
 func newHub(c *cli) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "hub", Short: "one place that gathers what happens at many sites", Example: "  barista hub sites"})
-	cmd.AddCommand(door.Hub(door.Console{With: c.with, Show: c.show, By: byFlag}, c.dial)...)
+	cmd.AddCommand(door.Hub(c.shell())...)
 	return cmd
 }
 

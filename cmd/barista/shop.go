@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -205,8 +204,6 @@ func (s *shop) openBroker(ctx context.Context) error {
 		for _, m := range s.machines {
 			own = append(own, m.file.Name)
 		}
-		slices.Sort(own)
-		own = slices.Compact(own)
 		if s.gate, err = gate.Open(gate.Config{State: f.State, Machines: own, Log: s.log}); err != nil {
 			return err
 		}
@@ -226,7 +223,7 @@ func (s *shop) openBroker(ctx context.Context) error {
 	if s.gate != nil {
 		s.gate.Guards(b)
 	}
-	s.add("broker", s.watchBroker, b.Close)
+	s.add("broker", func(ctx context.Context) error { return service.Watch(ctx, b.Healthy) }, b.Close)
 	return nil
 }
 
@@ -242,30 +239,6 @@ func (s *shop) measuredFits(m *configs.Machine) error {
 		return term.Fail(term.ExitConfig, "barista calibrate grinder|pump|milk --rollback, shorten the rests, or take the largest size out of serves", "%s: as it was measured, %s", m.Name, why)
 	}
 	return nil
-}
-
-// watchBroker ends the service when its broker can't be trusted any more: a
-// store that ran full stays unusable until the process starts anew. A minute after the
-// start it gives back what the past took that was read for it: several times of what
-// the shop keeps, which an idle process would hold for long.
-func (s *shop) watchBroker(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Second)
-	defer tick.Stop()
-	for bad, turns := 0, 1; ; turns++ {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if turns == 6 {
-			debug.FreeOSMemory()
-		}
-		if err := s.broker.Healthy(); err == nil {
-			bad = 0
-		} else if bad++; bad >= 3 {
-			return err
-		}
-	}
 }
 
 // connect opens a role's own connection; it is closed when the role has ended.

@@ -24,21 +24,18 @@ const patience = 20 * time.Second
 const heardWithin = 8 * time.Second
 
 // hub is the command line, and the way to the hub's broker with the key that was named.
-type hub struct {
-	Console
-	dial func(cmd *cobra.Command) (*reach.Conn, error)
-}
+type hub struct{ Shell }
 
 // Hub are the verbs of the one place that gathers the events of many sites. They ask its
 // JetStream, with the admin's key where it has keys.
-func Hub(c Console, dial func(cmd *cobra.Command) (*reach.Conn, error)) []*cobra.Command {
-	h := hub{c, dial}
+func Hub(s Shell) []*cobra.Command {
+	h := hub{s}
 	return []*cobra.Command{h.addSite(), h.sites(), h.forgetSite()}
 }
 
 // dialed connects, bounds the time, and hangs up.
 func (h hub) dialed(cmd *cobra.Command, do func(ctx context.Context, at *reach.Conn) error) error {
-	at, err := h.dial(cmd)
+	at, err := h.Way.Dial(cmd.Context())
 	if err != nil {
 		return err
 	}

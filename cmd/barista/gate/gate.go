@@ -101,7 +101,7 @@ func Open(c Config) (*Gate, error) {
 		add(roles.Operator, Home, "operator.key"),
 		add(roles.Admin, Admin, "admin.key"),
 	}
-	for _, m := range c.Machines {
+	for _, m := range slices.Compact(slices.Sorted(slices.Values(c.Machines))) {
 		errs = append(errs, add(roles.Machine, m, "machine-"+m+".key"))
 	}
 	if err := errors.Join(errs...); err != nil {
