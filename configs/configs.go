@@ -134,7 +134,7 @@ func Wiring(path string, text []byte, kinds map[string]Kind) (m *Machine, folder
 		}
 	}
 	if folder == "" {
-		folder = usualState + strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		folder = UsualState + strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
 	var list []Problem
 	for _, p := range r.sorted() {
@@ -205,8 +205,8 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 	}
 }
 
-// usualState is where services keep theirs.
-const usualState = "/var/lib/barista/"
+// UsualState is where services keep theirs.
+const UsualState = "/var/lib/barista/"
 
 // state is the folder of the service. A path relative to nothing in particular
 // would be another folder after each cd, so it must show what it is.
@@ -214,10 +214,10 @@ func state(n *Node, root *Map, path string) string {
 	if n == nil {
 		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 		if !fleet.IsToken(name) && !root.lenient {
-			root.Node().r.add(Pos{1, 1}, "state", "the file's name "+Quote(name)+" can't name its folder below "+usualState,
-				"name the file with a-z, 0-9 and -, or give state: "+usualState+"my-machine")
+			root.Node().r.add(Pos{1, 1}, "state", "the file's name "+Quote(name)+" can't name its folder below "+UsualState,
+				"name the file with a-z, 0-9 and -, or give state: "+UsualState+"my-machine")
 		}
-		return usualState + name
+		return UsualState + name
 	}
 	return folder(n)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/configs"
 	"barista/fleet/door"
 	"barista/fleet/keys"
 	"barista/fleet/queue"
@@ -24,8 +25,9 @@ import (
 
 // The files that enroll writes.
 const (
-	folder = "/etc/barista"
-	fileCA = "shop-ca.pem"
+	folder      = "/etc/barista"
+	credentials = "credentials"
+	fileCA      = "shop-ca.pem"
 )
 
 // enrolled is what enroll has done, for --json.
@@ -69,7 +71,11 @@ section is printed.`,
 				return err
 			}
 			return c.Show(cmd, e, func(w io.Writer) {
-				fmt.Fprintf(w, "%s %s belongs to the shop. Its files:\n  %s\n  %s\n\nIn its configuration:\n  nats: {servers: [%q], key: %s, ca: %s}\n", e.Kind, e.Name, e.Key, e.CA, e.Server, e.Key, e.CA)
+				key := e.Key
+				if dir == folder {
+					key = configs.Credential
+				}
+				fmt.Fprintf(w, "%s %s belongs to the shop. Its files:\n  %s\n  %s\n\nIn its configuration:\n  nats: {servers: [%q], key: %s, ca: %s}\n", e.Kind, e.Name, e.Key, e.CA, e.Server, key, e.CA)
 			})
 		},
 	}
@@ -113,6 +119,9 @@ func (e *enrolled) join(ctx context.Context, out io.Writer, code keys.Code, host
 	defer stop(nil)
 	w, err := door.Knock(knocks, conn.Requester(), guest, key, about(), func(kind, name string) {
 		e.Key, e.CA = filepath.Join(dir, name+".key"), filepath.Join(dir, fileCA)
+		if dir == folder { // what the packaged units are handed from there
+			e.Key = filepath.Join(dir, credentials, name+".key")
+		}
 		if _, err := os.Lstat(e.Key); !errors.Is(err, fs.ErrNotExist) {
 			stop(term.Fail(term.ExitRefused, "move it away, or give another --dir", "%s is there already, and is not written over", e.Key))
 			return

@@ -33,19 +33,23 @@ import (
 	"barista/fleet/roles"
 )
 
-// Names of the shop's own members.
+// The names of the operator and the admin of this computer.
 const (
-	Home  = "home" // the operator and the admin of this computer
-	Admin = "admin"
+	home  = "home"
+	admin = "admin"
 )
 
 // Folder is where the keys of a service's state are.
 func Folder(state string) string { return filepath.Join(state, "keys") }
 
-// File is where a key of the shop's own is, by its role.
-func File(state string, role roles.Kind) string {
-	return filepath.Join(Folder(state), string(role)+".key")
-}
+// MachineKey is where the key of a machine of the shop's computer is, and CA the
+// certificate by which it knows the shop.
+func MachineKey(state, name string) string { return filepath.Join(Folder(state), machineFile(name)) }
+
+func machineFile(name string) string { return "machine-" + name + ".key" }
+
+// CA is where a shop's authority is.
+func CA(state string) string { return filepath.Join(Folder(state), keys.FileCA) }
 
 // Config is how a gate is opened.
 type Config struct {
@@ -98,11 +102,11 @@ func Open(c Config) (*Gate, error) {
 	}
 	errs := []error{
 		add(roles.Controller, string(roles.Controller), "controller.key"),
-		add(roles.Operator, Home, "operator.key"),
-		add(roles.Admin, Admin, "admin.key"),
+		add(roles.Operator, home, "operator.key"),
+		add(roles.Admin, admin, "admin.key"),
 	}
 	for _, m := range slices.Compact(slices.Sorted(slices.Values(c.Machines))) {
-		errs = append(errs, add(roles.Machine, m, "machine-"+m+".key"))
+		errs = append(errs, add(roles.Machine, m, machineFile(m)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -45,7 +45,11 @@ func OfService(n *configs.NATS, name string) (*Way, error) {
 	if err == nil {
 		w.TLS, err = secure(n.CA, n.Cert, n.CertKey)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, keys.ErrNoKey) && n.Key != configs.Credential && n.Key != "":
+		// Of a machine on the shop's computer, whose key the shop makes at its first start.
+		return nil, term.Fail(term.ExitFailed, "a shop on this computer makes it at its start, when its file lists the machine; else: barista enroll", "nats: %w", err)
+	case err != nil:
 		return nil, term.Fail(term.ExitConfig, "nothing was touched", "nats: %w", err)
 	}
 	if w.Inbox == "" {

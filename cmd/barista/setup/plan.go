@@ -3,11 +3,13 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"barista/cmd/barista/detect"
+	"barista/cmd/barista/gate"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/configs/kinds"
@@ -26,6 +28,9 @@ type plan struct {
 	outputs, inputs, products []row
 
 	nats string
+	nkey string // file of the machine's key; "" where the shop has none
+	ca   string // file of the shop's authority
+	more string // what a person has to do for the key, if it is not made by itself
 	shop *shop  // nil: not here, or its file stays as it is
 	page string // of the shop; "" if that is not here
 }
@@ -145,17 +150,28 @@ func (p *plan) where(a answers, keep *configs.File) {
 				more:  "No user and no password in it: secrets never stand in a file of the configuration.",
 				check: server,
 			})
+			if strings.HasPrefix(p.nats, "tls:") {
+				p.nkey, p.ca = configs.Credential, "/etc/barista/shop-ca.pem"
+				p.more = "Both come with: barista enroll CODE --shop ADDR; the shop's operator has the code."
+			}
 		}
 		return
 	}
-	p.nats, p.page = "nats://"+configs.DefaultBroker, "http://"+configs.DefaultWeb
+	p.page = "http://" + configs.DefaultWeb
+	p.guarded(configs.DefaultBroker, filepath.Join(configs.UsualState, shopName))
 	if keep != nil && a.person() {
 		again := a.ask(question{
 			key: "", text: "there is a shop on this computer already; set it up anew", words: []string{"yes", "no"}, def: "no",
 			more: "no: its file stays as it is, and this machine is one more of it.",
 		})
 		if again != "yes" {
-			p.nats = "nats://" + keep.Broker.Listen
+			p.guarded(keep.Broker.Listen, keep.State)
+			switch {
+			case keep.Broker.NoKeys:
+				p.nats, p.nkey, p.ca = "nats://"+keep.Broker.Listen, "", ""
+			case !slices.Contains(keep.Broker.Machines, p.name):
+				p.more = "The shop makes it when its file lists this machine: broker: {machines: [..., " + p.name + "]}"
+			}
 			if keep.Web != nil {
 				p.page = "http://" + keep.Web.Listen
 			} else {
@@ -169,7 +185,7 @@ func (p *plan) where(a answers, keep *configs.File) {
 	s.broker = configs.DefaultBroker
 	s.web = a.ask(question{
 		key: "web", text: "address of the shop's website", def: configs.DefaultWeb,
-		more: "Only addresses of this computer itself: there are no keys and no TLS yet.",
+		more: "This computer alone can open it there. With 0.0.0.0:8080 the house's network can,\nover TLS with the shop's own certificate, which each browser asks about once.",
 	})
 	p.page = "http://" + s.web
 	s.perDay = a.ask(question{
@@ -196,6 +212,13 @@ func (p *plan) where(a answers, keep *configs.File) {
 			s.stock = append(s.stock, [2]string{item, n})
 		}
 	}
+}
+
+// guarded is a broker of this computer that has keys: it makes that of the machine.
+func (p *plan) guarded(listen, state string) {
+	_, port, _ := strings.Cut(listen, ":")
+	p.nats = "tls://127.0.0.1:" + port
+	p.nkey, p.ca = gate.MachineKey(state, p.name), gate.CA(state)
 }
 
 // server has the loader look at a URL, so that there is one opinion on it.

@@ -49,6 +49,13 @@ func (p plan) machineText() string {
 	w.line("# Where the shop is. The environment's NATS_URL goes before this.")
 	w.line("nats:")
 	w.line("  servers: [%s]", kinds.YAML(p.nats))
+	if p.nkey != "" {
+		if p.more != "" {
+			w.line("  # %s", p.more)
+		}
+		w.line("  key: %s", kinds.YAML(p.nkey))
+		w.line("  ca: %s", kinds.YAML(p.ca))
+	}
 	w.line("")
 	w.line("# Its journal lives in /var/lib/barista/%s: never copy that to another machine.", p.name)
 	w.line("machine:")
@@ -147,7 +154,8 @@ func (p plan) shopText() string {
 	w.line("#     barista run --config %s.yaml", shopName)
 	w.line("")
 	w.line("broker:")
-	w.remark("  listen: "+s.broker, "this computer alone, until keys and TLS exist")
+	w.remark("  listen: "+s.broker, "this computer alone; 0.0.0.0:4222 for others too, over TLS")
+	w.remark("  machines: ["+kinds.YAML(p.name)+"]", "of this computer: the shop makes their keys. Others: barista machine invite")
 	w.remark("  orders_per_day: "+s.perDay, "sizes the streams on disk")
 	w.line("")
 	w.line("controller:")
