@@ -63,10 +63,12 @@ syncs: ## what an order costs the card, by file, and what an idle shop writes: c
 # make test plays the same chaos each time; by hand it is a new one.
 SEED := $(shell date +%s)
 
-chaos: ## by hand: 1,000 drinks with 300 random kills, a store harmed 100 times, noise and pulled cables on serial ports; SEED=N plays a day again
+chaos: ## by hand: 1,000 drinks with 300 random kills, a store harmed 100 times, servers of a cluster killed, noise and pulled cables on serial ports; SEED=N plays a day again
 	@echo "again with SEED=$(SEED)"
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 -chaos-orders 1000 -chaos-seed $(SEED) $(CHAOS)
 	$(GO) test -run '^TestStoreChaos$$' -timeout 60m -count 1 -v ./cmd/barista -store 100 -chaos-seed $(SEED)
+	$(GO) test -run '^TestCluster$$' -timeout 15m -count 1 -v ./cmd/barista -cluster
+	$(GO) test -run '^TestReplicas$$' -timeout 15m -count 1 -v ./fleet/queue -cluster
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/modbus -frames 1000000 -chaos-seed $(SEED)
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/lcus -frames 1000000 -chaos-seed $(SEED)
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/jura -frames 1000000 -chaos-seed $(SEED)

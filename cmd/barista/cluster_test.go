@@ -295,10 +295,11 @@ func (d *clusterDay) outlasts() {
 		d.oneGone(s.Name+" a lame duck", func() { s.LameDuck(); s.Start(); s.Ready() })
 	}
 	d.oneGone("the first of two shops killed", func() {
-		d.chaosDay.shop.kill()
 		d.mu.Lock()
 		d.pages[0], d.pages[1] = d.pages[1], d.pages[0] // asked is the one that is there
 		d.mu.Unlock()
+		d.pause(4 * time.Second) // as long as a question may take
+		d.chaosDay.shop.kill()
 	})
 	d.chaosDay.shop.again()
 	d.twoGone(18 * time.Second)

@@ -114,6 +114,24 @@ jetstream { store_dir: %q, max_file_store: %s, max_memory_store: 64MB, sync_inte
 		}
 		c.Servers = append(c.Servers, s)
 	}
+	c.ends()
+	return c
+}
+
+// ClusterOf is servers by their own configurations, which lie in one folder.
+func ClusterOf(t testing.TB, confs ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t}
+	for _, conf := range confs {
+		c.Servers = append(c.Servers, &Server{t: t, Name: strings.TrimSuffix(filepath.Base(conf), ".conf"), conf: conf})
+	}
+	c.ends()
+	return c
+}
+
+// ends kills them when the test ends; one that failed shows what they said.
+func (c *Cluster) ends() {
+	t := c.t
 	t.Cleanup(func() {
 		c.Kill()
 		for _, s := range c.Servers {
@@ -122,7 +140,6 @@ jetstream { store_dir: %q, max_file_store: %s, max_memory_store: 64MB, sync_inte
 			}
 		}
 	})
-	return c
 }
 
 func freePorts(t testing.TB, n int) (ports []int) {
@@ -182,7 +199,12 @@ func (s *Server) Start() {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(os.Args[0])
+	self, err := filepath.Abs(os.Args[0])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Dir = filepath.Dir(s.conf)
 	cmd.Env = append(os.Environ(), serverEnv+"="+s.conf)
 	cmd.Stdout, cmd.Stderr = log, log
 	hold, err := cmd.StdinPipe()

@@ -54,7 +54,11 @@ func (c *Conn) get(ctx context.Context, stream string, a ask) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	m, err := c.nc.RequestWithContext(ctx, c.api("STREAM.MSG.GET.")+stream, body)
+	var m *nats.Msg
+	err = c.repeat(ctx, func(ctx context.Context) (err error) {
+		m, err = c.nc.RequestWithContext(ctx, c.api("STREAM.MSG.GET.")+stream, body)
+		return err
+	})
 	if err != nil {
 		return message{}, err
 	}
@@ -219,10 +223,34 @@ func (c *Conn) leave(ctx context.Context, stream string, cons jetstream.Consumer
 // open looks at a stream. The client itself waits as long as its context lets it: a
 // question that nobody heard, because no server led just then, would hold up for that
 // long what could be asked again.
-func (c *Conn) open(ctx context.Context, stream string) (jetstream.Stream, error) {
+func (c *Conn) open(ctx context.Context, stream string) (st jetstream.Stream, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	return c.js.Stream(ctx, stream)
+	err = c.repeat(ctx, func(ctx context.Context) (err error) {
+		st, err = c.js.Stream(ctx, stream)
+		return err
+	})
+	return st, err
+}
+
+// repeatAfter is when a question that only reads is asked anew.
+const repeatAfter = time.Second
+
+// repeat asks what only reads, and of a cluster once a second anew: while nobody leads
+// nobody hears it, and who was just elected has not heard what was asked before.
+func (c *Conn) repeat(ctx context.Context, ask func(context.Context) error) error {
+	if c.nc.ConnectedClusterName() == "" {
+		return ask(ctx)
+	}
+	for {
+		one, cancel := context.WithTimeout(ctx, repeatAfter)
+		err := ask(one)
+		late := err != nil && one.Err() != nil && ctx.Err() == nil
+		cancel()
+		if !late {
+			return err
+		}
+	}
 }
 
 // end is the last message of a stream that can be read now, not before from; 0 if

@@ -145,6 +145,9 @@ func (c *Conn) see(ctx context.Context, name string) seen {
 	if in == nil {
 		return out
 	}
+	if in.Leader == "" { // a server that waits for one answers for it
+		return seen{stream: name}
+	}
 	var away []string
 	for _, r := range in.Replicas {
 		if r.Offline || r.Active > heardWithin {
