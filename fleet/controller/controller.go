@@ -124,14 +124,15 @@ type Controller struct {
 	cfg Config
 	log *slog.Logger
 
-	paces *paces
-	tally tally
-	post  post
-	menu  menuCard
-	asked answering
-	watch watch
-	moved signal               // the queues may have changed without a record
-	drops map[uint64]time.Time // when a drop first found the shop full; runIntake's own
+	paces  *paces
+	tally  tally
+	post   post
+	unsure unsure
+	menu   menuCard
+	asked  answering
+	watch  watch
+	moved  signal               // the queues may have changed without a record
+	drops  map[uint64]time.Time // when a drop first found the shop full; runIntake's own
 
 	started time.Time     // monotonic; set before running is closed
 	running chan struct{} // closed when Run has begun

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -80,9 +81,39 @@ func (c *Controller) place(ctx context.Context, o fleet.Order, via string) fleet
 			return fleet.Sorry(o.ID, fleet.CodeUnavailable, "The shop's book is full. The order was not taken; please ask again later with the same order id.")
 		}
 		last = err
+		c.unsure.add(o.ID)
 	}
 	c.log.Warn("an order is in doubt", "order", o.ID, "via", via, "err", last)
 	return fleet.Sorry(o.ID, fleet.CodeUnavailable, "It is not known yet whether the order was taken. Please ask again with the same order id.")
+}
+
+// unsure are orders of which this process does not know whether its create was taken,
+// as while the servers of a cluster agree on a new leader. One that was is in the queue
+// as soon as somebody asks again; the sweep would find it after a minute.
+type unsure struct {
+	mu  sync.Mutex // guards ids
+	ids map[string]bool
+}
+
+// mostDoubts bounds what is kept; of more the sweep looks after.
+const mostDoubts = 1000
+
+func (d *unsure) add(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ids == nil || len(d.ids) >= mostDoubts {
+		d.ids = map[string]bool{}
+	}
+	d.ids[id] = true
+}
+
+// over reports whether an order was in doubt, and ends that.
+func (d *unsure) over(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.ids[id]
+	delete(d.ids, id)
+	return was
 }
 
 // errNotYet: in the first seconds after a start, no machine has said that it
@@ -100,6 +131,9 @@ func (c *Controller) answer(ctx context.Context, o fleet.Order, via string, fres
 		if was, known, err := c.known(ctx, v, o.ID, fresh); known || err != nil {
 			if a = was.Answer; was.Hash != o.Hash() {
 				a = fleet.Sorry(o.ID, fleet.CodeConflict, "There is another order with this id. A new order needs a new id.")
+			}
+			if known && was.Phase == fleet.Accepted && was.Epoch == 1 && c.unsure.over(o.ID) {
+				c.post.send(was)
 			}
 			return nil, err
 		}

@@ -57,6 +57,59 @@ func (l shutOnce) Act(ctx context.Context, decide func(fleet.View) (*fleet.Recor
 	return l.Ledger.Act(ctx, decide)
 }
 
+// unheard is a ledger whose acts are taken, and nobody hears of it.
+type unheard struct {
+	fleet.Ledger
+	on *atomic.Bool
+}
+
+func (l unheard) Run(ctx context.Context) error { return l.Ledger.(runs).Run(ctx) }
+
+func (l unheard) Act(ctx context.Context, decide func(fleet.View) (*fleet.Record, error)) (fleet.Revision, error) {
+	rev, err := l.Ledger.Act(ctx, decide)
+	if l.on.Load() {
+		<-ctx.Done()
+		return fleet.Revision{}, fleet.ErrNoAnswer
+	}
+	return rev, err
+}
+
+// TestInDoubtAndTaken: an order whose create was taken while nobody heard of it, as in an
+// election, is in the queue as soon as its customer asks again, not after the sweep's
+// minute.
+func TestInDoubtAndTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop()
+		s.machine("zoe")
+		on := &atomic.Bool{}
+		c, stop := s.wire(nil).open(t, func(p *Parts, _ *Config) { p.Ledger = unheard{p.Ledger, on} })
+		defer stop()
+		synctest.Wait()
+		queued := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.queue)
+		}
+		on.Store(true)
+		if a := c.Place(t.Context(), order(id1).Encode(), "web"); a.Code != fleet.CodeUnavailable {
+			t.Fatalf("%+v", a)
+		}
+		on.Store(false)
+		if n := queued(); n != 0 {
+			t.Fatalf("%d in the queue: the test is blind", n)
+		}
+		for range 2 {
+			if a := c.Place(t.Context(), order(id1).Encode(), "web"); !a.OK() {
+				t.Errorf("%+v", a)
+			}
+		}
+		time.Sleep(time.Second)
+		if n := queued(); n != 1 {
+			t.Errorf("%d in the queue a second after it was asked for again", n)
+		}
+	})
+}
+
 // TestClosedForAMoment: an order that meets a shop which is open again when it asks why
 // not is taken, or told why not; never answered without a word.
 func TestClosedForAMoment(t *testing.T) {
