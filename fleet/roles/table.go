@@ -106,7 +106,9 @@ var permissions = map[Kind]permission{
 		responses: true,
 	},
 	Controller: {
-		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>", fleet.SubjectServers},
+		// A reload, in which somebody is let in, forgets which requests may still be
+		// answered: below _R_ are those of other accounts.
+		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>", fleet.SubjectServers, "_R_.>"},
 		subscribe: []string{
 			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.door.>", "coffee.window.>", "coffee.stock.>", "$SRV.>",
 		},
