@@ -477,7 +477,7 @@ func (s *site) shop(point string, beans []string) *running {
 	for _, b := range beans {
 		fmt.Fprintf(&initial, "    %s: 10000\n", b)
 	}
-	path := s.write("shop", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\ncontroller: {}\nstock:\n  initial:\n%s", filepath.Join(s.dir, "shop"), s.port, initial.String()))
+	path := s.write("shop", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\n  keys: none\ncontroller: {}\nstock:\n  initial:\n%s", filepath.Join(s.dir, "shop"), s.port, initial.String()))
 	p := s.start("shop", child{Config: path, Point: point, Mark: filepath.Join(s.dir, "shop.died"), Brew: s.brew})
 	s.connect()
 	s.menu(beans)
@@ -1003,7 +1003,7 @@ func TestTwoDesks(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
 			beans := []string{"arabica"}
-			s.start("broker", child{Config: s.write("broker", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\n", filepath.Join(s.dir, "broker"), s.port))})
+			s.start("broker", child{Config: s.write("broker", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\n  keys: none\n", filepath.Join(s.dir, "broker"), s.port))})
 			var counters []*running
 			for _, name := range []string{"one", "two"} {
 				path := s.write(name, fmt.Sprintf("state: %s\nnats: {servers: [%q]}\ncontroller: {}\nstock:\n  initial: {arabica: 10000}\n", filepath.Join(s.dir, name), s.url()))
