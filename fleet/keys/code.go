@@ -109,5 +109,5 @@ func (k *Key) As(role, name string) (*Key, error) {
 	if !fleet.IsToken(role) || !fleet.IsToken(name) {
 		return nil, fmt.Errorf("a key is for a role and a name, not for %.40q %.40q", role, name)
 	}
-	return of(k.pair, role, name)
+	return of(k.pair(), role, name)
 }

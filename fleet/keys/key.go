@@ -19,7 +19,8 @@ type Key struct {
 	role, name string // may be empty in a file of another tool
 	public     string
 	jwt        string // of a cluster that others run
-	pair       nkeys.KeyPair
+	// pair has the secret. Behind a function no verb of fmt finds it, not even in a copy.
+	pair func() nkeys.KeyPair
 }
 
 // The ways in which a key may be of no use.
@@ -47,7 +48,7 @@ func of(pair nkeys.KeyPair, role, name string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotKey, err)
 	}
-	return &Key{role: role, name: name, public: public, pair: pair}, nil
+	return &Key{role: role, name: name, public: public, pair: func() nkeys.KeyPair { return pair }}, nil
 }
 
 // Role is what the key is for, as its file says; empty where that says nothing.
@@ -63,13 +64,13 @@ func (k *Key) Public() string { return k.public }
 func (k *Key) JWT() string { return k.jwt }
 
 // Sign signs what a server wants signed.
-func (k *Key) Sign(nonce []byte) ([]byte, error) { return k.pair.Sign(nonce) }
+func (k *Key) Sign(nonce []byte) ([]byte, error) { return k.pair().Sign(nonce) }
 
 // Seed is the secret itself, for the one who signs without asking a Key: the broker
 // on its link to a hub. It is a copy that can't be wiped; whoever asks for it shows it
 // to nobody and keeps it nowhere else.
 func (k *Key) Seed() (string, error) {
-	seed, err := k.pair.Seed()
+	seed, err := k.pair().Seed()
 	if err != nil {
 		return "", fmt.Errorf("%v was wiped", k)
 	}
@@ -78,7 +79,7 @@ func (k *Key) Seed() (string, error) {
 }
 
 // Wipe forgets the secret; the key signs nothing from then on.
-func (k *Key) Wipe() { k.pair.Wipe() }
+func (k *Key) Wipe() { k.pair().Wipe() }
 
 // String is who the key is.
 func (k *Key) String() string {
@@ -194,7 +195,7 @@ func notJWT(r rune) bool {
 
 // text is the key as its file has it. The caller clears it.
 func (k *Key) text() ([]byte, error) {
-	seed, err := k.pair.Seed()
+	seed, err := k.pair().Seed()
 	if err != nil {
 		return nil, fmt.Errorf("%v was wiped", k)
 	}

@@ -48,6 +48,7 @@ func TestWordSaidAgain(t *testing.T) {
 		if err := c.Fleet().Leave(ctx, "zoe"); err != nil {
 			t.Error(err)
 		}
+		time.Sleep(time.Second) // else the bucket has only what came after it
 		say(zoe)
 		mu.Lock()
 		defer mu.Unlock()
