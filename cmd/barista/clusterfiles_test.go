@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,17 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"barista/configs"
-	"barista/fleet"
 	"barista/fleet/brokertest"
 	"barista/fleet/keys"
 	"barista/fleet/roles"
 )
 
-// keyed is a folder with the sample of a cluster and what is made for it: a CA with
-// certificates, keys and accounts of three members, passwords of the routes.
+// keyed is a folder with the files of a cluster: a CA with certificates, keys and
+// accounts of three members, passwords of the routes.
 type keyed struct {
 	t     *testing.T
 	dir   string
@@ -42,47 +38,27 @@ func (k keyed) must(err error) {
 	}
 }
 
-// make makes what the sample's files name. The ports of the files are mapped to others of
-// this computer, as compose.yaml does for clients.
+// make has barista write the files, for members whose keys are beside them. The ports
+// of the files are mapped to others of this computer, as compose.yaml does for clients.
 func (k keyed) make() {
-	ca, err := keys.NewCA("test shop", time.Now())
-	k.must(err)
-	k.must(ca.Save(k.dir))
-	var members roles.Table
-	for _, m := range []roles.Member{
-		{Kind: roles.Controller, Name: "shop"}, {Kind: roles.Operator, Name: "ada"},
-		{Kind: roles.Machine, Name: "zoe", Classes: []fleet.Class{{Bean: "arabica", Milk: fleet.NoMilk}}},
-	} {
-		key, err := keys.New(string(m.Kind), m.Name)
-		k.must(err)
-		k.must(key.Save(k.file(m.Name + ".key")))
-		m.Key = key.Public()
-		members.Members = append(members.Members, m)
+	args := []string{"key", "cluster-config", "--dir", k.dir}
+	var hosts []string
+	for _, p := range k.ports[3:] {
+		hosts = append(hosts, fmt.Sprint("127.0.0.1:", p))
 	}
-	accounts, err := members.Text()
-	k.must(err)
-	k.write("accounts.conf", accounts)
-	var routes []string
-	for i := range 3 {
-		name, password := fmt.Sprint("n", i+1), rand.Text()
-		pair, err := ca.Server([]string{"127.0.0.1", name}, time.Now(), time.Hour)
+	for kind, name := range map[roles.Kind]string{roles.Controller: "shop", roles.Operator: "ada", roles.Machine: "zoe"} {
+		key, err := keys.New(string(kind), name)
 		k.must(err)
-		k.must(pair.Save(k.file(name+".pem"), k.file(name+".key")))
-		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-		k.must(err)
-		k.write(name+"-route.conf", fmt.Sprintf("authorization { user: %s, password: %q, timeout: 2 }\n", name, hash))
-		routes = append(routes, fmt.Sprintf("%q", fmt.Sprintf("nats://%s:%s@127.0.0.1:%d", name, password, k.ports[3+i])))
+		k.must(key.Save(k.file(name + ".key")))
+		args = append(args, k.file(name+".key"))
 	}
-	k.write("routes.conf", "routes: [ "+strings.Join(routes, ", ")+" ]\n")
-	k.copy()
-}
-
-// copy takes the sample's files over, each server with ports and a store of this test.
-func (k keyed) copy() {
+	if out, err := asMain(append(args, "--servers", strings.Join(hosts, ","))...).CombinedOutput(); err != nil {
+		k.t.Fatalf("%v\n%s", err, out)
+	}
 	for i := range 3 {
 		name := fmt.Sprint("n", i+1)
 		for _, from := range []string{name + ".conf", "common.conf"} {
-			b, err := os.ReadFile(filepath.Join("../../configs/cluster", from))
+			b, err := os.ReadFile(k.file(from))
 			k.must(err)
 			text := strings.NewReplacer(`"0.0.0.0:4222"`, fmt.Sprintf(`"127.0.0.1:%d"`, k.ports[i]), `"0.0.0.0:6222"`, fmt.Sprintf(`"127.0.0.1:%d"`, k.ports[3+i]),
 				`"127.0.0.1:8222"`, `"127.0.0.1:-1"`, `"/data/`, fmt.Sprintf(`"%s/data/`, k.dir), `"common.conf"`, fmt.Sprintf(`"%s-common.conf"`, name)).Replace(string(b))
@@ -101,7 +77,7 @@ func (k keyed) servers() (urls []string) {
 	return urls
 }
 
-// TestClusterFiles: the three servers of configs/cluster, with what is made for them,
+// TestClusterFiles: three servers by the files that barista key cluster-config writes
 // become a cluster over TLS; a shop and a machine come in with their keys, and an operator
 // orders. Without a key nobody comes in.
 func TestClusterFiles(t *testing.T) {

@@ -43,7 +43,7 @@ half, which begins with U.`,
   barista key show ada.key
   barista key cert shop.local --dir /etc/barista/ca`,
 	})
-	cmd.AddCommand(s.keyNew(), s.keyShow(), s.keyContext(), s.keyCA(), s.keyCert())
+	cmd.AddCommand(s.keyNew(), s.keyShow(), s.keyContext(), s.keyCA(), s.keyCert(), s.keyCluster())
 	cmd.AddCommand(s.members()...)
 	return cmd
 }
