@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +29,7 @@ type house struct {
 	*Door
 	t     *testing.T
 	path  string
+	mu    sync.Mutex // guards the following, which the door's own goroutines see too
 	table roles.Table
 	fails error
 	left  []string
@@ -37,7 +40,9 @@ type house struct {
 
 // Serve hears, as a broker would let it.
 func (h *house) Serve(ctx context.Context, on string, _ bool, answer func(context.Context, string, []byte) []byte) error {
+	h.mu.Lock()
 	h.subs[on] = answer
+	h.mu.Unlock()
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -49,13 +54,16 @@ type as struct {
 }
 
 func (a as) Request(ctx context.Context, subject string, body []byte) ([]byte, error) {
-	in := slices.ContainsFunc(a.h.table.Members, func(m roles.Member) bool { return m.Kind == a.m.Kind && m.Name == a.m.Name && m.Key == a.m.Key })
+	a.h.mu.Lock()
+	table, subs := a.h.table, maps.Clone(a.h.subs)
+	a.h.mu.Unlock()
+	in := slices.ContainsFunc(table.Members, func(m roles.Member) bool { return m.Kind == a.m.Kind && m.Name == a.m.Name && m.Key == a.m.Key })
 	if !in {
 		return nil, errors.New("not a member")
 	}
 	for _, may := range a.m.Rights().Publish {
 		if may == subject || strings.HasSuffix(may, ".*") && strings.TrimSuffix(may, "*") == subject[:strings.LastIndexByte(subject, '.')+1] {
-			for on, answer := range a.h.subs {
+			for on, answer := range subs {
 				if on == subject || strings.HasSuffix(on, ".*") && strings.HasPrefix(subject, strings.TrimSuffix(on, "*")) {
 					return answer(ctx, subject, body), nil
 				}
@@ -71,6 +79,8 @@ func (h *house) open() *Door {
 	d, err := Open(Parts{
 		Server: h, Own: []roles.Member{h.member(roles.Controller, "controller"), h.member(roles.Operator, "home")},
 		Change: func(t roles.Table) error {
+			h.mu.Lock()
+			defer h.mu.Unlock()
 			if h.fails != nil {
 				return h.fails
 			}
@@ -80,7 +90,7 @@ func (h *house) open() *Door {
 			h.table = t
 			return nil
 		},
-		Classes: func() []fleet.Class { return h.menu },
+		Classes: func() []fleet.Class { h.mu.Lock(); defer h.mu.Unlock(); return h.menu },
 		Left:    func(_ context.Context, m, by string) error { h.left = append(h.left, m+" by "+by); return nil },
 		CA:      []byte("the CA"), Fingerprint: h.print,
 	}, h.path)
@@ -127,8 +137,17 @@ func (h *house) invite(kind, name string) (Invitation, *keys.Key) {
 	return i, k
 }
 
+// third is the first member that is not the shop's own.
+func (h *house) third() roles.Member {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.table.Members[2]
+}
+
 // in names who may come in, by kind and name.
 func (h *house) in() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var out []string
 	for _, m := range h.table.Members {
 		if m.Kind == roles.Guest {
@@ -180,7 +199,7 @@ func TestWay(t *testing.T) {
 		if e.err != nil || e.w.Kind != "machine" || e.w.Name != "zoe" || string(e.w.CA) != "the CA" || len(heard) != 1 || heard[0] != "machine zoe" {
 			t.Errorf("%+v %v", e, heard)
 		}
-		m := h.table.Members[2]
+		m := h.third()
 		if m.Kind != roles.Machine || m.Name != "zoe" || m.Key != key.Public() || !slices.Equal(m.Classes, h.menu) {
 			t.Errorf("%+v", m)
 		}
@@ -188,16 +207,20 @@ func TestWay(t *testing.T) {
 		if h.in() != "controller controller, operator home, machine zoe" {
 			t.Errorf("in: %s", h.in())
 		}
+		h.mu.Lock()
 		h.menu = h.menu[:1]
+		h.mu.Unlock()
 		time.Sleep(2 * lookEvery)
-		if n := len(h.table.Members[2].Classes); n != 1 {
+		if n := len(h.third().Classes); n != 1 {
 			t.Errorf("%d classes of another menu", n)
 		}
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+		h.mu.Lock()
 		h.table = roles.Table{}
+		h.mu.Unlock()
 		h.open()
 		if h.in() != "controller controller, operator home, machine zoe" {
 			t.Errorf("after a restart in: %s", h.in())
