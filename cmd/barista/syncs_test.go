@@ -56,9 +56,10 @@ var syncReasons = map[string]string{
 
 // TestSyncsOfAnOrder counts what an order costs the card: shop and machine run as
 // two processes under strace, twelve orders come a second apart, then nothing comes
-// for three minutes, and the last of them must write nothing. Then both run again with each fsync lengthened, and a customer's
-// wait tells how many of them stand in a row. It fails on too many syncs, on a file
-// that it has no reason for, and on an idle shop that writes; never on time.
+// for three minutes, and the last of them must write nothing. Then both run again with
+// each fsync lengthened (see slowDisk), and a customer's wait tells how many of them
+// stand in a row. It fails on too many syncs, on a file that it has no reason for, and
+// on an idle shop that writes; never on time.
 func TestSyncsOfAnOrder(t *testing.T) {
 	if !*countSyncs {
 		t.Skip("counts for four minutes; make syncs runs it")
