@@ -109,7 +109,7 @@ func (s *shop) openPulse() {
 // answers asks the website as anybody would, and looks into the broker.
 func (s *shop) answers(ctx context.Context) error {
 	if s.broker != nil {
-		_ = s.broker.Healthy() // it must come back; what it says is watchBroker's
+		_ = s.broker.Healthy() // it must come back; what it says is service.Watch's
 	}
 	if s.page == nil {
 		return nil

@@ -121,6 +121,9 @@ func Open(p Parts, path string) (*Door, error) {
 func (d *Door) table(members []fleet.Member, guests []*guest) roles.Table {
 	t := roles.Table{Members: slices.Clone(d.Own), Foreign: d.Foreign}
 	for _, m := range members {
+		if d.owns(m.Kind, m.Name) { // one key for a name: the shop makes it itself since
+			continue
+		}
 		one := roles.Member{Kind: roles.Kind(m.Kind), Name: m.Name, Key: m.Key}
 		if one.Kind == roles.Machine {
 			one.Classes = d.inForce
@@ -195,6 +198,9 @@ func (d *Door) Invite(_ context.Context, kind, name string, ttl time.Duration, b
 		return Invitation{}, fmt.Errorf("%.20q can't be invited: machine, operator, web, monitor and hub (a site) can", kind)
 	case !fleet.IsToken(name) || kind == string(roles.Machine) && !fleet.IsMachine(name):
 		return Invitation{}, fmt.Errorf("no %s can be called %.40q: 1 to 32 of a-z, 0-9 and -, and no name of a role", kind, name)
+	}
+	if d.owns(kind, name) { // a second key would be in force beside it, and nobody could take the first away
+		return Invitation{}, ErrOwn
 	}
 	code, err := keys.NewCode(d.Fingerprint)
 	if err != nil {
@@ -367,12 +373,17 @@ func (d *Door) Revoke(ctx context.Context, kind, name, by string) error {
 	return nil
 }
 
+// owns reports whether a name is of a part of the shop.
+func (d *Door) owns(kind, name string) bool {
+	return slices.ContainsFunc(d.Own, func(m roles.Member) bool { return string(m.Kind) == kind && m.Name == name })
+}
+
 func (d *Door) remove(kind, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	is := func(m fleet.Member) bool { return m.Kind == kind && m.Name == name }
 	if !slices.ContainsFunc(d.members, is) {
-		if slices.ContainsFunc(d.Own, func(m roles.Member) bool { return string(m.Kind) == kind && m.Name == name }) {
+		if d.owns(kind, name) {
 			return ErrOwn
 		}
 		return fleet.Saying(fmt.Sprintf("the shop has no %.20q called %.40q", kind, name), fleet.ErrNotFound)

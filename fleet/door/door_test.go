@@ -305,6 +305,25 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// TestOwnSince: a machine that was let in, and that the shop's file lists since, comes in
+// by the key that the shop makes and by no other.
+func TestOwnSince(t *testing.T) {
+	h := newHouse(t)
+	_, code := h.invite("machine", "zoe")
+	h.knock(GuestID(code), knock{Key: aKey(t, "machine", "zoe").Public()})
+	if err := h.Accept(t.Context(), "zoe", "boss"); err != nil {
+		t.Fatal(err)
+	}
+	p := h.Parts
+	p.Own = append(p.Own, h.member(roles.Machine, "zoe"))
+	if _, err := Open(p, h.path); err != nil {
+		t.Fatal(err)
+	}
+	if in := h.in(); in != "controller controller, operator home, machine zoe" || h.third().Key != p.Own[2].Key {
+		t.Errorf("in: %s", in)
+	}
+}
+
 // TestBrokerSaysNo: what the broker did not take is not kept, neither here nor on disk.
 func TestBrokerSaysNo(t *testing.T) {
 	h := newHouse(t)
@@ -343,7 +362,7 @@ func TestAsked(t *testing.T) {
 			kind, name string
 			ttl        time.Duration
 			by         string
-		}{{"machine", "controller", 0, "b"}, {"machine", "Zoe!", 0, "b"}, {"admin", "zoe", 0, "b"}, {"guest", "zoe", 0, "b"}, {"machine", "zoe", time.Second, "b"}, {"machine", "zoe", 48 * time.Hour, "b"}, {"machine", "zoe", 0, ""}} {
+		}{{"machine", "controller", 0, "b"}, {"machine", "Zoe!", 0, "b"}, {"admin", "zoe", 0, "b"}, {"guest", "zoe", 0, "b"}, {"machine", "zoe", time.Second, "b"}, {"machine", "zoe", 48 * time.Hour, "b"}, {"machine", "zoe", 0, ""}, {"operator", "home", 0, "b"}} {
 			if i, err := c.Invite(ctx, bad.kind, bad.name, bad.ttl, bad.by); err == nil || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%+v: %+v %v", bad, i, err)
 			}
