@@ -40,6 +40,7 @@ type Rig struct {
 	clearing bool          // inside Clear; a trip ends it
 	tripped  chan struct{} // closed while latched
 	turns    int           // how often Run woke up
+	trips    map[string]int
 }
 
 // phase is where a Rig is in its life.
@@ -70,6 +71,13 @@ type part struct {
 	runs  []span        // times on that still count for the duty, oldest first
 	off   *call         // the Off that waits or runs
 	retry time.Time     // after a failed Off: when Run tries again, if it may be on
+	ever  Use           // since New, without the present On
+}
+
+// Use is how long a part was on, and how often.
+type Use struct {
+	For  time.Duration
+	Runs int
 }
 
 // New checks rig and configuration, reports all problems together and touches
@@ -92,6 +100,7 @@ func open(rig driver.Rig, cfg Config, clock bootClock) (*Rig, error) {
 		started: make(chan struct{}), kick: make(chan struct{}, 1),
 		by:      map[driver.Part]*part{},
 		tripped: make(chan struct{}),
+		trips:   map[string]int{},
 	}
 	g.wire(cfg)
 	g.store = &store{dir: cfg.State, clock: clock, snapshot: g.snapshot, wake: g.wake}
@@ -342,6 +351,24 @@ func (g *Rig) OnNow() []driver.Part {
 		}
 	}
 	return on
+}
+
+// Used is how long each part was on since New, by our command, and how often. The
+// present time on counts as far as it has come; after a fault of switching it off, that
+// too.
+func (g *Rig) Used() map[driver.Part]Use {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out, now := map[driver.Part]Use{}, time.Now()
+	for _, p := range g.parts {
+		u := p.ever
+		if !p.lit.IsZero() {
+			u.For += now.Sub(p.lit)
+			u.Runs++
+		}
+		out[p.name] = u
+	}
+	return out
 }
 
 // Stored is nil as long as what a restart must know is on disk: the error of

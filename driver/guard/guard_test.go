@@ -762,3 +762,32 @@ func TestFeedbackLatch(t *testing.T) {
 		}
 	})
 }
+
+// What a part did since the start is counted, for whoever plans its upkeep.
+func TestUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := run(t, drivertest.NewFake(pump, milk), guard.Config{})
+		h.on(pump, 3*time.Second)
+		h.renew(4 * time.Second) // off at 3 s, by the bound
+		h.on(pump, 5*time.Second)
+		h.on(pump, 4*time.Second) // one run all the same
+		h.renew(2 * time.Second)
+		want := map[driver.Part]guard.Use{pump: {For: 5 * time.Second, Runs: 2}, milk: {}}
+		if diff := cmp.Diff(want, h.Used()); diff != "" {
+			t.Error(diff)
+		}
+		h.Trip(guard.Latch{Code: "no-flow"})
+		h.Trip(guard.Latch{Code: "no-flow"}) // the first one holds
+		h.renew(time.Second)
+		if diff := cmp.Diff(want, h.Used()); diff != "" {
+			t.Error(diff)
+		}
+		if err := h.Clear("ann", "looked at it"); err != nil {
+			t.Fatal(err)
+		}
+		h.Trip(guard.Latch{Cause: "the board says no"})
+		if diff := cmp.Diff(map[string]int{"no-flow": 1, "": 1}, h.Trips()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

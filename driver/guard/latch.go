@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -102,6 +103,7 @@ func (g *Rig) hold(l *Latch) bool {
 	}
 	g.clearing = false
 	g.latch, g.held = l, time.Now()
+	g.trips[l.Code]++
 	g.filed, g.unfiled = g.latch, true
 	return true
 }
@@ -134,6 +136,14 @@ func (g *Rig) Latched() (Latch, bool) {
 		return Latch{}, false
 	}
 	return *g.latch, true
+}
+
+// Trips is how often the rig was latched since New, by the latch's code, "" for the
+// guard's own. A fault that an earlier run left is none of these.
+func (g *Rig) Trips() map[string]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.trips)
 }
 
 // Tripped is closed while the rig is latched. After Clear there is a new one.

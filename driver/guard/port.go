@@ -225,6 +225,7 @@ func (g *Rig) atRest(p *part, now time.Time) {
 	}
 	p.ran(p.lit, now)
 	p.count += now.Sub(p.lit)
+	p.ever = Use{p.ever.For + now.Sub(p.lit), p.ever.Runs + 1}
 	p.rest, p.lit = now, time.Time{}
 	g.unfiled = g.unfiled || p.lim.remembers()
 }

@@ -57,11 +57,14 @@ func kernelClock() (string, time.Duration) {
 // set changes it.
 func SinceBoot() (id string, up time.Duration) { return kernelClock() }
 
-// BootID is the kernel's name of this boot, new each time; "" if there is none.
-func BootID() string {
+// BootID is the kernel's name of this boot, new each time; "" if there is none. It is
+// read once: no process outlives a boot, and every write of the rests asks.
+func BootID() string { return bootID() }
+
+var bootID = sync.OnceValue(func() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))
-}
+})
 
 // store keeps the state on disk. Writing is slow and may hang (a worn SD card),
 // so it has a goroutine of its own, which lives while there is something to
