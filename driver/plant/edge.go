@@ -1,6 +1,7 @@
 package plant
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -74,6 +75,37 @@ func (p *Plant) Edges() []Edge {
 	p.enter()
 	defer p.leave()
 	return slices.Clone(newest(p.edges, keepEdges))
+}
+
+// tellEvery is how late a change is told: a person looks on.
+const tellEvery = 100 * time.Millisecond
+
+// Tell calls each for every change of a contact from now on, soon after it, until ctx
+// ends or each fails.
+func (p *Plant) Tell(ctx context.Context, each func(Edge) error) error {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	_, told := p.after(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var list []Edge
+		for list, told = p.after(told); len(list) > 0; list = list[1:] {
+			if err := each(list[0]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// after lists what is kept of the changes after the first n, and how many there were.
+func (p *Plant) after(n int) (list []Edge, all int) {
+	p.enter()
+	defer p.leave()
+	return slices.Clone(newest(p.edges, min(p.edgesAll-n, keepEdges))), p.edgesAll
 }
 
 // Rises is how often a part went on, among the newest edges that are kept.
