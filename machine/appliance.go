@@ -28,7 +28,8 @@ const BetweenCycles = 20 * time.Second
 type request struct {
 	*drink
 	cancel    context.CancelCauseFunc
-	cancelled bool // it is on its way to rest
+	cancelled bool   // it is on its way to rest
+	why       Reason // cancelled: for this
 }
 
 func (r *request) moves() bool { return !r.cancelled }
@@ -37,7 +38,9 @@ func (r *request) moves() bool { return !r.cancelled }
 func (r *request) turn(*Machine) time.Duration { return cupTick }
 
 func (r *request) abort(_ *Machine, reason Reason) {
-	r.cancelled = true
+	if !r.cancelled {
+		r.cancelled, r.why = true, reason
+	}
 	r.cancel(reason) // its end comes by itself
 }
 
@@ -70,6 +73,11 @@ func (m *Machine) order(d *drink) {
 func (m *Machine) served(c cooked) {
 	d := c.drink
 	d.started = c.started
+	// Who stopped it before anything was used is why it is untouched, whatever a question
+	// that was under way came to: a customer who wants no more gets none elsewhere either.
+	if r, is := m.hand.(*request); is && r.cancelled && (c.out == journal.Untouched || c.late) {
+		c.late, c.failed, c.out, c.reason = false, false, journal.Untouched, r.why
+	}
 	if c.late {
 		m.tooLate(d)
 		return

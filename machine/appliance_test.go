@@ -482,3 +482,42 @@ func TestApplianceNeedsProducts(t *testing.T) {
 		t.Errorf("%v, %v", err, err2)
 	}
 }
+
+// TestApplianceUnwanted: its customer stops a drink while the appliance is still asked
+// whether it is ready, and that question comes to nothing: untouched because of the
+// customer, so that nobody else makes it either.
+func TestApplianceUnwanted(t *testing.T) {
+	for name, change := range map[string]func(a *bar){
+		"it says ready":      func(*bar) {},
+		"it says not ready":  func(a *bar) { a.notReady = true },
+		"it does not answer": func(a *bar) { a.gone = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &bar{slowly: 2 * s}
+				b := setUpBar(t, t.TempDir(), a)
+				after(20 * s)
+				out := make(chan Report, 1)
+				go func() {
+					out <- b.m.Make(context.Background(), Job{Order: "o1", Epoch: 1, Drink: recipe.Drink{Size: "small"}})
+				}()
+				after(s)
+				if err := b.m.StopDrink("o2"); err == nil {
+					t.Error("another one's was stopped")
+				}
+				if err := b.m.StopDrink("o1"); err != nil {
+					t.Fatal(err)
+				}
+				a.mu.Lock()
+				change(a)
+				a.mu.Unlock()
+				if r := <-out; r.Outcome != journal.Untouched || r.Reason.Code != string(Unwanted) || a.starts != 0 {
+					t.Errorf("%+v, %d keys", r, a.starts)
+				}
+				if st := b.m.Status(); st.State == "fault" {
+					t.Errorf("%+v", st)
+				}
+			})
+		})
+	}
+}

@@ -30,7 +30,8 @@ func (d *drink) status() Status {
 // pour is the task of a drink whose parts we switch ourselves, by its timeline.
 type pour struct {
 	*drink
-	walk *walk
+	walk   *walk
+	stages []recipe.Stage
 }
 
 func (*pour) moves() bool { return true }
@@ -230,7 +231,8 @@ func (m *Machine) begin(d *drink) {
 		}
 		d.started = true
 	}
-	m.hand = &pour{d, &walk{tl: tl, start: time.Now(), deadline: d.job.Deadline}}
+	m.heat.on, m.heat.extra = time.Time{}, 0 // what a drink before this one, or a trial, has left
+	m.hand = &pour{d, &walk{tl: tl, start: time.Now(), deadline: d.job.Deadline}, tl.Stages()}
 }
 
 // start writes the journal's start and notes that it is ours. The guard's memory is
@@ -268,10 +270,9 @@ func (m *Machine) tooLate(d *drink) {
 // progress tells how far the drink is, when that has changed.
 func (m *Machine) progress(d *pour) {
 	w := d.walk
-	steps := w.tl.Steps()
-	p := Progress{N: w.step, Of: len(steps)}
+	p := Progress{N: w.step, Stages: d.stages}
 	if w.step > 0 {
-		p.Step = steps[w.step-1]
+		p.Step = d.stages[w.step-1].Step
 	}
 	if long := w.tl.Length(); long > 0 && w.i > 0 && w.i < len(w.tl) {
 		at := time.Since(w.start) - w.slip
@@ -282,7 +283,7 @@ func (m *Machine) progress(d *pour) {
 }
 
 func (d *drink) tell(p Progress) {
-	if p == d.said {
+	if p.N == d.said.N && p.Percent == d.said.Percent { // the stages are always the same
 		return
 	}
 	d.said = p
@@ -302,8 +303,8 @@ func (m *Machine) complete(d *pour) {
 		m.fail(f)
 		return
 	}
-	steps := d.walk.tl.Steps()
-	d.tell(Progress{Step: steps[len(steps)-1], N: len(steps), Of: len(steps), Percent: 100})
+	n := len(d.stages)
+	d.tell(Progress{Step: d.stages[n-1].Step, N: n, Stages: d.stages, Percent: 100})
 	m.finish(d.drink, journal.Made, Reason{})
 }
 
@@ -319,7 +320,8 @@ func (m *Machine) finish(d *drink, out journal.Outcome, reason Reason) {
 		reason = m.recorded(d.job.key(), out, reason)
 	}
 	m.log.Info("drink", "order", d.job.Order, "epoch", d.job.Epoch, "outcome", out, "reason", reason.Error())
-	d.reply <- Report{Outcome: out, Reason: reason, Took: time.Since(d.began)}
+	d.reply <- Report{Outcome: out, Reason: reason, Took: time.Since(d.began), Extra: m.heat.extra}
+	m.heat.extra = 0
 }
 
 // recorded writes an end and adds to its reason when the journal did not take it.

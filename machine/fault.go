@@ -153,6 +153,7 @@ const (
 	BegunBefore Cause = "begun-before"
 	CutOff      Cause = "cut-off"
 	Stopped     Cause = "stopped"
+	Unwanted    Cause = "unwanted" // by its customer; it is not made again
 	ServiceEnds Cause = "service-ends"
 )
 

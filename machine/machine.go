@@ -52,9 +52,10 @@ func (j Job) key() journal.Key { return journal.Key{Order: j.Order, Epoch: j.Epo
 
 // Progress is how far a drink is.
 type Progress struct {
-	Step    string // "grind", "heat", "pour", "milk", "sugar", "rest"
-	N, Of   int    // the step's number, from 1
-	Percent int    // of the whole drink
+	Step    string         // "grind", "heat", "pour", "milk", "sugar", "rest"
+	N       int            // the step's number, from 1
+	Stages  []recipe.Stage // every step of the drink; none where an appliance makes it
+	Percent int            // of the whole drink
 }
 
 // Report is what became of a job.
@@ -65,6 +66,8 @@ type Report struct {
 	// moved. Fence again and call Make again with the same key, or Abandon.
 	Late bool
 	Took time.Duration
+	// Extra is how long our own heater heated for it.
+	Extra time.Duration
 }
 
 // NotAble says why a drink can't be begun now. Nothing moved.
@@ -85,6 +88,7 @@ type Machine struct {
 	sensors  map[driver.Signal]driver.Sensor
 	contacts map[driver.Part]driver.Sensor
 	longest  time.Duration
+	probe    recipe.Timeline // of the least drink of the book; nil: of none
 	log      *slog.Logger
 
 	calls   chan func()
@@ -109,6 +113,7 @@ type Machine struct {
 	until   time.Time // when that is over
 	broken  *failure  // the journal: only a restart helps
 	least   int64     // bytes that the disk must take before a drink
+	heat    warmth
 	cooked  chan cooked
 	fit     readiness // of an appliance
 	brewing sync.WaitGroup
@@ -132,7 +137,7 @@ func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, e
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Machine{
-		rig: rig, j: j, plan: plan, limits: plan.Limits(), longest: plan.Longest(), alive: cfg.Alive, log: cfg.Log,
+		rig: rig, j: j, plan: plan, limits: plan.Limits(), longest: plan.Longest(), probe: plan.leastDrink(), alive: cfg.Alive, log: cfg.Log,
 		sensors:  map[driver.Signal]driver.Sensor{},
 		contacts: map[driver.Part]driver.Sensor{},
 		hand:     idle{},
@@ -236,6 +241,19 @@ func (m *Machine) Stop(why string) {
 	if err != nil {
 		_ = m.rig.AllOff() // no loop, so nothing of ours is on; the guard latches what it can't reach
 	}
+}
+
+// StopDrink switches off the drink of this order, which its customer wants no more;
+// an error if it is not in hand.
+func (m *Machine) StopDrink(order string) error {
+	return m.callNow(func() error {
+		if !m.hand.makes() || m.hand.status().Order != order {
+			return fmt.Errorf("%s is not being made here", order)
+		}
+		m.log.Info("stopped by its customer", "order", order)
+		m.abort(why(Unwanted, ""))
+		return nil
+	})
 }
 
 // ClearFault is a person's word that the machine was looked at: it ends a latch,

@@ -231,11 +231,11 @@ func TestDrinks(t *testing.T) {
 				var steps strings.Builder
 				last := -1
 				r := b.make(Job{Order: "o1", Epoch: 1, Drink: c.drink, Progress: func(p Progress) {
-					if p.Percent < last || p.Percent > 100 || p.N > p.Of {
+					if p.Percent < last || p.Percent > 100 || p.N > len(p.Stages) {
 						t.Errorf("progress %+v after %d %%", p, last)
 					}
 					if last = p.Percent; p.N > 0 && !strings.HasSuffix(steps.String(), p.Step+"\n") {
-						fmt.Fprintln(&steps, p.N, "of", p.Of, p.Step)
+						fmt.Fprintln(&steps, p.N, "of", len(p.Stages), p.Step)
 					}
 				}})
 				b.expect(r, journal.Made, "")

@@ -138,6 +138,36 @@ func (p Plan) Timeline(d recipe.Drink) (recipe.Timeline, error) {
 	return recipe.Compile(d, p.Calibration, p.Limits())
 }
 
+// Takes is how long a drink takes by its timeline, from its first event to its last, and
+// how long the parts rest after it until the least drink of the book may begin. Both are
+// 0 for an appliance: how long its product takes only shows. It refuses what Timeline
+// and Product refuse.
+func (p Plan) Takes(d recipe.Drink) (length, rest time.Duration, err error) {
+	if p.Appliance() {
+		_, err := p.Product(d)
+		return 0, 0, err
+	}
+	tl, err := p.Timeline(d)
+	if err != nil {
+		return 0, 0, err
+	}
+	return tl.Length(), tl.Rest(p.leastDrink(), p.Limits().Parts), nil
+}
+
+// leastDrink is the timeline of the smallest drink of the book, black and bitter; nil
+// where there is none.
+func (p Plan) leastDrink() (least recipe.Timeline) {
+	p = p.Filled()
+	for _, size := range slices.Sorted(maps.Keys(p.Book)) {
+		d := p.Book[size]
+		d.MilkML, d.Sugar = 0, 0
+		if tl, err := p.Timeline(d); err == nil && (least == nil || tl.Length() < least.Length()) {
+			least = tl
+		}
+	}
+	return least
+}
+
 // Product is what a drink is on an appliance. What it can't honour is refused,
 // never left out.
 func (p Plan) Product(d recipe.Drink) (driver.Product, error) {

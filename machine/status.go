@@ -33,6 +33,8 @@ type Status struct {
 	// CupStands: ready, but the cup of an earlier drink still stands there. The
 	// next drink begins when it was taken and another one put there.
 	CupStands bool
+	// Outlook moves all the time, and its moving is no change.
+	Outlook Outlook
 }
 
 func (s Status) equal(o Status) bool {
@@ -56,9 +58,11 @@ func (m *Machine) Changed() <-chan struct{} {
 // publish lets everybody see the status. Owner loop only.
 func (m *Machine) publish(r readings) {
 	s := m.judge(r)
+	s.Outlook = m.outlook(s, r)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.equal(m.status) {
+		m.status.Outlook = s.Outlook
 		return
 	}
 	if s.State != m.status.State {

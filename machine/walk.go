@@ -97,6 +97,9 @@ func (m *Machine) fire(w *walk, e recipe.Event) (postponed bool, f *failure) {
 		}
 		m.ver.touch(e.Part)
 		err := m.rig.On(e.Part, e.AtMost)
+		if err == nil && e.Part == driver.Heater {
+			m.heats()
+		}
 		if err == nil || !refused(err) {
 			w.moved(e.Part)
 		}
@@ -113,6 +116,9 @@ func (m *Machine) fire(w *walk, e recipe.Event) (postponed bool, f *failure) {
 	case recipe.Off:
 		if err := m.rig.Off(e.Part); err != nil {
 			return false, ofOff(err)
+		}
+		if e.Part == driver.Heater {
+			m.heated()
 		}
 		if e.Part == driver.Grinder && m.limits.Signals[driver.Weight] {
 			if r, err := m.sense(driver.Weight); err == nil {

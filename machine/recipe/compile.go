@@ -160,6 +160,7 @@ func (b *builder) dispense(step, what string, p driver.Part, amount, rate float6
 	for i := range pieces {
 		if i > 0 {
 			b.rest(lim.Rest)
+			b.step(step, num(amount/float64(pieces), unit)) // else it would be resting to whoever looks
 		}
 		piece := amount / float64(pieces)
 		latest, until := on, (*Until)(nil)

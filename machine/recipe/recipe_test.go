@@ -228,8 +228,8 @@ func TestLimitsHold(t *testing.T) {
 				r.Fatalf("%s brings %v instead of %v:\n%s", p, sum[p], want, tl)
 			}
 		}
-		if tl.Longest() < tl.Length() || len(tl.Steps()) == 0 {
-			r.Fatalf("longest %v, length %v, steps %v", tl.Longest(), tl.Length(), tl.Steps())
+		if tl.Longest() < tl.Length() || len(tl.Stages()) == 0 {
+			r.Fatalf("longest %v, length %v, steps %v", tl.Longest(), tl.Length(), tl.Stages())
 		}
 	})
 }

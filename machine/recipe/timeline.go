@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"barista/driver"
+	"barista/driver/guard"
 )
 
 // Action is what an event does.
@@ -63,12 +64,38 @@ func (t Timeline) Longest() time.Duration {
 	return d
 }
 
-// Steps lists the names of the steps, in order.
-func (t Timeline) Steps() []string {
-	var out []string
+// Rest is how long after the end of t the next drink may begin, as far as the rests of
+// the parts go that both switch on. A duty counts when it is used up, which one drink
+// does not show.
+func (t Timeline) Rest(next Timeline, parts map[driver.Part]guard.Limits) (d time.Duration) {
+	off := map[driver.Part]time.Duration{}
+	for _, e := range t {
+		if e.Kind == Off {
+			off[e.Part] = e.At
+		}
+	}
+	for _, e := range next {
+		if at, used := off[e.Part]; used && e.Kind == On {
+			d = max(d, at+parts[e.Part].Rest-t.Length()-e.At)
+			delete(off, e.Part) // its first time on alone
+		}
+	}
+	return d
+}
+
+// Stage is a step, and the percent of the whole drink at which it begins.
+type Stage struct {
+	Step string
+	From int
+}
+
+// Stages lists the steps, in order.
+func (t Timeline) Stages() []Stage {
+	var out []Stage
+	long := max(t.Length(), 1)
 	for _, e := range t {
 		if e.Kind == Step {
-			out = append(out, e.Step)
+			out = append(out, Stage{e.Step, int(100 * e.At / long)})
 		}
 	}
 	return out
