@@ -25,7 +25,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +46,10 @@ type Config struct {
 	Store    string // folder, made if missing, mode 0700
 	Listen   string // "" or "none": no socket; else host:port, port 0 for any. Beyond loopback only with Accounts and TLS
 	MaxStore int64  // bytes that streams may reserve; 0: 1 GiB
+	// MQTT is where the server speaks MQTT 3.1.1 as well; empty: nowhere. As with Listen.
+	// What it keeps of its clients' sessions is in streams $MQTT_…, of the account in which
+	// the client is.
+	MQTT string
 	// Accounts says who may do what, in the server's configuration language; JetStream is
 	// that of account fleet.AccountShop. Empty: one account, in which everybody may
 	// do everything.
@@ -97,6 +103,10 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := vacant(opts); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("broker: %w", err)
+	}
 	m := mender{store: cfg.Store, ours: cfg.Ours, log: cfg.Log.With("room", "broker")}
 	kept := &shadow{store: cfg.Store, log: m.log, link: os.Link}
 	for _, look := range []func() error{kept.putBack, cfg.house, m.mend, kept.begin} { // only what is whole is looked at
@@ -136,6 +146,27 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, fmt.Errorf("broker: store %s: %w", cfg.Store, err)
 	}
 	return b, nil
+}
+
+// vacant looks whether the server will have its address, before anything of the store is
+// touched: of itself it only writes a line of its log.
+func vacant(opts *server.Options) error {
+	for _, at := range []struct {
+		host string
+		port int
+	}{{opts.Host, opts.Port}, {opts.MQTT.Host, opts.MQTT.Port}} {
+		if at.port <= 0 {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort(at.host, strconv.Itoa(at.port)))
+		if err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ready waits for the server. JetStreamEnabled alone is true even over a store
@@ -195,6 +226,15 @@ func (b *Broker) URL() string {
 	return "nats://" + a.String()
 }
 
+// MQTT is the address at which MQTT is spoken, host:port; empty where it is not.
+func (b *Broker) MQTT() string {
+	v, err := b.srv.Varz(nil)
+	if err != nil || v.MQTT.Port == 0 {
+		return ""
+	}
+	return net.JoinHostPort(v.MQTT.Host, strconv.Itoa(v.MQTT.Port))
+}
+
 // Close stops the server, waits for it, and gives the store free.
 func (b *Broker) Close() error {
 	b.stop()
@@ -230,12 +270,64 @@ type logger struct {
 	log   *slog.Logger
 	fatal chan string
 
-	mu     sync.Mutex // guards warned
-	warned []string   // the first few warnings: why a store could not be read
+	mu     sync.Mutex            // guards the following
+	warned []string              // the first few warnings: why a store could not be read
+	of     map[string]*complaint // what was said of clients
 }
 
+// complaint is one that the server makes of some client or other.
+type complaint struct {
+	said time.Time
+	more int // times since then
+}
+
+// sayAgain is how often one complaint is passed on, and mostComplaints bounds how many
+// are told apart.
+const (
+	sayAgain       = time.Minute
+	mostComplaints = 128
+)
+
+// ofClient is a line about one connection: who it is, and what.
+var ofClient = regexp.MustCompile(`^(\S+ - [a-z]+:\d+(?: - "[^"]*")?) - (.*)$`)
+
 func (l *logger) say(level slog.Level, format string, v []any) {
-	l.log.Log(context.Background(), level, fmt.Sprintf(format, v...), "room", "broker")
+	text, with := fmt.Sprintf(format, v...), []any{"room", "broker"}
+	if m := ofClient.FindStringSubmatch(text); m != nil {
+		text, with = m[2], append(with, "client", m[1])
+		host, _, _ := strings.Cut(m[1], " ")
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		more, now := l.complains(host + " " + text)
+		if !now { // whose key was taken away comes again and again, each time as another connection
+			return
+		}
+		if more > 0 {
+			with = append(with, "times", more)
+		}
+	}
+	l.log.Log(context.Background(), level, text, with...)
+}
+
+// complains reports whether a complaint is passed on now, and how often it was made
+// since it was the last time.
+func (l *logger) complains(text string) (more int, now bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.of[text]
+	if c != nil && time.Since(c.said) < sayAgain {
+		c.more++
+		return 0, false
+	}
+	if len(l.of) >= mostComplaints || l.of == nil {
+		l.of = map[string]*complaint{}
+	}
+	l.of[text] = &complaint{said: time.Now()}
+	if c != nil {
+		more = c.more + 1
+	}
+	return more, true
 }
 
 // warnings are the first ones in one line.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/minio/highwayhash"
@@ -22,6 +23,9 @@ const (
 	consumersFolder = "obs"
 	// asideFolder is where damaged files of a store go. Nothing is thrown away.
 	asideFolder = "damaged"
+	// sessions is how streams begin that the server makes for clients of MQTT. It makes
+	// those anew that are not there.
+	sessions = "$MQTT_"
 )
 
 // mender looks at the descriptions of streams and consumers in a store before the
@@ -69,6 +73,10 @@ func (m *mender) stream(folder string) error {
 			return err
 		}
 		return os.WriteFile(filepath.Join(folder, server.JetStreamMetaFileSum), []byte(checksum(name, b)), 0o600)
+	}
+	if strings.HasPrefix(name, sessions) {
+		m.log.Error("what the broker kept of MQTT's sessions is damaged; it is put aside, and clients subscribe anew", "folder", folder, "err", err)
+		return m.aside(name, folder)
 	}
 	if !slices.Contains(m.ours, name) {
 		return fmt.Errorf("stream %s, which is not the shop's, can't be read: %s: %w; nothing was changed: put that file back from a copy, or move %s out of the store", name, file, err, folder)

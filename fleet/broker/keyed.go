@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -38,20 +41,51 @@ func (b *Broker) Reload(accounts string) error {
 	for name := range names(opts.Accounts) {
 		anew = anew || !known[name]
 	}
-	if err := b.srv.ReloadOptions(opts); err != nil {
+	if err := b.reload(opts); err != nil {
 		return fmt.Errorf("broker: the accounts are not changed: %w", err)
 	}
 	b.cfg = next
-	if !anew {
-		return nil
+	if err := b.cutLinks(before, opts); err != nil || !anew {
+		return err
 	}
 	// The services that a new account imports are dead until the reload after the one
 	// that brought it (nats-server 2.15.2): whoever asks hears that nobody is there.
 	if opts, err = next.options(); err == nil {
-		err = b.srv.ReloadOptions(opts)
+		err = b.reload(opts)
 	}
 	if err != nil {
 		return fmt.Errorf("broker: who is new can't be heard until the next change: %w", err)
+	}
+	return nil
+}
+
+// reload has the server take other options. To find out what is new it compares old and
+// new users with all that hangs on them, and by a service that is imported it comes to the
+// accounts at work and reads their counters while clients count (nats-server 2.15.2). It
+// looks no further than the first difference: a user who comes first in its order, is
+// another one each time, and is nobody, since his key is none that could be proved.
+func (b *Broker) reload(opts *server.Options) error {
+	opts.Nkeys = append(opts.Nkeys, &server.NkeyUser{Nkey: "!" + rand.Text()})
+	return b.srv.ReloadOptions(opts)
+}
+
+// cutLinks ends the links of sites that have lost a key: a reload looks at clients only
+// (nats-server 2.15.2). A site that has another key comes again at once.
+func (b *Broker) cutLinks(before, after *server.Options) error {
+	lost := map[string]bool{} // accounts
+	for _, u := range before.Nkeys {
+		if !slices.ContainsFunc(after.Nkeys, func(n *server.NkeyUser) bool { return n.Nkey == u.Nkey }) {
+			lost[u.Account.Name] = true
+		}
+	}
+	links, err := b.srv.Leafz(nil)
+	if err != nil {
+		return fmt.Errorf("broker: the links of sites can't be looked at: who has lost his key may still be linked: %w", err)
+	}
+	for _, l := range links.Leafs {
+		if !l.IsSpoke && lost[l.Account] {
+			_ = b.srv.DisconnectClientByID(l.ID) // else it is gone by itself
+		}
 	}
 	return nil
 }
@@ -64,21 +98,24 @@ func names(accounts []*server.Account) map[string]bool {
 	return out
 }
 
-// Disconnect cuts off every connection of a user, by public key or certificate's
-// subject, and says how many there were. He may come again if the accounts still
-// know him. Links over the leaf port are not cut.
-func (b *Broker) Disconnect(user string) (int, error) {
-	z, err := b.srv.Connz(&server.ConnzOptions{Username: true, User: user, Limit: 1 << 20})
+// Connected are the users who are connected now, by public key or certificate's subject,
+// each with the address of one of his connections; "" for one in memory.
+func (b *Broker) Connected() (map[string]string, error) {
+	z, err := b.srv.Connz(&server.ConnzOptions{Username: true, Limit: 1 << 20})
 	if err != nil {
-		return 0, fmt.Errorf("broker: who is connected can't be read: %w", err)
+		return nil, fmt.Errorf("broker: who is connected can't be read: %w", err)
 	}
-	n := 0
+	out := map[string]string{}
 	for _, c := range z.Conns {
-		if b.srv.DisconnectClientByID(c.Cid) == nil {
-			n++
+		ip := c.IP
+		if net.ParseIP(ip) == nil {
+			ip = ""
+		}
+		if c.AuthorizedUser != "" && out[c.AuthorizedUser] == "" {
+			out[c.AuthorizedUser] = ip
 		}
 	}
-	return n, nil
+	return out, nil
 }
 
 // house moves the streams of a store to the account that the shop is in now: the server

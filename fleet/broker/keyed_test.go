@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,18 +231,21 @@ func TestAcceptedAgain(t *testing.T) {
 	}
 }
 
-func TestDisconnect(t *testing.T) {
+// TestConnected: who is connected, and from where; over memory from nowhere.
+func TestConnected(t *testing.T) {
 	shop, zoe := member(t, roles.Controller, "controller"), member(t, roles.Machine, "zoe")
-	b := keyed(t, Config{Accounts: textOf(t, shop, zoe)})
-	ctl, one, two := shop.must(t, b), zoe.must(t, b, nats.NoReconnect()), zoe.must(t, b, nats.NoReconnect())
-	if n, err := b.Disconnect(zoe.Key); n != 2 || err != nil {
-		t.Errorf("%d %v", n, err)
+	b := keyed(t, Config{Listen: "127.0.0.1:0", Accounts: textOf(t, shop, zoe)})
+	shop.must(t, b)
+	zoe.must(t, b)
+	far, err := zoe.dial(t, b, b.URL())
+	if err != nil {
+		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "both are cut off", func() bool { return one.IsClosed() && two.IsClosed() })
-	if n, err := b.Disconnect(zoe.Key); n != 0 || err != nil || !ctl.IsConnected() {
-		t.Errorf("%d %v, the other connected %t", n, err, ctl.IsConnected())
+	if who, err := b.Connected(); err != nil || len(who) != 2 || who[zoe.Key] != "127.0.0.1" || who[shop.Key] != "" {
+		t.Errorf("connected: %v %v", who, err)
 	}
-	zoe.must(t, b) // he is still known
+	far.Close()
+	within(t, 5*time.Second, "it is gone", func() bool { who, err := b.Connected(); return err == nil && who[zoe.Key] == "" })
 }
 
 // TestLimits: one machine has few connections, and sends no large message.
@@ -263,12 +267,31 @@ func TestLimits(t *testing.T) {
 	if err := b.Reload(textOf(t, shop, leo)); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := leo.dial(t, b, b.URL(), nats.NoReconnect())
+	// The client learns its bound soon after it is connected, and says no by itself from
+	// then on. What the broker does is seen only by one that does not obey: the message is
+	// written past the client, onto its line.
+	var line wire
+	nc, err := leo.dial(t, b, b.URL(), nats.NoReconnect(), nats.SetCustomDialer(&line))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = nc.Publish("coffee.desk.leo.take", make([]byte, l.Payload+1))
-	within(t, 5*time.Second, "who sends too much is cut off", func() bool { _ = nc.Flush(); return nc.IsClosed() })
+	within(t, 30*time.Second, "the client knows its bound", func() bool { _ = nc.Flush(); return nc.MaxPayload() == int64(l.Payload) })
+	if err := nc.Publish("coffee.desk.leo.take", make([]byte, l.Payload+1)); !errors.Is(err, nats.ErrMaxPayload) {
+		t.Errorf("too large for the client: %v", err)
+	}
+	if _, err := fmt.Fprintf(line, "PUB coffee.desk.leo.take %d\r\n", l.Payload+1); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 30*time.Second, "who sends too much is cut off", nc.IsClosed)
+}
+
+// wire keeps the line that a client dialled.
+type wire struct{ net.Conn }
+
+func (w *wire) Dial(network, address string) (net.Conn, error) {
+	c, err := net.Dial(network, address)
+	w.Conn = c
+	return c, err
 }
 
 // TestHouse: a shop that gets keys finds its streams, messages and queues again, and
@@ -510,6 +533,63 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: something was made", what)
 		} else {
 			t.Log(err)
+		}
+	}
+}
+
+// TestOthersRevoked: an operator and a website whose keys are taken away are
+// cut off within 5 s while they listen, hear nothing after it, and do not come again; the
+// others of their kind notice nothing. One whose key is another one is let in by that.
+func TestOthersRevoked(t *testing.T) {
+	zoe := member(t, roles.Machine, "zoe")
+	for _, kind := range []roles.Kind{roles.Operator, roles.Web} {
+		one, two := member(t, kind, "one"), member(t, kind, "two")
+		b := keyed(t, Config{Listen: "127.0.0.1:0", Accounts: textOf(t, zoe, one, two)})
+		source, stays := zoe.must(t, b), two.must(t, b, nats.NoReconnect())
+		here, err := one.dial(t, b, b.URL(), nats.NoReconnect())
+		if err != nil {
+			t.Fatal(kind, err)
+		}
+		hears := func(nc *nats.Conn) chan *nats.Msg {
+			heard := make(chan *nats.Msg, 100)
+			if _, err := nc.ChanSubscribe("coffee.live.*.*.*", heard); err != nil {
+				t.Fatal(kind, err)
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(kind, err)
+			}
+			return heard
+		}
+		his, others := hears(here), hears(stays)
+		if err := b.Reload(textOf(t, zoe, two)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		within(t, 5*time.Second, fmt.Sprint(kind, " is cut off"), here.IsClosed)
+		t.Logf("%s: cut off after %v", kind, time.Since(began))
+		if err := errors.Join(source.Publish("coffee.live.zoe.x.step", []byte("x")), source.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-others:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: another one hears nothing any more", kind)
+		}
+		if len(his) > 0 {
+			t.Errorf("%s: heard after his key was taken away", kind)
+		}
+		if !stays.IsConnected() || stays.Stats().Reconnects > 0 {
+			t.Errorf("%s: another one was cut off", kind)
+		}
+		if _, err := one.dial(t, b, b.URL()); !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("%s: comes again: %v", kind, err)
+		}
+		again := member(t, kind, "one")
+		if err := b.Reload(textOf(t, zoe, two, again)); err != nil {
+			t.Fatal(err)
+		}
+		if nc, err := again.dial(t, b, b.URL()); err != nil || !nc.IsConnected() {
+			t.Errorf("%s: with another key: %v", kind, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -52,7 +53,7 @@ func (c Config) link(opts *server.Options) error {
 			return fmt.Errorf("the domain %q: 1 to 32 of a-z, 0-9 and -", c.Domain)
 		}
 		// Two sites of one name are one to their hub: it would cut off the first.
-		opts.ServerName = c.Name + "-" + c.Domain
+		opts.ServerName = c.Name + "-" + c.Domain // see DomainOf
 	}
 	if (c.Leaf != nil || c.Sites != "") && c.Domain == "" {
 		return errors.New("sites and their hub need a domain of their own, by which each is known to the others")
@@ -103,9 +104,34 @@ func (c Config) forSites(leaf *server.LeafNodeOpts) (err error) {
 	return nil
 }
 
-// Linked is how many links are up: those of its sites to a hub, and of a site to its
-// hub.
-func (b *Broker) Linked() int { return b.srv.NumLeafNodes() }
+// Name is that of the shops' own servers.
+const Name = "barista"
+
+// DomainOf is the domain of an embedded server by the server's name, empty where it has
+// none; ours is false for the servers of others.
+func DomainOf(server string) (domain string, ours bool) {
+	domain, is := strings.CutPrefix(server, Name+"-")
+	if is && fleet.IsToken(domain) {
+		return domain, true
+	}
+	return "", server == Name
+}
+
+// Linked is how many sites are linked to this hub, and whether this site is to its hub.
+func (b *Broker) Linked() (sites int, hub bool) {
+	z, err := b.srv.Leafz(nil)
+	if err != nil {
+		return 0, false
+	}
+	for _, l := range z.Leafs {
+		if l.IsSpoke {
+			hub = true
+		} else {
+			sites++
+		}
+	}
+	return sites, hub
+}
 
 // SitesURL is where sites link to; empty if this is no hub.
 func (b *Broker) SitesURL() string {

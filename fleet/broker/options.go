@@ -45,18 +45,42 @@ func (c Config) options() (*server.Options, error) {
 	if err := c.link(opts); err != nil {
 		return nil, err
 	}
+	if err := c.mqtt(&opts.MQTT); err != nil {
+		return nil, err
+	}
 	if c.Listen == "" || c.Listen == "none" {
 		opts.DontListen = true
 		return opts, nil
 	}
 	var err error
-	if opts.Host, opts.Port, err = c.address(c.Listen); err != nil {
-		return nil, err
+	opts.Host, opts.Port, err = c.address(c.Listen)
+	opts.Port = anyPort(opts.Port)
+	return opts, err
+}
+
+// anyPort is a port as the server wants it, to whom 0 is none.
+func anyPort(port int) int {
+	if port == 0 {
+		return server.RANDOM_PORT
 	}
-	if opts.Port == 0 {
-		opts.Port = server.RANDOM_PORT
+	return port
+}
+
+// mqtt has the server speak MQTT beside NATS, as open or locked as that is.
+func (c Config) mqtt(m *server.MQTTOpts) (err error) {
+	if c.MQTT == "" {
+		return nil
 	}
-	return opts, nil
+	if m.Host, m.Port, err = c.address(c.MQTT); err != nil {
+		return fmt.Errorf("MQTT: %w", err)
+	}
+	m.Port = anyPort(m.Port)
+	m.TLSConfig, m.TLSTimeout = c.TLS, tlsWithin.Seconds()
+	m.AuthTimeout = m.TLSTimeout + 1
+	// What waits for a subscriber of QoS 1 is gone with the process. Else each of his
+	// subscriptions would write to the disk that orders need.
+	m.ConsumerMemoryStorage = true
+	return nil
 }
 
 // secure puts TLS into the options.

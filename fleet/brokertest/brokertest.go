@@ -21,6 +21,7 @@ import (
 type Broker struct {
 	t      testing.TB
 	cfg    broker.Config
+	lock   Lock // nil: everybody may do everything
 	mu     sync.Mutex
 	broker *broker.Broker
 }
@@ -58,7 +59,14 @@ func (b *Broker) withShop() *Broker {
 }
 
 // InBubble runs f under fake time with the real broker in the bubble.
-func InBubble(t *testing.T, f func(t *testing.T, b *Broker)) {
+func InBubble(t *testing.T, f func(t *testing.T, b *Broker)) { inBubble(t, Start, f) }
+
+// InLockedBubble is InBubble with a broker that has keys and accounts.
+func InLockedBubble(t *testing.T, l Lock, f func(t *testing.T, b *Broker)) {
+	inBubble(t, func(t testing.TB) *Broker { return startLocked(t, l) }, f)
+}
+
+func inBubble(t *testing.T, start func(testing.TB) *Broker, f func(t *testing.T, b *Broker)) {
 	t.Helper()
 	broker.HoldClock()
 	// The client keeps its timers in a pool of the process; one of an earlier
@@ -70,7 +78,7 @@ func InBubble(t *testing.T, f func(t *testing.T, b *Broker)) {
 		// The last to happen: what the broker writes of events without a sync sleeps
 		// for some milliseconds before it sees that the broker has ended.
 		t.Cleanup(func() { time.Sleep(time.Second) })
-		f(t, Start(t))
+		f(t, start(t))
 	})
 }
 
@@ -135,7 +143,7 @@ func (b *Broker) Connect(name string) *queue.Conn { return b.ConnectOver(name, b
 // ConnectOver opens a connection over a link.
 func (b *Broker) ConnectOver(name string, link interface{ InProcessConn() (net.Conn, error) }) *queue.Conn {
 	b.t.Helper()
-	c, err := queue.Connect(b.t.Context(), queue.Config{Name: name, InProcess: link})
+	c, err := queue.Connect(b.t.Context(), b.as(queue.Config{Name: name, InProcess: link}))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -102,6 +102,7 @@ func NewCluster(t testing.TB, n int, room string) *Cluster {
 		text := fmt.Sprintf(`server_name: %s
 listen: "127.0.0.1:%d"
 max_payload: 1MB
+logtime: true
 lame_duck_duration: "30s"
 lame_duck_grace_period: "1s"
 jetstream { store_dir: %q, max_file_store: %s, max_memory_store: 64MB, sync_interval: always }
@@ -247,6 +248,16 @@ func (s *Server) Log() string {
 func (s *Server) Kill()     { s.end(syscall.SIGKILL) }
 func (s *Server) Stop()     { s.end(syscall.SIGTERM) }
 func (s *Server) LameDuck() { s.end(syscall.SIGUSR2) }
+
+// Freeze stops it without a word to anybody, as a power cut or a pulled cable: its
+// connections stay, and nothing answers. Kill ends that.
+func (s *Server) Freeze() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	}
+}
 
 func (s *Server) end(sig syscall.Signal) {
 	s.mu.Lock()
