@@ -23,9 +23,14 @@ type Wait struct {
 	Low, High time.Duration
 	Known     bool   // Low and High rest on machines that can make it now
 	Ahead     int    // orders before it
-	Why       string // not known: why; empty where just no machine is here
+	Code      string // not known: why, one of package words
+	Item      string // with CodeOutOfStock: what there is not enough of
 	TooSweet  int    // from so many doses of sugar on no machine makes it; 0: none is too many
 }
+
+// Taken reports whether an order would be taken and waited for now. One whose machines
+// are only away is: they may come back at any moment.
+func (w Wait) Taken() bool { return w.Known || w.Code == "" || w.Code == CodeAway }
 
 // The stable codes of an error.
 const (

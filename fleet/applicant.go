@@ -10,7 +10,7 @@ type Applicant struct {
 	Kind  string    `json:"kind"`  // what it wants to be: "machine", "operator" …
 	Name  string    `json:"name"`  // as it was invited
 	Key   string    `json:"key"`   // public key; the same is shown at the computer itself
-	From  string    `json:"from"`  // the address that asked
+	From  string    `json:"from"`  // the address that asked, as the broker saw it; "" where nobody knows
 	About string    `json:"about"` // what it says of itself, such as "Raspberry Pi 5, host zoe"
 	Asked time.Time `json:"asked"`
 }

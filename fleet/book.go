@@ -213,6 +213,9 @@ type Ledger interface {
 	// Open lists the orders that have not ended, those in doubt included, the one
 	// that changed longest ago first.
 	Open() []Entry
+	// Queue lists the orders that wait for a machine, or to be made again, in the order
+	// in which they were accepted: so machines take them.
+	Queue() []Entry
 	// Lost lists the orders that were not over by the last balance, whose record the
 	// book does not hold any more, and of which it said nothing since.
 	Lost() []Share

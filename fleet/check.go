@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The bounds of what is written down. Figures beyond them were written by no shop:
@@ -227,9 +228,13 @@ func (p Presence) Check() error {
 	out.figure("min_waiting", p.MinWaiting, maxCount)
 	out.figure("drinks", p.Drinks, maxSum)
 	out.figure("percent", p.Percent, 100)
+	out.figure("lasts", p.Lasts, int(PresenceMost/time.Second))
 	out.seconds("seconds", p.Seconds)
+	if p.Pace != nil {
+		out.of("pace", p.Pace.check())
+	}
 	out.text("state", string(p.State), maxWord)
-	for what, s := range map[string]string{"code": p.Code, "detail": p.Detail, "quote": p.Quote, "note": p.Note, "cup": p.Cup, "driver": p.Driver, "version": p.Version} {
+	for what, s := range map[string]string{"code": p.Code, "detail": p.Detail, "quote": p.Quote, "note": p.Note, "cup": p.Cup, "driver": p.Driver, "version": p.Version, "drained": p.Drained} {
 		out.text(what, s, maxText)
 	}
 	out.unless(len(p.Lacks) <= maxItems, "it lacks %d things", len(p.Lacks))
@@ -264,12 +269,22 @@ func (t Told) Check() error {
 	p.figure("others", t.Others, maxCount)
 	if t.Word != nil {
 		p.figure("waiting", t.Word.Waiting, maxCount)
+		for _, list := range [][]Class{t.Word.Next, t.Word.Alone} {
+			p.unless(len(list) <= maxClasses, "%d classes wait, at most %d", len(list), maxClasses)
+			for _, c := range list {
+				p.unless(IsToken(c.Bean) && IsToken(c.Milk), "class %.40q can't be on a menu", c.String())
+			}
+		}
+		p.unless(t.Word.Again >= 0 && t.Word.Again <= slowest, "heard again in %v: 0 to %v", t.Word.Again, slowest)
 		if t.Word.Menu != nil {
 			p.of("menu", t.Word.Menu.Check())
 		}
 	}
 	return p.err()
 }
+
+// mostStages is more than any drink has: pieces and rests between them.
+const mostStages = 128
 
 // Check says why an event is none that a shop tells.
 func (e Event) Check() error {
@@ -278,9 +293,15 @@ func (e Event) Check() error {
 	p.figure("n", e.N, maxCount)
 	p.figure("of", e.Of, maxCount)
 	p.figure("percent", e.Percent, 100)
+	p.unless(len(e.Stages) <= mostStages, "%d stages, at most %d", len(e.Stages), mostStages)
+	for _, s := range e.Stages {
+		p.token("stage", s.Step)
+		p.figure("stage from", s.From, 100)
+	}
 	p.token("machine", e.Machine)
 	p.outcome(e.Outcome)
 	p.seconds("seconds", e.Seconds)
+	p.unless(e.ETAError == nil || *e.ETAError >= -maxSum && *e.ETAError <= maxSum, "eta_error: beyond all sense")
 	p.of("doses", e.Portion.Check())
 	return p.err()
 }

@@ -92,6 +92,7 @@ func TestNoAbsurdFigure(t *testing.T) {
 	presence := fleet.Presence{
 		Machine: "zoe", Owner: *fullClaim.Owner, Classes: []fleet.Class{{Bean: "arabica", Milk: "free"}}, Sizes: fleet.Sizes, State: fleet.StateBusy,
 		Order: fullOrder.ID, MinWaiting: 2, Drinks: 3, Seconds: 40, Percent: 50, Lacks: []string{"water"},
+		Pace: &fleet.Pace{Cups: []fleet.CupTime{{Size: fleet.Small, Milk: true, Seconds: []float64{14.5, 15.5}, Rest: 3}}, Free: 20, Left: 10, Heat: 1, Reheat: 3, Cup: 2, Fetch: 4},
 	}
 	bounded(t, presence, fleet.Presence.Check)
 	bounded(t, fleet.Ask{Epoch: 1, Took: 3, Presence: &presence}, fleet.Ask.Check, ".seq")
@@ -99,8 +100,8 @@ func TestNoAbsurdFigure(t *testing.T) {
 	bounded(t, menu, fleet.Menu.Check)
 	told := fleet.Told{Age: time.Second, Left: time.Minute, Sight: fleet.Sight{Others: 1}, Word: &fleet.Word{Waiting: 3, Menu: &menu}}
 	told.Entry.Claim = fullClaim
-	bounded(t, told, fleet.Told.Check, ".age_ns", ".entry.seq") // a record may be as old as it likes, and stand anywhere
-	bounded(t, fleet.Event{Epoch: 1, N: 2, Of: 3, Percent: 4, Seconds: 5, Portion: fullItems}, fleet.Event.Check, ".eta_seconds[]")
+	bounded(t, told, fleet.Told.Check, ".age_ns", ".entry.seq")                                                                                                       // a record may be as old as it likes, and stand anywhere
+	bounded(t, fleet.Event{Epoch: 1, N: 2, Of: 3, Percent: 4, Seconds: 5, ETAError: new(6.5), Portion: fullItems}, fleet.Event.Check, ".eta_seconds[]", ".eta_error") // that may be below 0
 }
 
 // TestNoAbsurdWord: what becomes part of a subject or a key is a token, or it is not

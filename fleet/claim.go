@@ -173,7 +173,7 @@ func (c Claim) GiveUp(o Owner) (Claim, error) {
 	if c.Phase != Claimed || !c.Owns(o) || !c.Exhausted() {
 		return c, ErrNotAllowed
 	}
-	c.Phase, c.Outcome = Failed, Untouched
+	c.Phase, c.Outcome, c.By = Failed, Untouched, ""
 	c.Reason = Reason{Code: CodeGivenUp, Detail: fmt.Sprint(MaxAttempts), Text: fmt.Sprintf("given up after %d tries", MaxAttempts)}
 	if n := len(c.Past); n > 0 {
 		c.Quote = c.Past[n-1].Text
@@ -211,7 +211,8 @@ func (c Claim) Release(reason Reason, avoid *Avoid) (Claim, error) {
 // End records what the owner knows of its start in the present epoch; took is how
 // many seconds the machine was busy, 0 if nobody knows. Made serves; untouched
 // goes back for another machine and spoiled waits to be reserved again, unless
-// attempts are used up or a second drink was spoiled; unknown parks.
+// attempts are used up, a second drink was spoiled or its customer stopped it; unknown
+// parks.
 func (c Claim) End(o Owner, out Outcome, reason Reason, took float64, avoid *Avoid) (Claim, error) {
 	if c.Owner == nil || c.Owner.Machine != o.Machine || c.Owner.Journal != o.Journal {
 		return c, ErrNotAllowed // a later boot may still report what its journal says
@@ -225,12 +226,13 @@ func (c Claim) End(o Owner, out Outcome, reason Reason, took float64, avoid *Avo
 	default:
 		return c, ErrNotAllowed
 	}
+	c.By = "" // whoever had it parked, or made again, has not said what came of it
 	switch {
 	case out == Made:
 		c.Phase, c.Outcome, c.Reason, c.Took = Served, Made, Reason{}, took
 	case out == OutcomeUnknown:
 		c.Phase, c.Outcome, c.Reason, c.Took = Unknown, OutcomeUnknown, reason, took
-	case c.Phase == Unknown, c.Attempts >= MaxAttempts, out == Spoiled && c.wasted() > 0:
+	case c.Phase == Unknown, c.Attempts >= MaxAttempts, out == Spoiled && c.wasted() > 0, reason.Code == CodeUnwanted:
 		c.Phase, c.Outcome, c.Reason, c.Took = Failed, out, reason, took
 	case out == Spoiled:
 		c = c.past(Spoiled, reason, took)

@@ -223,6 +223,12 @@ func TestArrowsLookAtTheirArguments(t *testing.T) {
 	if c := step(unknown, "make again"); c.Attempts != 0 || c.By != "lea" || c.Epoch != 1 || c.Owner != nil {
 		t.Errorf("made again: %+v", c)
 	}
+	// Whoever parked it, or had it made again, is not who says how it came out.
+	for _, c := range []fleet.Claim{step(unknown, "made"), step(unknown, "spoiled"), step(unknown, "make again", "remake", "fence", "made")} {
+		if c.By != "" || c.Machine() != "zoe" || !c.Phase.Ended() {
+			t.Errorf("told by its machine: %+v", c)
+		}
+	}
 	if c := step(fresh(), "doubt"); c.Epoch != 101 || !c.Owns(zoe) {
 		t.Errorf("in doubt: %+v", c)
 	}

@@ -104,6 +104,15 @@ type Word struct {
 	Able    bool `json:"able,omitempty"`
 	Soon    bool `json:"soon,omitempty"`
 	Waiting int  `json:"waiting,omitempty"` // orders of its classes that nobody has in hand
+	// Next are the classes of which orders wait that it makes, the one whose first order
+	// was accepted first in front: in this order it asks for them.
+	Next []Class `json:"next,omitempty"`
+	// Alone are for a spare the classes of orders that wait and that no other machine here
+	// makes now.
+	Alone []Class `json:"alone,omitempty"`
+	// Again is when the shop wants to hear the machine next, whatever happens; 0: after
+	// PresenceEvery.
+	Again time.Duration `json:"again_ns,omitempty"`
 }
 
 // Desk is where a machine asks. No call takes longer than DeskTime. Errors: ErrNotFound, ErrConflict, ErrNotAllowed,
@@ -114,7 +123,7 @@ type Desk interface {
 	// Ask has one of the arrows made (DeskClaim to DeskDoubt); the entry that was
 	// read goes with it, and the new one comes back.
 	Ask(ctx context.Context, verb string, read Entry, a Ask) (Entry, error)
-	// Announce says that the machine is here, for PresenceTTL.
+	// Announce says that the machine is here, until Word.Again and a while longer.
 	Announce(ctx context.Context, p Presence) (Word, error)
 	// Leave takes its word back at once.
 	Leave(ctx context.Context) error

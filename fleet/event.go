@@ -42,6 +42,7 @@ type Event struct {
 	Machine string    `json:"machine,omitempty"`
 	Step    string    `json:"step,omitempty"`    // "grind", "heat", "pour", "milk", "sugar", "rest"
 	Percent int       `json:"percent,omitempty"` // 0–100 of the whole drink
+	Stages  []Stage   `json:"stages,omitempty"`  // with step: all of the drink's, those to come too
 	Outcome Outcome   `json:"outcome,omitempty"`
 	Reason
 	By      string  `json:"by,omitempty"`
@@ -49,9 +50,18 @@ type Event struct {
 	What    *Order  `json:"what,omitempty"` // with accepted
 	ETA     []int   `json:"eta_seconds,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"` // with end: how long the machine was busy
-	Portion Items   `json:"doses,omitempty"`   // with accepted
-	Payload []byte  `json:"payload,omitempty"` // with poison: at most 4 KiB of what came
-	Subject string  `json:"subject,omitempty"` // with poison: where it came from
+	// ETAError is, with served, by how many seconds the cup left the range of eta_seconds,
+	// see Missed; nil: none was told, or nobody knows when the order was accepted.
+	ETAError *float64 `json:"eta_error,omitempty"`
+	Portion  Items    `json:"doses,omitempty"`   // with accepted
+	Payload  []byte   `json:"payload,omitempty"` // with poison: at most 4 KiB of what came
+	Subject  string   `json:"subject,omitempty"` // with poison: where it came from
+}
+
+// Stage is a step of a drink, and the percent of the whole at which it begins.
+type Stage struct {
+	Step string `json:"step"`
+	From int    `json:"from"`
 }
 
 // Slot is the last token of the event's subject. Kinds that can come more than

@@ -30,6 +30,10 @@ type Orders interface {
 	// Waiting is the number of messages in the queue, per class; those in a
 	// machine's hands count.
 	Waiting(ctx context.Context) (map[Class]int, error)
+	// Given is up to which message the queue has handed out those of each class: what is
+	// behind that is in nobody's hands. What came back and waits is not told apart from
+	// what somebody has.
+	Given(ctx context.Context) (map[Class]uint64, error)
 	// List adds a class to the queue; removing one is refused while orders of
 	// it wait.
 	List(ctx context.Context, classes []Class) error

@@ -25,14 +25,27 @@ const (
 )
 
 // PresenceEvery is how often a machine says that it is there; PresenceTTL is how
-// long the last word lasts.
+// long the last word lasts. Where more than aFew machines are here, those with nothing
+// in hand say it less often, down to every slowest, and their words last longer, up to
+// PresenceMost: see PresencePace.
 const (
 	PresenceEvery = 5 * time.Second
 	PresenceTTL   = 15 * time.Second
+	PresenceMost  = 35 * time.Second
+
+	aFew    = 330
+	slowest = 15 * time.Second
 )
 
-// Presence is what a machine says of itself every PresenceEvery. It is advice:
-// the fence decides.
+// PresencePace is how often a machine says that it is here where so many are, and how long its
+// word lasts then: as ever for two words and PresenceEvery, so that one may be lost.
+func PresencePace(machines int) (every, lasts time.Duration) {
+	every = min(PresenceEvery*time.Duration(1+max(machines-1, 0)/aFew), slowest)
+	return every, 2*every + PresenceEvery
+}
+
+// Presence is what a machine says of itself, every PresenceEvery or as the desk asks
+// it to. It is advice: the fence decides.
 type Presence struct {
 	Machine    string   `json:"machine"`
 	Owner      Owner    `json:"owner"`
@@ -52,8 +65,11 @@ type Presence struct {
 	Seconds    float64  `json:"seconds,omitempty"`     // a drink's mean; 0 until measured
 	Percent    int      `json:"percent,omitempty"`     // of the drink in hand
 	Version    string   `json:"version"`
-	Lacks      []string `json:"lacks,omitempty"` // what it has run out of: "beans", "water"
-	Said       uint64   `json:"-"`               // the word's place among all words, by the broker; 0: not from there
+	Drained    string   `json:"drained,omitempty"` // Cordon.At of the drain that it has come to the end of, see Machine.Parked
+	Lacks      []string `json:"lacks,omitempty"`   // what it has run out of: "beans", "water"
+	Pace       *Pace    `json:"pace,omitempty"`    // its own times; nil: of a version that says none
+	Lasts      int      `json:"lasts,omitempty"`   // seconds that this word counts, by the desk; 0: PresenceTTL
+	Said       uint64   `json:"-"`                 // the word's place among all words, by the broker; 0: not from there
 }
 
 // Never is what a machine can't make of what its classes and sizes list, now and
@@ -77,6 +93,14 @@ func (p Presence) Makes(o Order) bool {
 		!slices.ContainsFunc(p.Never, func(n Never) bool { return n.Covers(o) })
 }
 
+// Counts is how long the word counts from when it was said.
+func (p Presence) Counts() time.Duration {
+	if p.Lasts == 0 {
+		return PresenceTTL
+	}
+	return time.Duration(p.Lasts) * time.Second
+}
+
 // Able reports whether it can be expected to take orders without a person.
 func (p Presence) Able() bool {
 	switch p.State {
@@ -91,6 +115,7 @@ func (p Presence) Able() bool {
 type Machine struct {
 	Presence           // its last word; of one that is away name, classes and sizes
 	Here     bool      // its last word still counts
+	Heard    time.Time // when that came, by the monotonic clock of the process that heard it; zero: elsewhere
 	Seen     time.Time // when it was written down last, by the broker's clock; zero: never
 	Cordon   *Cordon   // nil: in service
 }
@@ -98,12 +123,25 @@ type Machine struct {
 // Able reports whether it can be expected to take orders without a person.
 func (m Machine) Able() bool { return m.Here && m.Cordon == nil && m.Presence.Able() }
 
+// Parked reports whether the machine may be opened: it was drained, and has said since
+// then that it has nothing in hand, that every output is off and that nothing starts.
+func (m Machine) Parked() bool {
+	return m.Here && m.Cordon != nil && m.Cordon.Drain && m.Cordon.At != "" && m.Drained == m.Cordon.At
+}
+
+// Serves reports whether the order can be left to this machine: it is no spare, it makes
+// it, and nothing but its own last outcome holds it back. Where none does, a spare takes
+// it, however few wait: forecast, menu and the spares themselves go by this.
+func (m Machine) Serves(o Order) bool {
+	return m.Here && m.Cordon == nil && m.MinWaiting == 0 && (m.Presence.Able() || m.State == StateUnsynced) && m.Makes(o)
+}
+
 // Cordon takes a machine out of service, by a person and for a reason.
 type Cordon struct {
 	By     string `json:"by"`
 	Reason string `json:"reason"`
-	Drain  bool   `json:"drain,omitempty"` // nobody reads it yet: every cordon lets the drink in hand end
-	At     string `json:"at"`              // RFC 3339, for display
+	Drain  bool   `json:"drain,omitempty"` // it shall be opened: its machine says when it may be
+	At     string `json:"at"`              // RFC 3339, for display; tells one drain from another
 }
 
 const cordonKey = "cordon"
@@ -140,34 +178,47 @@ func ParseCordon(b []byte) Cordon {
 
 // Fleet is who is here.
 type Fleet interface {
-	// Announce says that a machine is here, for PresenceTTL.
+	// Announce says that a machine is here, for as long as the word counts.
 	Announce(ctx context.Context, p Presence) error
+	// Again says words again that lie there as Said names them, each only if that one
+	// is still the machine's last. Whether they are taken nobody hears.
+	Again(ctx context.Context, words []Presence) error
 	// Leave takes a machine's word back at once.
 	Leave(ctx context.Context, machine string) error
 	// Present lists who is here now.
 	Present(ctx context.Context) ([]Presence, error)
 	// Watch hands over every word that lies there and then each new one until ctx
 	// ends; machines that left come with here=false and only their name. That a word
-	// is over after PresenceTTL it does not say: the broker goes by its wall clock.
+	// no longer counts it does not say: the broker goes by its wall clock.
 	// ready is called once.
 	Watch(ctx context.Context, each func(p Presence, here bool), ready func()) error
 }
 
-// CommandCup is the verb that pages may send, too.
-const CommandCup = "cup"
+// CupWait is how long a machine waits for a cup, then the order goes back and another
+// customer is served first.
+const CupWait = 2 * time.Minute
+
+// The verbs that pages may send, too: each for the order of who presses.
+const (
+	CommandCup    = "cup"    // it stands there
+	CommandEnough = "enough" // stop this drink, and don't make it again
+)
 
 // Command is what a person or a page asks of one machine.
 type Command struct {
-	Verb  string `json:"verb"`            // CommandCup, "stop", "clear-fault"
-	Order string `json:"order,omitempty"` // with cup and stop
+	Verb  string `json:"verb"`            // CommandCup, CommandEnough, "stop", "clear-fault"
+	Order string `json:"order,omitempty"` // with cup, enough and stop
 	By    string `json:"by,omitempty"`
 	Why   string `json:"why,omitempty"`
 }
 
 // Subject is where a machine hears this command.
 func (c Command) Subject(machine string) string {
-	if c.Verb == CommandCup {
+	switch c.Verb {
+	case CommandCup:
 		return CupSubject(machine)
+	case CommandEnough:
+		return EnoughSubject(machine)
 	}
 	return CommandSubject(machine)
 }

@@ -86,10 +86,16 @@ func StateSubject(order string) string { return Subject("coffee", "book", "now",
 // DeskSubject is where a machine asks a desk.
 func DeskSubject(machine, verb string) string { return Subject("coffee", "desk", machine, verb) }
 
-// CommandSubject is where a machine hears commands, CupSubject where it hears that a
-// cup is there, and nothing else: pages may send that, and no command.
+// CommandSubject is where a machine hears commands. What a customer may say it hears
+// apart, and pages may send no more: at CupSubject that his cup is there, at
+// EnoughSubject that his drink, which is in hand, is to be stopped.
 func CommandSubject(machine string) string { return Subject("coffee", "machines", machine, "cmd") }
 func CupSubject(machine string) string     { return Subject("coffee", "machines", machine, "cup") }
+func EnoughSubject(machine string) string  { return Subject("coffee", "machines", machine, "enough") }
+
+// Lives is in a question to a process whether it lives, and nothing more; one with nothing
+// in it is asked because another process wants the machine's name.
+const Lives = "lives"
 
 // ProcessSubject is where one process of a machine answers for as long as it lives.
 func ProcessSubject(machine, nonce string) string {
@@ -102,7 +108,7 @@ func IsNonce(s string) bool { return len(s) >= 16 && IsToken(s) }
 
 // reserved are the names of the shop's own roles: a machine of such a name would hear
 // the answers that its connection waits for, and nobody could tell the two apart.
-var reserved = []string{"admin", "broker", "controller", "customer", "foreign", "guest", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
+var reserved = []string{"admin", "article", "broker", "controller", "customer", "foreign", "guest", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
 
 // IsMachine reports whether a machine may be called so.
 func IsMachine(s string) bool {

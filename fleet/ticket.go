@@ -68,7 +68,8 @@ type Settlement interface {
 type Tickets interface {
 	// Next waits until an order of one of the classes is there and takes it, one
 	// at a time. With wanted it is a spare, which looks every two seconds and takes
-	// only what is there at a moment when wanted says so. When ctx ends nothing is
-	// stranded. One caller at a time.
-	Next(ctx context.Context, classes []Class, wanted func() bool) (*Ticket, error)
+	// only what is there at a moment when wanted says so. Of several classes that have
+	// orders, those of first are asked in their order, then the one that gave nothing
+	// for longest. When ctx ends nothing is stranded. One caller at a time.
+	Next(ctx context.Context, classes []Class, wanted func() bool, first ...Class) (*Ticket, error)
 }

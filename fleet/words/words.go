@@ -1,6 +1,7 @@
 // Package words has the sentences that people read about an order or a machine:
 // one per code, language and reader. A customer reads what it means for his
-// coffee, an operator what to do at the machine. They stand here once, in en.json
+// coffee, in a sentence or beside what can't be had now in three words, an operator
+// what to do at the machine. They stand here once, in en.json
 // and fr.json; everywhere else a reason is a code with figures, and the sentence
 // is made where somebody reads it: on a page, by why and faults, in the service's
 // log, and in English for foreign readers of claims and events.
@@ -25,6 +26,7 @@ var Languages = []string{"en", "fr"}
 const (
 	operator = "operator"
 	customer = "customer"
+	now      = "now"
 	reaction = "reaction"
 	who      = "who"
 )
@@ -55,6 +57,10 @@ func Operator(lang, code string) string { return catalogues[lang][code][operator
 
 // Customer is what the customer reads; "" for a code that is not known.
 func Customer(lang, code string) string { return catalogues[lang][code][customer] }
+
+// Now is what a customer reads beside something that can't be had because of this, in
+// about three words and without a full stop; "" for a code that is not known.
+func Now(lang, code string) string { return catalogues[lang][code][now] }
 
 // Reaction is what a machine does at a fault that is mended in this way.
 func Reaction(lang, mend string) string { return catalogues[lang]["mend."+mend][reaction] }
