@@ -19,6 +19,14 @@ type Account struct {
 	Via      string        `json:"via,omitempty"`
 	By       string        `json:"by,omitempty"`
 	Events   []fleet.Event `json:"events"`
+	Story    string        `json:"story,omitempty"` // in a paragraph, for who tells it to fill in
+	Next     []Next        `json:"next,omitempty"`  // what a person types next, the likeliest first; filled in likewise
+}
+
+// Next is a command that a person may type now.
+type Next struct {
+	Command string `json:"command"` // a whole line for a shell
+	When    string `json:"when"`    // under which condition, or what it shows
 }
 
 // Try is one machine's hand at the order.
@@ -34,7 +42,14 @@ func (s Shop) Why(ctx context.Context, c fleet.Claim) (Account, error) {
 	a := accountOf(c)
 	records, err := s.Book.History(ctx, c.Order.ID)
 	for _, e := range records {
-		a.Events = append(a.Events, EventsOf(e)...)
+		for _, ev := range EventsOf(e) {
+			if first := records[0]; ev.Kind == fleet.EvServed && first.Phase == fleet.Accepted && first.Epoch == 1 {
+				if missed, told := e.Scored(first.Written, e.Written); told {
+					ev.ETAError = &missed
+				}
+			}
+			a.Events = append(a.Events, ev)
+		}
 	}
 	return a, err
 }

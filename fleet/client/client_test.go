@@ -163,6 +163,15 @@ func (s *place) create(t *testing.T, id string, arrows ...arrow) fleet.Entry {
 	return s.further(t, s.act(t, fleet.Create(order(id), portion, fleet.Success(id), "web")), arrows...)
 }
 
+// named creates an order for somebody.
+func (s *place) named(t *testing.T, name, id string, arrows ...arrow) {
+	t.Helper()
+	o := order(id)
+	o.Name = name
+	portion, _ := fleet.DefaultMenu().Portion(o)
+	s.further(t, s.act(t, fleet.Create(o, portion, fleet.Success(id), "web")), arrows...)
+}
+
 func (s *place) further(t *testing.T, e fleet.Entry, arrows ...arrow) fleet.Entry {
 	t.Helper()
 	for _, f := range arrows {
@@ -231,6 +240,54 @@ func askFind(t *testing.T, s *place) {
 	open, err := s.List(t.Context(), true, 2)
 	if err != nil || len(open) != 2 || open[0].ID != twin || open[1].ID != b || open[1].Phase != fleet.Accepted {
 		t.Errorf("%+v %v", open, err)
+	}
+}
+
+// TestMean: an order by the words of a person who only wants to look.
+func TestMean(t *testing.T) { both(t, askMean) }
+
+func askMean(t *testing.T, s *place) {
+	if _, err := s.Mean(t.Context(), "last failed"); !errors.Is(err, ErrNoOrders) {
+		t.Error(err)
+	}
+	const adam, lost = "01JD000000000000000000ADAM", "01JD0000000000000000000CCC"
+	s.named(t, "Zoë", a)
+	s.named(t, "Ada Lovelace", twin, fence, park)
+	s.named(t, "Ada King", b, fence, made)
+	s.named(t, "Max", adam)
+	s.named(t, "Adam", lost, fence, made)
+	several := map[string]string{"0AAA": a + " " + twin, "ada": twin + " " + b + " " + lost, "ADAM": adam + " " + lost}
+	for words, want := range map[string]string{
+		a: a, "0bbb": b, "zoë": a, "ZOË": a, "ada king": b, "ada  lo": twin, "King": b, "max": adam, "last": lost, "last unknown": twin, "last served": lost,
+		"last accepted": adam, "0AAA": "2 orders end with 0AAA: give more", "ada": "3 orders are for ada: give more",
+		"ADAM": "2 orders end with ADAM or are for ADAM: give more", "last failed": "no order of the last day is failed",
+		"love": twin, "ove": "no order of the last day ends with ove", "last lost": "no order of the last day ends with last lost", "-h": ErrNoRef.Error(),
+		" ": ErrNoRef.Error(), "a\x1b": ErrNoRef.Error(), "01JD0000000000000000000DDD": "there is no order",
+	} {
+		m, err := s.Mean(t.Context(), words)
+		got, ok := m.Order.ID, m.Order.ID == want
+		if err != nil {
+			got, ok = err.Error(), strings.HasPrefix(err.Error(), want)
+		}
+		if !ok {
+			t.Errorf("%q: %q, want %q", words, got, want)
+		}
+		var more *SeveralError
+		if errors.As(err, &more) {
+			var ids []string
+			for _, m := range more.Found {
+				ids = append(ids, m.Order.ID)
+				if e, err := s.Find(t.Context(), m.Ref); err != nil || e.Order.ID != m.Order.ID {
+					t.Errorf("%q: %s is to be found as %s: %v", words, m.Order.ID, m.Ref, err)
+				}
+			}
+			if got := strings.Join(ids, " "); got != several[words] || !errors.Is(err, ErrSeveral) {
+				t.Errorf("%q: %s", words, got)
+			}
+		}
+		if err == nil && m.Ref != map[string]string{a: "00AAA", twin: "10AAA", b: "0BBB", lost: "0CCC", adam: "0ADAM"}[m.Order.ID] {
+			t.Errorf("%s is short for %s", m.Ref, m.Order.ID)
+		}
 	}
 }
 
@@ -618,14 +675,14 @@ func askStatus(t *testing.T, s *place) {
 	}
 	stock.levels["arabica"] = fleet.Level{OnHand: 20}
 	st := look("1 orders of arabica/free wait, and no machine that is able makes it",
-		"1 orders of which nobody knows whether they were made: barista orders --open, then settle or again",
+		"1 orders of which nobody knows whether they were made: barista why last unknown",
 		"arabica runs out: 20 g left, a cup may take 30", "max is fault: the pump is jammed")
 	if st.Open != 1 || st.Unknown != 1 {
 		t.Errorf("%+v", st)
 	}
 	if stock.err = errors.New("gone"); stock.err != nil {
 		look("1 orders of arabica/free wait, and no machine that is able makes it",
-			"1 orders of which nobody knows whether they were made: barista orders --open, then settle or again",
+			"1 orders of which nobody knows whether they were made: barista why last unknown",
 			"max is fault: the pump is jammed", "the stock does not answer")
 	}
 }

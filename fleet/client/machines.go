@@ -35,8 +35,12 @@ type Machine struct {
 	Seen       *time.Time    `json:"seen,omitempty"` // of one that is away
 }
 
-// StateAway is the state of a machine that was here within the last days.
-const StateAway fleet.State = "away"
+// The states that machines do not say of themselves: it was here within the last days; it
+// was drained and may be opened.
+const (
+	StateAway    fleet.State = "away"
+	StateDrained fleet.State = "drained"
+)
 
 // Fleet lists the machines that are here, or were within seven days, or are
 // cordoned, by name.
@@ -47,12 +51,13 @@ func (s Shop) Fleet(ctx context.Context) ([]Machine, error) {
 	}
 	out := []Machine{}
 	for _, m := range all {
-		out = append(out, machineOf(m))
+		out = append(out, MachineOf(m))
 	}
 	return out, nil
 }
 
-func machineOf(m fleet.Machine) Machine {
+// MachineOf is the line of one machine.
+func MachineOf(m fleet.Machine) Machine {
 	l := Machine{Machine: m.Machine, State: StateAway}
 	if m.Here {
 		l = Machine{
@@ -67,13 +72,29 @@ func machineOf(m fleet.Machine) Machine {
 		l.By, l.Code, l.Reason = m.Cordon.By, fleet.CodeCordoned, m.Cordon.Reason
 		// It is cordoned from the moment that a person said so; what it still has
 		// in hand is told by order.
-		if l.Here && l.Order == "" {
+		if m.Parked() {
+			l.State = StateDrained
+		} else if l.Here && l.Order == "" {
 			l.State = fleet.StateCordoned
 		} else if l.Here {
 			l.State = fleet.StateDraining
 		}
 	}
 	return l
+}
+
+// Next is what a person types about a machine that is not able: what puts it right, or
+// what shows when it is.
+func (m Machine) Next() Next {
+	switch {
+	case m.By != "" || m.State == fleet.StateCordoned:
+		return Next{"barista machine uncordon " + m.Machine, "if " + m.Machine + " may work again"}
+	case m.State == fleet.StateFault:
+		return Next{fmt.Sprintf(`barista machine clear-fault %s --reason "what was done"`, m.Machine), "after somebody has looked at " + m.Machine + " and mended it"}
+	case !m.Here:
+		return Next{"barista status --watch", "shows when " + m.Machine + " is back"}
+	}
+	return Next{"barista status --watch", "shows when " + m.Machine + " is ready"}
 }
 
 // Named is the machine of that name, one that is here or is known; fleet.ErrNotFound
@@ -123,7 +144,8 @@ func (s Shop) Cordon(ctx context.Context, machine, by, reason string) error {
 	return s.cordon(ctx, machine, by, reason, false)
 }
 
-// Drain is Cordon, and leaves a mark that it was called so.
+// Drain is Cordon for a machine that shall be opened: an order that waits for its cup there
+// goes to another, and the machine says when it may be. See fleet.Machine.Parked.
 func (s Shop) Drain(ctx context.Context, machine, by, reason string) error {
 	return s.cordon(ctx, machine, by, reason, true)
 }
@@ -143,7 +165,7 @@ func (s Shop) cordon(ctx context.Context, machine, by, reason string, drain bool
 	if _, err := s.Named(ctx, machine); err != nil {
 		return err
 	}
-	v, err := json.Marshal(fleet.Cordon{By: by, Reason: reason, Drain: drain, At: time.Now().UTC().Format(time.RFC3339)})
+	v, err := json.Marshal(fleet.Cordon{By: by, Reason: reason, Drain: drain, At: time.Now().UTC().Format(time.RFC3339Nano)})
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,69 +55,6 @@ func (s Shop) List(ctx context.Context, open bool, limit int) ([]Order, error) {
 		out = out[len(out)-limit:]
 	}
 	return out, nil
-}
-
-// Why no order is found, beside fleet.ErrNotFound.
-var (
-	ErrNoRef    = errors.New("no reference to an order: give its id, the last 4 or more characters of it, or last")
-	ErrNoOrders = errors.New("no order is open, and none ended within a day")
-	ErrSeveral  = errors.New("more than one order is meant")
-)
-
-// Last means the order that changed last, of the open ones and the last day's.
-const Last = "last"
-
-// CheckRef returns ErrNoRef for what can't mean an order.
-func CheckRef(ref string) error {
-	if _, err := fleet.ParseID(ref); err == nil || ref == Last {
-		return nil
-	}
-	if len(ref) < 4 || len(ref) > 25 || strings.Trim(strings.ToUpper(ref), "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
-		return ErrNoRef
-	}
-	return nil
-}
-
-// Find reads the claim that a person means: a whole id; the last four or more of
-// its characters, if only one of the open and the last day's orders ends so; or Last.
-func (s Shop) Find(ctx context.Context, ref string) (fleet.Entry, error) {
-	if id, err := fleet.ParseID(ref); err == nil {
-		e, err := s.Book.Read(ctx, id)
-		if errors.Is(err, fleet.ErrNotFound) {
-			return e, noOrder(id)
-		}
-		return e, err
-	}
-	if err := CheckRef(ref); err != nil {
-		return fleet.Entry{}, err
-	}
-	list, err := s.orders(ctx)
-	if err != nil {
-		return fleet.Entry{}, err
-	}
-	if ref == Last {
-		if len(list) == 0 {
-			return fleet.Entry{}, ErrNoOrders
-		}
-		return list[len(list)-1], nil
-	}
-	tail := strings.ToUpper(ref)
-	var found []fleet.Entry
-	var ids []string
-	for _, e := range list {
-		if strings.HasSuffix(e.Order.ID, tail) {
-			found = append(found, e)
-			ids = append(ids, e.Order.ID)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return fleet.Entry{}, fleet.Saying("no order ends with "+tail, fleet.ErrNotFound)
-	case 1:
-		return found[0], nil
-	}
-	return fleet.Entry{}, fleet.Saying(
-		fmt.Sprintf("%d orders end with %s: give more of the id (%s)", len(found), tail, strings.Join(ids[:min(len(ids), 5)], ", ")), ErrSeveral)
 }
 
 // askAgain is the pause before an order is sent again.

@@ -13,7 +13,9 @@ import (
 // Status is the whole shop at one look.
 type Status struct {
 	OK       bool           `json:"ok"`
-	Degraded []string       `json:"degraded"` // what a person should look at; may hold texts from outside
+	Degraded []string       `json:"degraded"`       // what a person should look at; may hold texts from outside
+	Next     []Next         `json:"next,omitempty"` // what a person types about that
+	Wrong    []Wrong        `json:"-"`              // the same as Degraded, each with what it is about
 	Machines []Machine      `json:"machines"`
 	Queue    []Waiting      `json:"queue"`
 	Stock    []Item         `json:"stock"`
@@ -21,6 +23,10 @@ type Status struct {
 	Unknown  int            `json:"unknown"` // of them, those that a person must settle
 	Book     fleet.Standing `json:"book"`
 }
+
+// Wrong is something that a person should look at. Key stays the same for as long as it
+// is the same thing, whatever figures its text has.
+type Wrong struct{ Key, Text string }
 
 // Waiting is one class of the menu.
 type Waiting struct {
@@ -59,7 +65,7 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	}
 	menu, _, err := s.Menu(ctx)
 	if errors.Is(err, fleet.ErrDamaged) {
-		st.say("the menu in the settings is damaged, and the default one is in force: barista menu set --file FILE")
+		st.say("menu", "the menu in the settings is damaged, and the default one is in force: barista menu set --file FILE")
 		menu, err = fleet.DefaultMenu(), nil
 	}
 	if err != nil {
@@ -77,7 +83,7 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	st.judgeQueue(menu, waiting, able)
 	st.judgeOrders(orders)
 	if levels, err := s.Stock.Levels(ctx); err != nil {
-		st.say("the stock does not answer")
+		st.say("stock", "the stock does not answer")
 	} else {
 		st.judgeStock(menu, levels)
 	}
@@ -86,31 +92,40 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 		st.Book, err = s.Controller.Standing(ctx)
 	}
 	if err != nil {
-		st.say("no controller answers: no order is accepted")
+		st.say("controller", "no controller answers: no order is accepted")
 	} else {
 		st.judgeBook()
 	}
 	for _, t := range troubles {
-		st.say("%s", t.Text)
+		st.say("trouble "+t.Code+" "+t.About, "%s", t.Text)
 	}
 	slices.Sort(st.Degraded)
 	st.OK = len(st.Degraded) == 0
 	return st, nil
 }
 
-func (st *Status) say(format string, args ...any) {
-	st.Degraded = append(st.Degraded, fmt.Sprintf(format, args...))
+func (st *Status) say(key, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	st.Degraded = append(st.Degraded, text)
+	st.Wrong = append(st.Wrong, Wrong{key, text})
+}
+
+// then adds what a person types, once.
+func (st *Status) then(n Next) {
+	if !slices.ContainsFunc(st.Next, func(o Next) bool { return o.Command == n.Command }) {
+		st.Next = append(st.Next, n)
+	}
 }
 
 // judgeBook says what the shop knows of its book, with the next command.
 func (st *Status) judgeBook() {
 	switch b := st.Book; b.State {
 	case fleet.StandClosed:
-		st.say("%s: put the right store back and start the shop again, or accept the loss with barista broker accept-loss --reason WHAT-HAPPENED, and then settle the orders in doubt", b.Why)
+		st.say("book "+b.State, "%s: put the right store back and start the shop again, or accept the loss with barista broker accept-loss --reason WHAT-HAPPENED, and then settle the orders in doubt", b.Why)
 	case fleet.StandRollCall:
-		st.say("%s: let them come, or go on without one by barista machine give-up NAME --reason WHY", b.Why)
+		st.say("book "+b.State, "%s: let them come, or go on without one by barista machine give-up NAME --reason WHY", b.Why)
 	case fleet.StandLooking:
-		st.say("%s: a moment", b.Why)
+		st.say("book "+b.State, "%s: a moment", b.Why)
 	}
 }
 
@@ -122,13 +137,18 @@ func (st *Status) judgeMachines() (able int) {
 		case m.State == fleet.StateCordoned || m.State == fleet.StateDraining || m.By != "":
 			// out of service on purpose
 		case m.Reason != "":
-			st.say("%s is %s: %s", m.Machine, m.State, m.Reason)
+			st.say("machine "+m.Machine+" "+string(m.State), "%s is %s: %s", m.Machine, m.State, m.Reason)
+			st.then(m.Next())
 		default:
-			st.say("%s is %s", m.Machine, m.State)
+			st.say("machine "+m.Machine+" "+string(m.State), "%s is %s", m.Machine, m.State)
+			st.then(m.Next())
 		}
 	}
 	if able == 0 {
-		st.say("no machine can take orders")
+		st.say("machines", "no machine can take orders")
+		for _, m := range st.Machines { // those too that were taken out of service
+			st.then(m.Next())
+		}
 	}
 	return able
 }
@@ -148,7 +168,8 @@ func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able 
 			}
 		}
 		if q.Waiting > 0 && len(q.Machines) == 0 && able > 0 {
-			st.say("%d orders of %s wait, and no machine that is able makes it", q.Waiting, class)
+			st.say("class "+class.String(), "%d orders of %s wait, and no machine that is able makes it", q.Waiting, class)
+			st.then(Next{"barista machine ls", "shows who makes what"})
 		}
 		st.Queue = append(st.Queue, q)
 	}
@@ -164,7 +185,8 @@ func (st *Status) judgeOrders(orders []fleet.Entry) {
 		}
 	}
 	if st.Unknown > 0 {
-		st.say("%d orders of which nobody knows whether they were made: barista orders --open, then settle or again", st.Unknown)
+		st.say("unknown", "%d orders of which nobody knows whether they were made: barista why last unknown", st.Unknown)
+		st.then(Next{"barista why last unknown", "tells of the last one what to look at and what to type"})
 	}
 }
 
@@ -172,7 +194,8 @@ func (st *Status) judgeStock(menu fleet.Menu, levels map[string]fleet.Level) {
 	st.Stock = Items(levels)
 	for item, need := range largest(menu) {
 		if have := levels[item].Available(); have < need {
-			st.say("%s runs out: %d %s left, a cup may take %d", item, have, fleet.Unit(item), need)
+			st.say("item "+item, "%s runs out: %d %s left, a cup may take %d", item, have, fleet.Unit(item), need)
+			st.then(Next{fmt.Sprintf("barista stock add %s AMOUNT", item), "after somebody has put in so many " + fleet.Unit(item)})
 		}
 	}
 }

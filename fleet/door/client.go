@@ -22,10 +22,26 @@ type Client struct{ r fleet.Requester }
 // New asks a door over the network, with an operator's key.
 func New(r fleet.Requester) Client { return Client{r} }
 
-func (c Client) ask(ctx context.Context, verb string, a ask) (reply, error) {
-	var r reply
-	if err := request(ctx, c.r, subject(verb), a, &r); err != nil {
-		return r, err
+// The patience of who asks. A shop that only just starts is reached before its door is
+// open, and one that is busy may be slow to answer.
+const (
+	opensWithin = 5 * time.Second
+	askAgain    = 250 * time.Millisecond
+)
+
+// ask asks a door, again where nobody is there yet, or where no answer came and a second
+// time is no harm: of two codes for a name only the newer one is good.
+func (c Client) ask(ctx context.Context, verb string, a ask) (r reply, err error) {
+	harmless := verb == verbInvite || verb == verbPending || verb == verbMembers
+	for began := time.Now(); ; {
+		r = reply{}
+		if err = request(ctx, c.r, subject(verb), a, &r); err == nil {
+			break
+		}
+		again := errors.Is(err, fleet.ErrNobody) || harmless && errors.Is(err, fleet.ErrNoAnswer)
+		if !again || time.Since(began) >= opensWithin || !fleet.Pause(ctx, askAgain) {
+			return r, err
+		}
 	}
 	if r.Error == nil {
 		return r, nil

@@ -56,6 +56,9 @@ type Parts struct {
 	// Left is told of a machine that was revoked, after it was cut off: what it had in
 	// hand is somebody else's now, or nobody's. nil: nobody hears it.
 	Left func(ctx context.Context, machine, by string) error
+	// Here are the keys that are connected to the broker now, each with the address from
+	// which, "" where there is none. nil: nobody knows.
+	Here func() map[string]string
 	// CA is the shop's authority as PEM, and its fingerprint. Empty without TLS.
 	CA          []byte
 	Fingerprint string
@@ -98,7 +101,7 @@ const (
 // The errors that a caller may have to tell apart.
 var (
 	ErrElsewhere = errors.New("the broker of this shop is run by others: make a key with barista key new, and have its public half put into their accounts (barista key cluster-config prints them)")
-	ErrOwn       = errors.New("that is the shop's own key")
+	ErrOwn       = errors.New("that is the shop's own key; one that its file names (machines:, article:) is taken out there, and the shop started anew")
 )
 
 // Open reads the members of a shop from the file at path, where there is one, and puts
@@ -114,16 +117,16 @@ func Open(p Parts, path string) (*Door, error) {
 	d := &Door{Parts: p, path: path, members: members}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d, d.change(members, nil)
+	// One key for a name: what the shop makes itself since is no member any more, so that
+	// its former key does not come back when the name leaves the shop's file again.
+	kept := slices.DeleteFunc(slices.Clone(members), func(m fleet.Member) bool { return d.owns(m.Kind, m.Name) })
+	return d, d.change(kept, nil)
 }
 
 // Table is who may come in, with the guests.
 func (d *Door) table(members []fleet.Member, guests []*guest) roles.Table {
 	t := roles.Table{Members: slices.Clone(d.Own), Foreign: d.Foreign}
 	for _, m := range members {
-		if d.owns(m.Kind, m.Name) { // one key for a name: the shop makes it itself since
-			continue
-		}
 		one := roles.Member{Kind: roles.Kind(m.Kind), Name: m.Name, Key: m.Key}
 		if one.Kind == roles.Machine {
 			one.Classes = d.inForce
@@ -256,8 +259,8 @@ func (d *Door) knock(id string, k knock) welcome {
 		if slices.ContainsFunc(d.members, func(m fleet.Member) bool { return m.Key == k.Key }) || slices.ContainsFunc(d.Own, func(m roles.Member) bool { return m.Key == k.Key }) {
 			return welcome{State: refused} // a key is of one member
 		}
-		g.asks = &fleet.Applicant{ID: g.id, Kind: string(g.kind), Name: g.name, Key: k.Key, About: k.About, Asked: time.Now()}
-		d.Log.Info("somebody knocks and waits to be let in", "kind", g.kind, "name", g.name, "key", k.Key, "about", k.About)
+		g.asks = &fleet.Applicant{ID: g.id, Kind: string(g.kind), Name: g.name, Key: k.Key, From: d.here()[g.code], About: k.About, Asked: time.Now()}
+		d.Log.Info("somebody knocks and waits to be let in", "kind", g.kind, "name", g.name, "key", k.Key, "from", g.asks.From, "about", k.About)
 	}
 	if g.asks.Key != k.Key {
 		d.Log.Warn("another computer came with a code that was used: whoever has read it may be a stranger; refuse both and invite anew", "kind", g.kind, "name", g.name, "key", k.Key)
@@ -350,7 +353,19 @@ func (d *Door) Members(context.Context) ([]fleet.Member, error) {
 	for _, m := range d.Own {
 		out = append(out, fleet.Member{Kind: string(m.Kind), Name: m.Name, Key: m.Key, Own: true})
 	}
-	return append(out, d.members...), nil
+	out = append(out, d.members...)
+	here := d.here()
+	for i, m := range out {
+		_, out[i].Here = here[m.Key]
+	}
+	return out, nil
+}
+
+func (d *Door) here() map[string]string {
+	if d.Here == nil {
+		return nil
+	}
+	return d.Here()
 }
 
 // Revoke takes a member's key away. It is cut off before this returns, and what a
@@ -382,10 +397,10 @@ func (d *Door) remove(kind, name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	is := func(m fleet.Member) bool { return m.Kind == kind && m.Name == name }
+	if d.owns(kind, name) {
+		return ErrOwn
+	}
 	if !slices.ContainsFunc(d.members, is) {
-		if d.owns(kind, name) {
-			return ErrOwn
-		}
 		return fleet.Saying(fmt.Sprintf("the shop has no %.20q called %.40q", kind, name), fleet.ErrNotFound)
 	}
 	return d.change(slices.DeleteFunc(slices.Clone(d.members), is), d.guests)

@@ -35,6 +35,7 @@ type house struct {
 	left  []string
 	menu  []fleet.Class
 	print string
+	here  map[string]string
 	subs  map[string]func(context.Context, string, []byte) []byte
 }
 
@@ -91,6 +92,7 @@ func (h *house) open() *Door {
 			return nil
 		},
 		Classes: func() []fleet.Class { h.mu.Lock(); defer h.mu.Unlock(); return h.menu },
+		Here:    func() map[string]string { return h.here },
 		Left:    func(_ context.Context, m, by string) error { h.left = append(h.left, m+" by "+by); return nil },
 		CA:      []byte("the CA"), Fingerprint: h.print,
 	}, h.path)
@@ -169,6 +171,7 @@ func TestWay(t *testing.T) {
 		go func() { ended <- h.Run(ctx) }() // waited for below
 		synctest.Wait()
 		i, code := h.invite("machine", "zoe")
+		h.here = map[string]string{code.Public(): "10.0.0.7"}
 		if time.Until(i.Until) != DefaultTTL || i.Known || h.in() != "controller controller, operator home, guest" {
 			t.Errorf("%+v, in: %s", i, h.in())
 		}
@@ -186,7 +189,7 @@ func TestWay(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Second)
 		who, err := h.Pending(ctx)
-		if err != nil || len(who) != 1 || who[0].Key != key.Public() || who[0].Name != "zoe" || who[0].About != "a Pi <b>" {
+		if err != nil || len(who) != 1 || who[0].Key != key.Public() || who[0].Name != "zoe" || who[0].About != "a Pi <b>" || who[0].From != "10.0.0.7" {
 			t.Fatalf("%+v %v", who, err)
 		}
 		if h.in() != "controller controller, operator home, guest" {
@@ -316,11 +319,22 @@ func TestOwnSince(t *testing.T) {
 	}
 	p := h.Parts
 	p.Own = append(p.Own, h.member(roles.Machine, "zoe"))
-	if _, err := Open(p, h.path); err != nil {
+	d, err := Open(p, h.path)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if in := h.in(); in != "controller controller, operator home, machine zoe" || h.third().Key != p.Own[2].Key {
 		t.Errorf("in: %s", in)
+	}
+	if err := d.Revoke(t.Context(), "machine", "zoe", "boss"); !errors.Is(err, ErrOwn) || len(h.left) > 0 {
+		t.Errorf("revoked: %v, left %v", err, h.left)
+	}
+	// Taken out of the shop's file, zoe is out: her former key is not back.
+	if _, err := Open(h.Parts, h.path); err != nil {
+		t.Fatal(err)
+	}
+	if in := h.in(); in != "controller controller, operator home" {
+		t.Errorf("in again: %s", in)
 	}
 }
 
@@ -467,4 +481,56 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 	})
+}
+
+// opening is a door that is not there at first, or does not answer.
+type opening struct {
+	inner fleet.Requester
+	fails []error
+	asked int
+}
+
+func (o *opening) Request(ctx context.Context, subject string, body []byte) ([]byte, error) {
+	if o.asked++; o.asked <= len(o.fails) {
+		return nil, o.fails[o.asked-1]
+	}
+	return o.inner.Request(ctx, subject, body)
+}
+
+// TestOpening: who asks a shop that only just starts waits until its door is open, and not
+// for ever; what must not be done twice is not asked twice where no answer came.
+func TestOpening(t *testing.T) {
+	answers := answering(func(string) []byte { return []byte(`{"invitation":{"code":"x"}}`) })
+	nobody := slices.Repeat([]error{fleet.ErrNobody}, 8)
+	invite := func(ctx context.Context, c Client) error {
+		_, err := c.Invite(ctx, "machine", "zoe", 0, "ada")
+		return err
+	}
+	revoke := func(ctx context.Context, c Client) error { return c.Revoke(ctx, "machine", "zoe", "ada") }
+	for _, tc := range []struct {
+		name  string
+		fails []error
+		do    func(context.Context, Client) error
+		want  error
+		asked int
+	}{
+		{"opens after two seconds", nobody, invite, nil, 9},
+		{"opens after two seconds, for a revocation", nobody, revoke, nil, 9},
+		{"has none", slices.Repeat([]error{fleet.ErrNobody}, 1000), invite, fleet.ErrNobody, 21},
+		{"no answer to an invitation", []error{fleet.ErrNoAnswer}, invite, nil, 2},
+		{"no answer to a revocation", []error{fleet.ErrNoAnswer}, revoke, fleet.ErrNoAnswer, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o := &opening{inner: answers, fails: tc.fails}
+			if err := tc.do(t.Context(), New(o)); !errors.Is(err, tc.want) || o.asked != tc.asked {
+				t.Errorf("%s: asked %d times, and %v; want %d and %v", tc.name, o.asked, err, tc.asked, tc.want)
+			}
+		})
+	}
+}
+
+type answering func(subject string) []byte
+
+func (a answering) Request(_ context.Context, subject string, _ []byte) ([]byte, error) {
+	return a(subject), nil
 }

@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -49,6 +50,17 @@ type CA struct {
 	cert *x509.Certificate
 	key  crypto.Signer
 }
+
+// String is whose authority it is; its key is shown by no verb of fmt.
+func (ca *CA) String() string {
+	if ca == nil {
+		return "no authority"
+	}
+	return "the authority " + ca.cert.Subject.CommonName
+}
+
+// Format prints String for every verb, so that none walks the fields.
+func (ca *CA) Format(f fmt.State, _ rune) { io.WriteString(f, ca.String()) }
 
 // NewCA makes an authority; its name is for people who look at a certificate.
 func NewCA(name string, now time.Time) (*CA, error) {
@@ -155,6 +167,17 @@ type Pair struct {
 	chain []byte // PEM: the certificate, and the CA's
 	key   crypto.Signer
 }
+
+// String is whose certificate it is; its key is shown by no verb of fmt.
+func (p *Pair) String() string {
+	if p == nil {
+		return "no certificate"
+	}
+	return "a certificate of " + strings.Join(p.Names(), ", ")
+}
+
+// Format prints String for every verb, so that none walks the fields.
+func (p *Pair) Format(f fmt.State, _ rune) { io.WriteString(f, p.String()) }
 
 // Server makes the certificate of a server under its names and addresses, of which
 // there is at least one.

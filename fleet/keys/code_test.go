@@ -106,6 +106,9 @@ func TestSavedKeySigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if seed, err := k.Seed(); err != nil || !strings.HasPrefix(seed, "SU") { // who was shown it may sign beside it
+		t.Fatal(err)
+	}
 	a, err := k.Sign([]byte("x"))
 	b, err2 := read.Sign([]byte("x"))
 	if err != nil || err2 != nil || string(a) != string(b) {

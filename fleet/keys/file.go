@@ -51,7 +51,10 @@ func parseFile(path string, text []byte) (*Key, error) {
 func readSecret(path string) ([]byte, error) {
 	others := fs.FileMode(0o077)
 	if dir := os.Getenv(EnvCredentials); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
-		others = 0o007
+		others = 0o037
+	}
+	if seedLike.MatchString(filepath.Base(path)) { // not repeated
+		return nil, fmt.Errorf("%w: what was named is a secret itself, and not the file that has it; make another key, this one has been seen", ErrNotKey)
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,6 +87,8 @@ func readSecret(path string) ([]byte, error) {
 	}
 	return text, nil
 }
+
+var seedLike = regexp.MustCompile(`^S[A-Z][A-Z2-7]{56}$`)
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./+:@%-]+$`)
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nkeys"
 
@@ -109,6 +110,66 @@ func TestCredential(t *testing.T) {
 	}
 	if err := os.Chmod(path, 0o440); err != nil { // as systemd shows a file with an access list
 		t.Fatal(err)
+	}
+	ca, err := keys.NewCA("shop", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := ca.Server([]string{"shop.local"}, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, certKey := filepath.Join(dir, "web.pem"), filepath.Join(dir, "web.key")
+	if err := pair.Save(cert, certKey); err != nil {
+		t.Fatal(err)
+	}
+	below := filepath.Join(dir, "below")
+	if err := os.Mkdir(below, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// One of systemd's may be read by its group, where that stands for an access list, and
+	// nothing laxer; nor may any other file, not even below that folder.
+	t.Setenv(keys.EnvCredentials, dir+"/")
+	for mode, good := range map[os.FileMode]bool{0o400: true, 0o440: true, 0o600: true, 0o640: true, 0o460: false, 0o450: false, 0o444: false, 0o441: false, 0o404: false, 0o660: false} {
+		for _, of := range []string{dir, below} {
+			if of == below {
+				good = good && mode&0o077 == 0
+			}
+			text, err := os.ReadFile(certKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := filepath.Join(of, "tried.key")
+			os.Remove(key)
+			if err := errors.Join(os.WriteFile(key, text, 0o600), os.Chmod(key, mode)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := keys.LoadPair(cert, key); good != (err == nil) || !good && !errors.Is(err, keys.ErrLax) {
+				t.Errorf("%s with mode %04o: %v", key, mode, err)
+			}
+			text, err = os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(key)
+			if err := errors.Join(os.WriteFile(key, text, 0o600), os.Chmod(key, mode)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := keys.Load(key); good != (err == nil) || !good && !errors.Is(err, keys.ErrLax) {
+				t.Errorf("%s with mode %04o: %v", key, mode, err)
+			}
+		}
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
+		if got := fmt.Sprintf(verb, pair); got != "a certificate of shop.local" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+		if got := fmt.Sprintf(verb, ca); got != "the authority shop" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+	}
+	if _, err := keys.Load(string(seedOf(t, path))); !errors.Is(err, keys.ErrNotKey) || strings.Contains(err.Error(), string(seedOf(t, path))[:20]) {
+		t.Error("a seed in place of a file's name was repeated, or taken")
 	}
 	t.Setenv(keys.EnvCredentials, "")
 	if _, err := keys.LoadCredential("shop.key"); !errors.Is(err, keys.ErrNoKey) {

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -291,6 +292,64 @@ func TestFollowGoesOn(t *testing.T) {
 				b.Restart()
 			}
 			act()
+		}
+		stop()
+		wg.Wait()
+	})
+}
+
+// TestFollowLongAndRemoved: a follower reads more than it asks for at one time, and reads
+// on when somebody has removed its consumer.
+func TestFollowLongAndRemoved(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		var log said
+		c, err := queue.Connect(t.Context(), queue.Config{Name: "one", InProcess: b, Log: log.log()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		s := c.Book()
+		last := uint64(0)
+		act := func() {
+			t.Helper()
+			rev, err := s.Act(t.Context(), claimOf(entryN(int(last))), last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = rev.Seq
+		}
+		for range 1200 {
+			act()
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var seen atomic.Uint64
+		ready := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			s.Follow(ctx, 1, func(r fleet.Record) {
+				if !seen.CompareAndSwap(r.Seq-1, r.Seq) {
+					t.Errorf("record %d after %d", r.Seq, seen.Load())
+				}
+			}, func() { close(ready) })
+		})
+		<-ready
+		for removed := range 3 {
+			act()
+			brokertest.Eventually(t, "the follower", func() bool { return seen.Load() == last })
+			time.Sleep(70 * time.Second) // two pulls end by their time
+			if n := strings.Count(log.String(), "begins anew"); n != removed {
+				t.Errorf("it began anew %d times, and was removed %d times:\n%s", n, removed, log.String())
+			}
+			names, err := c.Requester().Request(t.Context(), "$JS.API.CONSUMER.NAMES."+fleet.StreamBook, nil)
+			var list struct {
+				Consumers []string `json:"consumers"`
+			}
+			if err != nil || json.Unmarshal(names, &list) != nil || len(list.Consumers) != 1 {
+				t.Fatalf("%v %s", err, names)
+			}
+			if _, err := c.Requester().Request(t.Context(), "$JS.API.CONSUMER.DELETE."+fleet.StreamBook+"."+list.Consumers[0], nil); err != nil {
+				t.Fatal(err)
+			}
 		}
 		stop()
 		wg.Wait()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -18,7 +19,10 @@ import (
 	"barista/fleet/queue"
 )
 
-var clusterLong = flag.Bool("cluster", false, "TestReplicas kills each of three servers, a minute more")
+var (
+	clusterLong  = flag.Bool("cluster", false, "TestReplicas kills each of three servers, a minute more")
+	clusterKills = flag.Int("cluster-kills", 0, "`times` that TestFollowInCluster kills the server that leads the book; none skips it, each takes a quarter of a minute")
+)
 
 // kept is by how many servers each stream is kept, and what leads it.
 func kept(t *testing.T, c *queue.Conn) (replicas map[string]int) {
@@ -161,6 +165,107 @@ func TestReplicas(t *testing.T) {
 		s.Ready()
 	}
 	all(t, auto, "after all that", 3)
+}
+
+// TestFollowInCluster: who reads the book reads on soon after it has a leader again, by
+// whichever servers he was connected and read.
+func TestFollowInCluster(t *testing.T) {
+	if *clusterKills == 0 {
+		t.Skip("with -cluster-kills")
+	}
+	cl := brokertest.StartCluster(t, 3, "4GB")
+	writer := dialCluster(t, cl, queue.Config{Name: "writer"})
+	if _, err := writer.Setup(t.Context(), fleet.DefaultMenu()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer stop()
+	type news struct {
+		seq uint64
+		at  time.Time
+	}
+	var seen []chan news
+	for i := range 6 {
+		c, one := dialCluster(t, cl, queue.Config{Name: fmt.Sprint("reader", i)}), make(chan news, 1000)
+		seen = append(seen, one)
+		readers.Go(func() { c.Book().Follow(ctx, 1, func(r fleet.Record) { one <- news{r.Seq, time.Now()} }, nil) })
+	}
+	last, n := uint64(0), 0
+	write := func() (at time.Time) {
+		t.Helper()
+		until(t, "the book to be written", func() bool {
+			one, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			defer cancel()
+			n++
+			rev, err := writer.Book().Act(one, claimOf(entryN(n)), last)
+			if errors.Is(err, fleet.ErrConflict) { // taken before, and the answer was lost
+				if next, err := writer.Book().Since(ctx, time.Unix(1<<33, 0)); err == nil {
+					last = next - 1
+				}
+				return false
+			}
+			last = max(last, rev.Seq)
+			return err == nil
+		})
+		return time.Now()
+	}
+	for kill := range *clusterKills + 1 {
+		until(t, "all three to be level", func() bool { return whole(t, writer) })
+		var down *brokertest.Server
+		began := time.Now()
+		if kill > 0 {
+			name := leader(t, writer)
+			for _, s := range cl.Servers {
+				if s.Name == name {
+					down = s
+				}
+			}
+			down.Kill()
+		}
+		written := write()
+		var late []time.Duration
+		for i, one := range seen {
+			for got := (news{}); got.seq < last; {
+				select {
+				case next := <-one:
+					if next.seq != got.seq+1 && got.seq > 0 {
+						t.Errorf("reader %d: record %d after %d", i, next.seq, got.seq)
+					}
+					got = next
+				case <-time.After(time.Minute):
+					t.Fatalf("reader %d has not seen record %d after a minute", i, last)
+				}
+				if got.seq >= last {
+					late = append(late, got.at.Sub(written).Round(100*time.Millisecond))
+				}
+			}
+		}
+		if kill > 0 {
+			t.Logf("written %v after the kill; the readers saw it so much later: %v", written.Sub(began).Round(100*time.Millisecond), late)
+			if m := slices.Max(late); m > 10*time.Second {
+				t.Errorf("a reader saw it %v later", m)
+			}
+			down.Start()
+			down.Ready()
+		}
+	}
+}
+
+// leader names the server that leads the book.
+func leader(t *testing.T, c *queue.Conn) string {
+	t.Helper()
+	b, err := c.Requester().Request(t.Context(), "$JS.API.STREAM.INFO."+fleet.StreamBook, nil)
+	var info struct {
+		Cluster struct {
+			Leader string `json:"leader"`
+		} `json:"cluster"`
+	}
+	if err != nil || json.Unmarshal(b, &info) != nil || info.Cluster.Leader == "" {
+		t.Fatalf("who leads the book? %v %s", err, b)
+	}
+	return info.Cluster.Leader
 }
 
 func until(t *testing.T, what string, ok func() bool) {

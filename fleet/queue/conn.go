@@ -48,6 +48,7 @@ type Config struct {
 	Domain       string      // of JetStream, where the streams are not at the server that answers; empty: there
 	OrdersPerDay int         // sizes the streams; 0 is 500
 	Replicas     int         // servers that keep each stream, 1 to 5; 0: min(3, the servers of its cluster)
+	KeepSizes    bool        // of streams that are there, whatever OrdersPerDay says
 	// Within is how long a broker that does not answer is waited for at first; 0: until
 	// the context ends.
 	Within time.Duration
@@ -84,6 +85,7 @@ type Conn struct {
 
 	denied   context.CancelCauseFunc // while the streams are made, see refusedAs
 	amiss    *Unusable               // why the last try came to nothing
+	useless  int                     // tries in a row that came to nothing for such a reason
 	spoken   error                   // the class of what was said last
 	spokenAt time.Time
 
@@ -122,6 +124,11 @@ const (
 	spreadTLS  = time.Second            // of handshakes, which cost the server more
 	sayAgain   = time.Minute
 	dialWithin = 2 * time.Second
+	// fewTries come soon, whatever the reason: a reload of the broker may be under way.
+	fewTries = 3
+	// tryLater is the longest pause while a person must heal something, give or take its
+	// half: a handshake each second, for days, is of use to nobody.
+	tryLater = 10 * time.Second
 )
 
 // dial makes the first connection.
@@ -153,6 +160,8 @@ func (c *Conn) dial(ctx context.Context) error {
 			}
 			c.complain(bad)
 			began = time.Now() // somebody is there: only a person ends this
+		} else {
+			c.unheard()
 		}
 		late := c.cfg.Within > 0 && time.Since(began) > c.cfg.Within
 		if late || !fleet.Pause(ctx, c.pause()) {
@@ -171,12 +180,21 @@ func wait(err error) bool {
 	return !parse && !errors.Is(err, nats.ErrNkeyAndUser) && !errors.Is(err, nats.ErrInvalidArg)
 }
 
+// pause is how long until the next try. It grows while somebody answers and is of no
+// use, and is short for whoever is not there at all: he may be back any moment.
 func (c *Conn) pause() time.Duration {
 	spread := trySpread
 	if c.cfg.TLS != nil {
 		spread = spreadTLS
 	}
-	return tryAgain + rand.N(spread)
+	c.mu.Lock()
+	n := c.useless
+	c.mu.Unlock()
+	if n <= fewTries {
+		return tryAgain + rand.N(spread)
+	}
+	d := min(tryAgain<<min(n-fewTries, 10), tryLater)
+	return d/2 + rand.N(d)
 }
 
 // options are how the client behaves.
@@ -199,8 +217,8 @@ func (c *Conn) options() []nats.Option {
 			return c.pause()
 		}),
 		nats.ReconnectBufSize(-1), // nothing may arrive late
-		nats.PingInterval(10 * time.Second),
-		nats.MaxPingsOutstanding(2),
+		nats.PingInterval(c.pingEvery()),
+		nats.MaxPingsOutstanding(pings),
 		nats.Timeout(dialWithin),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			c.log.Info("broker is back", "conn", cfg.Name, "server", Shown([]string{nc.ConnectedUrl()}))
@@ -241,12 +259,30 @@ func (c *Conn) options() []nats.Option {
 	return opts
 }
 
+// How a server that says nothing is found to be gone, as after a power cut: by so many
+// questions in a row without an answer, and one more.
+const (
+	pings    = 2
+	pingMany = 2 * time.Second
+	pingOne  = 10 * time.Second
+)
+
+// pingEvery is how often it is asked: soon where there are others to go to, which agree on
+// a new leader meanwhile.
+func (c *Conn) pingEvery() time.Duration {
+	if len(strings.Split(strings.Join(c.cfg.Servers, ","), ",")) > 1 {
+		return pingMany
+	}
+	return pingOne
+}
+
 // complain says why the broker is of no use: at once where that is another reason
 // than before, and once a minute.
 func (c *Conn) complain(bad *Unusable) {
 	c.mu.Lock()
 	again := bad.Class == c.spoken && time.Since(c.spokenAt) < sayAgain
 	c.amiss = bad
+	c.useless++
 	if !again {
 		c.spoken, c.spokenAt = bad.Class, time.Now()
 	}
@@ -263,14 +299,14 @@ func (c *Conn) complain(bad *Unusable) {
 // well: there is a connection, and the next complaint is news.
 func (c *Conn) well() {
 	c.mu.Lock()
-	c.amiss, c.spoken = nil, nil
+	c.amiss, c.spoken, c.useless = nil, nil, 0
 	c.mu.Unlock()
 }
 
 // unheard: nobody answers just now.
 func (c *Conn) unheard() {
 	c.mu.Lock()
-	c.amiss = nil
+	c.amiss, c.useless = nil, 0
 	c.mu.Unlock()
 }
 
@@ -315,6 +351,9 @@ func Shown(servers []string) string {
 
 // Up reports whether the broker can be reached now.
 func (c *Conn) Up() bool { return c.nc.IsConnected() }
+
+// ServerName is that of the server that this connection is to.
+func (c *Conn) ServerName() string { return c.nc.ConnectedServerName() }
 
 // MaxPayload is the largest message that the server takes, in bytes.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
@@ -366,8 +405,13 @@ func (c *Conn) inBucket(ctx context.Context, bucket, what string, change func(je
 	return nil
 }
 
+var errAway = errors.New("there is no connection to it")
+
 // unsure wraps an error after which nobody knows whether it was taken.
 func unsure(what string, err error) error {
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		err = errAway // there is no such buffer: it did not leave
+	}
 	return fmt.Errorf("%s: %w (%w)", what, fleet.ErrNoAnswer, err)
 }
 

@@ -123,6 +123,24 @@ func (o orders) Waiting(ctx context.Context) (map[fleet.Class]int, error) {
 	return out, nil
 }
 
+func (o orders) Given(ctx context.Context) (map[fleet.Class]uint64, error) {
+	st, err := o.c.open(ctx, fleet.StreamOrders)
+	if err != nil {
+		return nil, unsure("the queue", err)
+	}
+	out := map[fleet.Class]uint64{}
+	list := st.ListConsumers(ctx)
+	for info := range list.Info() {
+		if c, ok := fleet.ClassOfSubject(info.Config.FilterSubject); ok {
+			out[c] = info.Delivered.Stream
+		}
+	}
+	if err := list.Err(); err != nil {
+		return nil, unsure("the queue", err)
+	}
+	return out, nil
+}
+
 // IntakeWaiting is the number of foreign drops that nobody took yet.
 func (c *Conn) IntakeWaiting(ctx context.Context) (int, error) {
 	st, err := c.open(ctx, fleet.StreamIntake)

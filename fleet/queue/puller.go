@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,10 @@ const (
 	// moment is given to the broker after each pull to hand over what waits, so that
 	// it rarely gives two.
 	moment = 5 * time.Millisecond
+	// waiting is given instead where an order is known to wait, so that an older one is
+	// not left behind because a newer one's consumer is the faster to answer: one that was
+	// given back comes a little later than one that is new.
+	waiting = 50 * time.Millisecond
 	// pullLate is how long after its time a pull may answer before it counts as lost.
 	pullLate = 2 * time.Second
 	// askAgain is the pause after a pull that the broker refused, such as while the
@@ -59,6 +64,7 @@ type puller struct {
 	open  bool       // somebody waits, and nothing was taken for him yet
 	spare bool       // he takes only what he asked for this moment
 	lines []*line
+	first []string // durables that are asked before the others, in this order
 }
 
 // line is a durable and the pull that was sent to it last.
@@ -77,13 +83,14 @@ func (c *Conn) newPuller(stream string) *puller {
 // next waits for one message of the durables. With wanted, which is asked before each
 // look, it is a spare: nothing is parked, and false leaves the work to others for now.
 // When ctx ends, nothing is stranded.
-func (p *puller) next(ctx context.Context, durables []string, wanted func() bool) (arrival, error) {
-	if err := p.begin(durables, wanted != nil); err != nil {
+func (p *puller) next(ctx context.Context, durables []string, wanted func() bool, first ...string) (arrival, error) {
+	if err := p.begin(durables, wanted != nil, first); err != nil {
 		return arrival{}, err
 	}
 	defer p.end()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var asked time.Time // until then the last pull may be answered
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,18 +107,25 @@ func (p *puller) next(ctx context.Context, durables []string, wanted func() bool
 		if wanted != nil && len(due) > 0 && !wanted() {
 			due, wait = nil, lookEvery
 		}
-		if len(due) > 0 {
+		switch left := time.Until(asked); {
+		case len(due) == 0:
+		case left > 0: // an earlier pull has ended meanwhile
+			wait = left
+		default:
 			if err := p.ask(due[0], wanted == nil); err != nil {
 				p.c.log.Debug("pull", "durable", due[0].durable, "err", err)
 			}
-			wait = moment
+			if wait = moment; slices.Contains(first, due[0].durable) {
+				wait = waiting
+			}
+			asked = time.Now().Add(wait)
 		}
 		timer.Reset(wait)
 	}
 }
 
 // begin opens the inbox, and the door for one message.
-func (p *puller) begin(durables []string, spare bool) error {
+func (p *puller) begin(durables []string, spare bool, first []string) error {
 	if p.inbox == nil {
 		sub, err := p.c.nc.Subscribe(p.c.nc.NewInbox()+".*", p.answered)
 		if err != nil {
@@ -129,7 +143,7 @@ func (p *puller) begin(durables []string, spare bool) error {
 			p.lines = append(p.lines, &line{durable: d})
 		}
 	}
-	p.open, p.spare = true, spare
+	p.open, p.spare, p.first = true, spare, first
 	return nil
 }
 
@@ -154,8 +168,9 @@ func (p *puller) line(durable string) *line {
 	return p.lines[i]
 }
 
-// due lists the lines to ask now, the one that gave nothing for longest first, so
-// that none starves behind a busy one, and how long until the next is due.
+// due lists the lines to ask now, those that shall be first in front, then the one that
+// gave nothing for longest, so that none starves behind a busy one; and how long until
+// the next is due.
 func (p *puller) due() ([]*line, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,7 +186,13 @@ func (p *puller) due() ([]*line, time.Duration) {
 			due = append(due, l)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *line) int { return a.served.Compare(b.served) })
+	rank := func(l *line) int {
+		if i := slices.Index(p.first, l.durable); i >= 0 {
+			return i
+		}
+		return len(p.first)
+	}
+	slices.SortStableFunc(due, func(a, b *line) int { return cmp.Or(rank(a)-rank(b), a.served.Compare(b.served)) })
 	return due, wait
 }
 
@@ -255,6 +276,7 @@ type arrival struct {
 type meta struct {
 	durable   string
 	seq       uint64
+	nth       uint64 // of all that its consumer has sent
 	delivered int
 	stored    time.Time
 }
@@ -272,9 +294,10 @@ func metaOf(reply string) (meta, error) {
 	}
 	delivered, err1 := strconv.Atoi(t[4])
 	seq, err2 := strconv.ParseUint(t[5], 10, 64)
-	ns, err3 := strconv.ParseInt(t[7], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	nth, err3 := strconv.ParseUint(t[6], 10, 64)
+	ns, err4 := strconv.ParseInt(t[7], 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return meta{}, fmt.Errorf("not an ack subject: %w", err)
 	}
-	return meta{t[3], seq, delivered, time.Unix(0, ns)}, nil
+	return meta{t[3], seq, nth, delivered, time.Unix(0, ns)}, nil
 }

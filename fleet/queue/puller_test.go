@@ -193,3 +193,47 @@ func TestSilentParkedPull(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestOlderFirst: of two classes in which orders wait, a machine gets the one that it asks
+// for first, also where that one was given back before, so that the broker is slower with
+// it, and where pulls of the machine have ended while it was at work.
+func TestOlderFirst(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		o := b.Connect("shop").Orders()
+		newer := entryN(2)
+		newer.Order.Bean = "robusta"
+		beans := []fleet.Class{arabica, newer.Order.Class()}
+		tk := b.Connect("one").Tickets()
+		take := func(want string) {
+			t.Helper()
+			x, err := tk.Next(ctx, beans, nil, beans...)
+			if err != nil || x.MessageID != want {
+				t.Fatalf("got %v, %v; want %s", x, err, want)
+			}
+			if err := x.Done(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		for i := range 20 {
+			time.AfterFunc(time.Second, func() { put(t, o, 10*i, fmt.Sprint("before", i)) })
+			take(fmt.Sprint("before", i)) // the pull for the other class stays parked
+			older := fmt.Sprint("older", i)
+			put(t, o, 10*i+1, older)
+			time.Sleep(40 * time.Second) // the parked one ends
+			x, err := b.Connect("two").Tickets().Next(ctx, beans[:1], nil)
+			if err != nil || x.MessageID != older {
+				t.Fatal(x, err)
+			}
+			if err := x.Return(ctx, 0); err != nil {
+				t.Fatal(err)
+			}
+			newer.Order.ID = entryN(10*i + 2).Order.ID
+			if err := o.Publish(ctx, newer, fmt.Sprint("newer", i)); err != nil {
+				t.Fatal(err)
+			}
+			take(older)
+			take(fmt.Sprint("newer", i))
+		}
+	})
+}

@@ -19,7 +19,10 @@ import (
 
 func TestMain(m *testing.M) {
 	brokertest.BeServer()
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+		// The server's own: where a copy of a site is taken away it asks the site to forget its
+		// reader, and waits for ten seconds, also when it has been shut down.
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).tryDeleteSourcingConsumer.func1"))
 }
 
 const id = "01JD0000000000000000000000"
@@ -73,6 +76,26 @@ func TestQueueFullAndUnlisted(t *testing.T) {
 	}
 	if s.Order != orderN(7).ID || s.MessageID != orderN(7).ID || s.Portion["arabica"] != 9 || s.Class != arabica || s.Stored.IsZero() {
 		t.Errorf("stored as %+v", s)
+	}
+}
+
+// TestGiven: what a machine has is told from what nobody has had yet.
+func TestGiven(t *testing.T) {
+	ctx := t.Context()
+	b := brokertest.Start(t)
+	c := b.Connect("one")
+	o := c.Orders()
+	for i := range 3 {
+		put(t, o, i, orderN(i).ID)
+	}
+	for want := range uint64(3) {
+		given, err := o.Given(ctx)
+		if err != nil || given[arabica] != want || len(given) != len(fleet.DefaultMenu().Classes()) {
+			t.Fatalf("%d were taken: %v %v", want, given, err)
+		}
+		if _, err := c.Tickets().Next(ctx, []fleet.Class{arabica}, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

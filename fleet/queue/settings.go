@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"barista/fleet"
@@ -136,7 +137,7 @@ func (s settings) Watch(ctx context.Context, each func(string, []byte), ready fu
 		ready = func() {}
 	}
 	ready = sync.OnceFunc(ready)
-	fleet.Keep(ctx, s.c.log, fleet.BucketSettings, func() error {
+	s.c.keep(ctx, fleet.BucketSettings, func(back <-chan struct{}) error {
 		ctx, stop := context.WithCancel(ctx)
 		var other sync.WaitGroup
 		defer other.Wait()
@@ -159,7 +160,7 @@ func (s settings) Watch(ctx context.Context, each func(string, []byte), ready fu
 			if key, one, is := setting(m); is {
 				each(key, one.Value)
 			}
-		}, func() {})
+		}, func() {}, back)
 	})
 	return ctx.Err()
 }
@@ -277,11 +278,43 @@ var _ fleet.Fleet = presences{}
 func (c *Conn) Fleet() fleet.Fleet { return presences{c} }
 
 func (p presences) Announce(ctx context.Context, w fleet.Presence) error {
-	b, err := json.Marshal(w)
+	m, err := p.message(w)
 	if err != nil {
 		return err
 	}
-	return p.c.putKey(ctx, fleet.BucketMachines, fleet.Subject(w.Machine), b)
+	return p.c.inBucket(ctx, fleet.BucketMachines, "presence of "+w.Machine, func(jetstream.KeyValue) error {
+		_, err := p.c.js.PublishMsg(ctx, m)
+		return err
+	})
+}
+
+// Again compares by the broker and waits for no answer: what comes of it is seen by
+// whoever follows the words.
+func (p presences) Again(ctx context.Context, words []fleet.Presence) error {
+	for _, w := range words {
+		m, err := p.message(w)
+		if err != nil {
+			return err
+		}
+		m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(w.Said, 10))
+		if err := p.c.nc.PublishMsg(m); err != nil {
+			return unsure("who is here", err)
+		}
+	}
+	return nil
+}
+
+// message is a word as the bucket has it. The client's Put knows no time that a value
+// counts.
+func (p presences) message(w fleet.Presence) (*nats.Msg, error) {
+	m := nats.NewMsg("$KV." + fleet.BucketMachines + "." + fleet.Subject(w.Machine))
+	if p.c.cfg.Domain != "" {
+		m.Subject = p.c.api(m.Subject)
+	}
+	m.Header.Set(jetstream.MsgTTLHeader, w.Counts().String())
+	var err error
+	m.Data, err = json.Marshal(w)
+	return m, err
 }
 
 func (p presences) Leave(ctx context.Context, machine string) error {

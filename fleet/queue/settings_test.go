@@ -71,3 +71,82 @@ func TestWordSaidAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestWordCounts: the broker keeps a word for as long as it says. One that stands is
+// said again only where nothing else was said since, and nothing that went comes back.
+func TestWordCounts(t *testing.T) {
+	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+		ctx := t.Context()
+		c := b.Connect("shop")
+		here := func() map[string]fleet.Presence {
+			t.Helper()
+			all, err := c.Fleet().Present(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := map[string]fleet.Presence{}
+			for _, p := range all {
+				out[p.Machine] = p
+			}
+			return out
+		}
+		say := func(p fleet.Presence) {
+			t.Helper()
+			if err := c.Fleet().Announce(ctx, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := func(words ...fleet.Presence) {
+			t.Helper()
+			if err := c.Fleet().Again(ctx, words); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		zoe, leo := fleet.Presence{Machine: "zoe", Drinks: 1}, fleet.Presence{Machine: "leo", Drinks: 1, Lasts: 35}
+		say(zoe)
+		say(leo)
+		time.Sleep(fleet.PresenceTTL - 2*time.Second)
+		if now := here(); len(now) != 2 {
+			t.Fatalf("too early: %v", now)
+		}
+		time.Sleep(4 * time.Second)
+		if now := here(); len(now) != 1 || now["leo"].Lasts != 35 {
+			t.Fatalf("zoe's word counts 15 s: %v", now)
+		}
+		time.Sleep(16 * time.Second)
+		leo = here()["leo"]
+		say(zoe)
+		zoe = here()["zoe"]
+		again(leo, zoe)
+		time.Sleep(10 * time.Second)
+		if now := here(); len(now) != 2 || now["leo"].Said <= leo.Said || now["zoe"].Said <= zoe.Said {
+			t.Fatalf("said again: %v after %v", now, zoe)
+		}
+		busy := zoe
+		busy.Drinks = 2
+		say(busy)
+		again(leo, zoe) // as they stood then
+		if now := here(); now["zoe"].Drinks != 2 {
+			t.Error("an earlier word has overtaken a later one")
+		}
+		leo = here()["leo"]
+		if err := c.Fleet().Leave(ctx, "leo"); err != nil {
+			t.Fatal(err)
+		}
+		again(leo)
+		if now := here(); len(now) != 1 {
+			t.Errorf("who left is here: %v", now)
+		}
+		time.Sleep(20 * time.Second)
+		again(busy)
+		if now := here(); len(now) != 0 {
+			t.Errorf("who is silent is here: %v", now)
+		}
+		b.Stop()
+		time.Sleep(time.Second)
+		if err := c.Fleet().Again(ctx, []fleet.Presence{zoe}); err == nil {
+			t.Error("nobody heard it, and nobody says so")
+		}
+	})
+}

@@ -199,7 +199,7 @@ func (c *Conn) stream(ctx context.Context, want jetstream.StreamConfig, start bo
 	if want.Name == fleet.StreamBook && !c.state.sameBook(info.Created) {
 		return fmt.Errorf("%w: it was made at %s", errOtherBook, info.Created.Format(time.RFC3339))
 	}
-	f := fitted(want, info.Config, info.State, start)
+	f := fitted(want, info.Config, info.State, start && !c.cfg.KeepSizes)
 	switch {
 	case len(f.stuck) > 0 && want.Storage == jetstream.MemoryStorage:
 		c.log.Warn("a bucket in memory is made anew", "stream", want.Name, "differs", f.stuck)

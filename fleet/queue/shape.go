@@ -160,7 +160,8 @@ func (c *Conn) streams(classes []fleet.Class) []jetstream.StreamConfig {
 		return s
 	}
 	machines := bucket(fleet.BucketMachines, jetstream.MemoryStorage, 1<<20)
-	machines.MaxAge, machines.Duplicates = fleet.PresenceTTL, fleet.PresenceTTL
+	// Each word says by itself how long it counts, mostly fleet.PresenceTTL.
+	machines.MaxAge, machines.Duplicates = fleet.PresenceMost, fleet.PresenceTTL
 	machines.AllowMsgTTL, machines.SubjectDeleteMarkerTTL = true, time.Hour
 	return []jetstream.StreamConfig{
 		intake, orders, book, events, machines,

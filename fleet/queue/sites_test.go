@@ -6,9 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -93,69 +91,18 @@ func (p party) raw(t *testing.T) *nats.Conn {
 	return nc
 }
 
-// wire is a TCP link that can be cut.
-type wire struct {
-	listener net.Listener
-	to       string
-	mu       sync.Mutex
-	cut      bool
-	conns    []net.Conn
-	carried  sync.WaitGroup
-}
-
-func newWire(t *testing.T, to string) *wire {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// links are all that end or begin at it.
+func links(p party) int {
+	sites, hub := p.Linked()
+	if hub {
+		sites++
 	}
-	w := &wire{listener: l, to: to}
-	w.carried.Go(w.accept)
-	t.Cleanup(func() {
-		l.Close()
-		w.set(true)
-		w.carried.Wait()
-	})
-	return w
-}
-
-func (w *wire) accept() {
-	for {
-		near, err := w.listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", w.to)
-		w.mu.Lock()
-		if err != nil || w.cut {
-			near.Close()
-			if err == nil {
-				far.Close()
-			}
-			w.mu.Unlock()
-			continue
-		}
-		w.conns = append(w.conns, near, far)
-		w.mu.Unlock()
-		carry := func(to, from net.Conn) { io.Copy(to, from); to.Close(); from.Close() }
-		w.carried.Go(func() { carry(far, near) })
-		w.carried.Go(func() { carry(near, far) })
-	}
-}
-
-func (w *wire) set(cut bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = cut
-	for _, c := range w.conns {
-		c.Close()
-	}
-	w.conns = nil
+	return sites
 }
 
 // twoSites are a hub and two sites with the same shop in each, linked over TLS by keys.
 // lax is a hub of somebody who gives a site every right there.
-func twoSites(t *testing.T, lax bool) (hub party, sites map[string]party, wires map[string]*wire) {
+func twoSites(t *testing.T, lax bool) (hub party, sites map[string]party, wires map[string]*brokertest.Wire) {
 	ca, err := keys.NewCA("the chain", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -180,15 +127,15 @@ func twoSites(t *testing.T, lax bool) (hub party, sites map[string]party, wires 
 		}
 	}
 	hub = openParty(t, broker.Config{Domain: "hub", Sites: "127.0.0.1:0", TLS: keys.ServerTLS(served, nil)}, atHub...)
-	sites, wires = map[string]party{}, map[string]*wire{}
+	sites, wires = map[string]party{}, map[string]*brokertest.Wire{}
 	for _, name := range names {
-		w := newWire(t, strings.TrimPrefix(hub.SitesURL(), "tls://"))
+		w := brokertest.NewWire(t, strings.TrimPrefix(hub.SitesURL(), "tls://"))
 		sites[name], wires[name] = openParty(t, broker.Config{
 			Domain: name,
-			Leaf:   &broker.Leaf{URL: "tls://" + w.listener.Addr().String(), Seed: seeds[name], TLS: keys.ClientTLS(ca.Pool(), nil)},
+			Leaf:   &broker.Leaf{URL: "tls://" + w.Addr(), Seed: seeds[name], TLS: keys.ClientTLS(ca.Pool(), nil)},
 		}), w
 	}
-	brokertest.Eventually(t, "both links", func() bool { return hub.Linked() == 2 })
+	brokertest.Eventually(t, "both links", func() bool { return links(hub) == 2 })
 	return hub, sites, wires
 }
 
@@ -225,19 +172,34 @@ func TestSites(t *testing.T) {
 	tell()
 	level(t, at, hub, told)
 	for name, p := range map[string]party{"hub": hub, "paris": sites["paris"]} { // somebody else is let in or revoked
-		if err := p.Reload(p.accounts); err != nil || p.Linked() == 0 {
-			t.Errorf("%s after a reload: %d links, %v", name, p.Linked(), err)
+		if err := p.Reload(p.accounts); err != nil || links(p) == 0 {
+			t.Errorf("%s after a reload: %d links, %v", name, links(p), err)
 		}
 	}
-	wires["paris"].set(true)
-	brokertest.Eventually(t, "the cut to be seen", func() bool { return hub.Linked() == 1 })
+	wires["paris"].Cut(true)
+	brokertest.Eventually(t, "the cut to be seen", func() bool { return links(hub) == 1 })
 	over := time.After(*siteCut)
 	tell()
 	<-over
-	wires["paris"].set(false)
+	wires["paris"].Cut(false)
 	back := time.Now()
 	tell()
 	level(t, at, hub, told)
+	if list, err := at.Sites(t.Context()); err != nil || len(list) != 2 || list[0].Name != "lyon" || list[1].Name != "paris" || list[0].Keyless {
+		t.Errorf("the hub's sites: %+v, %v", list, err)
+	}
+	if err := at.ForgetSite(t.Context(), "lyon"); err != nil {
+		t.Error(err)
+	}
+	if list, err := at.Sites(t.Context()); err != nil || len(list) != 1 || list[0].Name != "paris" {
+		t.Errorf("with one forgotten: %+v, %v", list, err)
+	}
+	if err := at.ForgetSite(t.Context(), "lyon"); !errors.Is(err, fleet.ErrNotFound) {
+		t.Errorf("forgotten twice: %v", err)
+	}
+	if _, err := at.AddSite(t.Context(), "nantes"); !errors.Is(err, fleet.ErrNobody) {
+		t.Errorf("a site that has no key there is added: %v", err)
+	}
 	t.Logf("cut for %s; level %s after it, with %d events of each site", *siteCut, time.Since(back).Round(100*time.Millisecond), 4*told["paris"])
 }
 
@@ -272,11 +234,12 @@ func load(t *testing.T, c *queue.Conn, from, to int) {
 // level waits until the hub has everything, and looks at each event of it.
 func level(t *testing.T, at *queue.Conn, hub party, told map[string]int) {
 	t.Helper()
-	js, err := jetstream.New(hub.raw(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := hub.raw(t)
 	for name, n := range told {
+		js, err := jetstream.NewWithAPIPrefix(raw, fleet.SiteAPI+"."+name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		gathered(t, at, name, uint64(4*n))
 		cons, err := js.OrderedConsumer(t.Context(), fleet.SiteStream(name), jetstream.OrderedConsumerConfig{})
 		if err != nil {
@@ -291,7 +254,7 @@ func level(t *testing.T, at *queue.Conn, hub party, told map[string]int) {
 			}
 			for m := range batch.Messages() {
 				token := strings.Split(m.Subject(), ".")
-				if len(token) != 6 || m.Subject() != fleet.SiteSubject(name, token[4], token[5]) {
+				if len(token) != 6 || m.Subject() != fleet.Subject("coffee", "site", name, "events", token[4], token[5]) {
 					t.Fatalf("on the subject %s", m.Subject())
 				}
 				seen[token[4]] = append(seen[token[4]], token[5])

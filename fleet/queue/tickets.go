@@ -25,13 +25,16 @@ func (c *Conn) Tickets() fleet.Tickets {
 	return &tickets{c: c, p: c.newPuller(fleet.StreamOrders)}
 }
 
-func (t *tickets) Next(ctx context.Context, classes []fleet.Class, wanted func() bool) (*fleet.Ticket, error) {
-	durables := make([]string, len(classes))
-	for i, c := range classes {
-		durables[i] = fleet.MakerDurable(c)
+func (t *tickets) Next(ctx context.Context, classes []fleet.Class, wanted func() bool, first ...fleet.Class) (*fleet.Ticket, error) {
+	durablesOf := func(classes []fleet.Class) []string {
+		out := make([]string, len(classes))
+		for i, c := range classes {
+			out[i] = fleet.MakerDurable(c)
+		}
+		return out
 	}
 	for {
-		a, err := t.p.next(ctx, durables, wanted)
+		a, err := t.p.next(ctx, durablesOf(classes), wanted, durablesOf(first)...)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -77,12 +78,15 @@ func (cfg *Config) unusable(err error) *Unusable {
 		if cfg.Key == nil && (cfg.TLS == nil || len(cfg.TLS.Certificates) == 0) {
 			return fail(ErrWantsKey, "", "name yours: "+giveKey)
 		}
-		return fail(ErrRefused, cfg.who(), "it was never accepted there, or was revoked: have an operator of the shop accept it, or name another: "+giveKey)
+		return fail(ErrRefused, cfg.who(), "it was never let in there, or was revoked: have an operator invite it (barista key invite) and enroll here (barista enroll), or name another: "+giveKey)
 	case errors.Is(err, nats.ErrMaxAccountConnectionsExceeded), errors.Is(err, nats.ErrMaxConnectionsExceeded):
 		return fail(ErrTooMany, cfg.who(), "is it used elsewhere too? stop that, each has a key of its own")
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fail(ErrNoTLS, "", "is the address right? a key is shown to nobody in the clear: give the broker a certificate, or leave tls:// and the CA out on this computer")
 	case errors.Is(err, nats.ErrTLS):
+		if late, is := errors.AsType[net.Error](err); is && late.Timeout() {
+			return nil // a slow broker; nothing is known of its certificate
+		}
 		return cfg.badTLS(err, fail)
 	}
 	return nil

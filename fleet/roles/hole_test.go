@@ -296,10 +296,11 @@ func (s *stand) openOnes(t *testing.T, js jetstream.JetStream, zoe, leo *ear) {
 		t.Fatal(zoe.LastError())
 	}
 	for i := range 10_000 {
-		_ = zoe.PublishRequest(next, fmt.Sprint(inbox, ".", i), []byte(`{"batch":1,"expires":5000000000}`))
+		_ = zoe.PublishRequest(next, fmt.Sprint(inbox, ".", i), []byte(`{"batch":1,"expires":30000000000}`))
 	}
 	zoe.flush(t)
-	m, err := leo.Request(next, []byte(`{"batch":1,"expires":5000000000}`), 2*time.Second)
+	// His own stands behind all of those, which a slow computer takes seconds for.
+	m, err := leo.Request(next, []byte(`{"batch":1,"expires":5000000000}`), 30*time.Second)
 	if err != nil || m.Header.Get("Status") != "409" {
 		t.Errorf("a machine no longer fills the list of waiting pulls (%v %v): take it from what is open", m, err)
 	}

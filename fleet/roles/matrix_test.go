@@ -29,7 +29,8 @@ func subjects() []string {
 	}
 	for _, o := range offers {
 		put(o.subject)
-		put(o.local(o.subject))
+		put(o.local(o.subject, "site1"))
+		put(o.local(o.subject, "site2"))
 	}
 	for _, p := range permissions {
 		for _, s := range slices.Concat(p.publish, p.subscribe) {
@@ -47,7 +48,7 @@ func subjects() []string {
 		"$JS.API.CONSUMER.CREATE.coffee-book.mine", "$JS.API.CONSUMER.DELETE.coffee-orders.maker-arabica-free", "$JS.API.CONSUMER.PAUSE.coffee-orders.maker-arabica-free",
 		"$JS.API.CONSUMER.MSG.NEXT.coffee-intake.intake", "$JS.ACK.coffee-intake.intake.1.1.1.1.0",
 		"$SRV.PING", "$SRV.INFO.zoe", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.SHOP.CONNZ", "$SYS.ACCOUNT.SHOP.CONNECT", "sync.site1.x", "sync.site2.x", "elsewhere",
-		"_INBOX_zoe.a", "_INBOX_leo.a", "_INBOX_controller.a", "_INBOX_stock.a", "_INBOX_web.a", "_INBOX_web-counter.a", "_INBOX_op.lea.run.a", "_INBOX_op.max.run.a", "_INBOX_monitor.a", "_INBOX.a", "_INBOX_guest-first.a", "_INBOX_guest-second.a", "coffee.door.knock.first", "coffee.door.knock.second", "coffee.door.revoke",
+		"_INBOX_zoe.a", "_INBOX_leo.a", "_INBOX_controller.a", "_INBOX_stock.a", "_INBOX_web.a", "_INBOX_web-counter.a", "_INBOX_op.lea.run.a", "_INBOX_op.max.run.a", "_INBOX_monitor.a", "_INBOX.a", "_INBOX_guest-first.a", "_INBOX_guest-second.a", "$JS.hub.API.STREAM.PURGE.coffee-book", "$JS.ACK.coffee-site-site2.reader.1.1.1.1.0", "coffee.door.knock.first", "coffee.door.knock.second", "coffee.door.revoke",
 		"coffee.machines.zoe.0123456789abcdef", "coffee.machines.leo.0123456789abcdef", "coffee.live.zoe." + anOrder + ".step-1", "coffee.live.leo." + anOrder + ".step-1",
 	} {
 		all[s] = true

@@ -32,12 +32,12 @@ var left = []struct {
 		[]string{"operator: an answer is heard at coffee.live by operator", "web: an answer is heard at coffee.live by web"},
 	},
 	{
-		"A site's link can settle any delivery of the hub's own queues, and what it sends to the hub as a stream's flow control is answered wherever it says.",
-		"Over a link the server asks no rights of an ack (2.15.2), and the link ends in SHOP. At a hub with a shop of its own a site's key is worth as much as the admin's: keep the hub's broker for the hub.", nil,
+		"A site's key can do away with what the hub has of that site.",
+		"Over a link the server asks no rights of an ack, and what it sends to the hub as a stream's flow control is answered wherever it says (2.15.2): a purge, for instance. In the site's account there is nothing but its copies, and the site has the last 90 days itself.", nil,
 	},
 	{
-		"A key of SHOP (controller, stock, admin) may do all.",
-		"They ask JetStream, and its answers go where they are sent. Such a key stays on the shop's own computer.", nil,
+		"A key of SHOP (controller, stock, admin, article) may do all.",
+		"They ask JetStream, and its answers go where they are sent. Such a key stays on the shop's own computer. That of the article's programs is let in only where the shop's file names it, and is trusted like the shop's own.", nil,
 	},
 }
 
@@ -50,7 +50,7 @@ Made from the table in this folder; ` + "`go test ./fleet/roles -run TestPage -u
 Each row was tried both ways, on the broker inside barista and on a NATS server of its own: what is
 allowed comes to exactly those that the table names, what is not is refused and comes to nobody.
 
-A broker with keys has these accounts. Only SHOP has the shop's streams. What an account does not offer to
+A broker with keys has these accounts. Only SHOP has the streams of the shop. What an account does not offer to
 another, that one can't reach, whatever a key in it asks.
 
 | account | whose | connections | subscriptions | largest message |
@@ -59,28 +59,32 @@ another, that one can't reach, whatever a key in it asks.
 	row := func(name, who string, l Limits) {
 		fmt.Fprintf(&w, "| %s | %s | %s | %s | %s |\n", name, who, bound(l.Connections, 1, ""), bound(l.Subscriptions, 1, ""), bound(l.Payload, 1<<10, " KiB"))
 	}
-	row(fleet.AccountShop, "controller, stock, admin; a site's link", Limits{})
+	row(fleet.AccountShop, "controller, stock, admin; the article's programs", Limits{})
 	row("M_`<id>`", "one machine each", limits[Machine])
 	for _, k := range []Kind{Web, Operator, Monitor} {
 		row(Member{Kind: k}.account(), string(k), limits[k])
 	}
 	row("G_`<id>`", "one invitation each", limits[Guest])
+	row("S_`<site>`", "one site each, at a hub: its link ends here, and here are the copies of its events; there is nothing else", Limits{})
 	row(Member{Kind: Foreign}.account(), "who has no key, in a shop that lets them in", limits[Foreign])
+	row(Member{Kind: HomeAssistant}.account(), "Home Assistant, in a shop that speaks MQTT; with streams of the broker's for its sessions, at most "+fmt.Sprint(limits[HomeAssistant].Store>>20)+" MiB, and nothing of the shop", limits[HomeAssistant])
 	row(accountSystem, "the server itself; nobody has a key", Limits{})
 	for _, k := range []struct {
 		Kind
 		what string
 	}{
 		{Machine, "One machine, here zoe, which serves arabica without milk. It makes no queue, reads no stream and sees no order but the one in its hand."},
-		{Web, "The pages. They order, show and cancel, and say that a cup is there; they stop no machine and change no stock."},
+		{Web, "The pages. They order, show and cancel, say that a cup is there and that its customer wants a drink no more; they stop nothing else and change no stock."},
 		{Operator, "A person, here lea. Each run of a verb has an inbox of its own under hers."},
 		{Monitor, "Sees how it goes. JetStream's figures are under " + monitorAPI + ": `nats --js-api-prefix " + monitorAPI + " stream ls`."},
 		{Guest, "Who holds an invitation, and knocks under its id; nothing else is open to him until an operator lets him in."},
 		{Foreign, "Whoever has no key, if the shop lets them in: the programs of the article."},
+		{HomeAssistant, "Home Assistant, by name and password and over MQTT only, where a dot is a slash. It sees the machines and presses buttons; no request, no order of others and no stream is within its reach."},
 		{Controller, "Decides: controller, desk and stock in one. Of SHOP."},
 		{Stock, "The stock as a process of its own. Of SHOP."},
+		{Article, "The public article's website, and its controller beside a shop with `requests: off`, by the key that `broker: {article: U…}` names. Of SHOP: the website makes the bucket " + fleet.BucketValues + " by itself, and for that has to be where JetStream is. So this key is trusted like the shop's own, whatever the list says."},
 		{Admin, "Makes streams, mends, removes. Of SHOP."},
-		{Hub, "A site's link to the hub, here site1: over the leaf port only, which no other key opens. The hub reads the site's events by it, and the site reads nothing."},
+		{Hub, "A site's link to the hub, here site1: over the leaf port only, which no other key opens. The hub reads the site's events by it, and the site reads nothing; the hub's admin asks for them under " + fleet.SiteAPI + ".site1."},
 	} {
 		k.write(&w, k.what)
 	}
@@ -112,7 +116,10 @@ func (k Kind) write(w *strings.Builder, what string) {
 	}
 	r := m.Rights()
 	title := string(k)
-	fmt.Fprintf(w, "\n## %s\n\n%s\n\nAccount %s, inbox `%s.>`", strings.ToUpper(title[:1])+title[1:], what, r.Account, r.Inbox)
+	fmt.Fprintf(w, "\n## %s\n\n%s\n\nAccount %s", strings.ToUpper(title[:1])+title[1:], what, r.Account)
+	if !r.MQTT {
+		fmt.Fprintf(w, ", inbox `%s.>`", r.Inbox)
+	}
 	if r.Responses {
 		w.WriteString(", answers requests")
 	}

@@ -17,6 +17,7 @@ package roles
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -37,8 +38,12 @@ const (
 	Monitor    Kind = "monitor"    // sees how it goes and changes nothing
 	Hub        Kind = "hub"        // a site's link to the hub, by the site's name
 	Admin      Kind = "admin"      // may all: makes and removes streams
+	Article    Kind = "article"    // the programs of the public article, by their own key
 	Foreign    Kind = "foreign"    // whoever comes without a key
 	Guest      Kind = "guest"      // has an invitation, and knocks; by the invitation's id
+	// HomeAssistant comes over MQTT, by its name and a password: over MQTT nobody can
+	// prove a key.
+	HomeAssistant Kind = "homeassistant"
 )
 
 // Member is who belongs to a shop, and how he is known.
@@ -49,7 +54,9 @@ type Member struct {
 	// Subject is that of his certificate as the broker writes it (CN=leo,O=Cafe), or a
 	// DNS name in it, at a broker that knows its users by certificate.
 	Subject string
-	Classes []fleet.Class // that a machine serves; it can pull no other
+	// Password is the hash (bcrypt) of HomeAssistant's, which has neither key nor subject.
+	Password string
+	Classes  []fleet.Class // that a machine serves; it can pull no other
 }
 
 // Table is a shop's members.
@@ -58,6 +65,9 @@ type Table struct {
 	// Foreign lets in who has no key: to order, to drop orders in as the article does,
 	// and to ask what is left.
 	Foreign bool
+	// Sites are those of which the broker has something, whether or not they have a key
+	// now: without its account nobody could read it. Those of the members need not be in it.
+	Sites []string
 }
 
 // Limits bound an account as a whole; 0 is no bound of ours.
@@ -65,11 +75,14 @@ type Limits struct {
 	Connections   int
 	Subscriptions int
 	Payload       int // bytes of a message that is published in it
+	// Of an account with streams of its own, beside SHOP and sites.
+	Store, Memory      int // bytes
+	Streams, Consumers int
 }
 
 // Rights are what one member may do.
 type Rights struct {
-	Account   string   // a machine's and a guest's is its own; the others share that of their kind
+	Account   string   // a machine's, a guest's and a site's is its own; the others share that of their kind
 	Publish   []string // subjects
 	Subscribe []string // subjects, his inboxes among them
 	Responses bool     // he answers requests, within a minute
@@ -77,15 +90,16 @@ type Rights struct {
 	// the person; each run adds a token of its own.
 	Inbox  string
 	Leaf   bool   // he comes over the leaf port and nowhere else; the others never do
+	MQTT   bool   // the same of MQTT
 	Limits Limits // of the account
 }
 
 // Rights are a member's, whether or not Check would let him into a table.
 func (m Member) Rights() Rights {
-	r := Rights{Account: m.account(), Inbox: m.inbox(), Leaf: m.Kind == Hub, Limits: limits[m.Kind]}
+	r := Rights{Account: m.account(), Inbox: m.inbox(), Leaf: m.Kind == Hub, MQTT: m.Kind == HomeAssistant, Limits: limits[m.Kind]}
 	own := permissions[m.Kind]
 	r.Responses = own.responses
-	if m.Kind != Hub && m.Kind != Admin {
+	if m.Kind != Hub && m.Kind != Admin && m.Kind != HomeAssistant {
 		r.Subscribe = append(r.Subscribe, r.Inbox+".>")
 	}
 	for _, s := range own.publish {
@@ -117,7 +131,9 @@ func (m Member) account() string {
 		return accountOf(m.Name)
 	case Guest:
 		return "G_" + m.Name
-	case Web, Operator, Monitor, Foreign:
+	case Hub:
+		return "S_" + m.Name
+	case Web, Operator, Monitor, Foreign, HomeAssistant:
 		return strings.ToUpper(string(m.Kind))
 	}
 	return fleet.AccountShop
@@ -134,7 +150,7 @@ func (m Member) inbox() string {
 		return "_INBOX_" + m.Name
 	case m.Kind == Operator:
 		return "_INBOX_op." + m.Name
-	case m.Kind == Foreign:
+	case m.Kind == Foreign, m.Kind == Article:
 		return "_INBOX" // the client's own
 	case m.Name == string(m.Kind):
 		return "_INBOX_" + m.Name
@@ -163,6 +179,11 @@ func (t Table) Check() error {
 		}
 		seen[m.id()] = m
 	}
+	for _, s := range t.Sites {
+		if !fleet.IsToken(s) {
+			errs = append(errs, fmt.Errorf("%.40q is no name of a site: 1 to 32 of a-z, 0-9 and -", s))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -176,8 +197,11 @@ func shown(k Kind) string {
 
 // id is what the broker knows the member by.
 func (m Member) id() string {
-	if m.Key != "" {
+	switch {
+	case m.Key != "":
 		return m.Key
+	case m.Kind == HomeAssistant:
+		return m.Name
 	}
 	return m.Subject
 }
@@ -193,14 +217,7 @@ func (m Member) check() error {
 	case !fleet.IsToken(m.Name):
 		say("the name must be 1 to 32 of a-z, 0-9 and -")
 	}
-	switch {
-	case (m.Key == "") == (m.Subject == ""):
-		say("needs a key or a certificate's subject, and one of them only")
-	case m.Key != "" && !isKey(m.Key):
-		say("%.60q is no public key of a user: 56 letters and digits, the first a U", m.Key)
-	case m.Subject != "" && !isSubject(m.Subject):
-		say("%.60q is no certificate's subject that can be written down: printable, without quotes and backslashes, at most 256 bytes, and not the word foreign", m.Subject)
-	}
+	why = append(why, m.proof()...)
 	if len(m.Classes) > 0 && m.Kind != Machine {
 		say("only machines serve classes")
 	}
@@ -214,6 +231,30 @@ func (m Member) check() error {
 	}
 	return errors.New(strings.Join(why, "; "))
 }
+
+// proof says what is wrong with how the member is known.
+func (m Member) proof() (why []string) {
+	say := func(format string, v ...any) { why = append(why, fmt.Sprintf(format, v...)) }
+	switch {
+	case m.Kind == HomeAssistant:
+		if m.Key != "" || m.Subject != "" || !bcrypted.MatchString(m.Password) {
+			say("is known by the hash of a password, and by nothing else")
+		}
+		return why
+	case m.Password != "":
+		say("only Home Assistant is known by a password")
+	case (m.Key == "") == (m.Subject == ""):
+		say("needs a key or a certificate's subject, and one of them only")
+	case m.Key != "" && !isKey(m.Key):
+		say("%.60q is no public key of a user: 56 letters and digits, the first a U", m.Key)
+	case m.Subject != "" && !isSubject(m.Subject):
+		say("%.60q is no certificate's subject that can be written down: printable, without quotes and backslashes, at most 256 bytes, and not the word foreign", m.Subject)
+	}
+	return why
+}
+
+// bcrypted is the form of a hash by bcrypt.
+var bcrypted = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
 // isKey looks at the form only: the broker looks at the checksum too.
 func isKey(s string) bool {

@@ -39,12 +39,14 @@ func TestMain(m *testing.M) {
 	}
 	// The server's clock, which a test under fake time starts outside of its bubble, runs
 	// for good.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"), goleak.Cleanup(func(code int) {
-		if dir, err := made(); err == nil {
-			os.RemoveAll(dir)
-		}
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+		// As in fleet/queue: the server asks a site to forget its reader, and waits ten seconds.
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*stream).tryDeleteSourcingConsumer.func1"), goleak.Cleanup(func(code int) {
+			if dir, err := made(); err == nil {
+				os.RemoveAll(dir)
+			}
+			os.Exit(code)
+		}))
 }
 
 // beServer serves until its standard input ends.
@@ -92,10 +94,10 @@ var (
 func everybody(t testing.TB) (all []person, table Table) {
 	t.Helper()
 	for _, m := range []Member{
-		{Kind: Admin, Name: "admin"}, {Kind: Controller, Name: "controller"}, {Kind: Stock, Name: "stock"},
+		{Kind: Admin, Name: "admin"}, {Kind: Controller, Name: "controller"}, {Kind: Stock, Name: "stock"}, {Kind: Article, Name: "article"},
 		{Kind: Machine, Name: "zoe", Classes: []fleet.Class{arabica}}, {Kind: Machine, Name: "leo", Classes: []fleet.Class{arabica, robusta}},
 		{Kind: Web, Name: "web"}, {Kind: Web, Name: "counter"}, {Kind: Operator, Name: "lea"}, {Kind: Operator, Name: "max"}, {Kind: Monitor, Name: "monitor"},
-		{Kind: Hub, Name: "site1"}, {Kind: Guest, Name: "first"}, {Kind: Guest, Name: "second"},
+		{Kind: Hub, Name: "site1"}, {Kind: Hub, Name: "site2"}, {Kind: Guest, Name: "first"}, {Kind: Guest, Name: "second"},
 	} {
 		key, pub := newKey(t)
 		m.Key = pub
@@ -170,10 +172,15 @@ var servers = map[string]func(t *testing.T, dir, text string) (url string){
 // external starts a server in a process of its own; leaf is its port for links, if more
 // gives it one.
 func external(t *testing.T, dir, text, more string) (url, leaf string) {
+	t.Helper()
+	return externalAs(t, "shop", "", dir, text, more)
+}
 
+// externalAs is external with the server's name and the domain of its JetStream.
+func externalAs(t *testing.T, name, domain, dir, text, more string) (url, leaf string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "server.conf")
-	conf := fmt.Sprintf("server_name: shop\nlisten: \"127.0.0.1:-1\"\nmax_payload: 1MB\njetstream {store_dir: %q, max_file_store: 2GB, max_memory_store: 16MB}\n%s%s", dir, more, text)
+	conf := fmt.Sprintf("server_name: %s\nlisten: \"127.0.0.1:-1\"\nmax_payload: 1MB\njetstream {store_dir: %q, domain: %q, max_file_store: 2GB, max_memory_store: 16MB}\n%s%s", name, dir, domain, more, text)
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -10,10 +10,10 @@ import (
 // offer is a subject that one account offers to others, and who may use it: one row of
 // the table. <id> in it is a machine, <maker> the durable of a class.
 type offer struct {
-	by      Kind // Machine: each offers it of itself; else SHOP
+	by      Kind // Machine, Hub: each machine, each site's account offers it of itself; HomeAssistant: its account; else SHOP
 	subject string
 	to      []Kind
-	as      string // where the others see what begins with $JS.API; else the same
+	as      string // where the others see what begins with $JS.API, <name> a site; else the same
 	stream  bool   // messages to hear; else requests
 	many    bool   // a request may have many answers
 	// within is for how long the broker keeps the way open for an answer. It is longer
@@ -33,7 +33,15 @@ const (
 // $JS.API is taken by the server, which answers that there is no JetStream.
 const monitorAPI = "shop.js"
 
-var offers = slices.Concat(basic, windows(), figures)
+// siteAPI is where a hub's JetStream is asked for what it has of a site. A site's link
+// ends in an account of its own, with the copies of its events and nothing else: over a
+// link the server asks no rights of an ack (2.15.2), and what comes to a stream as flow
+// control is answered in the stream's account, wherever it says. In SHOP a site's key
+// would be worth the admin's, and in one account for all sites it could remove the
+// copies of the others.
+const siteAPI = fleet.SiteAPI + ".<name>"
+
+var offers = slices.Concat(basic, home, windows(), figures)
 
 var basic = []offer{
 	{subject: "coffee.desk.<id>.*", to: []Kind{Machine}, within: soon, what: "asks the desk"},
@@ -43,17 +51,21 @@ var basic = []offer{
 	{by: Machine, subject: "coffee.machines.<id>.*", to: []Kind{Controller}, within: soon, what: "commands and questions to a machine"},
 	{by: Machine, subject: "coffee.machines.<id>.cmd", to: []Kind{Operator}, within: soon, what: "commands to a machine: stop, clear-fault"},
 	{by: Machine, subject: "coffee.machines.<id>.cup", to: []Kind{Web, Operator}, within: soon, what: "“my cup is there”, and no other command"},
+	{by: Machine, subject: "coffee.machines.<id>.enough", to: []Kind{Web, Operator}, within: soon, what: "“stop my drink”, for the order in hand and no other"},
 	{by: Machine, subject: "coffee.live.<id>.*.*", to: []Kind{Controller, Web, Operator}, stream: true, what: "what passes at an order in hand"},
 	{by: Machine, subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},
+	{by: Hub, subject: "$JS.API.>", as: siteAPI, to: []Kind{Admin}, many: true, within: parked, what: "at a hub: what it has of a site"},
 
 	{subject: fleet.SubjectRequests, to: []Kind{Web, Operator, Foreign}, within: soon, what: "places an order"},
 	{subject: "coffee.controller.place", to: []Kind{Web, Operator}, within: soon, what: "places an order, and says by which way"},
 	{subject: "coffee.controller.cancel", to: []Kind{Web, Operator}, within: soon, what: "cancels an order"},
 	{subject: "coffee.controller.wait", to: []Kind{Web, Operator}, within: soon, what: "how long an order would wait"},
+	{subject: "coffee.controller.forecasts", to: []Kind{Web, Operator}, within: soon, what: "which way each open order will go"},
 	{subject: "coffee.controller.menu", to: []Kind{Web, Operator, Monitor}, within: soon, what: "the menu"},
 	{subject: "coffee.controller.troubles", to: []Kind{Web, Operator, Monitor}, within: soon, what: "what a person should look at"},
 	{subject: "coffee.controller.stands", to: []Kind{Web, Operator, Monitor}, within: soon, what: "whether the book is whole"},
 	{subject: "coffee.controller.settle", to: []Kind{Operator}, within: soon, what: "says what became of a drink"},
+	{subject: "coffee.controller.said", to: []Kind{Web}, within: soon, what: "a customer's word on a drink in doubt: he has it, or his cup is empty"},
 	{subject: "coffee.controller.again", to: []Kind{Operator}, within: soon, what: "has an order made again"},
 	{subject: "coffee.controller.loss", to: []Kind{Operator}, within: soon, what: "accepts what is lost"},
 	{subject: "coffee.controller.goon", to: []Kind{Operator}, within: soon, what: "goes on without a machine"},
@@ -67,6 +79,15 @@ var basic = []offer{
 	{subject: "coffee.stock.*.get", to: []Kind{Operator, Monitor, Foreign}, within: soon, what: "how much of an item is left"},
 	{subject: "coffee.orders.*", to: []Kind{Foreign}, within: soon, what: "drops an order in, as the article does"},
 	{subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},
+}
+
+// home is what passes between a shop and Home Assistant: messages only, because MQTT as
+// it speaks it knows no requests, so that no answer can go astray.
+var home = []offer{
+	{subject: fleet.HomeDiscovery, to: []Kind{HomeAssistant}, stream: true, what: "which machines there are, as Home Assistant discovers them"},
+	{subject: fleet.HomeStates, to: []Kind{HomeAssistant}, stream: true, what: "how the shop and each machine is"},
+	{by: HomeAssistant, subject: fleet.HomeBirth, to: []Kind{Controller}, stream: true, what: "Home Assistant has started, or ended"},
+	{by: HomeAssistant, subject: fleet.HomeOrders, to: []Kind{Controller}, stream: true, what: "a drink's button was pressed"},
 }
 
 // windows are what a controller shows to keys that see no stream.
@@ -108,7 +129,7 @@ var permissions = map[Kind]permission{
 	Controller: {
 		// A reload, in which somebody is let in, forgets which requests may still be
 		// answered: below _R_ are those of other accounts.
-		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>", fleet.SubjectServers, "_R_.>"},
+		publish: []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>", fleet.HomeDiscovery, fleet.SubjectServers, "_R_.>"},
 		subscribe: []string{
 			"coffee.desk.*.*", fleet.SubjectRequests, "coffee.controller.*", "coffee.doctor.*", "coffee.door.>", "coffee.window.>", "coffee.stock.>", "$SRV.>",
 		},
@@ -119,12 +140,28 @@ var permissions = map[Kind]permission{
 		subscribe: []string{"coffee.stock.>", "coffee.controller.*", "$SRV.>"},
 		responses: true,
 	},
+	// What its website does, and its controller where ours leaves the requests to it. The
+	// website makes its bucket by itself, so it must be where JetStream is.
+	Article: {
+		publish: []string{
+			"$JS.API.INFO", "$JS.API.STREAM.CREATE.KV_" + fleet.BucketValues, "$JS.API.DIRECT.GET.KV_" + fleet.BucketValues + ".$KV." + fleet.BucketValues + "." + fleet.KeyPending,
+			fleet.SubjectRequests, "coffee.stock.*.get", "coffee.orders.*",
+		},
+		subscribe: []string{fleet.SubjectRequests},
+		responses: true,
+	},
 	Web:      {},
 	Operator: {},
 	Monitor:  {},
 	Foreign:  {},
 	Guest:    {},
-	Admin:    {publish: []string{">"}, subscribe: []string{">"}},
+	// It subscribes to every device's description, of whomever: in its account there is
+	// nobody else's. What the server sends to a subscriber of QoS 1 comes below $MQTT.sub.
+	HomeAssistant: {
+		publish:   []string{fleet.HomeBirth, fleet.HomeOrders},
+		subscribe: []string{"homeassistant.>", "$MQTT.sub.>"},
+	},
+	Admin: {publish: []string{">"}, subscribe: []string{">"}},
 	// The hub reads the site's events through JetStream of the site; it makes that
 	// consumer, and the site sends.
 	Hub: {
@@ -147,6 +184,9 @@ var limits = map[Kind]Limits{
 	Monitor:  {Connections: 20, Subscriptions: 200, Payload: 8 << 10},
 	Foreign:  {Connections: 50, Subscriptions: 500, Payload: 8 << 10},
 	Guest:    {Connections: 20, Subscriptions: 100, Payload: 4 << 10},
+	// Home Assistant subscribes to each topic once or twice; a device with all its buttons
+	// is described in one message. Its sessions are kept in streams of its account.
+	HomeAssistant: {Connections: 10, Subscriptions: 5000, Payload: 64 << 10, Store: fleet.HomeStore, Memory: 1 << 20, Streams: 8, Consumers: 256},
 }
 
 // seen are the subjects under which a member of one of o.to sees an offer: one for all
@@ -156,7 +196,7 @@ func (o offer) seen(m Member) []string {
 	if o.by == Machine {
 		id = "*"
 	}
-	return o.named(id, m.Classes, o.local)
+	return o.named(id, m.Classes, func(s string) string { return o.local(s, "*") })
 }
 
 // named are the offer's subjects for a machine's id and classes; each is passed
@@ -174,10 +214,10 @@ func (o offer) named(id string, classes []fleet.Class, last func(string) string)
 	return out
 }
 
-// local is how a subject is called in the account that imports it.
-func (o offer) local(subject string) string {
+// local is how a subject is called in the account that imports it, of a site.
+func (o offer) local(subject, site string) string {
 	if o.as == "" {
 		return subject
 	}
-	return o.as + strings.TrimPrefix(subject, "$JS.API")
+	return strings.ReplaceAll(o.as, "<name>", site) + strings.TrimPrefix(subject, "$JS.API")
 }

@@ -82,6 +82,11 @@ func (t Table) accounts() []*account {
 		add(m.account(), limits[m.Kind])
 		by[m.account()].users = append(by[m.account()].users, m)
 	}
+	for _, name := range t.sites() {
+		account := Member{Kind: Hub, Name: name}.account()
+		add(account, limits[Hub])
+		by[account].jetstream = true
+	}
 	add(accountSystem, Limits{})
 	for _, o := range offers {
 		t.join(o, members, by)
@@ -89,15 +94,27 @@ func (t Table) accounts() []*account {
 	return order
 }
 
+// sites are all that have an account, by name.
+func (t Table) sites() []string {
+	names := slices.Clone(t.Sites)
+	for _, m := range t.Members {
+		if m.Kind == Hub {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // join writes an offer into the accounts that it joins.
 func (t Table) join(o offer, members []Member, by map[string]*account) {
-	share := func(from, to *account, subject string) {
+	share := func(from, to *account, subject, site string) {
 		e := from.exports[subject]
 		if e == nil {
 			e = &export{offer: o}
 			from.exports[subject] = e
 		}
-		as := o.local(subject)
+		as := o.local(subject, site)
 		if slices.Contains(e.to, to.name) {
 			return
 		}
@@ -107,23 +124,32 @@ func (t Table) join(o offer, members []Member, by map[string]*account) {
 	same := func(s string) string { return s }
 	for _, k := range o.to {
 		switch {
+		case o.by == Hub:
+			for _, site := range t.sites() {
+				share(by[Member{Kind: Hub, Name: site}.account()], by[Member{Kind: k}.account()], o.subject, site)
+			}
 		case o.by == Machine:
 			for _, m := range members {
 				if m.Kind == Machine {
-					share(by[m.account()], by[Member{Kind: k}.account()], o.named(m.Name, nil, same)[0])
+					share(by[m.account()], by[Member{Kind: k}.account()], o.named(m.Name, nil, same)[0], "")
 				}
 			}
 		case k == Machine, k == Guest:
 			for _, m := range members {
 				if m.Kind == k {
 					for _, s := range o.named(m.Name, m.Classes, same) {
-						share(by[fleet.AccountShop], by[m.account()], s)
+						share(by[fleet.AccountShop], by[m.account()], s, "")
 					}
 				}
 			}
 		case k == Foreign && !t.Foreign:
+		case o.by == HomeAssistant:
+			if from := by[Member{Kind: o.by}.account()]; from != nil {
+				share(from, by[Member{Kind: k}.account()], o.subject, "")
+			}
+		case by[Member{Kind: k}.account()] == nil: // nobody of that kind belongs to the shop
 		default:
-			share(by[fleet.AccountShop], by[Member{Kind: k}.account()], o.subject)
+			share(by[fleet.AccountShop], by[Member{Kind: k}.account()], o.subject, "")
 		}
 	}
 }
@@ -135,6 +161,9 @@ func (a *account) write(w *strings.Builder) {
 	}
 	if l := a.limits; l != (Limits{}) {
 		fmt.Fprintf(w, "    limits: {max_connections: %d, max_subscriptions: %d, max_payload: %d}\n", l.Connections, l.Subscriptions, l.Payload)
+	}
+	if l := a.limits; l.Store > 0 {
+		fmt.Fprintf(w, "    jetstream: {max_file: %d, max_mem: %d, max_streams: %d, max_consumers: %d}\n", l.Store, l.Memory, l.Streams, l.Consumers)
 	}
 	if len(a.users) > 0 {
 		w.WriteString("    users: [\n")
@@ -153,19 +182,23 @@ func (a *account) write(w *strings.Builder) {
 	if len(a.imports) > 0 {
 		w.WriteString("    imports: [\n")
 		for _, i := range a.imports {
-			what := "service"
-			if i.stream {
-				what = "stream"
-			}
-			fmt.Fprintf(w, "      {%s: {account: %s, subject: %s}", what, quoted(i.from), quoted(i.subject))
-			if i.as != i.subject {
-				fmt.Fprintf(w, ", to: %s", quoted(i.as))
-			}
-			w.WriteString("}\n")
+			i.write(w)
 		}
 		w.WriteString("    ]\n")
 	}
 	w.WriteString("  }\n")
+}
+
+func (i taken) write(w *strings.Builder) {
+	what := "service"
+	if i.stream {
+		what = "stream"
+	}
+	fmt.Fprintf(w, "      {%s: {account: %s, subject: %s}", what, quoted(i.from), quoted(i.subject))
+	if i.as != i.subject {
+		fmt.Fprintf(w, ", to: %s", quoted(i.as))
+	}
+	w.WriteString("}\n")
 }
 
 func (e *export) write(w *strings.Builder, subject string) {
@@ -186,15 +219,26 @@ func (e *export) write(w *strings.Builder, subject string) {
 // answered once in any case: the way back ends with the first answer.
 const mostResponses = 200
 
-// User is a member alone, as a user of his account in the server's language, for an
-// account that others wrote. Errors: those of Table.Check.
-func (m Member) User() (string, error) {
-	if err := (Table{Members: []Member{m}}).Check(); err != nil {
-		return "", err
+// Site is what a site needs at a hub whose accounts others have written, in the server's
+// language: its account, and what account SHOP, in which the hub's admin is, imports of it.
+// Errors: those of Table.Check.
+func Site(name, key string) (account, imports string, err error) {
+	t := Table{Members: []Member{{Kind: Hub, Name: name, Key: key}}}
+	if err := t.Check(); err != nil {
+		return "", "", err
 	}
-	var w strings.Builder
-	m.write(&w)
-	return w.String(), nil
+	var a, i strings.Builder
+	for _, one := range t.accounts() {
+		if one.name == t.Members[0].account() {
+			one.write(&a)
+		}
+		for _, from := range one.imports {
+			if from.from == t.Members[0].account() {
+				from.write(&i)
+			}
+		}
+	}
+	return a.String(), i.String(), nil
 }
 
 // write writes a member as a user.
@@ -204,12 +248,17 @@ func (m Member) write(w *strings.Builder) {
 	switch {
 	case m.Kind == Foreign:
 		who = "user: " + quoted(m.Name) + `, password: ""`
+	case m.Kind == HomeAssistant:
+		who = "user: " + quoted(m.Name) + ", password: " + quoted(m.Password)
 	case m.Subject != "":
 		who = "user: " + quoted(m.Subject)
 	}
 	ways := `["STANDARD", "IN_PROCESS"]` // the leaf port lets replies through that would act on the broker
 	if r.Leaf {
 		ways = `["LEAFNODE"]`
+	}
+	if r.MQTT {
+		ways = `["MQTT"]`
 	}
 	fmt.Fprintf(w, "      # %s %s\n      {%s, allowed_connection_types: %s, permissions: {", m.Kind, m.Name, who, ways)
 	fmt.Fprintf(w, "publish: {allow: %s}, subscribe: {allow: %s}", list(r.Publish), list(r.Subscribe))
