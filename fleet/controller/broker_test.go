@@ -139,7 +139,7 @@ func TestRealBroker(t *testing.T) {
 			return err == nil
 		})
 		one := `{"id":"` + id1 + `","size":"big","bean_type":"Arabica","milk":"free","name":"Quentin","sugar_count":"0"}`
-		want := `{"status":"success","message":"The coffee has been successfully scheduled","order_id":"` + id1 + `","position":1,"eta_seconds":[45,75]}`
+		want := `{"status":"success","message":"The coffee has been successfully scheduled","order_id":"` + id1 + `","position":1,"eta_seconds":[44,77]}`
 		if d := cmp.Diff(want, ask(one)); d != "" {
 			t.Fatal(d)
 		}

@@ -50,15 +50,34 @@ func (c *Controller) Settle(ctx context.Context, order string, made bool, by, re
 	if reason = fleet.Plain(reason); reason == "" {
 		return errors.New("settle: a reason must be given: how is it known?")
 	}
+	return c.settle(ctx, order, made, by, fleet.Reason{Code: fleet.CodeSettled, Quote: reason, Text: reason})
+}
+
+// Said is a customer's own word on a drink of which nobody knows what came of it: he
+// has it, or his cup is empty. The claim names him as "customer"; nothing is made anew.
+// Errors as with Cancel, and fleet.ErrNotAllowed where this shop takes no customer's
+// word for it: whoever has a website's key could give it for everybody.
+func (c *Controller) Said(ctx context.Context, order string, made bool) error {
+	if !c.cfg.CustomersSettle {
+		return fleet.ErrNotAllowed
+	}
+	says := "the customer's cup stayed empty"
+	if made {
+		says = "the customer has the drink"
+	}
+	return c.settle(ctx, order, made, "customer", fleet.Reason{Code: fleet.CodeSaid, Text: says})
+}
+
+func (c *Controller) settle(ctx context.Context, order string, made bool, by string, reason fleet.Reason) error {
 	want := fleet.Failed
 	if made {
 		want = fleet.Served
 	}
-	_, err = c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
-		if e.Phase == want && e.By == by && e.Text == reason {
+	_, err := c.change(ctx, order, func(e fleet.Claim) (fleet.Claim, error) {
+		if e.Phase == want && e.By == by && e.Text == reason.Text {
 			return e, errAlready
 		}
-		return e.Settle(made, by, fleet.Reason{Code: fleet.CodeSettled, Quote: reason, Text: reason})
+		return e.Settle(made, by, reason)
 	}, c.notInDoubt)
 	return err
 }

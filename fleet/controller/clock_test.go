@@ -252,3 +252,30 @@ func TestAShopOfOneMachine(t *testing.T) {
 		is(t, s, id2, fleet.Accepted)
 	})
 }
+
+// TestCustomersWord: a customer's own word settles a drink in doubt where the shop takes
+// it, and changes nothing where not, from near and from far.
+func TestCustomersWord(t *testing.T) {
+	inShop(t, func(t *testing.T, s *shop, c *Controller) {
+		far := Remote(s)
+		time.Sleep(time.Minute)
+		brewing(t, s, id1)
+		s.gone("zoe")
+		time.Sleep(7 * time.Minute)
+		is(t, s, id1, fleet.Unknown)
+		for _, err := range []error{c.Said(t.Context(), id1, true), far.Said(t.Context(), id1, true)} {
+			if err == nil || !strings.Contains(err.Error(), fleet.ErrNotAllowed.Error()) {
+				t.Errorf("%v, want %v", err, fleet.ErrNotAllowed)
+			}
+		}
+		is(t, s, id1, fleet.Unknown)
+		c.cfg.CustomersSettle = true
+		if err := far.Said(t.Context(), id1, true); err != nil {
+			t.Error(err)
+		}
+		is(t, s, id1, fleet.Served)
+		if e := s.claim(id1); e.By != "customer" || e.Code != fleet.CodeSaid {
+			t.Errorf("%+v", e.Claim)
+		}
+	})
+}

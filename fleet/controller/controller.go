@@ -39,7 +39,9 @@ type Config struct {
 	ExpireAfter time.Duration // how long an order may wait; 15 min
 	SweepAfter  time.Duration // how old must be what others may have left half done; 60 s
 	Grace       time.Duration // after a start nothing is called unknown; 15 s
-	Alive       func()        // called once a second for as long as orders can be answered; must not block. nil: nobody asks
+	// CustomersSettle: a customer's own word settles a drink in doubt, see Said.
+	CustomersSettle bool
+	Alive           func() // called once a second for as long as orders can be answered; must not block. nil: nobody asks
 }
 
 // Parts is what a controller needs from the other rooms.
@@ -52,6 +54,9 @@ type Parts struct {
 	Settings fleet.Settings
 	Roll     Roll
 	Server   fleet.Server
+	// Requester asks machines whether their processes live; nil: nobody does, and a dead
+	// one is missed when its last word counts no more.
+	Requester fleet.Requester
 
 	// Stocked is closed when the shelf has its first filling; nil where somebody
 	// else sees to that. Before, an order would be refused for want of beans that
@@ -116,6 +121,8 @@ type Roll interface {
 	// Changed is closed at the next change of what Machines lists.
 	Changed() <-chan struct{}
 	Machines() []*fleet.Machine
+	// Gone takes a machine's process out of those that are here: it listens no more.
+	Gone(machine, nonce string)
 }
 
 // Controller is one controller. See New.
@@ -124,15 +131,16 @@ type Controller struct {
 	cfg Config
 	log *slog.Logger
 
-	paces  *paces
-	tally  tally
-	post   post
-	unsure unsure
-	menu   menuCard
-	asked  answering
-	watch  watch
-	moved  signal               // the queues may have changed without a record
-	drops  map[uint64]time.Time // when a drop first found the shop full; runIntake's own
+	paces    *paces
+	tally    tally
+	foreseen forecasts
+	post     post
+	unsure   unsure
+	menu     menuCard
+	asked    answering
+	watch    watch
+	moved    signal               // the queues may have changed without a record
+	drops    map[uint64]time.Time // when a drop first found the shop full; runIntake's own
 
 	started time.Time     // monotonic; set before running is closed
 	running chan struct{} // closed when Run has begun
@@ -186,6 +194,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	behind.Go(func() { fleet.Keep(inner, c.log, "events", func() error { return c.herald(inner) }) })
 	if c.ready(ctx) {
 		door.Go(func() { c.runSweep(ctx) })
+		door.Go(func() { c.runDeaths(ctx) })
 		door.Go(func() { c.runPending(ctx) })
 		door.Go(func() { c.runPulse(ctx) })
 		c.serve(ctx, &door)

@@ -24,10 +24,13 @@ func (c *Controller) herald(ctx context.Context) error {
 		c.log.Warn("events are told of records that the book does not have; all of it is told again", "told", from, "end", end)
 		from = 0
 	}
-	refused := map[string]time.Time{}
+	refused, accepted := map[string]time.Time{}, map[string]time.Time{}
 	return c.p.Ledger.Follow(ctx, max(from, 1), func(r fleet.Record) {
+		score := scored(r, accepted)
 		for _, e := range c.events(r, refused) {
-			e.At = r.Written
+			if e.At = r.Written; e.Kind == fleet.EvServed {
+				e.ETAError = score
+			}
 			for ctx.Err() == nil {
 				err := c.p.Events.Publish(ctx, e, r.Seq)
 				if err == nil {
@@ -39,6 +42,29 @@ func (c *Controller) herald(ctx context.Context) error {
 			}
 		}
 	}, nil)
+}
+
+// scored is by how much the cup of a record that says served left the range that was
+// promised; nil for any other, and where the order was accepted before what was read.
+// accepted is when the open orders were, by the broker's clock: it is for statistics.
+func scored(r fleet.Record, accepted map[string]time.Time) *float64 {
+	id := r.Order.ID
+	switch {
+	case !r.IsClaim:
+		return nil
+	case r.Phase == fleet.Accepted && r.Epoch == 1:
+		accepted[id] = r.Written
+		return nil
+	case !r.Phase.Ended():
+		return nil
+	}
+	at, known := accepted[id]
+	delete(accepted, id)
+	missed, told := r.Scored(at, r.Written)
+	if !known || !told {
+		return nil
+	}
+	return &missed
 }
 
 // events are those of one record. refused is who was told of as refused; of the

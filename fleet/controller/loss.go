@@ -125,6 +125,6 @@ func (s *sweeper) doubt(ctx context.Context, e fleet.Entry, why fleet.Reason) er
 
 // flowing reports whether anything may be done with an order now. What may not is
 // looked at again.
-func (s *sweeper) flowing(ctx context.Context, e fleet.Entry) bool {
-	return !s.mayNot() && s.p.Witness.Flows(ctx, e.Order.ID, false) == nil
+func (c *Controller) flowing(ctx context.Context, e fleet.Entry) bool {
+	return !c.mayNot() && c.p.Witness.Flows(ctx, e.Order.ID, false) == nil
 }

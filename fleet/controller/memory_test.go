@@ -601,6 +601,11 @@ func (m memOrders) Waiting(ctx context.Context) (out map[fleet.Class]int, err er
 	return out, err
 }
 
+// Given says that nothing was handed out.
+func (m memOrders) Given(ctx context.Context) (out map[fleet.Class]uint64, err error) {
+	return nil, m.call(ctx, "given", func() error { return nil })
+}
+
 func (m memOrders) List(ctx context.Context, classes []fleet.Class) error {
 	return m.call(ctx, "list", func() error {
 		was := m.listed
@@ -692,6 +697,8 @@ func (m memRoll) Changed() <-chan struct{} {
 	defer m.mu.Unlock()
 	return m.changed
 }
+
+func (m memRoll) Gone(string, string) { panic("nobody asks whether a machine lives") }
 
 func (m memRoll) Machines() []*fleet.Machine {
 	m.mu.Lock()

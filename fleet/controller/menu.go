@@ -124,10 +124,9 @@ func (c *Controller) runMenu(ctx context.Context) {
 // inUse are the menu's classes and those of open orders.
 func (c *Controller) inUse(m fleet.Menu) []fleet.Class {
 	classes := m.Classes()
-	open, _ := c.counted()
-	for of := range open {
-		if !slices.Contains(classes, of.class) {
-			classes = append(classes, of.class)
+	for _, class := range c.counted().classes {
+		if !slices.Contains(classes, class) {
+			classes = append(classes, class)
 		}
 	}
 	return classes

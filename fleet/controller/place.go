@@ -209,7 +209,7 @@ func (c *Controller) offer(ctx context.Context, o fleet.Order) (a fleet.Answer, 
 	g := c.guess(o)
 	a = fleet.Success(o.ID)
 	a.Position = g.Ahead + 1
-	a.ETA = []int{int(g.Low.Seconds()), int(g.High.Seconds())}
+	a.ETA = []int{int(g.Low.Seconds()), int(g.High.Seconds())} // wide where its machines are away
 	return a, portion, false
 }
 

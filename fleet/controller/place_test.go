@@ -134,7 +134,7 @@ func TestAccepted(t *testing.T) {
 	inShop(t, func(t *testing.T, s *shop, c *Controller) {
 		ctx := t.Context()
 		a := c.Place(ctx, order(id1).Encode(), "web")
-		want := fleet.Answer{Status: "success", Message: "The coffee has been successfully scheduled", OrderID: id1, Position: 1, ETA: []int{45, 75}}
+		want := fleet.Answer{Status: "success", Message: "The coffee has been successfully scheduled", OrderID: id1, Position: 1, ETA: []int{44, 77}}
 		if d := cmp.Diff(want, a); d != "" {
 			t.Fatal(d)
 		}
@@ -502,7 +502,7 @@ func TestBeforeRun(t *testing.T) {
 		if err := c.Cancel(t.Context(), id1, "Ada"); explain(err) == nil || explain(err).Code != fleet.CodeUnavailable {
 			t.Errorf("%v", err)
 		}
-		if w := c.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Why != "the shop is just opening" {
+		if w := c.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Code != fleet.CodeOpening {
 			t.Errorf("%+v", w)
 		}
 	})

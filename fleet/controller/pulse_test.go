@@ -46,7 +46,7 @@ func TestPulse(t *testing.T) {
 	})
 	var beats atomic.Int64
 	c := New(Parts{Ledger: nobody{}, Roll: memRoll{newShop()}}, Config{Alive: func() { beats.Add(1) }})
-	c.paces.mu.Lock()
+	c.tally.mu.Lock()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { c.runPulse(ctx); close(done) }()
@@ -55,9 +55,9 @@ func TestPulse(t *testing.T) {
 	case <-time.After(1500 * time.Millisecond):
 	}
 	if n := beats.Load(); n > 0 {
-		t.Errorf("%d signs while nobody can say how long a drink takes", n)
+		t.Errorf("%d signs while nobody can count the orders", n)
 	}
-	c.paces.mu.Unlock()
+	c.tally.mu.Unlock()
 	cancel()
 	<-done
 }
@@ -67,3 +67,4 @@ type nobody struct{ fleet.Ledger }
 
 func (nobody) Changed() <-chan struct{} { return make(chan struct{}) }
 func (nobody) Open() []fleet.Entry      { return nil }
+func (nobody) Queue() []fleet.Entry     { return nil }

@@ -92,6 +92,12 @@ func (c *Client) Settle(ctx context.Context, order string, made bool, by, reason
 	return err
 }
 
+// Said is Controller.Said.
+func (c *Client) Said(ctx context.Context, order string, made bool) error {
+	_, err := c.ask(ctx, verbSaid, ask{Order: order, Made: made})
+	return err
+}
+
 // MakeAgain is Controller.MakeAgain.
 func (c *Client) MakeAgain(ctx context.Context, order, by string) error {
 	_, err := c.ask(ctx, verbAgain, ask{Order: order, By: by})
@@ -126,9 +132,22 @@ func (c *Client) GoOn(ctx context.Context, machine, by, why string) error {
 func (c *Client) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	r, err := c.ask(ctx, verbWait, ask{Class: &class, Size: size})
 	if err != nil || r.Wait == nil {
-		return fleet.Wait{Why: "the shop does not answer at the moment"}
+		return fleet.Wait{Code: fleet.CodeSilent}
 	}
-	return fleet.Wait{Low: seconds(r.Wait.Low), High: seconds(r.Wait.High), Known: r.Wait.Known, Why: r.Wait.WhyNot, TooSweet: r.Wait.TooSweet}
+	return fleet.Wait{Low: seconds(r.Wait.Low), High: seconds(r.Wait.High), Known: r.Wait.Known, Code: r.Wait.Code, Item: r.Wait.Item, TooSweet: r.Wait.TooSweet}
+}
+
+// Forecasts is Controller.Forecasts; none while the controller does not answer.
+func (c *Client) Forecasts(ctx context.Context) map[string]fleet.Forecast {
+	r, err := c.ask(ctx, verbForecasts, ask{})
+	if err != nil {
+		return nil
+	}
+	all := map[string]fleet.Forecast{}
+	for _, f := range r.Forecasts {
+		all[f.Order] = f
+	}
+	return all
 }
 
 // Troubles is Controller.Troubles; ErrNobody where no controller runs.

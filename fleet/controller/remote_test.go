@@ -86,7 +86,7 @@ func TestNoController(t *testing.T) {
 	if err := far.Cancel(t.Context(), id1, "Ada"); !errors.Is(err, fleet.ErrNobody) {
 		t.Error(err)
 	}
-	if w := far.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Why == "" {
+	if w := far.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Code != fleet.CodeSilent {
 		t.Errorf("%+v", w)
 	}
 	if m := far.Menu(); len(m.Beans) != 0 {

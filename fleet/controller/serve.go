@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,10 +18,12 @@ import (
 //	place  {"via","body"}                     → {"answer"}; body is the order's JSON in base64
 //	cancel {"order","by"}                     → {} or {"error"}
 //	settle {"order","made","by","reason"}     → {} or {"error"}
+//	said   {"order","made"}                   → {} or {"error"}: the customer's own word
 //	again  {"order","by"}                     → {} or {"error"}
-//	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","why_not","too_sweet"}}
+//	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","code","item","too_sweet"}}
 //	menu   {}                                 → {"menu"}
 //	troubles {}                               → {"troubles"}: what a person should look at
+//	forecasts {}                              → {"forecasts"}: of every open order, see fleet.Forecast
 //	stands {}                                 → {"standing"}: whether its book is whole
 //	loss   {"by","reason"}                    → {} or {"error"}: accepts what is lost
 //	goon   {"machine","by","reason"}          → {} or {"error"}: without a machine that does not come
@@ -31,6 +35,7 @@ const (
 	verbPlace  = "place"
 	verbCancel = "cancel"
 	verbSettle = "settle"
+	verbSaid   = "said"
 	verbAgain  = "again"
 	verbWait   = "wait"
 	verbMenu   = "menu"
@@ -38,7 +43,8 @@ const (
 	verbLoss   = "loss"
 	verbGoOn   = "goon"
 
-	verbTroubles = "troubles"
+	verbTroubles  = "troubles"
+	verbForecasts = "forecasts"
 )
 
 func verbSubject(verb string) string { return fleet.Subject("coffee", "controller", verb) }
@@ -65,7 +71,8 @@ type reply struct {
 	Menu     *fleet.Menu     `json:"menu,omitempty"`
 	Standing *fleet.Standing `json:"standing,omitempty"`
 
-	Troubles []fleet.Trouble `json:"troubles,omitempty"`
+	Troubles  []fleet.Trouble  `json:"troubles,omitempty"`
+	Forecasts []fleet.Forecast `json:"forecasts,omitempty"`
 }
 
 type trouble struct {
@@ -87,7 +94,8 @@ type waitReply struct {
 	Low      float64 `json:"low_seconds"`
 	High     float64 `json:"high_seconds"`
 	Known    bool    `json:"known"`
-	WhyNot   string  `json:"why_not,omitempty"`
+	Code     string  `json:"code,omitempty"`
+	Item     string  `json:"item,omitempty"`
 	TooSweet int     `json:"too_sweet,omitempty"`
 }
 
@@ -110,7 +118,7 @@ func (c *Controller) serve(ctx context.Context, wg *sync.WaitGroup) {
 			return encode(c.Place(ctx, body, viaRequest))
 		})
 	}
-	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbAgain, verbWait, verbMenu, verbStands, verbLoss, verbGoOn, verbTroubles} {
+	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbSaid, verbAgain, verbWait, verbMenu, verbStands, verbLoss, verbGoOn, verbTroubles, verbForecasts} {
 		answer(verbSubject(verb), func(ctx context.Context, body []byte) []byte {
 			return encode(c.hear(ctx, verb, body))
 		})
@@ -136,6 +144,8 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 		return reply{Error: explain(c.Cancel(ctx, a.Order, a.By))}
 	case verbSettle:
 		return reply{Error: explain(c.Settle(ctx, a.Order, a.Made, a.By, a.Reason))}
+	case verbSaid:
+		return reply{Error: explain(c.Said(ctx, a.Order, a.Made))}
 	case verbAgain:
 		return reply{Error: explain(c.MakeAgain(ctx, a.Order, a.By))}
 	case verbLoss:
@@ -150,7 +160,9 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 			return reply{Error: &trouble{Code: codeInvalid, Message: "class: is missing"}}
 		}
 		w := c.Wait(ctx, *a.Class, a.Size)
-		return reply{Wait: &waitReply{w.Low.Seconds(), w.High.Seconds(), w.Known, w.Why, w.TooSweet}}
+		return reply{Wait: &waitReply{w.Low.Seconds(), w.High.Seconds(), w.Known, w.Code, w.Item, w.TooSweet}}
+	case verbForecasts:
+		return reply{Forecasts: slices.Collect(maps.Values(c.Forecasts(ctx)))}
 	case verbTroubles:
 		all, _ := c.Troubles(ctx)
 		return reply{Troubles: all}

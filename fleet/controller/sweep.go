@@ -109,8 +109,7 @@ func each(ctx context.Context, orders []fleet.Entry, do func(context.Context, fl
 
 // remakes has made again what waits for it.
 func (s *sweeper) remakes(ctx context.Context) error {
-	_, again := s.counted()
-	return each(ctx, again, func(ctx context.Context, e fleet.Entry) error {
+	return each(ctx, s.counted().again, func(ctx context.Context, e fleet.Entry) error {
 		if !s.flowing(ctx, e) {
 			return nil
 		}
@@ -287,21 +286,21 @@ func (s *sweeper) makeRoom(ctx context.Context) error {
 }
 
 // mayNot reports whether nothing may be done about any order now.
-func (s *sweeper) mayNot() bool {
-	state := s.p.Witness.Standing().State
+func (c *Controller) mayNot() bool {
+	state := c.p.Witness.Standing().State
 	return state == fleet.StandLooking || state == fleet.StandClosed
 }
 
 // stored is what is in the queue, by order too, and which orders are open.
-func (s *sweeper) stored(ctx context.Context) (stored []fleet.StoredOrder, there map[string]fleet.StoredOrder, open map[string]bool, err error) {
-	if stored, err = s.p.Orders.Stored(ctx); err != nil {
+func (c *Controller) stored(ctx context.Context) (stored []fleet.StoredOrder, there map[string]fleet.StoredOrder, open map[string]bool, err error) {
+	if stored, err = c.p.Orders.Stored(ctx); err != nil {
 		return nil, nil, nil, fmt.Errorf("the queue: %w", err)
 	}
 	there, open = map[string]fleet.StoredOrder{}, map[string]bool{}
 	for _, m := range stored {
 		there[m.Order] = m
 	}
-	for _, e := range s.p.Ledger.Open() {
+	for _, e := range c.p.Ledger.Open() {
 		if e.Phase.Open() {
 			open[e.Order.ID] = true
 		}
@@ -313,21 +312,30 @@ func (s *sweeper) stored(ctx context.Context) (stored []fleet.StoredOrder, there
 // that settles an order ends the claim before it removes the message, so the book
 // is read once more. A second message is harmless.
 func (s *sweeper) publishAnew(ctx context.Context, e fleet.Entry) error {
-	if !s.flowing(ctx, e) {
-		return nil
-	}
-	now, err := s.p.Book.Read(ctx, e.Order.ID)
-	if err != nil || now.Revision != e.Revision {
-		return err
-	}
-	what := "an order has no message in the queue; publishing it"
-	if seen := s.orders[e.Order.ID]; s.missing[e.Order.ID] != e.Revision {
+	what, held := "an order has no message in the queue; publishing it", s.missing[e.Order.ID] != e.Revision
+	if held {
 		what = "an order waits beside a ready machine: somebody holds its message; publishing it anew"
+	}
+	tried, err := s.publishCopy(ctx, e, what)
+	if seen := s.orders[e.Order.ID]; held && tried {
 		seen.anew, seen.often = time.Now(), seen.often+1
 		s.orders[e.Order.ID] = seen
 	}
-	s.log.Warn(what, "order", e.Order.ID, "phase", string(e.Phase))
-	return s.p.Orders.Publish(ctx, e, e.Order.ID+"#s"+rand.Text()[:12])
+	return err
+}
+
+// publishCopy does that, and says why, if the record is still the order's last and the
+// shop knows its book to be whole.
+func (c *Controller) publishCopy(ctx context.Context, e fleet.Entry, why string) (tried bool, err error) {
+	if !c.flowing(ctx, e) {
+		return false, nil
+	}
+	now, err := c.p.Book.Read(ctx, e.Order.ID)
+	if err != nil || now.Revision != e.Revision {
+		return false, err
+	}
+	c.log.Warn(why, "order", e.Order.ID, "phase", string(e.Phase))
+	return true, c.p.Orders.Publish(ctx, e, e.Order.ID+"#s"+rand.Text()[:12])
 }
 
 // held reports whether an order's message is in the hands of nobody who works on it:

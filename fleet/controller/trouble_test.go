@@ -29,7 +29,7 @@ func TestClosed(t *testing.T) {
 		}
 		stop()
 		full = true
-		if w := c.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Why != "the shop takes no orders at the moment" {
+		if w := c.Wait(t.Context(), plain1, fleet.Small); w.Known || w.Code != fleet.CodeShut {
 			t.Errorf("%+v", w)
 		}
 	})

@@ -1,10 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,25 +41,15 @@ func (p *paces) measured(machine string, size fleet.Size, seconds float64) {
 	p.mean[of] = seconds
 }
 
-// between is how long the quickest and the slowest of some machines take for a
-// cup: as measured here, else as each says of its drinks, else a minute.
-func (p *paces) between(machines []*fleet.Machine, size fleet.Size) (quick, slow time.Duration) {
+// of is how long a machine that does not say takes for a cup, in seconds: as measured
+// here, else its mean, else a minute.
+func (p *paces) of(m *fleet.Machine, size fleet.Size) float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, m := range machines {
-		s := p.mean[pace{m.Machine, size}]
-		if s <= 0 {
-			s = m.Seconds
-		}
-		takes := seconds(s)
-		if s <= 0 {
-			takes = unmeasured
-		}
-		if quick, slow = min(quick, takes), max(slow, takes); i == 0 {
-			quick = takes
-		}
+	if s := p.mean[pace{m.Machine, size}]; s > 0 {
+		return s
 	}
-	return quick, slow
+	return cmp.Or(m.Seconds, unmeasured.Seconds())
 }
 
 // cup is what the wait depends on.
@@ -69,136 +59,181 @@ type cup struct {
 	sugar int
 }
 
-// order is the cup as an order.
-func (c cup) order() fleet.Order {
-	return fleet.Order{Size: c.size, Bean: c.class.Bean, Milk: c.class.Milk, Sugar: c.sugar}
-}
-
-// tally counts the open orders. It is made anew when somebody asks and the book
+// tally is the open orders, sorted. It is made anew when somebody asks and the book
 // has grown since.
 type tally struct {
 	mu      sync.Mutex      // guards what follows
 	changed <-chan struct{} // closed when it is no longer true
-	cups    map[cup]int
-	again   []fleet.Entry // to be made again
+	now     counted
 }
 
-// counted are the open orders by cup, and those that are to be made again.
-func (c *Controller) counted() (cups map[cup]int, again []fleet.Entry) {
+// counted is what is open. It is never changed again.
+type counted struct {
+	changed <-chan struct{} // closed when it is no longer true
+	classes []fleet.Class
+	again   []fleet.Entry          // to be made again
+	inHand  map[string]fleet.Entry // claimed and brewing, by machine
+	queue   []fleet.Entry          // that wait, in the order in which they shall begin
+	orders  []fleet.Order          // the same
+	shunned map[string]shunned     // those that a machine leaves to others first
+}
+
+// shunned is an order that a machine leaves to others, and until when, by the monotonic
+// clock.
+type shunned struct {
+	by    string
+	until time.Time
+}
+
+// avoid is what is shunned, from now on.
+func (c counted) avoid() map[string]avoid {
+	out := map[string]avoid{}
+	for id, s := range c.shunned {
+		if left := time.Until(s.until); left > 0 {
+			out[id] = avoid{s.by, left.Seconds()}
+		}
+	}
+	return out
+}
+
+// counted is what is open now.
+func (c *Controller) counted() counted {
 	t := &c.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.changed == nil || closed(t.changed) {
-		t.changed = c.p.Ledger.Changed() // before it is read: rather count twice
-		t.cups, t.again = map[cup]int{}, nil
-		for _, e := range c.p.Ledger.Open() {
-			if e.Phase.Open() {
-				t.cups[cup{e.Order.Class(), e.Order.Size, e.Order.Sugar}]++
-			}
-			if e.Phase == fleet.Again {
-				t.again = append(t.again, e)
-			}
+	if t.changed != nil && !closed(t.changed) {
+		return t.now
+	}
+	t.changed = c.p.Ledger.Changed() // before it is read: rather count twice
+	t.now = counted{changed: t.changed, inHand: map[string]fleet.Entry{}, shunned: map[string]shunned{}}
+	for _, e := range c.p.Ledger.Open() {
+		if class := e.Order.Class(); e.Phase.Open() && !slices.Contains(t.now.classes, class) {
+			t.now.classes = append(t.now.classes, class)
+		}
+		switch e.Phase {
+		case fleet.Again:
+			t.now.again = append(t.now.again, e)
+		case fleet.Claimed, fleet.Brewing:
+			t.now.inHand[e.Machine()] = e
 		}
 	}
-	return t.cups, t.again // never changed again
+	t.now.queue = c.p.Ledger.Queue()
+	for _, e := range t.now.queue {
+		t.now.orders = append(t.now.orders, e.Order)
+		if e.Avoid != nil && !e.Written.IsZero() { // of one that was just written here the time comes with the follower
+			left := e.Avoid.Until.Sub(e.Written) - c.p.Ledger.Age(e) // both times are the broker's
+			t.now.shunned[e.Order.ID] = shunned{e.Avoid.Machine, time.Now().Add(left)}
+		}
+	}
+	return t.now
 }
 
-// guess estimates the way of one more cup, behind the orders that are open.
-//
-// The machines that can make it share the orders that they can make. At best
-// only orders of its own class are before it and each is ready at once; at worst
-// all are, on the slowest machine. A mean is not sharper than a quarter, so the
-// range is that much wider. What would be beyond the expiry is cut there: then
-// the order has ended.
+// hands are the machines that take orders, with what they have in hand.
+func (c *Controller) hands(open counted) []*hand {
+	return handsOf(c.p.Roll.Machines(), open.inHand, c.p.Ledger.Age, c.paces)
+}
+
+// guess foresees the way of one more cup, behind the orders that wait. What is beyond
+// the expiry is cut there: then the order has ended.
 func (c *Controller) guess(o fleet.Order) fleet.Wait {
-	open, _ := c.counted()
-	own := 0
-	for of, n := range open {
-		if of.class == o.Class() {
-			own += n
+	open := c.counted()
+	o.ID = "" // it is none of those that wait
+	slots := dispatch(c.hands(open), append(slices.Clip(open.orders), o), open.avoid())
+	s, longest := slots[len(slots)-1], max(unmeasured, c.cfg.ExpireAfter)
+	if !s.known {
+		own := 0
+		for _, e := range open.orders {
+			if e.Class() == o.Class() {
+				own++
+			}
 		}
-	}
-	able, why := c.makers(o, open)
-	quick, slow := c.paces.between(able, o.Size)
-	longest := max(unmeasured, c.cfg.ExpireAfter)
-	if len(able) == 0 {
 		// Wide, and true: later than that it has expired.
-		return fleet.Wait{Low: unmeasured, High: longest, Ahead: own, Why: strings.Join(why, "; ")}
+		return fleet.Wait{Low: unmeasured, High: longest, Ahead: own, Code: c.kept(o)}
 	}
-	all, n := makeable(open, able...), len(able)
-	high := min(slow*time.Duration(1+(all+n-1)/n)*5/4, longest)
-	return fleet.Wait{Known: true, Low: min(quick*time.Duration(max(1, own/n))*3/4, high), High: high, Ahead: all}
+	eta := fleet.Promise(s.low, s.likely, s.high)
+	low, high := min(seconds(float64(eta[0])), longest), min(seconds(float64(eta[1])), longest)
+	return fleet.Wait{Known: true, Low: low, High: high, Ahead: places(slots)[len(slots)-1] - 1}
 }
 
-// makers are the machines that can make this now, behind the open orders; why
-// tells of the others that list it.
-func (c *Controller) makers(o fleet.Order, open map[cup]int) (able []*fleet.Machine, why []string) {
-	var spares []*fleet.Machine
+// kept is the code of what keeps the machines that list this.
+func (c *Controller) kept(o fleet.Order) string {
+	return hindrance(slices.DeleteFunc(slices.Clone(c.p.Roll.Machines()), func(m *fleet.Machine) bool { return !m.Here || !m.Makes(o) }))
+}
+
+// Forecasts are the ways of all open orders from now on, by id; those of which nobody
+// knows whether they were made have none. Any page may ask as often as it likes.
+func (c *Controller) Forecasts(context.Context) map[string]fleet.Forecast {
+	f := &c.foreseen
+	open := c.counted()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all != nil && f.changed != nil && !closed(f.changed) && time.Since(f.at) < foreseenFor {
+		return f.all
+	}
+	f.changed, f.at, f.all = open.changed, time.Now(), map[string]fleet.Forecast{}
+	hands := c.hands(open)
+	slots := dispatch(hands, open.orders, open.avoid())
+	for i, place := range places(slots) {
+		s := slots[i]
+		f.all[open.orders[i].ID] = foreseen(fleet.Forecast{Order: open.orders[i].ID, Place: place, Machine: s.machine, Known: s.known, Begin: s.begin}, s.low, s.likely, s.high)
+	}
 	for _, m := range c.p.Roll.Machines() {
-		switch {
-		case !m.Here || !m.Makes(o):
-		case m.Cordon != nil:
-			why = append(why, m.Machine+" is out of service: "+m.Cordon.Reason)
-		case !m.Able():
-			why = append(why, m.Machine+": "+ailment(m.Presence))
-		case m.MinWaiting > 0:
-			spares = append(spares, m)
-		default:
-			able = append(able, m)
+		e, has := open.inHand[m.Machine]
+		if !has {
+			continue
 		}
-	}
-	for _, m := range spares {
-		if makeable(open, m)+1 >= m.MinWaiting {
-			able = append(able, m)
-		} else {
-			why = append(why, fmt.Sprintf("%s is a spare and helps from %d waiting orders on", m.Machine, m.MinWaiting))
+		one := fleet.Forecast{Order: e.Order.ID, Machine: m.Machine, Known: m.Here}
+		var low, likely, high float64
+		if m.Here {
+			one.Begin, low, likely, high = handOf(m, c.paces).left(e, c.p.Ledger.Age(e))
 		}
+		f.all[e.Order.ID] = foreseen(one, low, likely, high)
 	}
-	return able, why
+	return f.all
 }
 
-// makeable counts the orders that one of the machines makes.
-func makeable(open map[cup]int, machines ...*fleet.Machine) (sum int) {
-	for of, n := range open {
-		if slices.ContainsFunc(machines, func(m *fleet.Machine) bool { return m.Makes(of.order()) }) {
-			sum += n
-		}
-	}
-	return sum
+// foreseenFor is how long a forecast is good for, where nothing has changed in the book.
+const foreseenFor = 500 * time.Millisecond
+
+// forecasts is the last that was made; it is everybody's and never changed again.
+type forecasts struct {
+	mu      sync.Mutex // guards what follows
+	changed <-chan struct{}
+	at      time.Time
+	all     map[string]fleet.Forecast
 }
 
-// ailment says in words why a machine takes no orders.
-func ailment(p fleet.Presence) string {
-	switch {
-	case p.Note != "":
-		return p.Note
-	case len(p.Lacks) > 0:
-		return "needs " + strings.Join(p.Lacks, ", ")
+// foreseen adds the range, if there is one.
+func foreseen(f fleet.Forecast, low, likely, high float64) fleet.Forecast {
+	if !f.Known {
+		return f
 	}
-	return "is " + string(p.State)
+	eta := fleet.Promise(low, likely, high)
+	f.Begin, f.Low, f.High = math.Round(10*f.Begin)/10, float64(eta[0]), float64(eta[1])
+	return f
 }
 
 // Wait estimates how long one more cup would take. An order is taken whatever is
-// not known, unless Why says that it is not on the menu or sold out.
+// not known, unless Code says that it is not on the menu or sold out.
 func (c *Controller) Wait(ctx context.Context, class fleet.Class, size fleet.Size) fleet.Wait {
 	o := fleet.Order{Bean: class.Bean, Milk: class.Milk, Size: size}
 	menu := c.Menu()
 	doses, listed := menu.Portion(o)
 	switch {
 	case c.p.Witness.Standing().State == fleet.StandClosed:
-		return fleet.Wait{Why: "the shop is closed: its records are being looked at"}
+		return fleet.Wait{Code: fleet.CodeShut}
 	case len(menu.Beans) == 0 || !closed(c.p.Ledger.Ready()):
-		return fleet.Wait{Why: "the shop is just opening"}
+		return fleet.Wait{Code: fleet.CodeOpening}
 	case !listed:
-		return fleet.Wait{Why: "not on the menu"}
+		return fleet.Wait{Code: fleet.CodeNotOnMenu}
 	case !c.made(o) && !c.early():
-		return fleet.Wait{Why: "no machine here makes it"}
+		return fleet.Wait{Code: fleet.CodeNotOnMenu}
 	}
 	if c.closed(ctx) {
-		return fleet.Wait{Why: "the shop takes no orders at the moment"}
+		return fleet.Wait{Code: fleet.CodeShut}
 	}
 	if item := c.soldOut(o, doses); item != "" {
-		return fleet.Wait{Why: "sold out: " + insufficient(o, item)}
+		return fleet.Wait{Code: fleet.CodeOutOfStock, Item: item}
 	}
 	w := c.guess(o)
 	if !w.Known {

@@ -64,6 +64,12 @@ type Parts struct {
 	Age func(fleet.Entry) time.Duration
 	// Waiting counts the orders of these classes that nobody has in hand. May be nil.
 	Waiting func([]fleet.Class) int
+	// Reconnected is closed when the connection to the broker came back next: what is here
+	// may have been forgotten there. May be nil.
+	Reconnected func() <-chan struct{}
+	// Queue lists the orders that wait, in the order in which they were accepted. May be
+	// nil.
+	Queue func() []fleet.Entry
 	// UnknownAfter is how old a brew must be before another machine may say unknown.
 	// 0: fleet.LongestBrew + 60 s, the only right value in a fleet; tests make it short.
 	UnknownAfter time.Duration
@@ -98,6 +104,7 @@ type Events interface {
 // Fleet is what a desk needs of fleet.Fleet.
 type Fleet interface {
 	Announce(ctx context.Context, p fleet.Presence) error
+	Again(ctx context.Context, words []fleet.Presence) error
 	Leave(ctx context.Context, machine string) error
 	Present(ctx context.Context) ([]fleet.Presence, error)
 }
@@ -114,14 +121,20 @@ type Settings interface {
 type Desk struct {
 	p    Parts
 	log  *slog.Logger
-	tell chan string // machines that should ask anew; empty: all
+	tell chan string   // machines that should ask anew; empty: all
+	due  chan struct{} // there are words in again
 
 	mu       sync.Mutex // guards what follows
 	inWork   int
 	by       map[string]int       // of them, by machine
 	twins    map[string]time.Time // when it was said last that two have this name
 	settings settings
-	said     map[string]said // the last word of presence of each machine, see hear
+	said     map[string]said           // the last word of presence of each machine, see hear
+	again    map[string]fleet.Presence // words that stand and are to be said again
+	here     int                       // machines ...
+	counted  time.Time                 // ... when
+	back     <-chan struct{}           // closed at the next reconnect; nil: nobody tells
+	anew     time.Time                 // until then no word is taken to stand, see forgotten
 }
 
 // New makes a desk that answers nobody yet.
@@ -135,10 +148,17 @@ func New(p Parts) *Desk {
 	if p.Wrote == nil {
 		p.Wrote = func(fleet.Entry) {}
 	}
+	if p.Queue == nil {
+		p.Queue = func() []fleet.Entry { return nil }
+	}
 	if p.Waiting == nil {
 		p.Waiting = func([]fleet.Class) int { return 0 }
 	}
-	return &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, twins: map[string]time.Time{}, said: map[string]said{}, settings: settings{cordons: map[string]fleet.Cordon{}}}
+	d := &Desk{p: p, log: p.Log, tell: make(chan string, 64), by: map[string]int{}, twins: map[string]time.Time{}, said: map[string]said{}, again: map[string]fleet.Presence{}, due: make(chan struct{}, 1), settings: settings{cordons: map[string]fleet.Cordon{}}}
+	if p.Reconnected != nil {
+		d.back = p.Reconnected()
+	}
+	return d
 }
 
 // Run answers until ctx ends and what was begun is answered.
@@ -146,6 +166,7 @@ func (d *Desk) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.follow(ctx) })
 	wg.Go(func() { d.nudge(ctx) })
+	wg.Go(func() { d.repeat(ctx) })
 	defer wg.Wait()
 	fleet.Keep(ctx, d.log, "the desk", func() error {
 		return d.p.Server.Serve(ctx, fleet.Subject("coffee", "desk", "*", "*"), true, d.answer)

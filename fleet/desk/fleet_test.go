@@ -121,6 +121,7 @@ func (*looking) Mark() fleet.Mark                          { return fleet.Mark{}
 type patient struct{ *shop }
 
 func (p patient) Announce(ctx context.Context, _ fleet.Presence) error { return ctx.Err() }
+func (p patient) Again(context.Context, []fleet.Presence) error        { return nil }
 func (p patient) Leave(ctx context.Context, _ string) error            { return ctx.Err() }
 func (p patient) Present(context.Context) ([]fleet.Presence, error)    { return nil, nil }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"barista/fleet"
@@ -102,9 +101,11 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 	if d.twin(ctx, a.Owner) {
 		return twin(machine)
 	}
-	if err := d.p.Fleet.Announce(ctx, *p); err != nil {
+	said, again := d.paced(*p)
+	if err := d.announce(ctx, said); err != nil {
 		return notDone(err)
 	}
+	word.Again = again
 	for _, m := range d.p.Roll.Machines() {
 		if m.Machine == machine || !m.Here || m.Cordon != nil || m.MinWaiting > 0 || // a spare comes later
 			slices.ContainsFunc(p.Classes, func(c fleet.Class) bool { return !slices.Contains(m.Classes, c) }) ||
@@ -119,7 +120,40 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 		word.Soon = word.Soon || m.State == fleet.StateWaiting
 	}
 	word.Waiting = d.p.Waiting(p.Classes)
+	word.Next, word.Alone = d.queued(*p)
 	return fleet.Told{Word: &word}
+}
+
+// queued is what waits of what a machine makes, each class by its first order; alone are
+// for a spare those of which something waits that nobody else here makes now.
+func (d *Desk) queued(p fleet.Presence) (next, alone []fleet.Class) {
+	const most = 64 // as many as a machine may list
+	type cup struct {
+		class fleet.Class
+		size  fleet.Size
+		sugar int
+	}
+	seen := map[cup]bool{} // who makes one of them makes all
+	for _, e := range d.p.Queue() {
+		o := e.Order
+		of := cup{o.Class(), o.Size, o.Sugar}
+		if e.Phase != fleet.Accepted || seen[of] || !p.Makes(o) {
+			continue
+		}
+		seen[of] = true
+		if !slices.Contains(next, of.class) && len(next) < most {
+			next = append(next, of.class)
+		}
+		if p.MinWaiting == 0 || slices.Contains(alone, of.class) || len(alone) == most {
+			continue
+		}
+		if !slices.ContainsFunc(d.p.Roll.Machines(), func(m *fleet.Machine) bool {
+			return m.Machine != p.Machine && m.Serves(o)
+		}) {
+			alone = append(alone, of.class)
+		}
+	}
+	return next, alone
 }
 
 // probeTime is how long a process has to say that it lives.
@@ -131,14 +165,13 @@ const probeTime = time.Second
 // listens any more is it surely gone; one that does not answer may just be slow, and
 // its word of presence ends by itself.
 func (d *Desk) twin(ctx context.Context, o fleet.Owner) bool {
-	machines := d.p.Roll.Machines()
-	i, known := slices.BinarySearchFunc(machines, o.Machine, func(m *fleet.Machine, name string) int { return strings.Compare(m.Machine, name) })
-	if !known || !machines[i].Here || o.Nonce == "" || o.Nonce == machines[i].Owner.Nonce || !fleet.IsNonce(machines[i].Owner.Nonce) {
+	m := d.machine(o.Machine)
+	if m == nil || o.Nonce == "" || o.Nonce == m.Owner.Nonce || !fleet.IsNonce(m.Owner.Nonce) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	_, err := d.p.Requester.Request(ctx, fleet.ProcessSubject(o.Machine, machines[i].Owner.Nonce), nil)
+	_, err := d.p.Requester.Request(ctx, fleet.ProcessSubject(o.Machine, m.Owner.Nonce), nil)
 	return !errors.Is(err, fleet.ErrNobody)
 }
 

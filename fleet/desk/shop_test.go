@@ -22,18 +22,19 @@ type shop struct {
 	t    *testing.T
 	desk *Desk
 
-	mu      sync.Mutex
-	book    map[string]fleet.Entry
-	seq     uint64
-	now     time.Time                // the broker's clock
-	past    time.Duration            // that this process saw
-	came    map[uint64]time.Duration // when each record came in that
-	here    []fleet.Presence
-	roll    []fleet.Machine
-	events  []fleet.Event
-	wrote   []fleet.Entry
-	asked   []string // subjects of nudges
-	waiting int
+	mu       sync.Mutex
+	book     map[string]fleet.Entry
+	seq      uint64
+	now      time.Time                // the broker's clock
+	past     time.Duration            // that this process saw
+	came     map[uint64]time.Duration // when each record came in that
+	here     []fleet.Presence
+	repeated [][]fleet.Presence
+	roll     []fleet.Machine
+	events   []fleet.Event
+	wrote    []fleet.Entry
+	asked    []string // subjects of nudges
+	waiting  int
 
 	// What a test has happen.
 	reading func() // before a read
@@ -116,6 +117,12 @@ type memFleet struct{ *shop }
 
 func (f memFleet) Announce(_ context.Context, p fleet.Presence) error {
 	f.here = append(f.here, p)
+	return f.deaf
+}
+func (f memFleet) Again(_ context.Context, words []fleet.Presence) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.repeated = append(f.repeated, words)
 	return f.deaf
 }
 func (f memFleet) Leave(_ context.Context, machine string) error {

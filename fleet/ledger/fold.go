@@ -22,6 +22,7 @@ type fold struct {
 	// the follower has not heard yet: a record before it must not open them again.
 	orders map[string]fleet.Entry
 	heard  map[string]time.Time   // when the entry in orders came, by the monotonic clock
+	born   map[string]uint64      // the first record that was read of each: its create, unless that was before the balance
 	ahead  []fleet.Entry          // acts beyond upto that take a portion, by this process
 	lost   map[string]fleet.Share // see Ledger.Lost
 
@@ -36,7 +37,7 @@ type fold struct {
 }
 
 func newFold(shelf fleet.Shelf) fold {
-	return fold{shelf: shelf, orders: map[string]fleet.Entry{}, heard: map[string]time.Time{}, lost: map[string]fleet.Share{}}
+	return fold{shelf: shelf, orders: map[string]fleet.Entry{}, heard: map[string]time.Time{}, born: map[string]uint64{}, lost: map[string]fleet.Share{}}
 }
 
 // restore takes up a balance. What this process wrote before it had read that, and what
@@ -47,8 +48,7 @@ func (f *fold) restore(b fleet.Balance, open []fleet.Entry) {
 	f.ahead = slices.DeleteFunc(f.ahead, past)
 	for id, e := range f.orders {
 		if past(e) {
-			delete(f.orders, id)
-			delete(f.heard, id)
+			f.drop(id)
 		}
 	}
 	f.refuse(b.Refusals, 0)
@@ -97,13 +97,22 @@ func (f *fold) order(e fleet.Entry) {
 	delete(f.lost, id)
 	switch {
 	case e.Phase.Ended() && e.Seq <= f.upto:
-		delete(f.orders, id)
-		delete(f.heard, id)
+		f.drop(id)
 		return
 	case !there || e.Revision != have.Revision:
 		f.heard[id] = time.Now()
 	}
 	f.orders[id] = e
+	if f.born[id] == 0 {
+		f.born[id] = e.Seq
+	}
+}
+
+// drop forgets an order.
+func (f *fold) drop(id string) {
+	delete(f.orders, id)
+	delete(f.heard, id)
+	delete(f.born, id)
 }
 
 // balance notes what a balance stands for.
@@ -172,6 +181,18 @@ func (f *fold) open() []fleet.Entry {
 		}
 	}
 	slices.SortFunc(out, func(a, b fleet.Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return slices.Clip(out)
+}
+
+// queue lists the orders that wait for a machine, in the order of their creates.
+func (f *fold) queue() []fleet.Entry {
+	out := []fleet.Entry{}
+	for _, e := range f.orders {
+		if e.Phase == fleet.Accepted || e.Phase == fleet.Again {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b fleet.Entry) int { return cmp.Compare(f.born[a.Order.ID], f.born[b.Order.ID]) })
 	return slices.Clip(out)
 }
 

@@ -87,6 +87,7 @@ type Ledger struct {
 	mu      sync.Mutex // guards what follows
 	fold    fold
 	open    []fleet.Entry     // what Open answers; nil: to be made anew
+	queue   []fleet.Entry     // what Queue answers; the same
 	mine    map[string]uint64 // acts under way by their word: where the follower found them, 0 until then
 	changed chan struct{}     // nil: nobody waits
 	clock   time.Time         // the broker's clock, for what is written down ...
@@ -206,20 +207,32 @@ func lastBalance(ctx context.Context, book Looked) (*fleet.Balance, []fleet.Entr
 		if r.Balance == nil {
 			return nil, nil, fmt.Errorf("the last balance, record %d of the book, can't be read: is this program older than the one that wrote it?", r.Seq)
 		}
-		var open []fleet.Entry
-		for _, s := range r.Balance.Open {
-			one, err := book.At(ctx, s.Seq)
-			switch {
-			case err == nil && one.IsClaim && one.Order.ID == s.Order:
-				open = append(open, one.Entry)
-			case err != nil && !errors.Is(err, fleet.ErrNotFound):
-				return nil, nil, fmt.Errorf("order %s: %w", s.Order, err)
-			}
+		open, err := stillOpen(ctx, book, *r.Balance)
+		if err != nil {
+			return nil, nil, err
 		}
 		if len(open) == len(r.Balance.Open) || tries == 1 {
 			return r.Balance, open, nil
 		}
 	}
+}
+
+// stillOpen reads the records of the orders that were open by a balance, but for those
+// that are not there.
+func stillOpen(ctx context.Context, book Looked, b fleet.Balance) (open []fleet.Entry, err error) {
+	if len(b.Open) > 0 && b.Upto-b.Open[0].Seq > near {
+		defer spare()()
+	}
+	for _, s := range b.Open {
+		one, err := book.At(ctx, s.Seq)
+		switch {
+		case err == nil && one.IsClaim && one.Order.ID == s.Order:
+			open = append(open, one.Entry)
+		case err != nil && !errors.Is(err, fleet.ErrNotFound):
+			return nil, fmt.Errorf("order %s: %w", s.Order, err)
+		}
+	}
+	return open, nil
 }
 
 // take folds what the follower brings.
@@ -251,7 +264,7 @@ func (l *Ledger) now() time.Time { return l.clock.Add(time.Since(l.heard)) }
 
 // stir tells whoever waits. The caller holds the lock.
 func (l *Ledger) stir() {
-	l.open = nil
+	l.open, l.queue = nil, nil
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
@@ -308,6 +321,17 @@ func (l *Ledger) Open() []fleet.Entry {
 		l.open = l.fold.open()
 	}
 	return l.open
+}
+
+// Queue lists the orders that wait for a machine, or to be made again, in the order of
+// their creates. The list is everybody's and must not be changed.
+func (l *Ledger) Queue() []fleet.Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queue == nil {
+		l.queue = l.fold.queue()
+	}
+	return l.queue
 }
 
 // Lost lists the orders that were not over by the last balance, whose record the

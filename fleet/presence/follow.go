@@ -64,7 +64,7 @@ type Roll struct {
 	clock   time.Time                 // the broker's clock ...
 	asked   time.Time                 // ... when it was asked, by the monotonic clock
 	changed chan struct{}
-	// What Machines answers, by name: a thousand machines say something two hundred
+	// What Machines answers, by name: a thousand machines say something seventy
 	// times a second, and whoever hears it asks who is here.
 	list  []*fleet.Machine // nil: to be made anew
 	given bool             // somebody holds it, so it must not be changed
@@ -162,15 +162,15 @@ func poke(c chan struct{}) {
 	}
 }
 
-// listen has a machine gone that said nothing for fleet.PresenceTTL. The broker does
-// the same by its wall clock: one that was set back would keep a dead machine for as
+// listen has a machine gone whose last word no longer counts. The broker does the
+// same by its wall clock: one that was set back would keep a dead machine for as
 // long, one that was set forward would lose them all.
 func (b *Roll) listen(ctx context.Context) {
 	for {
 		b.mu.Lock()
 		var next time.Duration
 		for name, at := range b.heard {
-			left := fleet.PresenceTTL - time.Since(at)
+			left := b.roll.here[name].Counts() - time.Since(at)
 			if left <= 0 {
 				b.silent(name)
 			} else if next == 0 || left < next {
@@ -179,7 +179,7 @@ func (b *Roll) listen(ctx context.Context) {
 		}
 		b.mu.Unlock()
 		if next > 0 {
-			if !fleet.Pause(ctx, next) {
+			if !fleet.Pause(ctx, min(next, fleet.PresenceTTL)) { // a word that comes meanwhile may count no longer
 				return
 			}
 		} else if !fleet.Await(ctx, b.spoke) {
@@ -197,6 +197,17 @@ func (b *Roll) silent(name string) {
 	b.note(before) // so that the seven days count from now
 	b.relist(name)
 	b.stir()
+}
+
+// Gone takes a machine out of those that are here at once: nobody listens any more where
+// this process of it did. A process that came after it stays, and any word of its own
+// brings it back.
+func (b *Roll) Gone(machine, nonce string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p, here := b.roll.here[machine]; here && p.Owner.Nonce == nonce {
+		b.silent(machine)
+	}
 }
 
 // stir tells whoever waits on Changed. The caller holds the lock.
@@ -331,6 +342,7 @@ func (b *Roll) Machines() []*fleet.Machine {
 	if now := b.now(); b.list == nil || !b.until.IsZero() && !now.Before(b.until) {
 		b.list, b.until = b.roll.machines(now), time.Time{}
 		for _, m := range b.list {
+			m.Heard = b.heard[m.Machine]
 			b.expires(m)
 		}
 	}
@@ -348,7 +360,8 @@ func (b *Roll) relist(name string) {
 		b.list, b.given = slices.Clone(b.list), false
 	}
 	i, there := slices.BinarySearchFunc(b.list, name, func(m *fleet.Machine, name string) int { return strings.Compare(m.Machine, name) })
-	switch m := b.roll.machine(name, b.now()); {
+	m := b.machine(name)
+	switch {
 	case m == nil && there:
 		b.list = slices.Delete(b.list, i, i+1)
 	case m == nil:
@@ -359,6 +372,15 @@ func (b *Roll) relist(name string) {
 		b.list = slices.Insert(b.list, i, m)
 		b.expires(m)
 	}
+}
+
+// machine is what is known of one; nil if nothing is. The caller holds the lock.
+func (b *Roll) machine(name string) *fleet.Machine {
+	m := b.roll.machine(name, b.now())
+	if m != nil {
+		m.Heard = b.heard[name]
+	}
+	return m
 }
 
 // expires notes when a machine's record will be too old.

@@ -117,6 +117,8 @@ func (m memFleet) Announce(_ context.Context, p fleet.Presence) error {
 	return nil
 }
 
+func (m memFleet) Again(context.Context, []fleet.Presence) error { panic("a desk does") }
+
 func (m memFleet) Leave(_ context.Context, name string) error {
 	m.do(func() { delete(m.here, name); m.words = append(m.words, name) })
 	return nil
@@ -304,6 +306,43 @@ func TestSilent(t *testing.T) {
 	})
 }
 
+// TestLasts: a word counts for as long as it says, and the next one for as long as
+// that one says.
+func TestLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		b, stop := p.open(t)
+		defer stop()
+		for _, lasts := range []int{35, 0, 25} {
+			word := zoe
+			word.Lasts = lasts
+			_ = memFleet{p}.Announce(t.Context(), word)
+			time.Sleep(word.Counts() - time.Second)
+			if present(b) != 1 {
+				t.Errorf("%v: gone too early", word.Counts())
+			}
+			_ = memFleet{p}.Announce(t.Context(), word)
+			time.Sleep(word.Counts() - time.Second)
+			if present(b) != 1 {
+				t.Errorf("%v: gone although it spoke", word.Counts())
+			}
+			time.Sleep(2 * time.Second)
+			if present(b) != 0 {
+				t.Errorf("%v: silent, and still here", word.Counts())
+			}
+		}
+		long := zoe
+		long.Machine, long.Lasts = "leo", 35
+		_ = memFleet{p}.Announce(t.Context(), long)
+		time.Sleep(time.Second)
+		_ = memFleet{p}.Announce(t.Context(), zoe)
+		time.Sleep(zoe.Counts() + time.Second)
+		if present(b) != 1 {
+			t.Error("one is silent for 15 s, and is here for as long as another one's word counts")
+		}
+	})
+}
+
 // TestSevenDaysOfAClockThatIsSet: where the broker's clock was set, forward or back,
 // the seven days begin anew.
 func TestSevenDaysOfAClockThatIsSet(t *testing.T) {
@@ -487,5 +526,34 @@ func TestRealBroker(t *testing.T) {
 			t.Error(err)
 		}
 		brokertest.Eventually(t, "back in service", func() bool { return zoes(b).Cordon == nil })
+	})
+}
+
+// TestGone: a machine whose process listens no more is away at once, and its next word,
+// or that of another process, brings it back. A process that came meanwhile is not meant.
+func TestGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace()
+		b, stop := p.open(t)
+		defer stop()
+		one, two := zoe, zoe
+		one.Owner.Nonce, two.Owner.Nonce = "one", "two"
+		for _, x := range []struct {
+			word fleet.Presence
+			gone string
+			here int
+		}{{one, "one", 0}, {one, "two", 1}, {one, "one", 0}, {two, "one", 1}, {two, "two", 0}} {
+			_ = memFleet{p}.Announce(t.Context(), x.word)
+			synctest.Wait()
+			if b.Gone("zoe", x.gone); present(b) != x.here {
+				t.Errorf("%s is here, %s listens no more: %d are here", x.word.Owner.Nonce, x.gone, present(b))
+			}
+		}
+		if b.Gone("leo", "one"); present(b) != 0 {
+			t.Error("nobody's end has brought somebody")
+		}
+		if zoes(b).Seen.IsZero() || !known(b, black, fleet.Small) {
+			t.Error("forgotten, not away")
+		}
 	})
 }

@@ -204,6 +204,7 @@ func fitting(r fleet.Record, most int) []byte {
 type machine struct {
 	fleet.Presence
 	Here   bool          `json:"here"`
+	Heard  time.Time     `json:"-"` // means something in the process that heard it only
 	Seen   time.Time     `json:"seen,omitzero"`
 	Cordon *fleet.Cordon `json:"cordon,omitempty"`
 }

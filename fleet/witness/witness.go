@@ -115,7 +115,8 @@ type Witness struct {
 
 	mu       sync.Mutex // guards what follows
 	state    string
-	link     uint64 // the connection that was looked at
+	link     uint64  // the connection that was looked at
+	quieted  *uint64 // the connection on which it was quiet for long enough; nil: none
 	made     time.Time
 	loss     *fleet.LossEntry
 	pending  bool       // orders that the loss covers may not be unknown yet
@@ -274,9 +275,15 @@ func (w *Witness) connect(ctx context.Context, first bool) error {
 	w.ahead = fleet.Mark{}
 	clear(w.recs)
 	w.turn(fleet.StandLooking)
+	calm := first && w.cfg.Alone || w.quieted != nil && *w.quieted == link
 	w.mu.Unlock()
-	if !(first && w.cfg.Alone) && !fleet.Pause(ctx, quiet) {
-		return ctx.Err()
+	if !calm {
+		if !fleet.Pause(ctx, quiet) {
+			return ctx.Err()
+		}
+		w.mu.Lock()
+		w.quieted = &link // a look that fails, as while nobody leads, begins no other connection
+		w.mu.Unlock()
 	}
 	f, err := w.read(ctx)
 	if err != nil {

@@ -864,6 +864,35 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
+// TestLooksAnew: servers that can't be asked yet, as while nobody leads them, are asked
+// anew each second; two seconds are waited once, after the connection.
+func TestLooksAnew(t *testing.T) {
+	inSite(t, func(s *site) {
+		var unled atomic.Bool
+		w, _ := s.open(func(p *witness.Parts, _ *witness.Config) {
+			p.Made = func(ctx context.Context) (time.Time, error) {
+				if unled.Load() {
+					return time.Time{}, fleet.ErrNoAnswer
+				}
+				return s.conn.BookMade(ctx)
+			}
+		})
+		s.must(s.create(w.Book(), s.id(time.Now())))
+		for _, long := range []time.Duration{2500 * time.Millisecond, 3700 * time.Millisecond, 5200 * time.Millisecond, 6900 * time.Millisecond} {
+			unled.Store(true)
+			s.b.Restart()
+			s.reached()
+			time.Sleep(long)
+			unled.Store(false)
+			led := time.Now()
+			s.must(s.create(w.Book(), s.id(time.Now())))
+			if d := time.Since(led); d > 1200*time.Millisecond {
+				s.Errorf("led %v after the connection, and looked at %v later", long, d)
+			}
+		}
+	})
+}
+
 // TestKeptFile: the mark outlasts a file of which one copy was cut off.
 func TestKeptFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "book.mark")

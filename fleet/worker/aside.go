@@ -35,8 +35,8 @@ func (w *Worker) tell(ctx context.Context) {
 	}
 }
 
-// announce says every PresenceEvery, at every change, and when somebody wants to
-// know what the shop wants, that the machine is here. The answer is what the shop
+// announce says every PresenceEvery, or as often as the shop asks it to, at every
+// change, and when somebody wants to know what the shop wants, that the machine is here. The answer is what the shop
 // wants; until the next one the last one holds. known is called after the first.
 func (w *Worker) announce(ctx context.Context, known func()) {
 	every := fleet.PresenceEvery
@@ -55,11 +55,14 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 		case <-rest.C:
 		}
 		machineChanged := w.Machine.Changed()
+		w.mu.Lock()
+		w.pace.stood(w.Machine.Status())
+		w.mu.Unlock()
 		p, changed := w.Presence()
 		var again <-chan time.Time
 		rest.Reset(saySoon)
 		// A percent is no news: the live events tell it.
-		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || !slices.Equal(p.Lacks, last.Lacks) ||
+		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || p.Drained != last.Drained || !slices.Equal(p.Lacks, last.Lacks) ||
 			!slices.Equal(p.Classes, last.Classes) || !slices.Equal(p.Sizes, last.Sizes) || !slices.Equal(p.Never, last.Never)) {
 			if p.State != last.State {
 				w.Log.Info("state", "state", p.State, "note", p.Note, "order", p.Order)
@@ -70,6 +73,12 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 			case err == nil:
 				here = true
 				w.accepted()
+				if word.Again > 0 {
+					tick.Reset(word.Again)
+				} else {
+					tick.Reset(every)
+				}
+				word.Again = 0 // no news to anybody else
 				w.hear(word)
 				known()
 			case errors.Is(err, fleet.ErrTwin): // the next one is due soon enough
@@ -111,11 +120,11 @@ func (w *Worker) hear(word fleet.Word) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.heard)
-	w.heard = make(chan struct{})
+	w.heard, w.heardAt = make(chan struct{}), time.Now()
 	if reflect.DeepEqual(w.word, word) {
 		return // so that nobody looks around for nothing
 	}
-	if w.word = word; word.Menu != nil {
+	if w.word = word; word.Menu != nil && !reflect.DeepEqual(*word.Menu, w.menu) { // its timelines are many
 		w.offers(*word.Menu)
 	}
 	w.stir()
@@ -157,6 +166,9 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	if w.drinks > 0 {
 		p.Seconds = (w.busy / time.Duration(w.drinks)).Seconds()
 	}
+	if w.parked(st) {
+		p.Drained = w.word.Cordon.At
+	}
 	why := reasonOf(st.Reason)
 	switch {
 	case st.State == machine.StateFault:
@@ -166,6 +178,9 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 		p.State, why = fleet.StateDraining, because(fleet.CodeLeaving, "")
 	case w.word.Cordon != nil:
 		p.State, why = fleet.StateCordoned, because(fleet.CodeCordoned, w.word.Cordon.By+": "+w.word.Cordon.Reason)
+		if p.Drained != "" {
+			why = because(fleet.CodeDrained, w.word.Cordon.By+": "+w.word.Cordon.Reason)
+		}
 		if w.hand != "" {
 			p.State = fleet.StateDraining
 		}
@@ -181,6 +196,8 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	if why == (fleet.Reason{}) && !w.rival.IsZero() && time.Since(w.rival) < rivalTime {
 		why = because(fleet.CodeRival, w.cfg.Name)
 	}
+	// What only a person ends has no time.
+	p.Pace = w.pace.say(st.Outlook, p.Able() || p.State == fleet.State(st.State), w.cfg.Cup)
 	p.Code, p.Detail, p.Quote, p.Note = why.Code, why.Detail, why.Quote, why.Text
 	return p, w.changed
 }
@@ -211,9 +228,12 @@ func (w *Worker) accepted() {
 }
 
 // lives answers for as long as this process lives. A desk asks when another one
-// wants to work under its name.
+// wants to work under its name; a controller, where an order waits.
 func (w *Worker) lives(ctx context.Context) {
-	err := w.Server.Serve(ctx, fleet.ProcessSubject(w.cfg.Name, w.owner.Nonce), false, func(context.Context, string, []byte) []byte {
+	err := w.Server.Serve(ctx, fleet.ProcessSubject(w.cfg.Name, w.owner.Nonce), false, func(_ context.Context, _ string, body []byte) []byte {
+		if string(body) == fleet.Lives {
+			return []byte("here")
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if time.Since(w.rival) > rivalTime {
@@ -244,12 +264,15 @@ func (w *Worker) serve(ctx context.Context, subject string, do func(fleet.Comman
 	}
 }
 
-// cup hears what the pages may send: they are not asked who stops a machine.
-func (w *Worker) cup(c fleet.Command) fleet.CommandAnswer {
-	if c.Verb != fleet.CommandCup {
-		return fleet.CommandAnswer{Message: fmt.Sprintf("the command %q is not heard here", c.Verb)}
+// customer hears what the pages may send, one verb at its own subject: they are not
+// asked who stops a machine.
+func (w *Worker) customer(verb string) func(fleet.Command) fleet.CommandAnswer {
+	return func(c fleet.Command) fleet.CommandAnswer {
+		if c.Verb != verb {
+			return fleet.CommandAnswer{Message: fmt.Sprintf("the command %q is not heard here", c.Verb)}
+		}
+		return w.command(c)
 	}
-	return w.command(c)
 }
 
 func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
@@ -257,6 +280,8 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 	switch c.Verb {
 	case fleet.CommandCup:
 		err = w.Machine.CupThere(c.Order)
+	case fleet.CommandEnough:
+		err = w.Machine.StopDrink(c.Order)
 	case "stop":
 		if c.By == "" {
 			err = fmt.Errorf("who stops it is missing")

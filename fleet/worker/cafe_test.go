@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,6 +56,7 @@ const limit = fleet.LongestBrew + fleet.UnknownAfter
 type cafe struct {
 	*testing.T
 	b      *brokertest.Broker
+	lock   *lock // nil: there are no keys
 	shop   *queue.Conn
 	born   time.Time
 	acting chan struct{} // holds a token: whoever has it may write an act
@@ -65,6 +67,7 @@ type cafe struct {
 	lastAct  uint64                   // the last act in the book
 	told     []fleet.Event            // by desks, of what no record tells
 	news     chan struct{}            // closed when seen grows
+	turns    atomic.Bool              // the desk tells which classes wait, and for how long
 	noRemake bool                     // nothing is made again
 	shut     map[string]bool          // orders for which the shop is closed
 	stations []*station
@@ -73,14 +76,23 @@ type cafe struct {
 }
 
 // open runs a test in a cafe. When it fails, the diary says what was called.
-func open(t *testing.T, f func(c *cafe)) {
+func open(t *testing.T, f func(c *cafe)) { openOn(t, brokertest.InBubble, f) }
+
+// openLocked is open behind keys and accounts: each of the machines has a key.
+func openLocked(t *testing.T, machines []string, f func(c *cafe)) {
+	l := newLock(t, machines)
+	bubble := func(t *testing.T, f func(*testing.T, *brokertest.Broker)) { brokertest.InLockedBubble(t, l, f) }
+	openOn(t, bubble, func(c *cafe) { c.lock = l; f(c) })
+}
+
+func openOn(t *testing.T, bubble func(*testing.T, func(*testing.T, *brokertest.Broker)), f func(c *cafe)) {
 	t.Helper()
 	// The client pools timers for the whole process (Flush takes one, and every
 	// service that ends flushes), and one from an earlier bubble ends the program
 	// in the next. Two collections empty a sync.Pool.
 	runtime.GC()
 	runtime.GC()
-	brokertest.InBubble(t, func(t *testing.T, b *brokertest.Broker) {
+	bubble(t, func(t *testing.T, b *brokertest.Broker) {
 		c := &cafe{T: t, b: b, shop: b.Connect("shop"), born: time.Now(), acting: make(chan struct{}, 1), seen: map[string][]fleet.Entry{}, at: map[string]int{}, shut: map[string]bool{}, news: make(chan struct{})}
 		c.acting <- struct{}{}
 		ctx, stop := context.WithCancel(context.Background())
@@ -390,6 +402,7 @@ type station struct {
 	name  string
 	dir   string
 	link  *brokertest.Link
+	conn  *queue.Conn
 	rig   driver.Rig
 	ctl   *mock.Control
 	plant *plant.Plant
@@ -404,6 +417,7 @@ type station struct {
 	fail  func(point string) error             // makes a call fail that did not leave
 	later bool                                 // a customer brings his cup when the machine has claimed his order
 	wire  func(toBroker bool, p []byte) []byte // filter of the link
+	pace  time.Duration                        // what the shop is to hear from it again in; 0: as the desk says
 	hurt  bool                                 // its metal may come to harm in this test
 
 	w     *worker.Worker
@@ -522,6 +536,7 @@ func (s *station) run() {
 	s.link = s.c.b.Link()
 	s.link.Filter = s.listen
 	conn := s.c.b.ConnectOver(s.name, dialer{s.life, s.link})
+	s.conn = conn
 
 	rig := s.rig
 	rig.Outputs = map[driver.Part]driver.Wire{}
@@ -761,7 +776,7 @@ func (p ports) pass(format string, args ...any) error {
 // mayPublish is all that a machine may send to the broker: requests for orders and
 // their acks, requests to a desk, what passes at it, answers to commands.
 func (s *station) mayPublish(subject string) bool {
-	for _, p := range []string{"$JS.API.CONSUMER.MSG.NEXT.", "$JS.ACK.", "$JS.NIX.", "coffee.desk." + s.name + ".", "coffee.live." + s.name + ".", "_INBOX"} {
+	for _, p := range []string{"$JS.API.CONSUMER.MSG.NEXT.", "$JS.ACK.", "$JS.NIX.", "coffee.desk." + s.name + ".", "coffee.live." + s.name + ".", "_INBOX", "_R_."} {
 		if strings.HasPrefix(subject, p) {
 			return true
 		}
@@ -895,6 +910,9 @@ func (x asks) Announce(ctx context.Context, p fleet.Presence) (fleet.Word, error
 		return fleet.Word{}, err
 	}
 	word, err := x.in.Announce(ctx, p)
+	if x.s.pace > 0 {
+		word.Again = x.s.pace
+	}
 	if late := x.pass(""); late != nil {
 		return fleet.Word{}, late
 	}
@@ -935,11 +953,11 @@ type tickets struct {
 	in fleet.Tickets
 }
 
-func (x tickets) Next(ctx context.Context, classes []fleet.Class, wanted func() bool) (*fleet.Ticket, error) {
+func (x tickets) Next(ctx context.Context, classes []fleet.Class, wanted func() bool, first ...fleet.Class) (*fleet.Ticket, error) {
 	if err := x.pass("next"); err != nil {
 		return nil, err
 	}
-	t, err := x.in.Next(ctx, classes, wanted)
+	t, err := x.in.Next(ctx, classes, wanted, first...)
 	if err != nil {
 		if late := x.pass(""); late != nil {
 			return nil, late

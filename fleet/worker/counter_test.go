@@ -35,7 +35,7 @@ func (c *cafe) desk(name string) *counter {
 	roll := presence.New(presence.Parts{Fleet: conn.Fleet(), Settings: conn.Settings(), Now: conn.Book().Now})
 	p := desk.New(desk.Parts{
 		Book: counted{d, conn.Book()}, Events: tells{c, conn.Events()}, Fleet: conn.Fleet(), Roll: roll, Settings: conn.Settings(),
-		Server: conn.Server(), Requester: conn.Requester(), Age: known.Age, Waiting: c.waiting, Witness: standing{c}, Log: slog.New(slog.NewTextHandler(note{c, name}, &slog.HandlerOptions{ReplaceAttr: noTime})),
+		Server: conn.Server(), Requester: conn.Requester(), Age: known.Age, Waiting: c.waiting, Queue: func() []fleet.Entry { return c.inTurn(known.Queue()) }, Witness: standing{c}, Log: slog.New(slog.NewTextHandler(note{c, name}, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -68,6 +68,15 @@ func (d *counter) die() {
 func (d *counter) close() {
 	close(d.over)
 	d.stop()
+}
+
+// inTurn is what the desk tells of the queue: nothing, unless the test wants it. Then
+// all that counts for a spare is how many wait.
+func (c *cafe) inTurn(queue []fleet.Entry) []fleet.Entry {
+	if !c.turns.Load() {
+		return nil
+	}
+	return queue
 }
 
 // waiting counts the accepted orders of some classes.

@@ -135,7 +135,7 @@ func TestStopWithoutDesk(t *testing.T) {
 		begin := time.Now()
 		ann.stop()
 		<-ann.ended
-		if d := time.Since(begin); d > 45*time.Second { // twice 20 s: to talk about the order, and to settle it
+		if d := time.Since(begin); d > 30*time.Second { // 20 s to settle it, and 5 for the last word
 			c.Errorf("it ended after %v", d)
 		}
 		c.desk("desk2")
@@ -529,4 +529,62 @@ func (m *memory) Raise(mark fleet.Mark) error {
 		m.mark = mark
 	}
 	return m.err
+}
+
+// TestPaced: a machine says that it is here as often as the shop asks it to, and
+// whatever changes at once.
+func TestPaced(t *testing.T) {
+	var said atomic.Int32
+	open(t, func(c *cafe) {
+		ann := c.start("ann", func(s *station) {
+			s.pace = 15 * time.Second
+			s.wire = func(toBroker bool, p []byte) []byte {
+				if toBroker && bytes.Contains(p, []byte("PUB coffee.desk.ann.presence ")) {
+					said.Add(1)
+				}
+				return p
+			}
+		})
+		ann.reached("next", 1)
+		c.pause(time.Minute)
+		before := said.Load()
+		c.pause(5 * time.Minute)
+		if n := said.Load() - before; n != 20 {
+			c.Errorf("it said %d times in five minutes that it is here, wanted every 15 s", n)
+		}
+		id := c.order(orderN(1))
+		waitFor(c, "the shop to hear that it has an order", func() bool {
+			here, err := c.shop.Fleet().Present(c.Context())
+			return err == nil && len(here) == 1 && here[0].Order == id
+		})
+		if e := c.get(id); e.Phase != fleet.Brewing && e.Phase != fleet.Claimed {
+			c.Errorf("it was heard when the order was %s", e.Phase)
+		}
+		c.ended(id, time.Minute, fleet.Served)
+	})
+}
+
+// TestSpareAlone: beside a machine that is busy, a spare takes only what nobody else
+// makes, and leaves what waits for longer to the one whose work it is.
+func TestSpareAlone(t *testing.T) {
+	open(t, func(c *cafe) {
+		both := []fleet.Class{black, {Bean: "robusta", Milk: fleet.NoMilk}}
+		c.turns.Store(true)
+		busy := c.start("busy")
+		spare := c.start("spare", func(s *station) { s.cfg.MinWaiting, s.cfg.Classes = 4, both })
+		first := c.order(orderN(1))
+		c.taken(first, 5*time.Second, fleet.Brewing, busy)
+		second, third := c.order(orderN(2)), orderN(3)
+		third.Bean = "robusta"
+		c.order(third)
+		c.taken(third.ID, 5*time.Second, fleet.Brewing, spare)
+		if e := c.ended(second, 2*time.Minute, fleet.Served); e.Machine() != "busy" {
+			c.Errorf("%s made what it had only to wait for", e.Machine())
+		}
+		c.ended(third.ID, 2*time.Minute, fleet.Served)
+		if n := spare.count("ticket"); n != 1 {
+			c.Errorf("the spare took %d", n)
+		}
+		c.poured(3)
+	})
 }

@@ -83,6 +83,7 @@ func offer(m *machine.Machine, classes []fleet.Class, sizes []fleet.Size, menu f
 func (w *Worker) offers(menu fleet.Menu) {
 	was := w.unfit
 	w.menu = menu
+	defer func() { w.pace.cups = cupTimes(w.Machine.Plan(), w.offer, menu) }()
 	if w.offer, w.unfit = offer(w.Machine, w.cfg.Classes, w.cfg.Sizes, menu); w.unfit != nil && (was == nil || *was != *w.unfit) {
 		w.Log.Warn("by its limits and the menu's doses it can't make all that its file lists: the rest is not offered",
 			"offers_sizes", w.offer.Sizes, "never", w.offer.Never, "reason", reasonOf(*w.unfit).Text)

@@ -66,7 +66,7 @@ func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e flee
 		return w.fence(ctx, t, e)
 	}
 	if e.Owner.Journal == w.owner.Journal && (st.Phase == journal.Ended || st.Phase == journal.Confirmed) {
-		c, ok := w.push(ctx, k, st.Outcome, reasonOf(st.Reason), 0, nil)
+		c, ok := w.push(k, st.Outcome, reasonOf(st.Reason), 0, nil)
 		w.putDown(t, c, ok)
 		return letGo
 	}

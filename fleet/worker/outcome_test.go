@@ -71,6 +71,9 @@ func TestSpoiledTwice(t *testing.T) {
 		id := c.order(orderN(1))
 		ann.reached("on grinder", 1)
 		bob := c.start("bob", at("on pump", func(s *station) { s.plant.Fault(faultNoFlow) }))
+		if fleet.CodeUnwanted != string(machine.Unwanted) {
+			c.Error("the shop and the machine have two words for it")
+		}
 		e := c.ended(id, 2*time.Minute, fleet.Failed)
 		if e.Outcome != fleet.Spoiled || e.Machine() != "bob" || e.Epoch != 2 || e.Code != "no-flow" {
 			c.Errorf("%+v", e)
@@ -103,6 +106,37 @@ func TestStopVerb(t *testing.T) {
 			c.Errorf("%+v", e)
 		}
 		c.poured(1)
+	})
+}
+
+// TestEnough: a customer stops his own drink while it is made. It ends with what was
+// used, and is not made again; nobody else's is stopped that way, and nothing else.
+func TestEnough(t *testing.T) {
+	open(t, func(c *cafe) {
+		ann := c.start("ann")
+		id := c.order(orderN(1))
+		ann.reached("did on grinder", 1)
+		for _, q := range []fleet.Command{{Verb: fleet.CommandEnough, Order: orderN(2).ID}, {Verb: fleet.CommandEnough}, {Verb: "stop", Order: id, By: "eve"}, {Verb: fleet.CommandCup, Order: id}} {
+			if a := c.commandAt(fleet.EnoughSubject("ann"), q); a.OK {
+				c.Errorf("%+v was done: %+v", q, a)
+			}
+		}
+		if a := c.command("ann", fleet.Command{Verb: fleet.CommandEnough, Order: id}); !a.OK {
+			c.Errorf("%+v", a)
+		}
+		if fleet.CodeUnwanted != string(machine.Unwanted) {
+			c.Error("the shop and the machine have two words for it")
+		}
+		e := c.ended(id, 2*time.Minute, fleet.Failed)
+		if e.Epoch != 1 || e.Outcome != fleet.Spoiled || e.Code != fleet.CodeUnwanted {
+			c.Errorf("%+v", e)
+		}
+		if a := c.command("ann", fleet.Command{Verb: fleet.CommandEnough, Order: id}); a.OK {
+			c.Error("a drink that is over was stopped")
+		}
+		c.poured(0)
+		c.order(orderN(3))
+		ann.reached("did on grinder", 2) // it goes on with the next
 	})
 }
 
@@ -149,13 +183,16 @@ func TestUntouchedAtOnce(t *testing.T) {
 	for _, two := range []bool{true, false} {
 		t.Run(map[bool]string{true: "two machines", false: "alone"}[two], func(t *testing.T) {
 			open(t, func(c *cafe) {
-				ann := c.start("ann", doorOpensAfterFence(1))
+				there := make(chan struct{}) // the other one asks for work: only then it can take what ann gives back
+				ann := c.start("ann", doorOpensAfterFence(1), at("update brewing", func(*station) { <-there }))
 				var bob *station
 				id := c.order(orderN(1))
-				ann.reached("updated brewing", 1)
+				ann.reached("update brewing", 1)
 				if two {
 					bob = c.start("bob")
+					bob.reached("next", 1)
 				}
+				close(there)
 				e := c.ended(id, 2*time.Minute, fleet.Served)
 				if e.Epoch != 2 || len(e.Past) != 1 || e.Past[0].Outcome != fleet.Untouched || !strings.Contains(e.Past[0].Reason.Text, "door") {
 					c.Fatalf("%+v", e)

@@ -34,7 +34,7 @@ func (w *Worker) handle(ctx context.Context, t *fleet.Ticket) {
 		w.poison(ctx, t, noOrder(t, "its message has no order's id"))
 		return
 	}
-	w.set(func() { w.hand = id })
+	w.set(func() { w.hand, w.came = id, time.Now() })
 	defer w.set(func() { w.hand = "" })
 
 	read, created := first(t, id)
@@ -228,10 +228,35 @@ func (w *Worker) awaitCup(ctx context.Context, e fleet.Entry, there bool) error 
 		return nil
 	}
 	w.passes(fleet.Event{Order: e.Order.ID, Kind: fleet.EvCup, Epoch: e.Epoch})
-	long, cancel := context.WithTimeout(ctx, cupWait)
+	long, cancel := context.WithTimeout(ctx, fleet.CupWait)
 	defer cancel()
 	defer context.AfterFunc(w.stop, cancel)()
+	defer w.unlessDrained(long, cancel)()
 	return w.Machine.AwaitCup(long, e.Order.ID)
+}
+
+// unlessDrained cuts a wait for a cup short where somebody wants to open the machine: the
+// order, of which nothing has begun, goes to another one. Its returned function waits.
+func (w *Worker) unlessDrained(ctx context.Context, cancel func()) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			w.mu.Lock()
+			drained, changed := w.word.Cordon != nil && w.word.Cordon.Drain, w.changed
+			w.mu.Unlock()
+			if drained {
+				cancel()
+			}
+			if drained || !fleet.Await(ctx, changed) {
+				return
+			}
+		}
+	})
+	return func() {
+		end()
+		wg.Wait()
+	}
 }
 
 // refusal is why the machine could not begin.
@@ -255,8 +280,9 @@ func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verd
 	if !w.fencedAs(fenced, e) {
 		return goOn
 	}
+	w.set(func() { w.pace.cup.add(sent.Sub(w.came).Seconds()) })
 	report, fenced := w.make(ctx, fenced, sent)
-	w.finish(ctx, t, fenced, report)
+	w.finish(t, fenced, report)
 	return letGo
 }
 
@@ -272,7 +298,11 @@ func (w *Worker) fencedAs(now, asked fleet.Entry) bool {
 // written.
 func (w *Worker) make(ctx context.Context, e fleet.Entry, sent time.Time) (machine.Report, fleet.Entry) {
 	begun := time.Now()
-	w.set(func() { w.at = step{} })
+	w.set(func() {
+		w.at, w.pace.begun = step{}, begun
+		w.pace.takes, w.pace.rest, _ = w.pace.say(machine.Outlook{}, false, w.cfg.Cup).Of(e.Order)
+	})
+	defer w.set(func() { w.pace.begun = time.Time{} })
 	job := machine.Job{
 		Order: e.Order.ID, Epoch: e.Epoch, Drink: w.drink(e.Claim), Deadline: sent.Add(fleet.FenceTime),
 		Progress: func(p machine.Progress) { w.progress(e, p) },
@@ -331,9 +361,12 @@ func (w *Worker) progress(e fleet.Entry, p machine.Progress) {
 	last := w.at
 	w.at = step{p.N, p.Percent}
 	w.mu.Unlock()
-	ev := fleet.Event{Order: e.Order.ID, Kind: fleet.EvStep, Epoch: e.Epoch, Step: p.Step, N: p.N, Of: p.Of, Percent: p.Percent}
+	ev := fleet.Event{Order: e.Order.ID, Kind: fleet.EvStep, Epoch: e.Epoch, Step: p.Step, N: p.N, Of: len(p.Stages), Percent: p.Percent}
 	switch {
 	case p.N != last.n:
+		for _, s := range p.Stages {
+			ev.Stages = append(ev.Stages, fleet.Stage(s))
+		}
 	case p.Percent != last.percent:
 		ev.Kind = fleet.EvPercent
 	default:
@@ -344,12 +377,16 @@ func (w *Worker) progress(e fleet.Entry, p machine.Progress) {
 
 // finish brings the outcome to a desk and settles the ticket by what the claim
 // says then.
-func (w *Worker) finish(ctx context.Context, t *fleet.Ticket, e fleet.Entry, r machine.Report) {
+func (w *Worker) finish(t *fleet.Ticket, e fleet.Entry, r machine.Report) {
 	if r.Outcome == fleet.Made {
-		w.set(func() { w.drinks++; w.busy += r.Took })
+		w.set(func() {
+			w.drinks++
+			w.busy += r.Took
+			w.pace.took(e.Order, r.Took, r.Extra)
+		})
 	}
 	k := journal.Key{Order: e.Order.ID, Epoch: e.Epoch}
-	c, ok := w.push(ctx, k, r.Outcome, reasonOf(r.Reason), r.Took, &e)
+	c, ok := w.push(k, r.Outcome, reasonOf(r.Reason), r.Took, &e)
 	w.putDown(t, c, ok)
 }
 
@@ -369,11 +406,10 @@ func (w *Worker) putDown(t *fleet.Ticket, c fleet.Claim, told bool) {
 }
 
 // push brings an outcome of the journal into the claim and confirms it in the
-// journal. It goes on until the claim has it or no longer awaits it; false when
-// ctx ended before that, or when the shop is closed for this order: then it is kept,
-// and the machine goes on. known is the claim as it was last written, if that is at
-// hand.
-func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.Entry) (fleet.Claim, bool) {
+// journal. It goes on until the claim has it or no longer awaits it; false settleTime
+// after a stop, or when the shop is closed for this order: then it is kept, and the
+// machine goes on. known is the claim as it was last written, if that is at hand.
+func (w *Worker) push(k journal.Key, out fleet.Outcome, reason fleet.Reason, took time.Duration, known *fleet.Entry) (fleet.Claim, bool) {
 	w.set(func() { w.owes = true })
 	defer w.set(func() { w.owes = false })
 	j := w.Machine.Journal()
@@ -383,8 +419,9 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 			w.Log.Error("journal", "err", err)
 		}
 	})()
-	ctx, cancel := afterStop(ctx, settleTime)
+	ctx, cancel := afterStop(w.stop, settleTime)
 	defer cancel()
+	var said time.Time
 	for {
 		c, err := w.pushOnce(ctx, k, out, reason, took, known)
 		if err == nil {
@@ -408,7 +445,10 @@ func (w *Worker) push(ctx context.Context, k journal.Key, out fleet.Outcome, rea
 			known = nil // somebody wrote, or nobody knows: read
 			continue
 		}
-		w.Log.Warn("the outcome is not settled yet", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
+		if said.IsZero() || time.Since(said) >= saidAgain { // a shop may be away for days
+			said = time.Now()
+			w.Log.Warn("the outcome is not settled yet, the journal keeps it and it is told again and again", "order", k.Order, "epoch", k.Epoch, "outcome", out, "err", err)
+		}
 		if !fleet.Pause(ctx, pushPause) {
 			return c, false
 		}
@@ -428,7 +468,7 @@ func (w *Worker) pushKept(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		w.push(ctx, k, e.out, e.reason, e.took, nil)
+		w.push(k, e.out, e.reason, e.took, nil)
 	}
 }
 

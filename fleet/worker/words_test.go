@@ -83,6 +83,11 @@ func TestEveryCauseHasWords(t *testing.T) {
 				}
 			}
 		}
+		for _, code := range all {
+			if s := words.Now(lang, code); s == "" || len(strings.Fields(s)) > 4 || len([]rune(s)) > 24 || strings.ContainsAny(s, "<>%.:") {
+				t.Errorf("%s in %s: %q is not in three words what a customer reads beside what can't be had", code, lang, s)
+			}
+		}
 		for _, code := range words.Codes(lang) {
 			if !slices.Contains(all, code) {
 				t.Errorf("%s has words in %s, and nobody says it", code, lang)

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,11 +37,11 @@ import (
 
 // The times of the worker; those of the queue are in package fleet.
 const (
-	cupWait    = 2 * time.Minute        // for a cup, then the order goes back
 	cupSoon    = 250 * time.Millisecond // before the customer is asked for one
 	saySoon    = 250 * time.Millisecond // at least, between two words of presence
 	sayAgain   = time.Second            // after one that nobody heard
 	spareLook  = 2 * time.Second        // between two looks of a spare at how many wait
+	fresh      = 500 * time.Millisecond // is a word about what waits
 	cupLook    = 2 * time.Second        // between two looks at others, while an old cup stands here
 	cupHope    = 15 * time.Second       // that others under which an old cup stands are ready before this one
 	stepBack   = 10 * time.Second       // a machine that failed lets another try first
@@ -49,6 +50,7 @@ const (
 	lookAgain  = 20 * time.Second       // at an order that another machine is making
 	settleTime = 20 * time.Second       // after a stop, to settle what was made
 	pushPause  = time.Second            // between tries to confirm an outcome
+	saidAgain  = time.Minute            // what goes on being so
 	rivalTime  = time.Minute            // that another process of this name is spoken of
 	syncAfter  = time.Second            // an outcome that is not confirmed by then is on the disk
 )
@@ -91,10 +93,13 @@ type Worker struct {
 
 	mu      sync.Mutex    // guards what the page and the presence read
 	hand    string        // order in hand
+	came    time.Time     // when it came
 	owes    bool          // an outcome is not confirmed yet
 	word    fleet.Word    // the shop's last
 	heard   chan struct{} // closed at the next one
+	heardAt time.Time     // when it came
 	leaving bool
+	reaches bool      // for an order: one may come, whatever the shop has said meanwhile
 	twin    bool      // another process works under this name: nothing is begun
 	rival   time.Time // when another one asked to, last
 	menu    fleet.Menu
@@ -102,6 +107,7 @@ type Worker struct {
 	unfit   *machine.Reason // why that is not all that its file lists; nil: it is
 	drinks  int
 	busy    time.Duration // over all drinks
+	pace    pace
 	at      step
 	shuns   map[fleet.Class]time.Time // classes that are left to others, and until when
 	changed chan struct{}             // closed when one of these changes
@@ -135,7 +141,7 @@ func New(p Parts, cfg Config) (*Worker, error) {
 	p.Log = p.Log.With("machine", cfg.Name)
 	stop, leave := context.WithCancel(context.Background())
 	w := &Worker{
-		Parts: p, stop: stop, leave: leave, cfg: cfg, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}),
+		Parts: p, stop: stop, leave: leave, cfg: cfg, shuns: map[fleet.Class]time.Time{}, changed: make(chan struct{}), pace: pace{off: map[cupKind]*seconds{}},
 		owner: fleet.Owner{Machine: cfg.Name, Journal: p.Machine.Journal().ID(), Boot: cfg.Boot, Nonce: nonce()},
 		kept:  map[journal.Key]*end{}, heard: make(chan struct{}), pass: make(chan fleet.Event, 64), look: make(chan struct{}, 1),
 	}
@@ -152,7 +158,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	wg.Go(func() { w.tell(aside) })
 	wg.Go(func() { w.announce(aside, sync.OnceFunc(func() { close(known) })) })
 	wg.Go(func() { w.serve(aside, fleet.CommandSubject(w.cfg.Name), w.command) })
-	wg.Go(func() { w.serve(aside, fleet.CupSubject(w.cfg.Name), w.cup) })
+	for _, verb := range []string{fleet.CommandCup, fleet.CommandEnough} {
+		wg.Go(func() { w.serve(aside, fleet.Command{Verb: verb}.Subject(w.cfg.Name), w.customer(verb)) })
+	}
 	wg.Go(func() { w.lives(aside) })
 	defer wg.Wait()
 	defer stop()
@@ -173,13 +181,13 @@ func (w *Worker) Run(ctx context.Context) error {
 		if !w.cupTaken(ctx) || !w.rested(ctx) {
 			continue
 		}
-		t, err := w.nextTicket(ctx)
-		if err != nil {
-			continue // not ready any more, or leaving
+		w.reach(true)
+		if t, err := w.nextTicket(ctx); err == nil { // else not ready any more, or leaving
+			work, done := afterStop(ctx, settleTime) // a stop does not cut the talk about it
+			w.handle(work, t)
+			done()
 		}
-		work, done := afterStop(ctx, settleTime) // a stop does not cut the talk about it
-		w.handle(work, t)
-		done()
+		w.reach(false)
 	}
 	return nil
 }
@@ -193,7 +201,7 @@ func (w *Worker) settleJournal(ctx context.Context) error {
 	}
 	for _, r := range open {
 		w.Log.Warn("an earlier drink is not settled yet", "order", r.Key.Order, "epoch", r.Key.Epoch, "outcome", r.Outcome, "reason", r.Reason.Error())
-		w.push(ctx, r.Key, r.Outcome, reasonOf(r.Reason), 0, nil)
+		w.push(r.Key, r.Outcome, reasonOf(r.Reason), 0, nil)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -207,6 +215,22 @@ func (w *Worker) set(f func()) {
 	defer w.mu.Unlock()
 	f()
 	w.stir()
+}
+
+// reach notes that from now on an order may come, or that none can.
+func (w *Worker) reach(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reaches = on; w.word.Cordon != nil {
+		w.stir()
+	}
+}
+
+// parked is whether a drain has come to its end: nothing is in hand, everything is off,
+// what was made is told, and nothing can begin. The caller holds the lock.
+func (w *Worker) parked(st machine.Status) bool {
+	c := w.word.Cordon
+	return c != nil && c.Drain && w.hand == "" && !w.reaches && !w.owes && !w.twin && st.Order == "" && st.State != machine.StateBusy && st.State != machine.StateWaiting
 }
 
 // stir tells whoever looks at that. The caller holds the lock.
@@ -315,13 +339,18 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
+	classes, soon := w.classes()
+	helps, still := classes, func() bool { return true }
+	if w.cfg.MinWaiting > 0 {
+		helps, still = w.helps(classes)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer close(done)
 	wg.Go(func() {
 		for {
 			ok, changed, machineChanged := w.free()
-			if !ok {
+			if !ok || !still() {
 				cancel()
 				return
 			}
@@ -333,7 +362,6 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 			}
 		}
 	})
-	classes, soon := w.classes()
 	if w.Machine.Status().CupStands && (soon == 0 || soon > cupLook) {
 		soon = cupLook // then another machine may be ready
 	}
@@ -347,16 +375,40 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 	}
 	var wanted func() bool
 	if w.cfg.MinWaiting > 0 {
-		wanted = w.wanted
+		wanted = func() bool { return len(helps) > 0 && still() }
 	}
-	return w.Tickets.Next(ctx, classes, wanted)
+	return w.Tickets.Next(ctx, helps, wanted, w.oldest(ctx)...)
 }
 
-// wanted reports whether so many orders wait that a spare shall help.
-func (w *Worker) wanted() bool {
+// helps is what a spare takes: all it makes while enough orders wait, else only what
+// nobody else makes, which may be nothing; and whether that is still so.
+func (w *Worker) helps(all []fleet.Class) (classes []fleet.Class, still func() bool) {
+	now := func() (enough bool, alone []fleet.Class) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.word.Waiting >= w.cfg.MinWaiting, w.word.Alone
+	}
+	enough, alone := now()
+	still = func() bool {
+		e, a := now()
+		return e == enough && (e || slices.Equal(a, alone))
+	}
+	if enough {
+		return all, still
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(c fleet.Class) bool { return !slices.Contains(alone, c) }), still
+}
+
+// oldest are the classes of which orders wait, the one that waits for longest first. Only
+// where several do, the word about that must be a fresh one.
+func (w *Worker) oldest(ctx context.Context) []fleet.Class {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.word.Waiting >= w.cfg.MinWaiting
+	word, at := w.word, w.heardAt
+	w.mu.Unlock()
+	if len(word.Next) > 1 && time.Since(at) > fresh {
+		word = w.asked(ctx)
+	}
+	return word.Next
 }
 
 // classes are those that the machine takes now, and how long that holds if some
