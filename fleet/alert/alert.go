@@ -1,0 +1,321 @@
+// Package alert tells a person who is not looking that a shop needs a hand: by a POST to
+// a webhook (JSON) or to a topic of ntfy (text that a phone shows), each with the
+// commands to type.
+//
+// It promises few messages: what is wrong for a while only, all of it in one, again only
+// when something else is wrong too, and one when all is well. In the quiet hours it says
+// nothing, and after them what is wrong still. What could not be sent is sent at a later
+// look. It changes nothing in the shop, and nothing waits for it. What is wrong it is
+// told; the shop runs it and waits for its end.
+package alert
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"barista/fleet"
+)
+
+// Wrong is one thing that needs a hand. The same thing has the same key.
+type Wrong struct{ Key, Text string }
+
+// Seen is one look at a shop.
+type Seen struct {
+	Wrong []Wrong
+	Next  []string // commands that a person may type
+}
+
+// Config is where alerts go, and when.
+type Config struct {
+	Shop    string // who speaks, in the title
+	Webhook string // URL; empty: none
+	Ntfy    string // URL of a topic; empty: none
+	Token   string // file of mode 0600 with what is sent to both as a bearer's; empty: none
+	After   time.Duration
+	Quiet   Hours
+	Every   time.Duration // between two looks; 0: 20 s
+	Log     *slog.Logger
+	Wall    func() time.Time // nil: the computer's clock, by which people sleep
+}
+
+// Hours are a part of each day, by the local clock; From equal to To: none.
+type Hours struct{ From, To time.Duration } // since midnight
+
+// Has reports whether a moment is in them.
+func (h Hours) Has(t time.Time) bool {
+	at := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute
+	if h.From <= h.To {
+		return h.From <= at && at < h.To
+	}
+	return h.From <= at || at < h.To
+}
+
+const (
+	every  = 20 * time.Second
+	within = 15 * time.Second // a look, and each message
+	most   = 10               // things and commands in one message
+	// longest is how many bytes of text ntfy shows as such; more it makes a file of.
+	longest = 4000
+)
+
+// Alerts looks and tells.
+type Alerts struct {
+	cfg     Config
+	look    func(context.Context) (Seen, error)
+	targets []*target
+}
+
+// New makes them of a look at the shop; an error of it counts as something wrong.
+func New(cfg Config, look func(context.Context) (Seen, error)) *Alerts {
+	if cfg.Every == 0 {
+		cfg.Every = every
+	}
+	if cfg.Wall == nil {
+		cfg.Wall = time.Now
+	}
+	a := &Alerts{cfg: cfg, look: look}
+	if cfg.Webhook != "" {
+		a.targets = append(a.targets, &target{name: "webhook", request: a.toWebhook})
+	}
+	if cfg.Ntfy != "" {
+		a.targets = append(a.targets, &target{name: "ntfy", request: a.toNtfy})
+	}
+	return a
+}
+
+// Run looks until ctx ends.
+func (a *Alerts) Run(ctx context.Context) error {
+	// A message goes where the file says, and nowhere else.
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+	tick := time.NewTicker(a.cfg.Every)
+	defer tick.Stop()
+	for {
+		seen, quiet := a.see(ctx), a.cfg.Quiet.Has(a.cfg.Wall())
+		for _, t := range a.targets {
+			if ctx.Err() == nil {
+				t.tell(ctx, a.cfg, client, seen, quiet)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Alerts) see(ctx context.Context) Seen {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	seen, err := a.look(ctx)
+	if err != nil {
+		return Seen{Wrong: []Wrong{{"shop", "the shop does not answer: " + err.Error()}}, Next: []string{"barista status"}}
+	}
+	return seen
+}
+
+// target is one place to tell, and what was told there.
+type target struct {
+	name    string
+	request func(context.Context, message) (*http.Request, error)
+	fold
+	failed bool // the last message did not go
+}
+
+func (t *target) tell(ctx context.Context, cfg Config, client *http.Client, seen Seen, quiet bool) {
+	keys, news := t.ripe(seen.Wrong, time.Now(), cfg.After)
+	if !news || quiet {
+		return
+	}
+	err := t.send(ctx, client, compose(cfg, seen, keys))
+	switch {
+	case err == nil:
+		t.heard(keys)
+		t.failed = false
+	case !t.failed && ctx.Err() == nil:
+		t.failed = true
+		cfg.Log.Warn("an alert can't be sent, it is tried again: "+err.Error(), "to", t.name)
+	}
+}
+
+func (t *target) send(ctx context.Context, client *http.Client, m message) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	r, err := t.request(ctx, m)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		// The URL is in the error, and whoever knows it may send messages too.
+		return fmt.Errorf("no answer from %s", r.URL.Host)
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return fmt.Errorf("%s answers %d", r.URL.Host, res.StatusCode)
+	}
+	return nil
+}
+
+// fold remembers since when what is wrong, and what was told of it.
+type fold struct {
+	since map[string]time.Time // by the monotonic clock
+	well  time.Time            // since when nothing is wrong; zero: something is
+	told  []string             // keys of what is wrong still
+	open  bool                 // a person was told of something wrong last
+}
+
+// ripe are the keys of what is wrong for long enough, and whether a person is to hear of
+// them: because one is new, or because nothing is wrong any more, for as long.
+func (f *fold) ripe(wrong []Wrong, now time.Time, after time.Duration) (keys []string, news bool) {
+	since := map[string]time.Time{}
+	for _, w := range wrong {
+		began, known := f.since[w.Key]
+		if !known {
+			began = now
+		}
+		if since[w.Key] = began; now.Sub(began) >= after {
+			keys = append(keys, w.Key)
+			news = news || !slices.Contains(f.told, w.Key)
+		}
+	}
+	f.since = since
+	f.told = slices.DeleteFunc(f.told, func(key string) bool { return since[key].IsZero() })
+	switch {
+	case len(wrong) > 0:
+		f.well = time.Time{}
+		return keys, news
+	case f.well.IsZero():
+		f.well = now
+	}
+	return nil, f.open && now.Sub(f.well) >= after
+}
+
+// heard is what a person knows now.
+func (f *fold) heard(keys []string) { f.told, f.open = keys, len(keys) > 0 }
+
+// message is what a person reads, and a program.
+type message struct {
+	Shop  string   `json:"shop"`
+	OK    bool     `json:"ok"`
+	Title string   `json:"title"`
+	Text  string   `json:"text"` // the whole, as several chats show it
+	Wrong []string `json:"wrong"`
+	Next  []string `json:"next"`
+	At    string   `json:"at"` // RFC 3339
+}
+
+// compose makes one message of all that is wrong for long enough.
+func compose(cfg Config, seen Seen, keys []string) message {
+	m := message{Shop: cfg.Shop, OK: len(keys) == 0, Wrong: []string{}, Next: []string{}, At: cfg.Wall().UTC().Format(time.RFC3339)}
+	if m.OK {
+		m.Title = cfg.Shop + ": all is well again"
+		m.Text = m.Title
+		return m
+	}
+	for _, w := range seen.Wrong {
+		if slices.Contains(keys, w.Key) {
+			m.Wrong = append(m.Wrong, fleet.Plain(w.Text))
+		}
+	}
+	for _, command := range seen.Next {
+		m.Next = append(m.Next, fleet.Plain(command))
+	}
+	m.Title = fmt.Sprintf("%s: %d things need a hand", cfg.Shop, len(m.Wrong))
+	if len(m.Wrong) == 1 {
+		m.Title = cfg.Shop + ": 1 thing needs a hand"
+	}
+	lines := []string{m.Title}
+	for _, l := range []struct {
+		before string
+		lines  []string
+	}{{"- ", m.Wrong}, {"type: ", m.Next}} {
+		for _, line := range l.lines[:min(len(l.lines), most)] {
+			lines = append(lines, l.before+line)
+		}
+		if n := len(l.lines) - most; n > 0 {
+			lines = append(lines, fmt.Sprintf("and %d more: barista status", n))
+		}
+	}
+	m.Text = strings.Join(lines, "\n")
+	return m
+}
+
+func (a *Alerts) post(ctx context.Context, url, kind string, body []byte) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the URL can't be used") // it is not repeated
+	}
+	r.Header.Set("Content-Type", kind)
+	r.Header.Set("User-Agent", "barista")
+	if a.cfg.Token == "" {
+		return r, nil
+	}
+	token, err := secret(a.cfg.Token)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	return r, nil
+}
+
+// secret reads a file, for each message anew: it may be changed.
+func secret(file string) (string, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return "", fmt.Errorf("the token: %w", err)
+	}
+	if st.Mode().Perm()&0o007 != 0 {
+		return "", fmt.Errorf("%s is refused, others may read it (mode %04o): chmod 600 it", file, st.Mode().Perm())
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("the token: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) || token == "" {
+		return "", fmt.Errorf("%s holds no token: one line of letters, digits and marks", file)
+	}
+	return token, nil
+}
+
+func (a *Alerts) toWebhook(ctx context.Context, m message) (*http.Request, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return a.post(ctx, a.cfg.Webhook, "application/json", body)
+}
+
+func (a *Alerts) toNtfy(ctx context.Context, m message) (*http.Request, error) {
+	_, text, _ := strings.Cut(m.Text, "\n")
+	if text == "" {
+		text = m.Title
+	}
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	r, err := a.post(ctx, a.cfg.Ntfy, "text/plain; charset=utf-8", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Title", m.Title) // the shop's name is a word of a-z
+	r.Header.Set("Tags", "white_check_mark")
+	if !m.OK {
+		r.Header.Set("Tags", "warning")
+		r.Header.Set("Priority", "high")
+	}
+	return r, nil
+}
