@@ -17,12 +17,19 @@ const pinField = "pin"
 // admit decides whether who asks may place an order now. If so, answered must be
 // told the shop's answer; if not, refused is the reason: a key of the texts, and a
 // sentence for programs. Who asks from this computer is free: the kiosk on its
-// screen, and the shop's own programs. The PIN is the last that is looked at, so
-// that its tries are limited before.
+// screen, and the shop's own programs. A kiosk of the house is only held to a pace that
+// people at a screen don't reach. The PIN is the last that is looked at, so that its
+// tries are limited before.
 func (w *Web) admit(rw http.ResponseWriter, r *http.Request, id, pin string) (answered func(fleet.Answer), refused *refusal) {
 	device := w.greet(rw, r)
 	v := w.visitorOf(r)
 	if v.here {
+		return func(fleet.Answer) {}, nil
+	}
+	if w.oursIsKiosk(r) {
+		if !w.kiosks.allow(v.net) {
+			return nil, &refusal{http.StatusTooManyRequests, "error.rate", "too many orders from one kiosk; wait a minute"}
+		}
 		return func(fleet.Answer) {}, nil
 	}
 	if !w.knowsHouse(r) {
@@ -54,7 +61,9 @@ type refusal struct {
 }
 
 // asksPIN reports whether a form must have a field for the PIN.
-func (w *Web) asksPIN(r *http.Request) bool { return !w.visitorOf(r).here && !w.knowsHouse(r) }
+func (w *Web) asksPIN(r *http.Request) bool {
+	return !w.visitorOf(r).here && !w.oursIsKiosk(r) && !w.knowsHouse(r)
+}
 
 // knowsHouse reports whether the device showed the PIN once: the present one.
 func (w *Web) knowsHouse(r *http.Request) bool {

@@ -54,6 +54,38 @@ func TestTheArticlesAnswerHasItsFields(t *testing.T) {
 	}
 }
 
+// Who may not order now is told why, in his words: nobody waits for an answer that was given.
+func TestTheArticleIsRefused(t *testing.T) {
+	h := build(t)
+	h.web.PIN = "4711"
+	h.web.OpenOrders = 1
+	h.web.tally.most = 1
+	h.run()
+	const order = `{"size":"big","bean_type":"mixed","name":"Q","milk":"free"}`
+	one := h.screen("192.0.2.7:1")
+	refused := func(key string, args ...any) {
+		t.Helper()
+		for _, lang := range languages {
+			var a articleAnswer
+			res := one.ask("POST", "/order-coffee", order, header("Content-Type", "application/json"), header("Accept-Language", lang))
+			if err := json.Unmarshal([]byte(text(t, res)), &a); err != nil {
+				t.Fatal(err)
+			}
+			if want := readWords(lang).say(key, args...); res.StatusCode < 400 || a.Text != want {
+				t.Errorf("%d %q, want %q", res.StatusCode, a.Text, want)
+			}
+		}
+	}
+	refused("error.pin")
+	leadsTo(t, one.ask("GET", "/t/"+h.web.tableToken(), ""), "/")
+	status(t, one.ask("POST", "/order", h.blank().Encode()), http.StatusSeeOther)
+	refused("error.open", 1)
+	for range ordering.burst {
+		one.ask("POST", "/order-coffee", order, header("Content-Type", "application/json"))
+	}
+	refused("error.rate")
+}
+
 func TestTheArticlesErrors(t *testing.T) {
 	h := open(t)
 	for _, tt := range []struct {

@@ -3,62 +3,114 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"barista/fleet"
 )
 
-// Most names that the board has room for.
-const (
-	maxCalled = 12
-	maxMaking = 24
-)
+// mostShown bounds a column of the board; of those beyond it, it says how many there are.
+const mostShown = 60
 
 // call is a name on the board.
 type call struct {
 	Name    string
+	Number  int
+	Drink   string
 	Machine string
-	Cup     bool // the machine waits for this customer's cup
+	Note    string // what its customer should do
 	Percent int
+	Say     string // spoken when the drink is ready
 }
 
-// boardBody is what the board shows. It holds first names and machines, nothing
+// column is the orders that are at one station, and how many more there are than it shows.
+type column struct {
+	Calls []call
+	More  int
+	Count int
+}
+
+// boardBody is what the board shows. It holds first names, drinks and machines, nothing
 // by which an order's page could be found.
 type boardBody struct {
-	Called, Making []call
-	Say            string
-	Stale          bool
+	Waiting, Making, Called column
+	Say                     string
+	Stale                   bool
 }
 
-func (w *Web) boardBody(p *pages) boardBody {
-	called, making, stale := w.book.calls()
-	b := boardBody{Stale: stale}
-	for _, o := range called[:min(len(called), maxCalled)] {
-		b.Called = append(b.Called, call{Name: firstName(o.What.Name), Machine: capital(o.Machine)})
+func (w *Web) boardBody(ctx context.Context, p *pages) boardBody {
+	waiting, making, called, stale := w.book.calls()
+	b := boardBody{Waiting: p.column(waiting), Making: p.column(making), Called: p.column(called), Stale: stale}
+	for i := range b.Making.Calls {
+		if o := making[i]; o.Phase == fleet.Claimed && caredFor(w.cupKind(ctx, o.Machine, o.Phase)) {
+			b.Making.Calls[i].Note = "" // of its customer it wants none
+		}
 	}
-	for _, o := range making[:min(len(making), maxMaking)] {
-		b.Making = append(b.Making, call{firstName(o.What.Name), capital(o.Machine), o.Phase == fleet.Claimed, o.Percent})
-	}
-	if len(b.Called) > 0 {
-		b.Say = p.say("board.say", b.Called[0].Name)
+	if len(called) > 0 {
+		b.Say = b.Called.Calls[0].Say
 	}
 	return b
 }
 
-// firstName is the name as it was typed, up to the first space.
-func firstName(name string) string {
-	if f := strings.Fields(name); len(f) > 0 {
-		return f[0]
+func (p *pages) column(orders []order) column {
+	c := column{Count: len(orders), More: max(0, len(orders)-mostShown)}
+	for _, o := range orders[:len(orders)-c.More] {
+		one := call{Name: firstName(o.What.Name), Number: o.number(), Drink: p.drink(o.What), Machine: capital(o.Machine), Percent: o.Percent}
+		switch o.Phase {
+		case fleet.Claimed:
+			one.Note = p.say("board.cup")
+		case fleet.Unknown:
+			one.Note = p.say("board.unknown")
+		case fleet.Served:
+			one.Say = p.say("board.say", one.Name)
+		}
+		c.Calls = append(c.Calls, one)
 	}
-	return name
+	return c
 }
 
-// boardPage shows the names being called and those whose drink is being made.
+// drink is what was ordered, in as few words as tell two cups apart.
+func (p *pages) drink(o fleet.Order) string {
+	if o.Size == "" {
+		return ""
+	}
+	words := []string{p.name("size", string(o.Size)), p.name("bean", o.Bean)}
+	if o.Milk != fleet.NoMilk {
+		words = append(words, p.name("milk", o.Milk))
+	}
+	return strings.Join(words, " · ")
+}
+
+// more is what the board says of those whom a column has no room for. A script puts its
+// own number in the place of #.
+func (p *pages) more(n int) string {
+	if n == 0 {
+		return p.say("board.more", "#")
+	}
+	return p.say("board.more", strconv.Itoa(n))
+}
+
+// firstName is the name as it was typed, up to the first space after a letter: a name
+// that begins with a picture goes on.
+func firstName(name string) string {
+	var first []string
+	for _, f := range strings.Fields(name) {
+		first = append(first, f)
+		if strings.ContainsFunc(f, unicode.IsLetter) {
+			break
+		}
+	}
+	return strings.Join(first, " ")
+}
+
+// boardPage shows who waits, whose drink is being made, and who is called. With ?kiosk it
+// is for a screen on the wall: nothing leads away from it.
 func (w *Web) boardPage(rw http.ResponseWriter, r *http.Request) {
 	p := w.pages[lang(r)]
 	address := w.customers(r)
 	w.show(rw, r, http.StatusOK, view{Page: "board", Self: "/board", Title: p.say("board.title"), Live: "/board/events", Refresh: 10,
-		Code: newCode(address, address), Body: w.boardBody(p)})
+		Kiosk: r.URL.Query().Has("kiosk"), Code: newCode(address, address), Body: w.boardBody(r.Context(), p)})
 }
 
 func (w *Web) boardEvents(rw http.ResponseWriter, r *http.Request) {
@@ -66,5 +118,5 @@ func (w *Web) boardEvents(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *Web) drawBoard(p *pages) func(context.Context) drawing {
-	return func(context.Context) drawing { return drawing{template: "board-live", body: w.boardBody(p)} }
+	return func(ctx context.Context) drawing { return drawing{template: "board-live", body: w.boardBody(ctx, p)} }
 }

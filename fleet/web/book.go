@@ -14,7 +14,7 @@ const (
 	keepEnded = 24 * time.Hour  // an ended order, with its customer's name
 	mostEnded = 4096            // of them; the page of an older one asks the book
 	keepCall  = 5 * time.Minute // a served order's name on the board
-	mostSteps = 16              // of a drink, as its page lists them
+	mostSteps = 32              // of a drink, as its page lists them
 )
 
 // order is what the pages know of one order: its last claim, as far as they show
@@ -31,8 +31,22 @@ type order struct {
 	Again    bool  // an earlier try came to nothing
 	ETA      []int // seconds, as told when it was accepted
 	Accepted time.Time
+	Since    time.Time // when its last claim was written
 	Ended    time.Time
+	Taken    bool // its customer has it: pressed here, and written nowhere
 	work
+}
+
+// number is what is called beside the name: people of one name have it to tell their
+// cups apart. It comes round after 900 orders.
+func (o *order) number() int {
+	n := o.Place
+	if n == 0 { // older than what was read
+		for _, b := range []byte(o.ID) {
+			n = n*31 + uint64(b)
+		}
+	}
+	return int(100 + n%900)
 }
 
 // work is how far a machine has come in the present epoch, as it tells it. It is
@@ -41,7 +55,8 @@ type order struct {
 type work struct {
 	Step    string
 	N, Of   int
-	Steps   []string // in order
+	Steps   []string      // that were heard of, in order
+	Stages  []fleet.Stage // all of them, those to come too; none from a machine that can't say
 	Percent int
 }
 
@@ -63,6 +78,7 @@ func (o *order) apply(e fleet.Entry) {
 			o.Reason = p.Reason
 		}
 	}
+	o.Since = e.Written
 	if c.Phase == fleet.Accepted && c.Epoch == 1 && o.Accepted.IsZero() { // an old one may be written anew, as it is
 		o.Place, o.Accepted = e.Seq, e.Written
 	}
@@ -86,6 +102,9 @@ func (o *order) hear(e fleet.Event) (shows bool) {
 	brewing := o.Phase == fleet.Brewing
 	if e.Kind == fleet.EvStep && e.N > o.N {
 		o.Step, o.N, o.Of = e.Step, e.N, e.Of
+		if 0 < len(e.Stages) && len(e.Stages) <= mostSteps {
+			o.Stages = e.Stages
+		}
 		if len(o.Steps) < mostSteps {
 			o.Steps = append(slices.Clip(o.Steps), e.Step) // pages hold copies of the old one
 		}
@@ -185,8 +204,11 @@ func (b *book) caughtUp() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, o := range b.next.orders {
-		if old := b.now.orders[id]; old != nil && old.Epoch == o.Epoch && o.Phase.Open() {
-			o.work = old.work
+		if old := b.now.orders[id]; old != nil {
+			o.Taken = old.Taken
+			if old.Epoch == o.Epoch && o.Phase.Open() {
+				o.work = old.work
+			}
 		}
 	}
 	b.now, b.next = b.next, nil
@@ -199,6 +221,16 @@ func (b *book) live(e fleet.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if o := b.now.orders[e.Order]; o != nil && o.hear(e) {
+		b.tell()
+	}
+}
+
+// taken notes that a customer has his drink.
+func (b *book) taken(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o := b.now.orders[id]; o != nil && !o.Taken {
+		o.Taken = true
 		b.tell()
 	}
 }
@@ -295,9 +327,9 @@ func (o *order) compare(other *order) int {
 	return cmp.Or(cmp.Compare(o.Place, other.Place), cmp.Compare(o.ID, other.ID))
 }
 
-// calls returns who is called now, the latest first, and whose drink is being
-// made or looked at, the oldest order first.
-func (b *book) calls() (called, making []order, stale bool) {
+// calls returns who waits, and whose drink is being made, looked at or in doubt, the
+// oldest order first; and who is called now, the latest first.
+func (b *book) calls() (waiting, making, called []order, stale bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.wall()
@@ -305,16 +337,20 @@ func (b *book) calls() (called, making []order, stale bool) {
 		if now.Sub(o.Ended) >= keepCall {
 			break
 		}
-		if o.Phase == fleet.Served {
+		if o.Phase == fleet.Served && !o.Taken {
 			called = append(called, *o)
 		}
 	}
 	for _, o := range b.now.open {
-		if o.Phase == fleet.Claimed || o.Phase == fleet.Brewing {
+		if o.waits() {
+			waiting = append(waiting, *o)
+		} else {
 			making = append(making, *o)
 		}
 	}
+	byPlace := func(x, y order) int { return x.compare(&y) }
+	slices.SortFunc(waiting, byPlace)
+	slices.SortFunc(making, byPlace)
 	slices.SortFunc(called, func(x, y order) int { return cmp.Or(y.Ended.Compare(x.Ended), x.compare(&y)) })
-	slices.SortFunc(making, func(x, y order) int { return x.compare(&y) })
-	return called, making, b.stale || !b.ready
+	return waiting, making, called, b.stale || !b.ready
 }

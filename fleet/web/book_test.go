@@ -129,7 +129,7 @@ func TestFoldOfAnOrdersWay(t *testing.T) {
 				t.Fatal("the order is not there")
 			}
 			tt.want.ID, tt.want.What, tt.want.Place = idA, ada(idA).Order, 1
-			tt.want.ETA, tt.want.Accepted = []int{60, 120}, now
+			tt.want.ETA, tt.want.Accepted, tt.want.Since = []int{60, 120}, now, now
 			if tt.want.Phase.Ended() {
 				tt.want.Ended = now
 			}

@@ -47,7 +47,11 @@ func startBrowser(t *testing.T) *browser {
 	if path == "" {
 		t.Skip("no browser: install chromium to run this test")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
+	long := 100 * time.Second
+	if *shots != "" {
+		long = 15 * time.Minute // many pictures, on a computer that has other work
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), long)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
@@ -138,23 +142,42 @@ func (b *browser) see(t *testing.T, selector, text string) {
 	t.Fatalf("%s never said %q; it says %q; the pages complained: %q", selector, text, seen, b.complained())
 }
 
+// comes waits until something is so.
+func (b *browser) comes(t *testing.T, script string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](script)); err == nil && ok {
+			return
+		}
+		b.do(t, chromedp.Sleep(20*time.Millisecond))
+	}
+	t.Fatalf("it never came: %s; the pages complained: %q", script, b.complained())
+}
+
 // listening serves the house on a loopback port.
 func (h *house) listening() string {
 	h.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, stop := h.serving("127.0.0.1:0")
+	h.t.Cleanup(stop)
+	return at
+}
+
+// serving serves the house at an address until stop is called.
+func (h *house) serving(address string) (at string, stop func()) {
+	h.t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.web.Serve(ctx, l) }()
-	h.t.Cleanup(func() {
+	return "http://" + l.Addr().String(), func() {
 		cancel()
 		if err := <-done; err != nil {
 			h.t.Error(err)
 		}
-	})
-	return "http://" + l.Addr().String()
+	}
 }
 
 // brew tells the whole way of a drink after its cup was placed.
@@ -177,17 +200,16 @@ func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
 	h.desk.then = func(c fleet.Command) { h.brew(c.Order) }
 
 	b.do(t, chromedp.Navigate(at+"/"), chromedp.WaitVisible("#order"),
-		chromedp.SendKeys("#name", "Zoé & Co"), chromedp.Click(`label[for="size-large"]`),
-		chromedp.Click(`label[for="bean_type-mixed"]`), chromedp.Click(`label[for="milk-soja"]`))
+		chromedp.SendKeys("#name", "Zoé & Co"), chromedp.Click(`label[for="drink-large-milk"]`),
+		chromedp.Click(`label[for="bean_type-mixed"]`), chromedp.WaitVisible(".milks"), chromedp.Click(`label[for="milk-soja"]`))
 	b.see(t, "#wait", "3 to 5 min")
-	b.do(t, chromedp.Click(`button[type="submit"]`))
+	b.see(t, "#wait", "Latte · Mixed · Soy milk")
+	b.do(t, chromedp.Click("#send"))
 	b.see(t, "h1", "Thank you, Zoé & Co!")
 	if address := get(t, b, chromedp.Location()); !strings.HasSuffix(address, "#taken") {
 		t.Errorf("the order's page is at %s", address)
 	}
-	if a := get(t, b, chromedp.Evaluate[string](`getComputedStyle(document.querySelector(".surge")).animationName`)); a != "surge" {
-		t.Errorf("no animation when the order was taken: %q", a)
-	}
+	b.comes(t, `getComputedStyle(document.querySelector(".badge")).animationName === "pop"`) // the order was taken
 	orders := h.shop.orders()
 	if len(orders) != 1 || orders[0].Milk != "soja" || orders[0].Size != fleet.Large {
 		t.Fatalf("ordered %v", orders)
@@ -205,8 +227,11 @@ func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
 	if !get(t, b, chromedp.Evaluate[bool](`window.stayed === true`)) {
 		t.Error("the page was loaded anew instead of being told")
 	}
+	b.comes(t, `/^1:[0-5][0-9]$/.test(document.querySelector(".clock").textContent)`)
+	b.comes(t, `/:[0-9][1-9]$/.test(document.querySelector(".clock").textContent)`) // it counts every second
 	b.do(t, chromedp.Click("#cup"))
 	b.see(t, "h1", "Your coffee is ready, Zoé & Co!")
+	b.see(t, ".way", "Taken away")
 
 	// Names are text on a page that is told by events, too.
 	b.do(t, chromedp.Navigate(at+"/board"))
@@ -231,7 +256,7 @@ func TestBrowserWithoutScript(t *testing.T) {
 	at := h.listening()
 	command(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	b.do(t, chromedp.Navigate(at+"/"), chromedp.WaitVisible("#name"), chromedp.SendKeys("#name", "Ada"),
-		chromedp.Click(`button[type="submit"]`), chromedp.WaitVisible("#taken"))
+		chromedp.Click("#send"), chromedp.WaitVisible("#taken"))
 	orders := h.shop.orders()
 	if len(orders) != 1 {
 		t.Fatalf("ordered %v", orders)
@@ -252,7 +277,7 @@ func TestScreens(t *testing.T) {
 	h.stock.levels["milk-soja"] = fleet.Level{OnHand: 10}
 	for _, s := range fleet.Sizes {
 		for _, m := range h.shop.menu.Milks {
-			h.shop.waits[choice{s, "robusta", m}] = fleet.Wait{Why: "leo, the only machine with it, is out of service"}
+			h.shop.waits[choice{s, "robusta", m}] = fleet.Wait{Code: fleet.CodeCordoned}
 		}
 	}
 	classes := fleet.DefaultMenu().Classes()
@@ -291,7 +316,7 @@ func TestScreens(t *testing.T) {
 		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 		for page, path := range pages {
-			b.do(t, chromedp.Navigate(at+path+"?lang="+view.lang), chromedp.WaitVisible("main"))
+			b.do(t, chromedp.Navigate(at+path+"?lang="+view.lang), chromedp.WaitVisible("#content"))
 			if wide := get(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > view.w {
 				t.Errorf("%s at %d px is %d px wide", page, view.w, wide)
 			}

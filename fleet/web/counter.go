@@ -25,9 +25,15 @@ type choice struct {
 // lack says why something can't be ordered now.
 type lack struct {
 	Item string // what the stock has not enough of
-	Why  string // else: the shop's own words
+	Code string // else: what is in the way, of package words
 
-	Unsweet bool // no machine gives so much sugar
+	Unsweet bool // no machine gives so much sugar with it
+}
+
+// decided reports whether the controller refuses such an order by itself. The rest it
+// would take and let wait for a machine that somebody must mend first.
+func (l lack) decided() bool {
+	return l.Item != "" || l.Unsweet || l.Code == "" || l.Code == fleet.CodeNotOnMenu
 }
 
 // offer is what the shop can make now. It is not changed once it is made.
@@ -105,6 +111,10 @@ func (o *offer) can(order fleet.Order) (lack, bool) {
 	if !ok {
 		return lack{}, false
 	}
+	w := o.waits[choice{order.Size, order.Bean, order.Milk}]
+	if w.Code == fleet.CodeNotOnMenu { // whatever is on the shelf
+		return lack{Code: w.Code}, false
+	}
 	if o.levels != nil {
 		for _, item := range o.menu.Items() { // beans first
 			if need := doses[item]; need > 0 && o.levels[item].Available() < need {
@@ -112,13 +122,23 @@ func (o *offer) can(order fleet.Order) (lack, bool) {
 			}
 		}
 	}
-	switch w := o.waits[choice{order.Size, order.Bean, order.Milk}]; {
-	case !w.Known && w.Why != "":
-		return lack{Why: w.Why}, false
+	switch {
+	case !w.Taken():
+		return lack{Code: w.Code, Item: w.Item}, false
 	case w.TooSweet > 0 && order.Sugar >= w.TooSweet:
 		return lack{Unsweet: true}, false
 	}
 	return lack{}, true
+}
+
+// lists reports whether a machine that is known here makes some coffee that fits,
+// with so much sugar: what none does is not offered at all.
+func (o *offer) lists(sugar int, fits func(fleet.Order) bool) (listed bool) {
+	o.each(func(order fleet.Order) {
+		w := o.waits[choice{order.Size, order.Bean, order.Milk}]
+		listed = listed || fits(order) && w.Code != fleet.CodeNotOnMenu && (w.TooSweet == 0 || sugar < w.TooSweet)
+	})
+	return listed
 }
 
 // each calls f for every coffee without sugar on the menu.
@@ -141,7 +161,7 @@ func (o *offer) any(fits func(fleet.Order) bool, about func(item string) bool) (
 		switch {
 		case l.Item != "" && about(l.Item):
 			return 3
-		case l.Why != "":
+		case l.Code != "":
 			return 2
 		case l.Item != "":
 			return 1
@@ -154,7 +174,7 @@ func (o *offer) any(fits func(fleet.Order) bool, about func(item string) bool) (
 		}
 		l, can := o.can(order)
 		ok = ok || can
-		if weight(l) > weight(why) {
+		if weight(l) > weight(why) && l.Code != fleet.CodeNotOnMenu {
 			why = l
 		}
 	})
@@ -180,11 +200,13 @@ func (o *offer) sweet(doses int) (why lack, ok bool) {
 	return lack{Unsweet: one}, ok || !one
 }
 
-// span is the wait over all coffees that can be made; false if nobody can say.
-func (o *offer) span() (low, high time.Duration, known bool) {
+// span is the wait over all coffees that can be made; known is false if nobody can say,
+// and away is true where that is because no machine is here.
+func (o *offer) span() (low, high time.Duration, known, away bool) {
 	o.each(func(order fleet.Order) {
 		w := o.waits[choice{order.Size, order.Bean, order.Milk}]
 		if _, can := o.can(order); !can || !w.Known {
+			away = away || can && w.Code == fleet.CodeAway
 			return
 		}
 		if !known || w.Low < low {
@@ -192,5 +214,30 @@ func (o *offer) span() (low, high time.Duration, known bool) {
 		}
 		high, known = max(high, w.High), true
 	})
-	return low, high, known
+	return low, high, known, away && !known
+}
+
+// outlook asks the shop for the ways of its open orders, once for all pages that are drawn
+// after a change.
+type outlook struct {
+	shop Shop
+
+	mu      sync.Mutex      // guards what follows
+	changed <-chan struct{} // closed at news of the book since
+	at      time.Time
+	all     map[string]fleet.Forecast
+}
+
+// of is an order's way as it is now, at most offerAge old; false where nobody knows.
+func (o *outlook) of(ctx context.Context, news func() <-chan struct{}, id string) (fleet.Forecast, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if age := time.Since(o.at); o.changed == nil || age >= offerAge || age >= breath && isClosed(o.changed) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTime)
+		defer cancel()
+		o.changed = news() // before it is asked
+		o.all, o.at = o.shop.Forecasts(ctx), time.Now()
+	}
+	f, ok := o.all[id]
+	return f, ok
 }

@@ -47,9 +47,29 @@ func (w *Web) cookieName(r *http.Request, name string) string {
 	return name
 }
 
+// setCookie gives a browser a cookie for a year.
 func (w *Web) setCookie(rw http.ResponseWriter, r *http.Request, name, value string) {
-	http.SetCookie(rw, &http.Cookie{Name: w.cookieName(r, name), Value: value, Path: "/", MaxAge: yearLong,
+	w.keepCookie(rw, r, name, value, yearLong)
+}
+
+// keepCookie gives a browser a cookie for so many seconds, -1 takes it away. What is left
+// of the request has it as the next one would.
+func (w *Web) keepCookie(rw http.ResponseWriter, r *http.Request, name, value string, seconds int) {
+	name = w.cookieName(r, name)
+	http.SetCookie(rw, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: seconds,
 		HttpOnly: true, Secure: w.visitorOf(r).secure, SameSite: http.SameSiteLaxMode})
+	putCookie(r, name, value, seconds)
+}
+
+func putCookie(r *http.Request, name, value string, seconds int) {
+	others := slices.DeleteFunc(r.Cookies(), func(c *http.Cookie) bool { return c.Name == name })
+	r.Header.Del("Cookie")
+	for _, c := range others {
+		r.AddCookie(c)
+	}
+	if seconds > 0 {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
 }
 
 // DefaultOpenOrders is enough for a phone that orders for a table.

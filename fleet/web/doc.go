@@ -9,8 +9,10 @@
 // English and French, for a phone, a desk and a kiosk, light and dark.
 //
 // An order's page has a secret address: the order's id and a keyed hash of it.
-// Who has the address may cancel until the fence and say "my cup is there";
-// there is no login, and nothing here can move a machine otherwise.
+// Who has the address may cancel until the fence, say "my cup is there", stop the
+// drink while it is made and, where the house lets its customers, say what came of one
+// that nobody knows of; there is no login, and nothing here can move a machine
+// otherwise.
 //
 // Live pages get server-sent events: each carries the rendered piece of the page
 // from the same template, drawn once for all who look at it. A page that slept

@@ -24,6 +24,7 @@ var (
 	askingAll  = pace{2500 * time.Microsecond, 800}
 	ordering   = pace{12 * time.Second, 10} // orders of an address
 	orderAll   = pace{time.Second, 60}
+	kioskOrder = pace{4 * time.Second, 24} // orders of a kiosk of the house: two cups every 8 s
 	guessing   = pace{12 * time.Second, 5} // PINs of an address
 	guessAll   = pace{2 * time.Second, 30}
 	healthAll  = pace{100 * time.Millisecond, 50} // looks at the shop for those who ask how it is

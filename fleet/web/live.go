@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 )
@@ -129,7 +130,7 @@ func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.
 	defer leave()
 	now, err := picture.look(ctx)
 	if err != nil {
-		w.broken(rw, err)
+		w.broken(rw, w.pages[lang(r)], err)
 		return
 	}
 	if now.last && sent == now.id {
@@ -172,7 +173,11 @@ func (w *Web) mayStream(rw http.ResponseWriter, r *http.Request) (free func(), o
 // watch is the picture of a live part in the language of who asks, until leave.
 func (w *Web) watch(r *http.Request, path string, draw func(context.Context) drawing) (p *picture, leave func()) {
 	pages := w.pages[lang(r)]
-	return w.gallery.enter(pages.Lang+" "+path, func() *picture { return &picture{draw: draw, pages: pages, book: w.book} })
+	key := pages.Lang + " " + path
+	if _, may := w.actor(r); may && strings.HasPrefix(path, operatorsPath) {
+		key += " acts" // its piece has buttons
+	}
+	return w.gallery.enter(key, func() *picture { return &picture{draw: draw, pages: pages, book: w.book} })
 }
 
 // teller writes events to one reader.

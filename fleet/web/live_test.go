@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,9 @@ func TestEventsOfAnOrder(t *testing.T) {
 		if last.id == "" || last.id == first.id {
 			t.Errorf("id %q after %q", last.id, first.id)
 		}
+		contains(t, last.data, "I have it")
+		status(t, h.ask("POST", path+"/have", ""), http.StatusSeeOther)
+		contains(t, in.until("Enjoy it, Ada!").data, `class="done">Taken away`)
 		if e, ok := in.next(); !ok || e.kind != "end" {
 			t.Errorf("after the end: %+v %v", e, ok)
 		}
@@ -92,14 +96,19 @@ func TestLastEventID(t *testing.T) {
 		if !strings.Contains(last.data, "Your coffee is ready") {
 			t.Errorf("who missed the end heard %+v", last)
 		}
-		status(t, h.askEvents(path, last.id), http.StatusNoContent)
+		time.Sleep(keepCall) // nobody said that it was taken away
+		over := h.askEvents(path, last.id)
+		status(t, over, http.StatusOK)
+		e, _ := newReader(t, over.Body).next()
+		lacks(t, e.data, "I have it")
+		status(t, h.askEvents(path, e.id), http.StatusNoContent)
 		status(t, h.askEvents(path, pour.id), http.StatusOK)
 	})
 }
 
 // askEvents asks for events that end at once.
 func (h *house) askEvents(path, have string) *http.Response {
-	w := &deadlines{}
+	w := &deadlines{ResponseRecorder: *httptest.NewRecorder()}
 	return h.askInto(w, "GET", path+"/events", header("Last-Event-ID", have))
 }
 
@@ -145,7 +154,7 @@ func TestBoardEvents(t *testing.T) {
 		in.until("Nobody is called")
 		id, _ := h.order("Ada Lovelace")
 		h.write(id, brewing("zoe"))
-		contains(t, in.until("<bdi>Ada</bdi>").data, "at Zoe")
+		contains(t, in.until("at Zoe").data, "<bdi>Ada</bdi>")
 		h.write(id, served("zoe"))
 		contains(t, in.until("Ada, your coffee is ready.").data, "No coffee is being made")
 		start := time.Now()

@@ -3,16 +3,19 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"barista/fleet"
 	"barista/fleet/words"
 )
 
-// machine is one line of the operators' list.
+// machine is one tile of the operators' page.
 type machine struct {
+	ID      string // as in its file
 	Name    string
 	Word    string // the state in the page's language
 	Mark    string // its picture: "ok", "busy", "wait", "stop"
@@ -27,24 +30,55 @@ type machine struct {
 	Spare   int
 	Driver  string
 	Version string
+	Order   string // in hand
+	Who     string // whose that is, and what
+	Away    string // since when, where it is not here
+	Out     *out   // who took it out of service
+	Drains  bool   // to be opened
+	Fault   bool   // a person must clear it
 }
 
-// fleetBody is the operators' list: machines, no customers, no buttons.
+// out is a cordon, as people read it.
+type out struct{ By, Reason, Ago string }
+
+// fleetBody is the operators' page of the machines and what is to be done.
 type fleetBody struct {
+	May      bool     // who looks may act
+	Alarms   []remark // what is wrong in the shop
+	Doubts   []doubt
+	Waiting  []waiting
+	More     int // waiting, beyond those
 	Machines []machine
+	None     bool   // no machine is here
 	Unknown  bool   // the presence could not be read
 	Book     string // what is wrong with the shop's book, in the page's language
 	Detail   string // in English, with Book
 	Say      string
 }
 
+// doubt is an order of which nobody knows what came of it.
+type doubt struct {
+	ID, Name, What, Machine, Ago string
+	Note, Quote                  string // why, to operators
+}
+
+// waiting is an order that no machine has begun.
+type waiting struct {
+	Number          int
+	Name, What, Ago string
+}
+
+// mostWaiting is how many orders of the queue the page lists.
+const mostWaiting = 8
+
 // roll is the list of machines, asked at most once a second however many pages
 // look.
 type roll struct {
-	mu   sync.Mutex
-	at   time.Time
-	list []fleet.Machine
-	err  error
+	mu     sync.Mutex
+	at     time.Time
+	list   []fleet.Machine
+	err    error
+	lately atomic.Pointer[[]fleet.Machine] // the last list, for who does not wait
 }
 
 const rollAge = time.Second
@@ -62,35 +96,101 @@ func (w *Web) machines(ctx context.Context) ([]fleet.Machine, error) {
 	return l.list, l.err
 }
 
-func (w *Web) fleetBody(ctx context.Context, p *pages) fleetBody {
+// forget has the next page ask anew.
+func (l *roll) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.at = time.Time{}
+}
+
+func (w *Web) fleetBody(ctx context.Context, p *pages, may bool) fleetBody {
 	all, err := w.machines(ctx)
-	b := fleetBody{Unknown: err != nil}
+	here := func(m fleet.Machine) bool { return m.Here }
+	b := fleetBody{Unknown: err != nil, None: !slices.ContainsFunc(all, here), May: may && w.Acts != nil}
 	switch s := w.standing(ctx); s.State {
 	case fleet.StandClosed:
 		b.Book, b.Detail = p.say("fleet.book.closed"), s.Why
 	case fleet.StandRollCall:
 		b.Book, b.Detail = p.say("fleet.book.roll_call"), s.Why
 	}
+	if w.Troubles != nil {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		troubles, err := w.Troubles(ctx)
+		if err != nil {
+			b.Alarms = append(b.Alarms, remark{Text: p.say("fleet.silent")})
+		}
+		for _, t := range troubles {
+			one := remark{Text: words.Operator(p.Lang, t.Code), Quote: t.Detail}
+			if one.Text == "" {
+				one.Quote = t.Text
+			}
+			b.Alarms = append(b.Alarms, one)
+		}
+	}
+	queue, making, _, _ := w.book.calls()
+	byID := map[string]*order{}
+	for i, o := range making {
+		byID[o.ID] = &making[i]
+		if o.Phase == fleet.Unknown {
+			b.Doubts = append(b.Doubts, w.doubt(p, o))
+		}
+	}
+	for i, o := range queue {
+		if i == mostWaiting {
+			b.More = len(queue) - i
+			break
+		}
+		b.Waiting = append(b.Waiting, waiting{o.number(), o.What.Name, p.what(o.What), p.ago(w.Wall().Sub(o.Accepted))})
+	}
 	for _, m := range all {
-		if !m.Here {
-			continue
-		}
-		line := machine{
-			Name: capital(m.Machine), Word: p.name("state", string(m.State)), Mark: mark(m.State),
-			Percent: m.Percent, Makes: classes(p, m.Classes), Sizes: names(p, "size", m.Sizes),
-			Lacks: names(p, "out", m.Lacks), Drinks: m.Drinks, Cup: p.name("cupkind", m.Cup),
-			Spare: m.MinWaiting, Driver: m.Driver, Version: m.Version,
-		}
-		switch {
-		case m.State == fleet.StateBusy: // the bar says it
-		case words.Operator(p.Lang, m.Code) != "":
-			line.Note = words.Line(p.Lang, m.Code, m.Detail, "")
-		default:
-			line.Quote = m.Note
-		}
-		b.Machines = append(b.Machines, line)
+		b.Machines = append(b.Machines, w.tile(p, m, byID[m.Order]))
 	}
 	return b
+}
+
+func (w *Web) doubt(p *pages, o order) doubt {
+	d := doubt{ID: o.ID, Name: o.What.Name, What: p.what(o.What), Machine: capital(o.Machine), Ago: p.ago(w.Wall().Sub(o.Since))}
+	if d.Note = words.Operator(p.Lang, o.Reason.Code); d.Note == "" {
+		d.Quote = o.Reason.Text
+	}
+	return d
+}
+
+// tile is a machine with what it has in hand, if that is known.
+func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
+	t := machine{ID: m.Machine, Name: capital(m.Machine)}
+	if c := m.Cordon; c != nil {
+		t.Out, t.Drains = &out{By: c.By, Reason: c.Reason}, c.Drain
+		if at, err := time.Parse(time.RFC3339, c.At); err == nil {
+			t.Out.Ago = p.ago(w.Wall().Sub(at))
+		}
+	}
+	if !m.Here {
+		t.Word, t.Mark = p.say("fleet.away"), "stop"
+		if !m.Seen.IsZero() {
+			t.Away = p.ago(w.Wall().Sub(m.Seen))
+		}
+		return t
+	}
+	t.Word, t.Mark, t.Percent = p.name("state", string(m.State)), mark(m.State), m.Percent
+	if m.Parked() {
+		t.Word = p.say("fleet.parked")
+	}
+	t.Makes, t.Sizes, t.Lacks = classes(p, m.Classes), names(p, "size", m.Sizes), names(p, "out", m.Lacks)
+	t.Drinks, t.Cup, t.Spare, t.Driver, t.Version = m.Drinks, p.name("cupkind", m.Cup), m.MinWaiting, m.Driver, m.Version
+	t.Order, t.Fault = m.Order, m.State == fleet.StateFault
+	if hand != nil {
+		t.Who = hand.What.Name + ": " + p.what(hand.What)
+	}
+	switch {
+	case m.State == fleet.StateBusy: // the bar says it
+	case words.Operator(p.Lang, m.Code) != "":
+		t.Note = words.Line(p.Lang, m.Code, m.Detail, "")
+	case t.Out == nil:
+		t.Quote = m.Note
+	}
+	return t
 }
 
 // names lists words of a kind in the page's language.
@@ -130,17 +230,26 @@ func classes(p *pages, cs []fleet.Class) string {
 	return strings.Join(beans, "; ")
 }
 
-// fleetPage is the operators' read-only list of machines.
+// fleetPage is where operators see the machines, and act.
 func (w *Web) fleetPage(rw http.ResponseWriter, r *http.Request) {
+	done, _ := w.pages[lang(r)].known("done", r.URL.Query().Get("done"))
+	w.showFleet(rw, r, http.StatusOK, done, remark{})
+}
+
+func (w *Web) showFleet(rw http.ResponseWriter, r *http.Request, status int, done string, trouble remark) {
 	p := w.pages[lang(r)]
-	w.show(rw, r, http.StatusOK, view{Page: "fleet", Self: "/fleet", Title: p.say("fleet.title"), Live: "/fleet/events", Refresh: 10,
-		Body: w.fleetBody(r.Context(), p)})
+	_, may := w.actor(r)
+	w.show(rw, r, status, view{Page: "fleet", Self: operatorsPath, Title: p.say("fleet.title"), Live: "/fleet/events", Refresh: 10,
+		Done: done, Note: trouble.Text, Quote: trouble.Quote, Body: w.fleetBody(r.Context(), p, may)})
 }
 
 func (w *Web) fleetEvents(rw http.ResponseWriter, r *http.Request) {
-	w.stream(rw, r, w.drawFleet(w.pages[lang(r)]))
+	_, may := w.actor(r)
+	w.stream(rw, r, w.drawFleet(w.pages[lang(r)], may))
 }
 
-func (w *Web) drawFleet(p *pages) func(context.Context) drawing {
-	return func(ctx context.Context) drawing { return drawing{template: "fleet-live", body: w.fleetBody(ctx, p)} }
+func (w *Web) drawFleet(p *pages, may bool) func(context.Context) drawing {
+	return func(ctx context.Context) drawing {
+		return drawing{template: "fleet-live", body: w.fleetBody(ctx, p, may)}
+	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"barista/fleet"
@@ -17,8 +18,36 @@ func TestFleetPage(t *testing.T) {
 	}
 	page := text(t, h.ask("GET", "/fleet", ""))
 	contains(t, page, "Zoe", "Making a drink", `value="62"`, "Arabica (No milk, Soy milk); Mixed (No milk)", "Small, Medium, Large",
-		"Customer&#39;s button", "37", "Leo", "Out of service", "grinder &lt;jam&gt;", "beans", "4 waiting", `data-events="/fleet/events"`)
-	lacks(t, page, idA, "<jam>", "<form", "<button", "Abe")
+		"Customer&#39;s button", "37", "Leo", "Out of service", "grinder &lt;jam&gt;", "beans", "4 waiting", `data-events="/fleet/events"`,
+		"Abe", "Away", "seen last") // who is away stays
+	lacks(t, page, idA, "<jam>", "<form", "<button")
+}
+
+// A machine that is drained may be opened when it says so itself, of this drain.
+func TestFleetPageSaysWhenAMachineMayBeOpened(t *testing.T) {
+	h, _ := withActs(t)
+	for _, x := range []struct {
+		cordon fleet.Cordon
+		says   string
+		may    bool
+	}{
+		{fleet.Cordon{By: "ada", Reason: "new grinder", Drain: true, At: "2026-11-30T12:00:00.5Z"}, "2026-11-30T12:00:00.5Z", true},
+		{fleet.Cordon{By: "ada", Reason: "new grinder", Drain: true, At: "2026-11-30T12:00:00.5Z"}, "2026-11-30T11:00:00.5Z", false},
+		{fleet.Cordon{By: "ada", Reason: "new grinder", Drain: true, At: "2026-11-30T12:00:00.5Z"}, "", false},
+		{fleet.Cordon{By: "ada", Reason: "new grinder", Drain: true}, "", false},
+		{fleet.Cordon{By: "ada", Reason: "new grinder", At: "2026-11-30T12:00:00.5Z"}, "2026-11-30T12:00:00.5Z", false},
+	} {
+		h.crew.cordons = map[string]*fleet.Cordon{"zoe": &x.cordon}
+		h.crew.present = []fleet.Presence{{Machine: "zoe", State: fleet.StateCordoned, Code: fleet.CodeDrained, Drained: x.says, Cup: "page", Driver: "mock"}}
+		h.web.roll.forget()
+		page := text(t, h.ask("GET", "/fleet", ""))
+		if got := strings.Contains(page, "May be opened"); got != x.may {
+			t.Errorf("%+v, it says %q: may be opened %v", x.cordon, x.says, got)
+		}
+		if got := strings.Contains(page, `id="drain-zoe"`); got == x.cordon.Drain {
+			t.Errorf("%+v: the button is there: %v", x.cordon, got)
+		}
+	}
 }
 
 func TestFleetPageWithoutMachinesAndWithoutNews(t *testing.T) {

@@ -3,7 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
-	"slices"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -25,8 +25,9 @@ type telling struct {
 // events tells of several pages in one stream: ?of=/board&of=/orders/…. A browser
 // holds six connections to a server, and each tab wants news; so all its tabs
 // share one. An event's first line says which page it is about, by its place in
-// the address, from 0; the rest is as in the stream of that page alone. Of a page
-// that is not there, or not for this reader, it only hears the end.
+// the address, from 0; the rest is as in the stream of that page alone. Each tab says
+// in which language it is (?of=/board?lang=fr): another one may have been chosen since.
+// Of a page that is not there, or not for this reader, it only hears the end.
 func (w *Web) events(rw http.ResponseWriter, r *http.Request) {
 	of := r.URL.Query()["of"]
 	if len(of) == 0 || len(of) > mostTold {
@@ -39,18 +40,23 @@ func (w *Web) events(rw http.ResponseWriter, r *http.Request) {
 	}
 	defer free()
 	ctx := r.Context()
-	if _, ok := w.operator(r); ok && slices.Contains(of, operatorsPath) {
+	list := make([]telling, len(of))
+	operators := false
+	for i, page := range of {
+		path, query, _ := strings.Cut(page, "?")
+		operators = operators || path == operatorsPath
+		one := *r // as if it had asked for this page alone
+		one.URL = &url.URL{Path: path, RawQuery: query}
+		if draw := w.drawn(&one, path); draw != nil {
+			list[i].picture, list[i].leave = w.watch(&one, path+"/events", draw)
+			defer list[i].leave()
+		}
+	}
+	if _, ok := w.operator(r); ok && operators {
 		// Who is logged out loses the stream, and gets a new one of the other pages.
 		var leave func()
 		ctx, leave = w.whileOperator(r)
 		defer leave()
-	}
-	list := make([]telling, len(of))
-	for i, path := range of {
-		if draw := w.drawn(r, path); draw != nil {
-			list[i].picture, list[i].leave = w.watch(r, path+"/events", draw)
-			defer list[i].leave()
-		}
 	}
 	out := newTeller(rw)
 	for {
@@ -106,12 +112,23 @@ func (w *Web) drawn(r *http.Request, path string) func(context.Context) drawing 
 	switch {
 	case path == "/board":
 		return w.drawBoard(p)
+	case path == chaosPath && w.Chaos != nil && w.visitorOf(r).here:
+		return w.drawChaos(p)
 	case path == operatorsPath:
 		if _, ok := w.operator(r); ok {
-			return w.drawFleet(p)
+			_, may := w.actor(r)
+			return w.drawFleet(p, may)
 		}
 	}
 	if secret, ok := strings.CutPrefix(path, "/orders/"); ok {
+		if one, other, two := strings.Cut(secret, "/with/"); two {
+			first, ok := w.orderOf(one)
+			second, also := w.orderOf(other)
+			if !ok || !also {
+				return nil
+			}
+			return w.drawPair(p, first, second)
+		}
 		if id, ok := w.orderOf(secret); ok {
 			return w.drawOrder(p, id)
 		}

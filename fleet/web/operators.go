@@ -148,12 +148,7 @@ func (w catalogue) ago(d time.Duration) string {
 // act is around what operators do: who does it is known, and stands in the log.
 func (w *Web) act(what string, do func(ctx context.Context, f pressed, by string) error) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
-		by, ok := w.actor(r)
-		if !ok {
-			w.sorry(rw, r, http.StatusForbidden, "operators.title", "login.first")
-			return
-		}
-		f, ok := w.posted(rw, r)
+		by, f, ok := w.acting(rw, r)
 		if !ok {
 			return
 		}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -28,13 +29,14 @@ func (h *house) askInto(w *deadlines, method, target string, change ...func(*htt
 	return w.Result()
 }
 
-var bareKey = regexp.MustCompile(`\b(head|text|order|used|step|span|sugar|size|bean|milk)\.[a-z_0-9]+\b`)
+var bareKey = regexp.MustCompile(`\b(head|text|order|used|step|way|hint|span|sugar|size|bean|milk)\.[a-z_0-9]+[^a-z_0-9?]`)
 
 func TestOrdersPageInEveryPhase(t *testing.T) {
 	spoiled := func(r fleet.Reason) []arrow { return []arrow{brewing("zoe"), came("zoe", fleet.Spoiled, r)} }
 	step := func(n int, name string, percent int) fleet.Event {
 		return fleet.Event{Kind: fleet.EvStep, N: n, Of: 3, Step: name, Percent: percent, Machine: "zoe"}
 	}
+	whole := []fleet.Stage{{Step: "grind"}, {Step: "heat", From: 30}, {Step: "pour", From: 40}, {Step: "milk", From: 70}}
 	for _, tt := range []struct {
 		name   string
 		arrows []arrow
@@ -47,8 +49,14 @@ func TestOrdersPageInEveryPhase(t *testing.T) {
 		{"given back", []arrow{cup("zoe"), released}, nil, []string{"Thank you, Ada!", "Place in the queue", "Cancel the order"}, []string{"We start again", "Reason:"}},
 		{"cup", []arrow{cup("zoe")}, nil, []string{"Put your cup under Zoe", "My cup is there", `/cup"`, "Cancel the order", "1 to 2 min"}, []string{"Place in the queue"}},
 		{"brewing", []arrow{brewing("zoe")}, []fleet.Event{step(1, "grind", 0), step(2, "froth", 40)},
-			[]string{"Zoe makes your coffee", "Step 2 of 3: Froth", `<progress max="100" value="40"`, `class="done">Grinding`, `class="now">Froth`}, []string{"Cancel the order"}},
-		{"served", []arrow{brewing("zoe"), served("zoe")}, nil, []string{"Your coffee is ready, Ada!", "take it from Zoe", "Order another"}, []string{"Cancel the order", "http-equiv", "/events"}},
+			[]string{"Zoe makes your coffee", "Step 2 of 3: Froth", `<progress max="100" value="40"`, `class="done">Grinding`, `class="now">Froth`, "Stop it now", `/stop"`}, []string{"Cancel the order"}},
+		{"brewing, and some steps were not heard", []arrow{brewing("zoe")}, []fleet.Event{{Kind: fleet.EvStep, N: 3, Of: 4, Step: "pour", Percent: 50, Machine: "zoe", Stages: whole}},
+			[]string{`class="done">Order taken`, `class="done">Your cup under Zoe`, `class="done">Grinding`, `class="done">Heating`, `class="now">Pouring`, `class="next">Adding milk`, `class="next">Ready`, `class="next">Taken away`}, nil},
+		{"served", []arrow{brewing("zoe"), served("zoe")}, nil, []string{"Your coffee is ready, Ada!", "take it from Zoe", "Order another", "I have it", `/have"`}, []string{"Cancel the order", "Stop it now", "My cup is empty"}},
+		{"stopped by its customer", []arrow{brewing("zoe"), came("zoe", fleet.Spoiled, fleet.Reason{Code: fleet.CodeUnwanted})}, nil,
+			[]string{"Your coffee was stopped", "is used up", "Order another"}, []string{"We start again", "sorry.", "Stop it now"}},
+		{"stopped before anything moved", []arrow{brewing("zoe"), came("zoe", fleet.Untouched, fleet.Reason{Code: fleet.CodeUnwanted})}, nil,
+			[]string{"Your coffee was stopped", "Nothing was used."}, []string{"We start again", "used up"}},
 		{"failed, nothing used", []arrow{brewing("zoe"), failed("zoe", fleet.Untouched, fleet.Reason{Text: "given up after 3 tries: <b>tank empty</b>"})}, nil,
 			[]string{"could not be made", "Nothing was used."}, []string{"already used", "given up", "tank empty"}},
 		{"failed, something used", []arrow{brewing("zoe"), failed("zoe", fleet.Spoiled, fleet.Reason{Code: "no-flow", Text: "no-flow: The pump runs and no water comes."})}, nil,
@@ -57,7 +65,7 @@ func TestOrdersPageInEveryPhase(t *testing.T) {
 			return c.FailStock(fleet.Reason{Code: fleet.CodeOutOfStock, Text: "out_of_stock: Insufficient coffee"})
 		}), nil, []string{"There were not enough beans, milk or sugar left."}, []string{"out_of_stock", "Insufficient"}},
 		{"unknown", []arrow{brewing("zoe"), parked}, nil,
-			[]string{"We do not know whether your coffee was made", "lost sight of Zoe", "ask a person of the shop", "/events"}, []string{"Nothing was used", "Cancel the order", "sorry."}},
+			[]string{"We do not know whether your coffee was made", "lost sight of Zoe", "ask a person of the shop", "/events"}, []string{"I have it", "My cup is empty", "Nothing was used", "Cancel the order", "sorry."}},
 		{"again", spoiled(fleet.Reason{Code: "tank"}), nil,
 			[]string{"We start again", "Reason: The machine had run out of water.", "Cancel the order"}, []string{"1 to 2 min"}},
 		{"again, and its portion is reserved", append(spoiled(fleet.Reason{Code: "tank"}), remade), nil,
@@ -219,4 +227,37 @@ func TestWhoWaitsIsShown(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPlaceOfWhatBeginsBefore: the place on an order's page is that of the shop's
+// forecast, not of who came before; and where the promised time is over, or there was
+// none, it says how long the shop thinks that it takes.
+func TestPlaceOfWhatBeginsBefore(t *testing.T) {
+	h := build(t)
+	now := time.Now()
+	h.web.Wall = func() time.Time { return now }
+	h.run()
+	h.order("Ada")
+	id, path := h.order("Bob")
+	place := func(n int) string { return fmt.Sprintf("<dt>Place in the queue</dt><dd>%d</dd>", n) }
+	contains(t, text(t, h.ask("GET", path, "")), place(2)) // the shop does not say
+	way := fleet.Forecast{Order: id, Place: 1, Known: true, Low: 300, High: 420}
+	say := func() {
+		h.shop.set(func(s *shop) { s.ways = map[string]fleet.Forecast{id: way} })
+		h.web.outlook.mu.Lock()
+		h.web.outlook.at = time.Time{}
+		h.web.outlook.mu.Unlock()
+	}
+	say()
+	page := text(t, h.ask("GET", path, ""))
+	contains(t, page, place(1))
+	lacks(t, page, "5 to 7 min") // what was promised stands
+	now = now.Add(10 * time.Minute)
+	say()
+	contains(t, text(t, h.ask("GET", path, "")), "A little longer than we said", "5 to 7 min")
+	way.Known = false
+	say()
+	page = text(t, h.ask("GET", path, ""))
+	contains(t, page, place(1), "A little longer than we said")
+	lacks(t, page, "5 to 7 min")
 }

@@ -31,8 +31,10 @@ func parsePages() map[string]*pages {
 		t := template.New("").Funcs(template.FuncMap{
 			"t":     w.say,
 			"name":  w.name,
+			"act":   w.act,
 			"cap":   capital,
 			"asset": assetPath,
+			"more":  (&pages{catalogue: w}).more,
 		})
 		out[l] = &pages{catalogue: w, t: template.Must(t.ParseFS(viewFiles, "view/*.html"))}
 	}
@@ -46,8 +48,14 @@ type view struct {
 	Title       string
 	Self        string // its own address, "/" for a page that can't be asked for
 	Live        string // address of its events, empty for a page without
+	Now         int64  // of this computer's clock, in Unix milliseconds: pages count down by it
 	Refresh     int    // seconds after which a page without script asks again, 0 = never
+	Chaos       bool   // something may be broken
+	Kiosk       bool   // nothing leads away from the page
 	Code        *code  // of the address for phones, on the board
+	Done        string // what was just done, told above the page's own
+	Note        string // what went wrong, told there
+	Quote       string // with Note: a machine's own words, in English
 	Body        any
 }
 
@@ -60,20 +68,30 @@ func (p *pages) render(name string, data any) ([]byte, error) {
 
 // show sends a page in its frame.
 func (w *Web) show(rw http.ResponseWriter, r *http.Request, status int, v view) {
-	v.Lang = lang(r)
 	if v.Self == "" {
-		v.Self = "/"
+		v.Self = w.home(r)
 	}
+	switch v.Page {
+	case "order", "pair", "notice": // a kiosk's customer comes to these
+		v.Kiosk = w.atKiosk(r)
+	}
+	v.Chaos = w.Chaos != nil && w.visitorOf(r).here
+	remember(rw, r)
+	w.draw(rw, status, w.pages[lang(r)], v)
+}
+
+// draw sends a page in a language.
+func (w *Web) draw(rw http.ResponseWriter, status int, p *pages, v view) {
+	v.Lang, v.Now = p.Lang, w.Wall().UnixMilli()
 	v.Other = languages[0]
 	if v.Lang == v.Other {
 		v.Other = languages[1]
 	}
-	html, err := w.pages[v.Lang].render("frame", v)
+	html, err := p.render("frame", v)
 	if err != nil {
-		w.broken(rw, err)
+		w.broken(rw, p, err)
 		return
 	}
-	remember(rw, r)
 	send(rw, status, html)
 }
 
@@ -81,7 +99,7 @@ func (w *Web) show(rw http.ResponseWriter, r *http.Request, status int, v view) 
 func (w *Web) fragment(rw http.ResponseWriter, r *http.Request, name string, data any) {
 	html, err := w.pages[lang(r)].render(name, data)
 	if err != nil {
-		w.broken(rw, err)
+		w.broken(rw, w.pages[lang(r)], err)
 		return
 	}
 	send(rw, http.StatusOK, html)
@@ -97,18 +115,18 @@ func send(rw http.ResponseWriter, status int, html []byte) {
 }
 
 // broken answers where a template failed: a mistake of ours, told in the log.
-func (w *Web) broken(rw http.ResponseWriter, err error) {
+func (w *Web) broken(rw http.ResponseWriter, p *pages, err error) {
 	w.Log.Error("web: cannot render a page", "error", err)
-	plain(rw, http.StatusInternalServerError, "this page is broken; please tell the people of the shop\n")
+	plain(rw, http.StatusInternalServerError, p.say("broken.text")+"\n")
 }
 
-// notice is a page that says one thing.
-type notice struct{ Title, Text string }
+// notice is a page that says one thing, and leads to the order form.
+type notice struct{ Title, Text, Home string }
 
 // sorry sends a page that says what went wrong.
 func (w *Web) sorry(rw http.ResponseWriter, r *http.Request, status int, title, text string) {
 	p := w.pages[lang(r)]
-	w.show(rw, r, status, view{Page: "notice", Title: p.say(title), Body: notice{p.say(title), p.say(text)}})
+	w.show(rw, r, status, view{Page: "notice", Title: p.say(title), Body: notice{p.say(title), p.say(text), w.home(r)}})
 }
 
 // asset is a file as it is served; its address carries a hash of what is in it,

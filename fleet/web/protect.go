@@ -10,7 +10,7 @@ import (
 
 // policy lets a page load only what this server sends: no inline script or
 // style, no other site, no frame around it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // maxBody is the largest body that is read, in bytes: that of an order.
 const maxBody = 4 << 10
@@ -38,7 +38,7 @@ func (w *Web) protect(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer") // an order's address is a secret
 		h.Set("X-Frame-Options", "DENY")        // for tablets that know no frame-ancestors
 		if !w.answersTo(r) {
-			plain(rw, http.StatusMisdirectedRequest, "this shop does not answer to that name; its owner can add it: web: {hosts: [the name]}\n")
+			plain(rw, http.StatusMisdirectedRequest, w.pages[lang(r)].say("host.text")+"\n")
 			return
 		}
 		r.Body = http.MaxBytesReader(rw, r.Body, maxBody)
@@ -52,18 +52,18 @@ func (w *Web) protect(next http.Handler) http.Handler {
 			return
 		}
 		if place != nil && place.spare {
-			busy(rw, http.StatusServiceUnavailable)
+			w.busy(rw, r, http.StatusServiceUnavailable)
 			return
 		}
 		if v := w.visitorOf(r); !v.here {
 			if !w.asks.allow(v.net) {
-				busy(rw, http.StatusTooManyRequests)
+				w.busy(rw, r, http.StatusTooManyRequests)
 				return
 			}
 			if !staying(r) {
 				leave, ok := w.works.enter(v.net)
 				if !ok {
-					busy(rw, http.StatusServiceUnavailable)
+					w.busy(rw, r, http.StatusServiceUnavailable)
 					return
 				}
 				defer leave()
@@ -81,11 +81,11 @@ func staying(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/even
 
 // busy sends away who asks too much, or comes while others do. It costs next to
 // nothing, and gives the connection's place to somebody else.
-func busy(rw http.ResponseWriter, status int) {
+func (w *Web) busy(rw http.ResponseWriter, r *http.Request, status int) {
 	h := rw.Header()
 	h.Set("Connection", "close")
 	h.Set("Retry-After", "5")
-	plain(rw, status, "too much is asked of this shop at the moment; please come again in a few seconds\n")
+	plain(rw, status, w.pages[lang(r)].say("busy.text")+"\n")
 }
 
 // answersTo reports whether a Host header names us, with any port: by one of our

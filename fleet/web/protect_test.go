@@ -14,7 +14,7 @@ func TestHeadersOnEverything(t *testing.T) {
 	h := open(t)
 	_, page := h.order("Ada")
 	want := map[string]string{
-		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 		"X-Content-Type-Options":  "nosniff",
 		"Referrer-Policy":         "no-referrer",
 	}
@@ -37,7 +37,7 @@ func TestMethods(t *testing.T) {
 	h := open(t)
 	_, page := h.order("Ada")
 	for _, tt := range []struct{ method, target string }{
-		{"GET", "/order"}, {"GET", "/order-coffee"}, {"PUT", "/order-coffee"}, {"DELETE", "/"}, {"POST", "/"}, {"POST", "/board"},
+		{"PUT", "/order"}, {"GET", "/order-coffee"}, {"PUT", "/order-coffee"}, {"DELETE", "/"}, {"POST", "/"}, {"POST", "/board"},
 		{"GET", page + "/cup"}, {"GET", page + "/cancel"}, {"POST", page}, {"TRACE", "/"},
 	} {
 		status(t, h.ask(tt.method, tt.target, ""), http.StatusMethodNotAllowed)
@@ -162,5 +162,26 @@ func TestTooManyOrders(t *testing.T) {
 	}
 	if n := len(h.shop.orders()); n != ordering.burst {
 		t.Errorf("%d orders, want %d", n, ordering.burst)
+	}
+}
+
+// Who is sent away reads why in the language of his browser.
+func TestSentAwayInHisLanguage(t *testing.T) {
+	h := open(t)
+	for _, lang := range languages {
+		say := readWords(lang).say
+		speaks := header("Accept-Language", lang)
+		res := h.ask("GET", "/", "", speaks, func(r *http.Request) { r.Host = "evil.example" })
+		status(t, res, http.StatusMisdirectedRequest)
+		contains(t, text(t, res), say("host.text"))
+		h.web.asks = newRates(asking, askingAll)
+		for range 4 * asking.burst {
+			res = h.ask("GET", "/livez/no", "", speaks, from7("192.0.2.7:1"))
+			if res.StatusCode == http.StatusTooManyRequests {
+				break
+			}
+		}
+		status(t, res, http.StatusTooManyRequests)
+		contains(t, text(t, res), say("busy.text"))
 	}
 }

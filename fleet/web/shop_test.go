@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -78,6 +79,9 @@ func (r *records) live(e fleet.Event) {
 }
 
 func (r *records) History(_ context.Context, order string) ([]fleet.Entry, error) {
+	if id, err := fleet.ParseID(order); err != nil || id != order {
+		panic("not an order's id: " + order) // as the real one does, which makes a subject of it
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.broken {
@@ -232,11 +236,14 @@ type shop struct {
 	records  *records
 	menu     fleet.Menu
 	waits    map[choice]fleet.Wait
+	ways     map[string]fleet.Forecast
 	answers  map[string]fleet.Answer
 	hashes   map[string]string
 	placed   []fleet.Order
 	refuse   *fleet.Answer // what every new order is told instead
+	after    int           // but for so many
 	cancels  error
+	says     error
 	asked    int
 }
 
@@ -256,7 +263,7 @@ func (s *shop) Place(_ context.Context, body []byte, _ string) fleet.Answer {
 		}
 		return s.answers[o.ID]
 	}
-	if s.refuse != nil {
+	if s.refuse != nil && len(s.placed) >= s.after {
 		a := *s.refuse
 		a.OrderID = o.ID
 		if a.Code != fleet.CodeUnavailable && a.Code != fleet.CodeInvalid {
@@ -285,6 +292,19 @@ func (s *shop) Cancel(_ context.Context, order, by string) error {
 	return err
 }
 
+func (s *shop) Said(_ context.Context, order string, made bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.says != nil {
+		return s.says
+	}
+	c, err := s.records.last(order).Settle(made, "customer", fleet.Reason{Code: fleet.CodeSaid})
+	if err == nil {
+		s.records.put(c, time.Now())
+	}
+	return err
+}
+
 func (s *shop) Wait(_ context.Context, c fleet.Class, size fleet.Size) fleet.Wait {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,6 +314,12 @@ func (s *shop) Wait(_ context.Context, c fleet.Class, size fleet.Size) fleet.Wai
 		return fleet.Wait{Low: time.Minute, High: 2 * time.Minute, Known: true}
 	}
 	return w
+}
+
+func (s *shop) Forecasts(context.Context) map[string]fleet.Forecast {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.ways)
 }
 
 func (s *shop) Standing(context.Context) (fleet.Standing, error) {
@@ -346,6 +372,7 @@ func full() map[string]fleet.Level {
 type crew struct {
 	mu      sync.Mutex
 	present []fleet.Presence
+	cordons map[string]*fleet.Cordon
 	err     error
 }
 
@@ -354,7 +381,7 @@ func (c *crew) machines(context.Context) ([]fleet.Machine, error) {
 	defer c.mu.Unlock()
 	list := []fleet.Machine{{Presence: fleet.Presence{Machine: "abe"}, Seen: time.Now()}} // was here lately
 	for _, p := range c.present {
-		list = append(list, fleet.Machine{Presence: p, Here: true})
+		list = append(list, fleet.Machine{Presence: p, Here: true, Cordon: c.cordons[p.Machine]})
 	}
 	return list, c.err
 }

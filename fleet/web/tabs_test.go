@@ -34,7 +34,7 @@ func TestBrowserTabsShareAStream(t *testing.T) {
 	for i := range 7 {
 		page := []string{bobsPage, adasPage, "/board"}[i%3]
 		tab := b.tab(t)
-		tab.do(t, chromedp.Navigate(at+page), chromedp.WaitVisible("#live"))
+		tab.do(t, chromedp.Navigate(at+page), chromedp.WaitVisible("#content"))
 		tabs = append(tabs, tab)
 	}
 	h.write(ada, brewing("zoe"))
@@ -54,6 +54,30 @@ func TestBrowserTabsShareAStream(t *testing.T) {
 	tabs[1].see(t, "#step", "Step 1 of 2: Pouring")
 	if c := b.complained(); len(c) > 0 {
 		t.Errorf("the pages complained: %q", c)
+	}
+}
+
+// A page's live part is in the page's language, also where another tab shows the same in
+// another one.
+func TestBrowserTabsInTwoLanguages(t *testing.T) {
+	b := startBrowser(t)
+	h := open(t)
+	at := h.listening()
+	b.do(t, chromedp.Navigate(at+"/board?lang=en"), chromedp.WaitVisible("#content"))
+	tab := b.tab(t)
+	tab.do(t, chromedp.Navigate(at+"/board?lang=fr"), chromedp.WaitVisible("#content"))
+	id, _ := h.order("Bob")
+	h.write(id, brewing("zoe"))
+	for range 2 {
+		b.see(t, "#live .making", "Being made")
+		b.see(t, "#live .making", "Bob")
+		tab.see(t, "#live .making", "En préparation")
+		tab.see(t, "#live .making", "Bob")
+		h.write(id, served("zoe"))
+		b.see(t, "#live .called", "Bob")
+		tab.see(t, "#live .called", "Bob")
+		id, _ = h.order("Bob")
+		h.write(id, brewing("zoe"))
 	}
 }
 
@@ -124,7 +148,8 @@ func TestBrowserHostileNames(t *testing.T) {
 	}
 	// No shop takes such names; a rogue record might hold them, a machine be called
 	// so, and the form shows what it refuses.
-	b.do(t, chromedp.Navigate(at+"/board"), chromedp.WaitVisible("#live"))
+	b.do(t, chromedp.Navigate(at+"/board"), chromedp.WaitVisible("#content"))
+	const stays = 24 // of them are being made when the others are ready
 	for i, name := range names {
 		c := ada(fmt.Sprintf("01HZZZZZZZZZZZZZZZZZZZZZ%02d", i))
 		c.Order.Name, c.Order.Bean, c.Order.Milk = strings.ReplaceAll(name, " ", "/"), name, name // the board shows what stands before a space
@@ -133,7 +158,7 @@ func TestBrowserHostileNames(t *testing.T) {
 		for e := range 2 {
 			h.records.live(fleet.Event{Order: c.Order.ID, Kind: fleet.EvStep, Epoch: 1, Machine: name, N: e + 1, Of: 9, Step: name})
 		}
-		if i >= len(names)-maxMaking {
+		if i >= len(names)-stays {
 			continue
 		}
 		h.write(c.Order.ID, served(name))
@@ -146,10 +171,10 @@ func TestBrowserHostileNames(t *testing.T) {
 			Lacks: []string{name}, Sizes: []fleet.Size{fleet.Size(name)}, Classes: []fleet.Class{{Bean: name, Milk: name}}})
 	}
 	h.crew.mu.Unlock()
-	b.do(t, chromedp.Navigate(at+"/fleet"), chromedp.WaitVisible("#live"))
+	b.do(t, chromedp.Navigate(at+"/fleet"), chromedp.WaitVisible("#content"))
 	clean("the machines", names[0], names[1], names[40])
 	for i := 0; i < len(names); i += 16 {
-		b.do(t, chromedp.Navigate(at+h.web.pathOf(fmt.Sprintf("01HZZZZZZZZZZZZZZZZZZZZZ%02d", i))), chromedp.WaitVisible("main"))
+		b.do(t, chromedp.Navigate(at+h.web.pathOf(fmt.Sprintf("01HZZZZZZZZZZZZZZZZZZZZZ%02d", i))), chromedp.WaitVisible("#content"))
 		clean("an order's page")
 	}
 	h.shop.set(func(s *shop) {
@@ -159,7 +184,7 @@ func TestBrowserHostileNames(t *testing.T) {
 	})
 	for i := 0; i < len(names); i += 16 {
 		name := strings.NewReplacer("\n", "", "\r", "", "\x00", "").Replace(names[i])
-		b.do(t, chromedp.Navigate(at+"/"), chromedp.WaitVisible("#order"), chromedp.SetValue("#name", name), chromedp.Click(`button[type="submit"]`), chromedp.WaitVisible("#problem"))
+		b.do(t, chromedp.Navigate(at+"/"), chromedp.WaitVisible("#order"), chromedp.SetValue("#name", name), chromedp.Click("#send"), chromedp.WaitVisible("#problem"))
 		clean("the form", name)
 	}
 	var stopped []string

@@ -22,8 +22,12 @@ type Shop interface {
 	Place(ctx context.Context, body []byte, via string) fleet.Answer
 	// Cancel ends an order before its fence.
 	Cancel(ctx context.Context, order, by string) error
+	// Said settles an order of which nobody knows what came of it by its customer's word.
+	Said(ctx context.Context, order string, made bool) error
 	// Wait is how long an order given now would take.
 	Wait(ctx context.Context, c fleet.Class, s fleet.Size) fleet.Wait
+	// Forecasts are the ways of the open orders from now on, by id; none where nobody answers.
+	Forecasts(ctx context.Context) map[string]fleet.Forecast
 	Menu() fleet.Menu
 	// Standing is how the shop stands to its book.
 	Standing(ctx context.Context) (fleet.Standing, error)
@@ -51,8 +55,17 @@ type Parts struct {
 	Levels   func(context.Context) (map[string]fleet.Level, error)   // the stock, by item
 	Command  func(ctx context.Context, machine string, c fleet.Command) (fleet.CommandAnswer, error)
 
+	// Health answers /livez and /readyz, and /metrics to whoever sits at this computer;
+	// it may ask Unready. nil: the pages answer the first two themselves.
+	Health http.Handler
 	// Troubles is what is wrong in the shop; nil: nobody asks.
 	Troubles func(context.Context) ([]fleet.Trouble, error)
+
+	// Acts is what operators may do at the machines; nil: the pages only show.
+	Acts Acts
+
+	// Chaos is what a demo lets its visitors break; nil: nothing, and there is no page.
+	Chaos Chaos
 
 	// Key makes the secret addresses of orders, at least 32 random bytes that
 	// outlive a restart. Empty: random, and addresses die with the process.
@@ -79,8 +92,10 @@ type Parts struct {
 	PIN string
 	// OpenOrders is how many orders of one device may be under way; 0: the default.
 	OpenOrders int
-	Wall       func() time.Time // default time.Now; for display only
-	Log        *slog.Logger     // nil: none
+	// CustomersSettle: of a drink in doubt its customer's word counts.
+	CustomersSettle bool
+	Wall            func() time.Time // default time.Now; for display only
+	Log             *slog.Logger     // nil: none
 }
 
 // Web serves the pages. New makes one.
@@ -89,14 +104,17 @@ type Web struct {
 	book    *book
 	gallery gallery
 	counter *counter
+	outlook *outlook
 	roll    roll
 	health  healthy
 	asks    *rates // requests
 	orders  *rates
+	kiosks  *rates // orders of the house's
 	guesses *rates // at the PIN
 	works   *seats
 	streams *seats
 	tally   *tally
+	given   given
 	pages   map[string]*pages // by language
 	handler http.Handler
 }
@@ -123,13 +141,14 @@ func New(p Parts) *Web {
 	}
 	w := &Web{
 		Parts: p, book: newBook(p.Wall), gallery: gallery{pictures: map[string]*picture{}}, pages: parsePages(),
-		asks: newRates(asking, askingAll), orders: newRates(ordering, orderAll), guesses: newRates(guessing, guessAll),
+		asks: newRates(asking, askingAll), orders: newRates(ordering, orderAll), kiosks: newRates(kioskOrder, orderAll), guesses: newRates(guessing, guessAll),
 		works: newSeats(worksEach, worksAll), streams: newSeats(streamsEach, streamsAll),
 	}
 	w.asks.kind = true
 	w.health.fresh = healthAll.limiter()
 	w.tally = &tally{most: p.OpenOrders, open: w.book.underway}
 	w.counter = &counter{shop: p.Shop, levels: p.Levels}
+	w.outlook = &outlook{shop: p.Shop}
 	w.handler = w.routes()
 	return w
 }
@@ -139,31 +158,58 @@ func New(p Parts) *Web {
 func (w *Web) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]http.HandlerFunc{
-		"GET /{$}":                     w.form,
-		"GET /wait":                    w.wait,
-		"POST /order":                  w.submit,
-		"POST /order-coffee":           w.article,
-		"GET /orders/{secret}":         w.orderPage,
-		"GET /orders/{secret}/events":  w.orderEvents,
-		"POST /orders/{secret}/cup":    w.cup,
-		"POST /orders/{secret}/cancel": w.cancel,
-		"GET /t/{token}":               w.table,
-		"GET /qr":                      w.codePage,
-		"GET /board":                   w.boardPage,
-		"GET /board/events":            w.boardEvents,
-		"GET /fleet":                   w.operatorsOnly(w.fleetPage),
-		"GET /fleet/events":            w.operatorsOnly(w.fleetEvents),
-		"GET /events":                  w.events,
-		"GET /assets/{name}":           serveAsset,
-		"GET /livez":                   w.livez,
-		"GET /readyz":                  w.readyz,
+		"GET /{$}":                                 w.customersForm,
+		"GET /wait":                                w.wait,
+		"POST /order":                              w.submit,
+		"GET /order":                               w.draft,
+		"POST /language":                           w.language,
+		"POST /order-coffee":                       w.article,
+		"GET /orders/{secret}":                     w.orderPage,
+		"GET /orders/{secret}/events":              w.orderEvents,
+		"GET /orders/{secret}/second/{code}":       w.secondRefused,
+		"GET /orders/{secret}/with/{other}":        w.pairPage,
+		"GET /orders/{secret}/with/{other}/events": w.pairEvents,
+		"POST /orders/{secret}/cup":                w.cup,
+		"POST /orders/{secret}/cancel":             w.cancel,
+		"GET /t/{token}":                           w.table,
+		"GET /qr":                                  w.codePage,
+		"GET /board":                               w.boardPage,
+		"GET /board/events":                        w.boardEvents,
+		"GET /fleet":                               w.operatorsOnly(w.fleetPage),
+		"GET /fleet/events":                        w.operatorsOnly(w.fleetEvents),
+		"GET /events":                              w.events,
+		"GET /assets/{name}":                       serveAsset,
+		"GET /livez":                               w.livez,
+		"GET /readyz":                              w.readyz,
+		"GET /metrics":                             w.metrics,
+		"GET /kiosk":                               w.kiosk,
+		"GET /manifest.webmanifest":                w.manifest,
+		"GET /worker.js":                           w.worker,
+		"GET /offline/{lang}/{who}":                w.offline,
+		"GET /offline/{lang}/{who}/{sent}":         w.offline,
+		"POST /orders/{secret}/stop":               w.enough,
+		"POST /orders/{secret}/have":               w.have,
+		"POST /orders/{secret}/empty":              w.empty,
 	} {
 		mux.HandleFunc(pattern, h)
 	}
 	for pattern, h := range w.operatorRoutes() {
 		mux.HandleFunc(pattern, h)
 	}
-	return w.protect(mux)
+	for pattern, h := range w.stockRoutes() {
+		mux.HandleFunc(pattern, h)
+	}
+	if w.Chaos != nil {
+		for pattern, h := range w.chaosRoutes() {
+			mux.HandleFunc(pattern, h)
+		}
+	}
+	if w.Acts != nil {
+		for pattern, h := range w.actRoutes() {
+			mux.HandleFunc(pattern, h)
+		}
+	}
+	return w.protect(w.inOurForm(mux))
 }
 
 // Handler is every page, with its protections. The limits of a connection (see
@@ -189,6 +235,9 @@ func (w *Web) Run(ctx context.Context) error {
 	wg.Go(func() {
 		w.keep(ctx, "live news", func() error { return w.Live(ctx, w.book.live) })
 	})
+	if w.Chaos != nil {
+		wg.Go(func() { w.keep(ctx, "what was broken", func() error { return w.followChaos(ctx) }) })
+	}
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
@@ -266,18 +315,45 @@ func (w *Web) keep(ctx context.Context, what string, follow func() error) {
 }
 
 // livez says that the process answers.
-func (w *Web) livez(rw http.ResponseWriter, _ *http.Request) {
+func (w *Web) livez(rw http.ResponseWriter, r *http.Request) {
+	if w.Health != nil {
+		w.Health.ServeHTTP(rw, r)
+		return
+	}
 	plain(rw, http.StatusOK, "ok\n")
 }
 
 // readyz says whether pages can tell the present state and the shop takes orders,
 // and if not, why.
 func (w *Web) readyz(rw http.ResponseWriter, r *http.Request) {
-	if why := w.health.ask(func() (string, bool) { return w.unready(context.WithoutCancel(r.Context())) }); why != "" {
+	if w.Health != nil {
+		w.Health.ServeHTTP(rw, r)
+		return
+	}
+	if why := w.Unready(r.Context()); why != "" {
 		plain(rw, http.StatusServiceUnavailable, why+"\n")
 		return
 	}
 	plain(rw, http.StatusOK, "ok\n")
+}
+
+// Unready is why pages can't tell the present state, or the shop takes no orders; empty
+// where neither is so.
+func (w *Web) Unready(ctx context.Context) string {
+	return w.health.ask(func() (string, bool) { return w.unready(context.WithoutCancel(ctx)) })
+}
+
+// metrics are for whoever sits at this computer: how much is sold is not everybody's
+// to know. A Prometheus elsewhere asks an address of its own.
+func (w *Web) metrics(rw http.ResponseWriter, r *http.Request) {
+	switch {
+	case w.Health == nil:
+		http.NotFound(rw, r)
+	case !w.visitorOf(r).here:
+		plain(rw, http.StatusForbidden, "metrics are told to this computer alone; give the service's file metrics: {listen: …} for a Prometheus elsewhere\n")
+	default:
+		w.Health.ServeHTTP(rw, r)
+	}
 }
 
 // passesWithin is how long what passes by itself is not called unready: one server of

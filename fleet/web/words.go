@@ -29,16 +29,27 @@ type catalogue struct {
 	text map[string]string
 }
 
-// readWords reads the catalogue of a language. The files are part of the
+// readWords reads the catalogue of a language; the order form's texts, those of
+// the operators' pages and those of the demo's have a file of their own. The files are part of the
 // program, so a broken one is a mistake of ours.
 func readWords(lang string) catalogue {
-	b, err := wordFiles.ReadFile("words/" + lang + ".json")
-	if err != nil {
-		panic(err)
-	}
-	w := catalogue{Lang: lang}
-	if err := json.Unmarshal(b, &w.text); err != nil {
-		panic("web: words/" + lang + ".json: " + err.Error())
+	w := catalogue{Lang: lang, text: map[string]string{}}
+	for _, part := range []string{"", "form-", "fleet-", "chaos-"} {
+		name := "words/" + part + lang + ".json"
+		b, err := wordFiles.ReadFile(name)
+		if err != nil {
+			panic(err)
+		}
+		texts := map[string]string{}
+		if err := json.Unmarshal(b, &texts); err != nil {
+			panic("web: " + name + ": " + err.Error())
+		}
+		for key, text := range texts {
+			if _, twice := w.text[key]; twice {
+				panic("web: " + name + ": " + key + " is in another file too")
+			}
+			w.text[key] = text
+		}
 	}
 	return w
 }
@@ -133,7 +144,12 @@ func asked(r *http.Request) string {
 // remember keeps a language chosen in the address for the pages that follow.
 func remember(rw http.ResponseWriter, r *http.Request) {
 	if l := asked(r); l != "" {
-		http.SetCookie(rw, &http.Cookie{Name: langCookie, Value: l, Path: "/",
-			MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		speak(rw, r, l)
 	}
+}
+
+// speak makes it the language of this browser.
+func speak(rw http.ResponseWriter, r *http.Request, l string) {
+	http.SetCookie(rw, &http.Cookie{Name: langCookie, Value: l, Path: "/", MaxAge: yearLong, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	putCookie(r, langCookie, l, yearLong)
 }

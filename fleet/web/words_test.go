@@ -65,16 +65,35 @@ func composed() map[string]bool {
 		add("state", string(s))
 	}
 	add("cupkind", "sensor", "dispenser", "page", "attended")
+	add("text", "cup.sensor", "cup.dispenser", "cup.attended", "brewing.attended", "brewing.dispenser")
+	add("head", "cup.dispenser", "cup.attended")
+	add("second", "rate", "id_conflict")
 	add("wrong", "name", "size", "bean_type", "milk", "sugar_count", "id")
 	add("error", fleet.CodeInvalid, fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable)
-	add("done", "accepted", "refused", "revoked", "everywhere")
-	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "foreign")
+	add("drink", "espresso", "lungo", "americano", "macchiato", "creme", "cappuccino", "latte")
+	add("pair", "first", "second")
+	add("done", "accepted", "refused", "revoked", "everywhere", "cordoned", "drained", "uncordoned", "cleared", "stopped", "settled", "again", "added", "counted")
+	add("unit", "g", "ml", "doses")
+	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "article", "foreign")
+	for act, sights := range map[string][]string{"jam": {"hit", "parked", "other", "back"}, "unplug": {"hit", "parked", "other", "back"},
+		"milk": {"level", "refused", "others", "back"}, "cut": {"gone", "waits", "back", "settled", "late"}, "kill": {"reborn", "doubt", "ready"}} {
+		add("chaos", act)
+		add("chaos."+act, append(sights, "text", "sim", "do", "undo")...)
+	}
+	add("chaos", string(ChaosWaits), string(ChaosBroken), string(ChaosMended))
+	for _, k := range []fleet.EventKind{fleet.EvAccepted, fleet.EvClaimed, fleet.EvReleased, fleet.EvCup, fleet.EvBrewing, fleet.EvUnknown,
+		fleet.EvAgain, fleet.EvServed, fleet.EvFailed, fleet.EvCancelled, fleet.EvExpired} {
+		add("event", string(k))
+	}
+	for _, o := range []fleet.Outcome{fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown} {
+		add("event", "end_"+string(o))
+	}
 	for _, f := range metal.Faults {
 		if f.Lacks != "" {
 			add("out", f.Lacks)
 		}
 	}
-	for _, said := range []string{"taken", "again", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired"} {
+	for _, said := range []string{"taken", "again", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired", "away", "stopped", "unknown_tell"} {
 		add("head", said)
 		add("text", said)
 	}
@@ -151,9 +170,9 @@ func TestPagesSpeakTheCustomersLanguage(t *testing.T) {
 	h := open(t)
 	fr := header("Accept-Language", "fr-FR,fr;q=0.9")
 	page := text(t, h.ask("GET", "/", "", fr))
-	contains(t, page, `<html lang="fr">`, "Commander un café", "Lait de soja", "Temps d&#39;attente", "1 à 2 min", `href="/?lang=en"`)
+	contains(t, page, `<html lang="fr">`, "Commander un café", "Lait de soja", "Temps d&#39;attente", "1 à 2 min", `formaction="/language?lang=en"`)
 	page = text(t, h.ask("GET", "/", ""))
-	contains(t, page, `<html lang="en">`, "Order a coffee", "Soy milk", "Waiting time", "1 to 2 min", `href="/?lang=fr"`)
+	contains(t, page, `<html lang="en">`, "Order a coffee", "Soy milk", "Waiting time", "1 to 2 min", `formaction="/language?lang=fr"`)
 
 	res := h.ask("GET", "/?lang=fr", "")
 	contains(t, text(t, res), `<html lang="fr">`)

@@ -1,6 +1,5 @@
-// What the pages do beyond plain HTML: live parts follow server-sent events, and
-// the order form asks how long the chosen coffee takes. Everything here can be
-// missing; the pages are complete without it.
+// What the live pages do beyond plain HTML: they follow server-sent events.
+// Everything here can be missing; the pages are complete without it.
 
 const byId = (id) => document.getElementById(id);
 
@@ -45,7 +44,8 @@ function morph(now, next) {
       at.replaceWith(want);
     } else if (at.nodeType === Node.ELEMENT_NODE) {
       for (const a of [...at.attributes]) {
-        if (!want.hasAttribute(a.name)) at.removeAttribute(a.name);
+        // What somebody has opened stays open while he types in it.
+        if (!want.hasAttribute(a.name) && !(a.name === "open" && at.nodeName === "DETAILS")) at.removeAttribute(a.name);
       }
       for (const a of want.attributes) {
         if (at.getAttribute(a.name) !== a.value) at.setAttribute(a.name, a.value);
@@ -66,7 +66,9 @@ function morph(now, next) {
 function follow(live) {
   const lost = byId("lost");
   const said = byId("said");
-  const path = live.dataset.events.replace(/\/events$/, "");
+  // In the language of what is around it, whichever was chosen in another tab since.
+  const speaks = "?lang=" + document.documentElement.lang;
+  const path = live.dataset.events.replace(/\/events$/, "") + speaks;
   let ended = false;
   let hiddenAt = 0;
   let poll = 0;
@@ -75,6 +77,7 @@ function follow(live) {
   function draw(next) {
     lost.hidden = true;
     morph(live, next);
+    live.dispatchEvent(new Event("drawn")); // for what a page adds to its pieces
     const top = live.firstElementChild;
     if (!top) return;
     if (top.dataset.title) document.title = top.dataset.title + " · barista";
@@ -128,7 +131,7 @@ function follow(live) {
     }
   }
 
-  const news = shared(live.dataset.worker, path, hear) || own(live.dataset.events, hear);
+  const news = shared(live.dataset.worker, path, hear) || own(live.dataset.events + speaks, hear);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       hiddenAt = Date.now();
@@ -206,37 +209,5 @@ function own(events, hear) {
   };
 }
 
-// ---- the order form ----
-
-function askWait(form) {
-  const wait = byId("wait");
-  let asked = 0;
-  async function ask() {
-    const mine = ++asked;
-    const chosen = new FormData(form);
-    const query = new URLSearchParams();
-    for (const field of ["size", "bean_type", "milk", "sugar_count"]) {
-      query.set(field, chosen.get(field) || "");
-    }
-    try {
-      const answer = await fetch("/wait?" + query);
-      const html = await answer.text();
-      if (!answer.ok || mine !== asked) return;
-      const next = document.createElement("template");
-      next.innerHTML = html;
-      morph(wait, next.content);
-    } catch (e) {
-      // The line stays as it was; ordering tells the truth.
-    }
-  }
-  form.addEventListener("change", (e) => { if (e.target.type === "radio") ask(); });
-  form.addEventListener("submit", () => { form.setAttribute("aria-busy", "true"); });
-  // A form brought back by the browser holds an id that was used.
-  window.addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
-  ask();
-}
-
 const live = byId("live");
 if (live && window.EventSource) follow(live);
-const form = byId("order");
-if (form) askWait(form);

@@ -1,0 +1,182 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"barista/fleet"
+)
+
+// Acts is what operators do with machines, orders in doubt and the stock. By is who does
+// it, reason what those read who find it so; neither is ever empty. Each returns within
+// actTime: fleet.ErrNotFound for what is not there, fleet.ErrNotAllowed, ErrConflict or
+// ErrClosed where the state of things does not allow it.
+type Acts interface {
+	// Cordon takes a machine out of service once its drink in hand is done.
+	Cordon(ctx context.Context, machine, by, reason string) error
+	// Drain does so to open it, and the machine says when it may be.
+	Drain(ctx context.Context, machine, by, reason string) error
+	Uncordon(ctx context.Context, machine string) error
+	// Settle is a person's word on an order of which nobody knows whether it was made.
+	Settle(ctx context.Context, order string, made bool, by, reason string) error
+	MakeAgain(ctx context.Context, order, by string) error
+	// Add books a refill of n, 1 to fleet.MaxAmount in the item's own unit (fleet.Unit), Count
+	// that n are there; with the same key it counts once. They return the item's level, and
+	// fleet.ErrNotFound for an item that there is not.
+	Add(ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
+	Count(ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
+}
+
+// actTime bounds what an operator's button does. A machine answers at once, or is not
+// there.
+const actTime = 4 * time.Second
+
+// The verbs of commands that operators send; machines know no others.
+const (
+	verbStop  = "stop"
+	verbClear = "clear-fault"
+)
+
+// wish is what an operator's button about a machine or an order sends.
+type wish struct {
+	Machine string
+	Order   string // an order's id, or empty
+	Reason  string
+}
+
+// readWish reads one; the key of what is wrong with it is empty if nothing is.
+func readWish(f url.Values) (w wish, wrong string) {
+	w = wish{Machine: f.Get("machine"), Order: f.Get("order"), Reason: fleet.Plain(f.Get("reason"))}
+	if w.Machine != "" && !fleet.IsMachine(w.Machine) {
+		return w, "ops.gone"
+	}
+	if w.Order != "" {
+		id, err := fleet.ParseID(w.Order)
+		if err != nil {
+			return w, "ops.gone"
+		}
+		w.Order = id
+	}
+	return w, ""
+}
+
+// refused is a machine's own no, in English.
+type refused struct{ machine, words string }
+
+func (r *refused) Error() string { return r.machine + ": " + r.words }
+
+// actRoutes are the addresses of the buttons for machines and orders.
+func (w *Web) actRoutes() map[string]http.HandlerFunc {
+	command := func(verb string) func(context.Context, wish, string) error {
+		return func(ctx context.Context, one wish, by string) error {
+			a, err := w.Command(ctx, one.Machine, fleet.Command{Verb: verb, Order: one.Order, By: by, Why: one.Reason})
+			if err == nil && !a.OK {
+				err = &refused{one.Machine, a.Message}
+			}
+			return err
+		}
+	}
+	settle := func(made bool) func(context.Context, wish, string) error {
+		return func(ctx context.Context, one wish, by string) error {
+			return w.Acts.Settle(ctx, one.Order, made, by, one.Reason)
+		}
+	}
+	return map[string]http.HandlerFunc{
+		"POST /fleet/stop":  w.machineAct("stopped", command(verbStop)),
+		"POST /fleet/clear": w.machineAct("cleared", command(verbClear)),
+		"POST /fleet/cordon": w.machineAct("cordoned", func(ctx context.Context, one wish, by string) error {
+			return w.Acts.Cordon(ctx, one.Machine, by, one.Reason)
+		}),
+		"POST /fleet/drain": w.machineAct("drained", func(ctx context.Context, one wish, by string) error {
+			return w.Acts.Drain(ctx, one.Machine, by, one.Reason)
+		}),
+		"POST /fleet/uncordon": w.machineAct("uncordoned", func(ctx context.Context, one wish, _ string) error {
+			return w.Acts.Uncordon(ctx, one.Machine)
+		}),
+		"POST /fleet/made":     w.orderAct("settled", settle(true)),
+		"POST /fleet/not-made": w.orderAct("settled", settle(false)),
+		"POST /fleet/again": w.orderAct("again", func(ctx context.Context, one wish, by string) error {
+			return w.Acts.MakeAgain(ctx, one.Order, by)
+		}),
+	}
+}
+
+// machineAct and orderAct are around what a button does: what it is about must be named.
+func (w *Web) machineAct(what string, do func(context.Context, wish, string) error) http.HandlerFunc {
+	return w.fleetAct(what, func(one wish) bool { return one.Machine != "" }, do)
+}
+
+func (w *Web) orderAct(what string, do func(context.Context, wish, string) error) http.HandlerFunc {
+	return w.fleetAct(what, func(one wish) bool { return one.Order != "" }, do)
+}
+
+// fleetAct is around what the buttons of the machines' page do: who does it is known,
+// stands in the log and, where the act has a record, in that.
+func (w *Web) fleetAct(what string, about func(wish) bool, do func(context.Context, wish, string) error) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		by, f, ok := w.acting(rw, r)
+		if !ok {
+			return
+		}
+		one, wrong := readWish(f)
+		switch {
+		case wrong == "" && !about(one):
+			wrong = "ops.gone"
+		case wrong == "" && one.Reason == "" && what != "uncordoned":
+			wrong = "acts.reason"
+		}
+		if wrong != "" {
+			w.showFleet(rw, r, http.StatusBadRequest, "", remark{Text: w.pages[lang(r)].say(wrong)})
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTime)
+		defer cancel()
+		err := do(ctx, one, by)
+		log := w.Log.With("act", what, "by", by, "of", one.Machine, "order", one.Order, "reason", one.Reason)
+		if err == nil {
+			log.Info("an operator has acted")
+			w.roll.forget()
+			http.Redirect(rw, r, "/fleet?done="+what, http.StatusSeeOther)
+			return
+		}
+		log.Warn("what an operator asked for was not done", "error", err)
+		status, why := w.notDone(r, err)
+		w.showFleet(rw, r, status, "", why)
+	}
+}
+
+// acting is who acts, and the form that was sent; if not ok the answer was given.
+func (w *Web) acting(rw http.ResponseWriter, r *http.Request) (by string, f url.Values, ok bool) {
+	if by, ok = w.actor(r); !ok {
+		w.sorry(rw, r, http.StatusForbidden, "operators.title", "login.first")
+		return "", nil, false
+	}
+	f, ok = w.posted(rw, r)
+	return by, f, ok
+}
+
+// remark is what is said of an act that was not done.
+type remark struct {
+	Text  string // in the page's language
+	Quote string // in English, of a machine or the shop
+}
+
+// notDone says why, to an operator.
+func (w *Web) notDone(r *http.Request, err error) (status int, why remark) {
+	p := w.pages[lang(r)]
+	var no *refused
+	switch {
+	case errors.As(err, &no):
+		return http.StatusConflict, remark{p.say("acts.refused", capital(no.machine)), no.words}
+	case errors.Is(err, fleet.ErrNobody):
+		return http.StatusServiceUnavailable, remark{Text: p.say("acts.nobody")}
+	case errors.Is(err, fleet.ErrNotFound):
+		return http.StatusNotFound, remark{Text: p.say("ops.gone")}
+	case errors.Is(err, fleet.ErrNotAllowed), errors.Is(err, fleet.ErrConflict), errors.Is(err, fleet.ErrClosed):
+		return http.StatusConflict, remark{p.say("acts.not"), fleet.Plain(err.Error())}
+	}
+	return http.StatusServiceUnavailable, remark{p.say("ops.failed"), ""}
+}

@@ -1,0 +1,72 @@
+package web
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"barista/fleet"
+)
+
+// TestBrowserOperatorsAct: each button of the machines' page and of the stock, pressed in
+// a browser; and what somebody types stays while the page goes on.
+func TestBrowserOperatorsAct(t *testing.T) {
+	b := startBrowser(t)
+	h, f := withActs(t)
+	at := h.listening()
+	b.do(t, chromedp.Navigate(at+"/fleet"), chromedp.WaitVisible("#machine-zoe"))
+
+	// The page is drawn anew while he types.
+	b.do(t, chromedp.Click("#cordon-zoe summary"), chromedp.SendKeys("#cordon-zoe input[name=reason]", "new gr"))
+	h.crew.mu.Lock()
+	h.crew.present[0].Percent = 77
+	h.crew.mu.Unlock()
+	b.comes(t, `document.querySelector("#machine-zoe progress").value == 77`)
+	b.do(t, chromedp.SendKeys("#cordon-zoe input[name=reason]", "inder"), chromedp.Click("#cordon-zoe button"))
+	b.see(t, "#done", "Out of service. It ends what it has in hand.")
+	if want := []string{"cordon zoe by this computer: new grinder"}; !slices.Equal(f.all(), want) {
+		t.Errorf("asked %q, want %q", f.all(), want)
+	}
+
+	press := func(open, field, text, button, done string) {
+		t.Helper()
+		b.do(t, chromedp.Navigate(at+"/fleet"), chromedp.WaitVisible("#machine-zoe"))
+		if open != "" {
+			b.do(t, chromedp.Click(open))
+		}
+		b.do(t, chromedp.SendKeys(field, text))
+		begun := time.Now()
+		b.do(t, chromedp.Click(button))
+		b.see(t, "#done", done)
+		t.Logf("%s: done after %v", button, time.Since(begun).Round(time.Millisecond))
+	}
+	press("#stop-zoe summary", "#stop-zoe input[name=reason]", "it leaks", "#stop-zoe button", "Stopped: everything is off.")
+	press("#clear-leo summary", "#clear-leo input[name=reason]", "a stone", "#clear-leo button", "The fault is cleared.")
+	doubt := "#doubt-" + idA
+	press("", doubt+" input[name=reason]", "it was full", doubt+" button:nth-of-type(1)", "Written down.")
+	press("", doubt+" input[name=reason]", "wet tray", doubt+" button:nth-of-type(2)", "Written down.")
+	press("", doubt+" input[name=reason]", "he waits", doubt+" button:nth-of-type(3)", "It will be made again.")
+	h.crew.mu.Lock()
+	h.crew.cordons = map[string]*fleet.Cordon{"leo": {By: "boss", Reason: "new grinder", At: time.Now().Format(time.RFC3339)}}
+	h.crew.mu.Unlock()
+	b.do(t, chromedp.Navigate(at+"/fleet"), chromedp.Click("#machine-leo .acts > form button"))
+	b.see(t, "#done", "Back in service.")
+	want := []string{"settle " + idA + " true by this computer: it was full", "settle " + idA + " false by this computer: wet tray", "again " + idA + " by this computer", "uncordon leo"}
+	if !slices.Equal(f.all()[1:], want) {
+		t.Errorf("asked %q, want %q", f.all()[1:], want)
+	}
+	if n := len(h.desk.asked["zoe"]) + len(h.desk.asked["leo"]); n != 2 {
+		t.Errorf("commands: %v", h.desk.asked)
+	}
+
+	b.do(t, chromedp.Navigate(at+"/stock"), chromedp.Click("#add-arabica summary"), chromedp.SendKeys("#add-arabica input[name=amount]", "2.5"), chromedp.Click("#add-arabica button"))
+	b.see(t, "#done", "Booked.")
+	b.see(t, "#item-arabica .state", "3.5 kg")
+	b.do(t, chromedp.Click("#count-arabica summary"), chromedp.SendKeys("#count-arabica input[name=amount]", "3.46"), chromedp.Click("#count-arabica button"))
+	b.see(t, "#done", "The count is booked. That is -40 against what was written down.")
+	for _, said := range b.complained() {
+		t.Errorf("the pages complained: %s", said)
+	}
+}

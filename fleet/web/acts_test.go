@@ -1,0 +1,270 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"barista/fleet"
+)
+
+// floor is what the shop was asked to do.
+type floor struct {
+	mu    sync.Mutex // guards asked
+	asked []string
+	err   error
+	keys  map[string]bool
+	stock *shelf
+}
+
+func (f *floor) did(format string, args ...any) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, fmt.Sprintf(format, args...))
+	return f.err
+}
+
+func (f *floor) Cordon(_ context.Context, machine, by, reason string) error {
+	return f.did("cordon %s by %s: %s", machine, by, reason)
+}
+func (f *floor) Drain(_ context.Context, machine, by, reason string) error {
+	return f.did("drain %s by %s: %s", machine, by, reason)
+}
+func (f *floor) Uncordon(_ context.Context, machine string) error {
+	return f.did("uncordon %s", machine)
+}
+func (f *floor) Settle(_ context.Context, order string, made bool, by, reason string) error {
+	return f.did("settle %s %v by %s: %s", order, made, by, reason)
+}
+func (f *floor) MakeAgain(_ context.Context, order, by string) error {
+	return f.did("again %s by %s", order, by)
+}
+
+func (f *floor) book(verb, item string, by, key string, to func(fleet.Level) fleet.Level) (fleet.Level, error) {
+	err := f.did("%s %s by %s", verb, item, by)
+	f.stock.mu.Lock()
+	defer f.stock.mu.Unlock()
+	if !f.keys[key] && err == nil {
+		f.keys[key] = true
+		f.stock.levels[item] = to(f.stock.levels[item])
+	}
+	return f.stock.levels[item], err
+}
+
+func (f *floor) Add(_ context.Context, item string, n int, by, key string) (fleet.Level, error) {
+	return f.book(fmt.Sprint("add ", n), item, by, key, func(l fleet.Level) fleet.Level { l.OnHand += n; return l })
+}
+
+func (f *floor) Count(_ context.Context, item string, n int, by, key string) (fleet.Level, error) {
+	return f.book(fmt.Sprint("count ", n), item, by, key, func(l fleet.Level) fleet.Level { l.OnHand = n; return l })
+}
+
+// all is what was asked so far.
+func (f *floor) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.asked)
+}
+
+// withActs is a house whose operators may act, with an order in doubt, one in hand and one
+// that waits.
+func withActs(t *testing.T) (*house, *floor) {
+	h := build(t)
+	f := &floor{keys: map[string]bool{}, stock: h.stock}
+	h.web.Acts = f
+	h.web.handler = h.web.routes()
+	h.run()
+	h.records.put(ada(idA), time.Now())
+	h.write(idA, brewing("leo"), parked)
+	h.records.put(ada(idB), time.Now())
+	h.write(idB, brewing("zoe"))
+	h.crew.present = []fleet.Presence{
+		{Machine: "zoe", State: fleet.StateBusy, Order: idB, Percent: 40, Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Cup: "page", Driver: "mock"},
+		{Machine: "leo", State: fleet.StateFault, Code: "no-grind", Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Cup: "page", Driver: "mock"},
+	}
+	return h, f
+}
+
+// TestOperatorsAct: each button does one thing, under the name of who pressed it, and says
+// what came of it.
+func TestOperatorsAct(t *testing.T) {
+	h, f := withActs(t)
+	page := text(t, h.ask("GET", "/fleet", ""))
+	contains(t, page, "Nobody knows what came of these", "It was made", "Make it again", `id="doubt-`+idA, "Clear the fault of Leo", "Stop Zoe now", "Take Zoe out of service",
+		"Ada: ")
+	for _, tt := range []struct {
+		path, form, want, done string
+	}{
+		{"cordon", "machine=zoe&reason=new+grinder", "cordon zoe by this computer: new grinder", "Out of service"},
+		{"drain", "machine=zoe&reason=new+grinder", "drain zoe by this computer: new grinder", "when it may be opened"},
+		{"uncordon", "machine=zoe", "uncordon zoe", "Back in service"},
+		{"made", "order=" + idA + "&reason=the+cup+was+full", "settle " + idA + " true by this computer: the cup was full", "Written down"},
+		{"not-made", "order=" + strings.ToLower(idA) + "&reason=wet+tray", "settle " + idA + " false by this computer: wet tray", "Written down"},
+		{"again", "order=" + idA + "&reason=he+waits", "again " + idA + " by this computer", "made again"},
+	} {
+		f.asked = nil
+		res := h.ask("POST", "/fleet/"+tt.path, tt.form)
+		status(t, res, http.StatusSeeOther)
+		if !slices.Equal(f.asked, []string{tt.want}) {
+			t.Errorf("%s: asked %q, want %q", tt.path, f.asked, tt.want)
+		}
+		contains(t, text(t, h.ask("GET", res.Header.Get("Location"), "")), tt.done)
+	}
+	h.desk.asked = nil
+	status(t, h.ask("POST", "/fleet/stop", "machine=zoe&order="+idB+"&reason=it+leaks"), http.StatusSeeOther)
+	status(t, h.ask("POST", "/fleet/clear", "machine=leo&reason=a+stone"), http.StatusSeeOther)
+	want := map[string][]fleet.Command{
+		"zoe": {{Verb: "stop", Order: idB, By: "this computer", Why: "it leaks"}},
+		"leo": {{Verb: "clear-fault", By: "this computer", Why: "a stone"}},
+	}
+	if d := cmp.Diff(want, h.desk.asked); d != "" {
+		t.Errorf("commands (-want +got):\n%s", d)
+	}
+}
+
+// TestActsThatAreNot: what is not done says why, in words for people, and what is no
+// machine, no order or has no reason is asked of nobody.
+func TestActsThatAreNot(t *testing.T) {
+	h, f := withActs(t)
+	for form, where := range map[string]string{
+		"machine=zoe&reason=":                    "cordon",
+		"machine=zoe&reason=+%0a+":               "cordon",
+		"machine=..%2Fzoe&reason=x":              "cordon",
+		"machine=zoe.cmd&reason=x":               "stop",
+		"machine=*&reason=x":                     "clear",
+		"reason=x":                               "cordon",
+		"order=*&reason=x":                       "made",
+		"machine=zoe&reason=x":                   "again",
+		"order=" + idA + ".x&reason=y":           "not-made",
+		"machine=<script>&reason=<script>":       "cordon",
+		"machine=zoe&order=" + idA + "0&reason=": "stop",
+	} {
+		page := h.ask("POST", "/fleet/"+where, form)
+		status(t, page, http.StatusBadRequest)
+		lacks(t, text(t, page), "<script>")
+	}
+	if len(f.asked)+len(h.desk.asked) != 0 {
+		t.Errorf("asked all the same: %q %v", f.asked, h.desk.asked)
+	}
+	for _, no := range []struct {
+		err    error
+		status int
+		says   string
+	}{
+		{fleet.ErrNotFound, http.StatusNotFound, "Somebody was faster"},
+		{fleet.Saying("it is served", fleet.ErrNotAllowed), http.StatusConflict, "it is served"},
+		{errors.New("internal words"), http.StatusServiceUnavailable, "nobody knows"},
+	} {
+		f.err = no.err
+		res := h.ask("POST", "/fleet/made", "order="+idA+"&reason=seen")
+		status(t, res, no.status)
+		page := text(t, res)
+		contains(t, page, no.says)
+		lacks(t, page, "internal words")
+	}
+	h.desk.reply = fleet.CommandAnswer{Message: "its <tray> is open"}
+	res := h.ask("POST", "/fleet/clear", "machine=leo&reason=looked")
+	status(t, res, http.StatusConflict)
+	contains(t, text(t, res), "Leo did not do it", "its &lt;tray&gt; is open")
+	h.desk.err = fleet.ErrNobody
+	res = h.ask("POST", "/fleet/stop", "machine=zoe&order="+idB+"&reason=now")
+	status(t, res, http.StatusServiceUnavailable)
+	contains(t, text(t, res), "its own switch")
+}
+
+func far(r *http.Request) { r.RemoteAddr = "192.0.2.7:1234" }
+
+// TestCustomersDoNotAct: who is no operator sees no button, and none obeys him; a website
+// that may not act has none.
+func TestCustomersDoNotAct(t *testing.T) {
+	h, f := withActs(t)
+	for path, form := range map[string]string{
+		"/fleet/cordon": "machine=zoe&reason=x", "/fleet/drain": "machine=zoe&reason=x", "/fleet/uncordon": "machine=zoe", "/fleet/stop": "machine=zoe&reason=x", "/fleet/clear": "machine=leo&reason=x",
+		"/fleet/made": "order=" + idA + "&reason=x", "/fleet/not-made": "order=" + idA + "&reason=x", "/fleet/again": "order=" + idA + "&reason=x",
+		"/stock/add": "item=arabica&amount=1&key=" + ulid.Make().String(), "/stock/count": "item=arabica&amount=1&key=" + ulid.Make().String(),
+	} {
+		status(t, h.ask("POST", path, form, far), http.StatusForbidden)
+		status(t, h.ask("POST", path, form, header("Sec-Fetch-Site", "cross-site")), http.StatusForbidden)
+		status(t, open(t).ask("POST", path, form), http.StatusNotFound)
+	}
+	status(t, h.ask("GET", "/stock", "", far), http.StatusForbidden)
+	if len(f.asked)+len(h.desk.asked) != 0 {
+		t.Errorf("asked all the same: %q %v", f.asked, h.desk.asked)
+	}
+	lacks(t, text(t, open(t).ask("GET", "/stock", "")), "<form", "<button")
+}
+
+// TestStockPage: what is put in and counted is booked once for each time that the page
+// was shown, in the units of people.
+func TestStockPage(t *testing.T) {
+	h, f := withActs(t)
+	page := text(t, h.ask("GET", "/stock", ""))
+	contains(t, page, "Arabica", "Soy milk", "Sugar", "1 kg", "1 l", "1000 doses")
+	// What was ever put in says nothing of how full a hopper is.
+	large := fleet.DefaultMenu().Sizes[fleet.Large].Grams
+	f.stock.levels["robusta"] = fleet.Level{OnHand: 5*large + 1, Refilled: 100_000, Consumed: 100_000 - 5*large - 1}
+	f.stock.levels["mixed"] = fleet.Level{OnHand: large - 1}
+	contains(t, text(t, h.ask("GET", "/stock", "")), "Enough for 5 large ones.", "Not enough for a large one.")
+	key := ulid.Make().String()
+	form := url.Values{"item": {"arabica"}, "amount": {"2,5"}, "key": {key}}.Encode()
+	for range 2 { // pressed twice
+		status(t, h.ask("POST", "/stock/add", form), http.StatusSeeOther)
+	}
+	if n := f.stock.levels["arabica"].OnHand; n != 3500 {
+		t.Errorf("%d g on hand, want 3500", n)
+	}
+	res := h.ask("POST", "/stock/count", url.Values{"item": {"arabica"}, "amount": {"3.46 kg"}, "key": {ulid.Make().String()}}.Encode())
+	contains(t, text(t, h.ask("GET", res.Header.Get("Location"), "")), "The count is booked", "-40", "3.46 kg")
+	for what, form := range map[string]url.Values{
+		"an item that is none": {"item": {"coffee"}, "amount": {"5"}, "key": {key}},
+		"no amount":            {"item": {"arabica"}, "key": {key}},
+		"nothing to add":       {"item": {"arabica"}, "amount": {"0"}, "key": {key}},
+		"words":                {"item": {"arabica"}, "amount": {"two bags"}, "key": {key}},
+		"too much":             {"item": {"arabica"}, "amount": {"1001"}, "key": {key}},
+		"less than nothing":    {"item": {"arabica"}, "amount": {"-5"}, "key": {key}},
+		"not a number":         {"item": {"arabica"}, "amount": {"nan"}, "key": {key}},
+		"no key":               {"item": {"arabica"}, "amount": {"5"}, "key": {"a.b"}},
+	} {
+		f.asked = nil
+		status(t, h.ask("POST", "/stock/add", form.Encode()), http.StatusBadRequest)
+		if len(f.asked) > 0 {
+			t.Errorf("%s: asked %q", what, f.asked)
+		}
+	}
+	h.stock.levels, h.stock.err = nil, errors.New("no answer")
+	contains(t, text(t, h.ask("GET", "/stock", "")), "does not answer")
+}
+
+func FuzzTypedAmount(f *testing.F) {
+	for _, s := range []string{"5", "2,5 kg", "500 g", "1e9", "0x10", "1.5l", "3 doses", "..", "٣", "9999999999999999999999"} {
+		f.Add(s, "g")
+	}
+	f.Fuzz(func(t *testing.T, s, unit string) {
+		if n, ok := typedAmount(s, unit); ok && (n < 0 || n > fleet.MaxAmount) {
+			t.Errorf("%q %s is %d", s, unit, n)
+		}
+	})
+}
+
+// TestEndsAbout: it is said when an item ends only where enough drinks were made to go by.
+func TestEndsAbout(t *testing.T) {
+	h, f := withActs(t)
+	f.stock.levels["arabica"] = fleet.Level{OnHand: 90}
+	lacks(t, text(t, h.ask("GET", "/stock", "")), "it ends about")
+	for range fewest {
+		id := ulid.Make().String()
+		h.records.put(ada(id), time.Now())
+		h.write(id, brewing("zoe"), served("zoe"))
+	}
+	contains(t, text(t, h.ask("GET", "/stock", "")), "it ends about")
+}

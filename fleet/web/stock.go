@@ -1,0 +1,244 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"barista/fleet"
+)
+
+// stockPath is the page of the stock.
+const stockPath = "/stock"
+
+// stockBody is the operators' page of the stock.
+type stockBody struct {
+	May    bool // who looks may book
+	Silent bool // the stock does not answer
+	Items  []item
+}
+
+// item is one line of it.
+type item struct {
+	ID       string // as the book has it
+	Name     string
+	Here     string // on hand, with its unit
+	Reserved string // of that promised to orders; empty: nothing
+	Ends     string // when it is used up as drinks go now; empty: nobody can say, or not today
+	Large    int    // for so many of the largest drink it is enough
+	Unit     string // "kg", "l" or doses, in the page's language
+	Key      string // of the next booking: sent twice it counts once
+}
+
+// soonEnds is how far ahead the end of an item is told.
+const soonEnds = 24 * time.Hour
+
+// lookBack is over how long drinks are counted to say when an item ends, and fewest
+// how many it takes to say anything.
+const (
+	lookBack = 3 * time.Hour
+	fewest   = 5
+)
+
+// stockPage shows the stock.
+func (w *Web) stockPage(rw http.ResponseWriter, r *http.Request) {
+	p := w.pages[lang(r)]
+	done, ok := p.known("done", r.URL.Query().Get("done"))
+	if ok && r.URL.Query().Get("done") == "counted" {
+		if d, err := strconv.Atoi(r.URL.Query().Get("by")); err == nil && d != 0 && d >= -fleet.MaxAmount && d <= fleet.MaxAmount {
+			done += " " + p.say("stock.differs", fmt.Sprintf("%+d", d))
+		}
+	}
+	w.showStock(rw, r, http.StatusOK, done, remark{})
+}
+
+func (w *Web) showStock(rw http.ResponseWriter, r *http.Request, status int, done string, trouble remark) {
+	p := w.pages[lang(r)]
+	_, may := w.actor(r)
+	w.show(rw, r, status, view{Page: "stock", Self: stockPath, Title: p.say("stock.title"), Refresh: 30,
+		Done: done, Note: trouble.Text, Quote: trouble.Quote, Body: w.stockBody(r.Context(), p, may)})
+}
+
+func (w *Web) stockBody(ctx context.Context, p *pages, may bool) stockBody {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	levels, err := w.Levels(ctx)
+	b := stockBody{May: may && w.Acts != nil, Silent: err != nil}
+	menu := w.Shop.Menu()
+	most, lately := largest(menu), w.book.used(menu)
+	for _, id := range stockItems(menu, levels) {
+		l, unit := levels[id], fleet.Unit(id)
+		one := item{ID: id, Name: p.item(menu, id), Here: p.amount(l.OnHand, unit), Large: max(l.Available(), 0) / max(most[id], 1), Unit: p.say("unit." + unit), Key: ulid.Make().String()}
+		if l.Reserved > 0 {
+			one.Reserved = p.amount(l.Reserved, unit)
+		}
+		if used := lately[id]; used > 0 && l.Available() > 0 {
+			ends := time.Duration(float64(l.Available()) / used * float64(lookBack))
+			if ends < soonEnds {
+				one.Ends = w.Wall().Add(ends).Format("15:04")
+			}
+		}
+		b.Items = append(b.Items, one)
+	}
+	return b
+}
+
+// stockItems are those of the menu, and what else the stock has.
+func stockItems(m fleet.Menu, levels map[string]fleet.Level) []string {
+	out := m.Items()
+	for _, id := range slices.Sorted(maps.Keys(levels)) {
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// largest is the most that one drink takes of each item.
+func largest(m fleet.Menu) map[string]int {
+	out := map[string]int{}
+	for _, c := range m.Classes() {
+		for size := range m.Sizes {
+			portion, _ := m.Portion(fleet.Order{Size: size, Bean: c.Bean, Milk: c.Milk, Sugar: fleet.MaxSugar})
+			for id, n := range portion {
+				out[id] = max(out[id], n)
+			}
+		}
+	}
+	return out
+}
+
+// used is how much of each item the drinks took that were served within lookBack, by
+// the menu; nothing where those were too few to go by.
+func (b *book) used(m fleet.Menu) map[string]float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out, n, now := map[string]float64{}, 0, b.wall()
+	for _, o := range slices.Backward(b.now.ended) {
+		if now.Sub(o.Ended) > lookBack {
+			break
+		}
+		if o.Phase != fleet.Served {
+			continue
+		}
+		n++
+		portion, _ := m.Portion(o.What)
+		for id, used := range portion {
+			out[id] += float64(used)
+		}
+	}
+	if n < fewest {
+		return nil
+	}
+	return out
+}
+
+// item is what people call it.
+func (p *pages) item(m fleet.Menu, id string) string {
+	if id == fleet.ItemSugar {
+		return p.say("stock.sugar")
+	}
+	for _, milk := range m.Milks {
+		if fleet.MilkItem(milk) == id {
+			return p.name("milk", milk)
+		}
+	}
+	return p.name("bean", id)
+}
+
+// amount is one in the unit in which people think of it.
+func (p *pages) amount(n int, unit string) string {
+	if unit == "doses" {
+		return strconv.Itoa(n) + " " + p.say("unit.doses")
+	}
+	big := p.say("unit." + unit)
+	text := strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(float64(n)/1000, 'f', 3, 64), "0"), ".")
+	if p.Lang == "fr" {
+		text = strings.Replace(text, ".", ",", 1)
+	}
+	return text + " " + big
+}
+
+// typedAmount reads an amount of an item as people type it: a number with a point or a
+// comma, in kilograms, litres or doses, or with another unit behind it. It is 0 to
+// fleet.MaxAmount in the item's own unit.
+func typedAmount(text, unit string) (n int, ok bool) {
+	text = strings.ToLower(strings.TrimSpace(text))
+	end := strings.IndexFunc(text, func(r rune) bool { return (r < '0' || r > '9') && r != '.' && r != ',' })
+	if end < 0 {
+		end = len(text)
+	}
+	number, behind := text[:end], strings.TrimSpace(text[end:])
+	times, known := map[string]map[string]float64{
+		"g":     {"": 1000, "kg": 1000, "g": 1},
+		"ml":    {"": 1000, "l": 1000, "cl": 10, "ml": 1},
+		"doses": {"": 1, "doses": 1},
+	}[unit][behind]
+	v, err := strconv.ParseFloat(strings.Replace(number, ",", ".", 1), 64)
+	if !known || err != nil || v*times > fleet.MaxAmount {
+		return 0, false
+	}
+	return int(math.Round(v * times)), true
+}
+
+// stockRoutes are the addresses of the stock's page.
+func (w *Web) stockRoutes() map[string]http.HandlerFunc {
+	routes := map[string]http.HandlerFunc{"GET " + stockPath: w.operatorsOnly(w.stockPage)}
+	if w.Acts != nil {
+		routes["POST /stock/add"] = w.stockAct("added", 1, w.Acts.Add)
+		routes["POST /stock/count"] = w.stockAct("counted", 0, w.Acts.Count)
+	}
+	return routes
+}
+
+// stockAct books what somebody put in or counted, once for each time that the page was
+// shown.
+func (w *Web) stockAct(what string, least int, do func(ctx context.Context, item string, n int, by, key string) (fleet.Level, error)) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		by, f, ok := w.acting(rw, r)
+		if !ok {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTime)
+		defer cancel()
+		before, err := w.Levels(ctx)
+		id := f.Get("item")
+		key, notKey := ulid.ParseStrict(f.Get("key"))
+		n, reads := typedAmount(f.Get("amount"), fleet.Unit(id))
+		wrong := ""
+		switch {
+		case err != nil:
+			wrong = "stock.silent"
+		case !slices.Contains(stockItems(w.Shop.Menu(), before), id) || notKey != nil:
+			wrong = "ops.gone"
+		case !reads || n < least:
+			wrong = "stock.amount"
+		}
+		if wrong != "" {
+			w.showStock(rw, r, http.StatusBadRequest, "", remark{Text: w.pages[lang(r)].say(wrong)})
+			return
+		}
+		had := before[id].OnHand
+		level, err := do(ctx, id, n, by, "page-"+strings.ToLower(key.String()))
+		log := w.Log.With("act", what, "by", by, "item", id, "amount", n)
+		if err != nil {
+			log.Warn("what an operator asked for was not done", "error", err)
+			status, why := w.notDone(r, err)
+			w.showStock(rw, r, status, "", why)
+			return
+		}
+		log.Info("an operator has acted", "on_hand", level.OnHand)
+		w.counter.forget()
+		q := url.Values{"done": {what}, "by": {strconv.Itoa(level.OnHand - had)}}
+		http.Redirect(rw, r, stockPath+"?"+q.Encode(), http.StatusSeeOther)
+	}
+}
