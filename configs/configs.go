@@ -27,6 +27,11 @@ type File struct {
 	Stock      *Stock
 	Web        *Web
 	Machine    *Machine
+	Archive    *Archive
+	Alerts     *Alerts
+	Metrics    *Metrics // no role: it tells of those that there are
+	// HomeAssistant is none either: the controller's process sees to it.
+	HomeAssistant *HomeAssistant
 }
 
 // Roles names the roles that the file turns on, in the order in which they
@@ -41,6 +46,8 @@ func (f *File) Roles() []string {
 		{"stock", f.Stock != nil},
 		{"controller", f.Controller != nil},
 		{"web", f.Web != nil},
+		{"archive", f.Archive != nil},
+		{"alerts", f.Alerts != nil},
 		{"machine", f.Machine != nil},
 	} {
 		if r.on {
@@ -148,7 +155,7 @@ func Wiring(path string, text []byte, kinds map[string]Kind) (m *Machine, folder
 	return m, folder, nil
 }
 
-const noRole = "name at least one of broker, controller, stock, web, machine; the samples show how"
+const noRole = "name at least one of broker, controller, stock, web, archive, alerts, machine; the samples show how"
 
 func (f *File) file(root *Map, kinds map[string]Kind) {
 	nats, broker, ctl, stock, web, machine := root.Get("nats"), root.Get("broker"), root.Get("controller"), root.Get("stock"), root.Get("web"), root.Get("machine")
@@ -165,6 +172,19 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 	if web != nil {
 		f.Web = decodeWeb(web.Map(), f.Broker != nil && !f.Broker.NoKeys)
 	}
+	archive, alerts, metrics := root.Get("archive"), root.Get("alerts"), root.Get("metrics")
+	if archive != nil {
+		f.Archive = decodeArchive(archive.Map(), f.State)
+	}
+	if alerts != nil {
+		f.Alerts = decodeAlerts(alerts.Map())
+	}
+	if metrics != nil {
+		f.Metrics = decodeMetrics(metrics.Map())
+	}
+	if home := root.Get("homeassistant"); home != nil {
+		f.HomeAssistant = decodeHomeAssistant(home.Map(), f)
+	}
 	kind, known := Kind{}, false
 	if machine != nil {
 		f.Machine, kind, known = decodeMachine(machine.Map(), kinds)
@@ -172,6 +192,9 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 
 	if nats != nil {
 		f.NATS = decodeNATS(nats.Map())
+		if f.NATS.Domain != "" && f.Machine != nil && f.Controller == nil && f.NATS.Key != "" {
+			nats.Map().Get("domain").KeyProblem("a machine with a key asks the broker that it reaches, and may ask no other one's streams", "remove domain:, and name the servers of the machine's own shop")
+		}
 	}
 	env := os.Getenv(EnvNATS)
 	switch roles := f.Roles(); {
@@ -192,7 +215,7 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 	// priority: with broker and web under load a pump went off up to half a
 	// second late.
 	if machine != nil && known && !kind.Simulated {
-		for _, beside := range []*Node{broker, web} {
+		for _, beside := range []*Node{broker, web, archive, alerts} {
 			if beside != nil {
 				beside.KeyProblem(
 					fmt.Sprintf("real metal (driver: %s) runs alone in its process: beside %s: its timers came 167 to 484 ms late", f.Machine.Driver, beside.Key()),
@@ -200,8 +223,33 @@ func (f *File) file(root *Map, kinds map[string]Kind) {
 			}
 		}
 	}
-	if f.Broker != nil && f.Web != nil && f.Broker.Listen == f.Web.Listen {
-		web.KeyProblem("web and broker listen on the same address "+f.Web.Listen, "give them different ports")
+	f.addresses(broker, web, metrics)
+}
+
+// addresses looks for two that are one.
+func (f *File) addresses(broker, web, metrics *Node) {
+	taken := func(at string) string {
+		switch {
+		case f.Broker == nil || at == "":
+		case at == f.Broker.Listen:
+			return "broker"
+		case at == f.Broker.MQTT:
+			return "MQTT"
+		}
+		return ""
+	}
+	if f.Web != nil && taken(f.Web.Listen) != "" {
+		web.KeyProblem("web and "+taken(f.Web.Listen)+" listen on the same address "+f.Web.Listen, "give them different ports")
+	}
+	switch {
+	case f.Metrics == nil:
+	case f.Web != nil && f.Web.Listen == f.Metrics.Listen:
+		metrics.KeyProblem("web and metrics listen on the same address "+f.Metrics.Listen, "give metrics another port, or remove it: the pages answer /metrics to this computer too")
+	case taken(f.Metrics.Listen) != "":
+		metrics.KeyProblem(taken(f.Metrics.Listen)+" and metrics listen on the same address "+f.Metrics.Listen, "give them different ports")
+	}
+	if f.Broker != nil && f.Broker.Sites != "" && f.Broker.Sites == f.Broker.MQTT {
+		broker.KeyProblem("sites and MQTT come to the same address "+f.Broker.Sites, "give them different ports")
 	}
 }
 

@@ -419,9 +419,9 @@ func TestWeb(t *testing.T) {
 	want = &Web{
 		Pos: Pos{2, 1}, Listen: ":443", Hosts: []string{"shop.local", "192.168.1.5", "fe80::1"},
 		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("172.18.0.0/16"), netip.MustParsePrefix("::1/128")},
-		Cert:    "/etc/barista/web.crt", CertKey: Credential, PIN: "/etc/barista/pin", OpenOrders: 20,
+		Cert:    "/etc/barista/web.crt", CertKey: Credential, PIN: "/etc/barista/pin", OpenOrders: 20, CustomersSettle: true,
 	}
-	got := read(`web: {listen: ":443", hosts: [Shop.local, 192.168.1.5, "[fe80::1]"], behind_proxy: [127.0.0.1, 172.18.0.0/16, "::1"], cert: /etc/barista/web.crt, key: credential, pin: /etc/barista/pin, open_orders: 20}`)
+	got := read(`web: {listen: ":443", hosts: [Shop.local, 192.168.1.5, "[fe80::1]"], behind_proxy: [127.0.0.1, 172.18.0.0/16, "::1"], cert: /etc/barista/web.crt, key: credential, pin: /etc/barista/pin, open_orders: 20, customers_settle: true}`)
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}

@@ -2,9 +2,10 @@
 // sample files themselves (*.yaml in this folder; a test loads every one).
 //
 // A section that is present turns a role on: broker, controller, stock, web,
-// machine. Load returns plain typed values with every default filled in; it
-// starts nothing, touches nothing but the file, and keeps no state. Nothing may
-// be opened, switched or listened on before Load came back without an error.
+// archive, machine; metrics: says where a Prometheus finds them. Load returns plain typed
+// values with every default filled in; it starts nothing, touches nothing but the
+// file, and keeps no state. Nothing may be opened, switched or listened on before
+// Load came back without an error.
 //
 // # What it promises
 //

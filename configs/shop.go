@@ -39,9 +39,13 @@ type Broker struct {
 	// Machines are those of this computer, whose services are given their keys by the
 	// shop; others come with an invitation.
 	Machines []string
-	Domain   string // of its JetStream: a site's name, or a hub's; empty: neither
-	Leaf     *Leaf  // of a site to its hub; nil: none
-	Sites    string // host:port for the sites of a hub; empty: it is none
+	// Article is the public key of the public article's programs, U and 55 characters:
+	// trusted like the shop's own. Empty: none is let in.
+	Article string
+	Domain  string // of its JetStream: a site's name, or a hub's; empty: neither
+	Leaf    *Leaf  // of a site to its hub; nil: none
+	Sites   string // host:port for the sites of a hub; empty: it is none
+	MQTT    string // host:port where it speaks MQTT as well; empty: nowhere
 }
 
 // ListenNone as the broker's address opens no socket: only roles of the same
@@ -62,6 +66,8 @@ type Controller struct {
 	Requests    bool          // serve coffee.web.requests; off leaves it to another program
 	Intake      bool          // take what foreign programs drop on coffee.orders.<bean>
 	ExpireAfter time.Duration // a waiting order ends as expired
+	// CustomersSettle is the web section's, for a website that another process runs.
+	CustomersSettle bool
 }
 
 // Stock keeps the ledger.
@@ -214,8 +220,31 @@ func decodeBroker(m *Map, state string) *Broker {
 	if v, ok := m.Get("orders_per_day").Int(1, 100_000); ok {
 		c.OrdersPerDay = v
 	}
+	c.MQTT = decodeMQTT(m.Get("mqtt"), c)
+	decodeArticle(m.Get("article"), c)
 	decodeSites(m, c)
 	return c
+}
+
+// public is the form of a public nkey of a user. Its checksum is looked at by who lets it
+// in.
+var public = regexp.MustCompile(`^U[A-Z2-7]{55}$`)
+
+func decodeArticle(n *Node, c *Broker) {
+	if n == nil {
+		return
+	}
+	switch s, ok := n.Text(); {
+	case ok && strings.HasPrefix(s, "SU"):
+		// It is not repeated, and is no secret any more where others read this file.
+		n.Problem("is the secret half of a key, which stays in the file of the program that has it", "write the public half, which begins with U: barista key show seed.txt; and make the program another key")
+	case ok && !public.MatchString(s):
+		n.Problem(Quote(s)+" is not the public half of a key", "write the U and 55 characters that barista key show seed.txt prints")
+	case ok && c.NoKeys:
+		n.KeyProblem("the article's programs prove a key, and a broker without keys asks for none", "remove keys: none")
+	case ok:
+		c.Article = s
+	}
 }
 
 func decodeController(m *Map) *Controller {
@@ -226,6 +255,7 @@ func decodeController(m *Map) *Controller {
 	if v, ok := m.Get("intake").Bool(); ok {
 		c.Intake = v
 	}
+	c.CustomersSettle, _ = m.Get("customers_settle").Bool()
 	// Below a minute an order would expire while its machine still heats.
 	if v, ok := m.Get("expire_after").Duration(time.Minute, 24*time.Hour); ok {
 		c.ExpireAfter = v

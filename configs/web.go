@@ -29,6 +29,9 @@ type Web struct {
 	// OpenOrders is how many orders of one device may be under way at once; an
 	// address may have three times as many.
 	OpenOrders int
+	// CustomersSettle: of a drink of which nobody knows what came of it, its customer's
+	// word counts: he has it, or his cup is empty.
+	CustomersSettle bool
 }
 
 // Credential as the name of a secret's file is the one that systemd gives the
@@ -71,6 +74,7 @@ func decodeWeb(m *Map, own bool) *Web {
 	if v, ok := m.Get("open_orders").Int(1, 1000); ok {
 		c.OpenOrders = v
 	}
+	c.CustomersSettle, _ = m.Get("customers_settle").Bool()
 	return c
 }
 

@@ -110,6 +110,7 @@ func play(ctx context.Context, c kinds.Console, m *jurasim.Machine, path, offer 
 		func() error { return m.Run(ctx) },
 		func() error { return m.Serve(ctx, l) },
 		func() error { return serve(ctx) },
+		func() error { relay.SayEdges(ctx, c, m.Plant()); <-ctx.Done(); return nil },
 	}
 	ended := make(chan error)
 	for _, run := range parts {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,7 @@ type Simulated struct {
 	relays, faults            []string
 	plant                     plant.Config
 	handle                    plant.Handle                // of the metal
+	own                       *plant.Plant                // the same, where it is in this process
 	serve                     func(context.Context) error // offers the metal meanwhile
 }
 
@@ -108,7 +110,7 @@ func (s *Simulated) open(parts []driver.Part) error {
 		return kinds.Usage("%w", err)
 	}
 	p := plant.New(s.plant)
-	s.handle = p.Handle()
+	s.handle, s.own = p.Handle(), p
 	if s.offer == "" {
 		return nil
 	}
@@ -142,12 +144,30 @@ func (s *Simulated) Play(ctx context.Context, c kinds.Console, what string, run 
 	if err := SayPort(c, what, l.Device()); err != nil {
 		return end(errors.Join(err, l.Close())) // nobody reads what we say: we were not wanted
 	}
+	var told sync.WaitGroup
+	told.Go(func() { SayEdges(ctx, c, s.own) })
 	err = run(ctx, l)
+	cancel()
+	told.Wait()
 	n, lost := s.handle.Counts()
 	if lost == nil {
 		lost = c.Show(n, func(w io.Writer) { fmt.Fprintln(w, n.Poured()) })
 	}
 	return end(errors.Join(err, lost))
+}
+
+// SayEdges tells of each contact of a simulated machine's metal as it moves, until ctx
+// ends or nobody reads any more. Without a plant it does nothing: the process that has
+// the metal tells.
+func SayEdges(ctx context.Context, c kinds.Console, p *plant.Plant) {
+	if p == nil {
+		return
+	}
+	_ = p.Tell(ctx, func(e plant.Edge) error { // that nobody reads is no failure of the board
+		var unread error
+		err := c.Show(e, func(w io.Writer) { _, unread = fmt.Fprintln(w, e) })
+		return errors.Join(err, unread)
+	})
 }
 
 // SayPort says where a simulator plays. An error: nobody reads that.
