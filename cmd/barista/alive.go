@@ -16,7 +16,7 @@ import (
 // shop's role without its broker is nothing, and fails.
 func (s *shop) alone() bool {
 	f := s.file
-	return f.Broker == nil && f.Controller == nil && f.Stock == nil && f.Web == nil
+	return f.Broker == nil && f.Controller == nil && f.Stock == nil && f.Web == nil && f.Archive == nil && f.Alerts == nil
 }
 
 // firstTry is how long a shop that is there takes to answer.
@@ -49,6 +49,7 @@ func (s *shop) find(ctx context.Context, st *member, name string) *queue.Conn {
 	refused := cfg.Refused
 	cfg.Refused = func(u *queue.Unusable) {
 		st.missing.Store(true)
+		st.refused.Store(u)
 		refused(u)
 	}
 	for cfg.Within = firstTry; ctx.Err() == nil; cfg.Within = brokerWait {
@@ -56,6 +57,7 @@ func (s *shop) find(ctx context.Context, st *member, name string) *queue.Conn {
 		if err == nil {
 			return c
 		}
+		st.refused.Store(nil)
 		if ctx.Err() == nil && !st.missing.Swap(true) {
 			s.log.Warn("the machine is ready and its shop is not there; it goes on trying", "machine", name, "err", err)
 		}
@@ -149,7 +151,7 @@ func (s *shop) away() string {
 	at := queue.Shown(s.file.NATS.Servers)
 	for _, c := range s.conns {
 		if u := c.Amiss(); u != nil {
-			return u.What() + ": trying again"
+			return u.Error() + "; trying again"
 		}
 	}
 	if s.alone() {
@@ -157,7 +159,9 @@ func (s *shop) away() string {
 			switch c := st.conn.Load(); {
 			case c != nil && c.Up():
 			case c != nil && c.Amiss() != nil:
-				return c.Amiss().What() + ": trying again"
+				return c.Amiss().Error() + "; trying again"
+			case c == nil && st.refused.Load() != nil:
+				return st.refused.Load().Error() + "; trying again"
 			case c == nil && !st.missing.Load():
 				return "looking for the shop at " + at
 			default:

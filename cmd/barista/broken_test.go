@@ -293,6 +293,10 @@ var badFiles = []bad{
 
 	// Shops.
 	{"shop open to everybody", goodDemo, 1, swap("127.0.0.1:8080", "0.0.0.0:8080")},
+	{"shop metrics open to everybody", goodDemo, 1, swap("controller:", "metrics: {listen: \"0.0.0.0:9464\"}\ncontroller:")},
+	{"shop metrics on the pages' port", goodDemo, 1, swap("controller:", "metrics: {listen: \"127.0.0.1:8080\"}\ncontroller:")},
+	{"shop archive with a password in sight", goodDemo, 1, swap("controller:", "archive: {postgres: \"postgres://barista:hunter2@db.local/barista\"}\ncontroller:")},
+	{"shop archive in two places", goodDemo, 1, swap("controller:", "archive: {file: ./a.db, postgres: \"postgres://barista@db.local/barista\"}\ncontroller:")},
 	{"shop broker open to everybody", goodDemo, 1, swap("listen: none", "listen: 0.0.0.0:4222")},
 	{"shop mock with a bad speed", goodDemo, 1, swap("  cup: sensor\n", "  cup: sensor\n  speed: 1e9\n")},
 	{"shop expires before it brews", goodDemo, 1, swap("15m", "-1s")},

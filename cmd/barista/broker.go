@@ -12,7 +12,7 @@ import (
 
 func newBroker(c *cli) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "broker", Short: "what the shop's broker keeps", Example: "  barista broker forget-old"})
-	cmd.AddCommand(newForgetOld(c), newAcceptLoss(c))
+	cmd.AddCommand(c.shell().Setup(), newForgetOld(c), newAcceptLoss(c))
 	return cmd
 }
 

@@ -278,7 +278,7 @@ func TestChaos(t *testing.T) {
 		}
 		m.running = s.machine(name, sock, "", beans)
 		m.kill()
-		m.spec.Trace, m.urgent = filepath.Join(s.dir, name+".trace"), true
+		m.spec.Trace = filepath.Join(s.dir, name+".trace")
 		m.again()
 		d.machines = append(d.machines, m)
 	}

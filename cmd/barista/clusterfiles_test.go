@@ -1,13 +1,22 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
+
+	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/fleet/brokertest"
 	"barista/fleet/keys"
@@ -46,7 +55,7 @@ func (k keyed) make() {
 	for _, p := range k.ports[3:] {
 		hosts = append(hosts, fmt.Sprint("127.0.0.1:", p))
 	}
-	for kind, name := range map[roles.Kind]string{roles.Controller: "shop", roles.Operator: "ada", roles.Machine: "zoe"} {
+	for kind, name := range map[roles.Kind]string{roles.Controller: "shop", roles.Operator: "ada", roles.Machine: "zoe", roles.Admin: "root"} {
 		key, err := keys.New(string(kind), name)
 		k.must(err)
 		k.must(key.Save(k.file(name + ".key")))
@@ -55,6 +64,15 @@ func (k keyed) make() {
 	if out, err := asMain(append(args, "--servers", strings.Join(hosts, ","))...).CombinedOutput(); err != nil {
 		k.t.Fatalf("%v\n%s", err, out)
 	}
+	// These people let no service make a stream.
+	const may = `"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "coffee.>"`
+	b, err := os.ReadFile(k.file("accounts.conf"))
+	k.must(err)
+	line := regexp.MustCompile(`(?m)^.*` + regexp.QuoteMeta(may) + `[^\]]*\]`)
+	if len(line.FindAll(b, -1)) != 1 {
+		k.t.Fatalf("which line is the controller's?\n%s", b)
+	}
+	k.write("accounts.conf", line.ReplaceAllString(string(b), `$0, deny: ["$$JS.API.STREAM.CREATE.>", "$$JS.API.STREAM.UPDATE.>", "$$JS.API.STREAM.DELETE.>"]`))
 	for i := range 3 {
 		name := fmt.Sprint("n", i+1)
 		for _, from := range []string{name + ".conf", "common.conf"} {
@@ -77,6 +95,117 @@ func (k keyed) servers() (urls []string) {
 	return urls
 }
 
+// setsUp has the admin make the streams for a shop whose key may make none. early is the
+// file of one that comes before that.
+func (k keyed) setsUp(verb func(...string) (string, error), early string) {
+	t := k.t
+	t.Helper()
+	setup := func(key string, exit int, says ...string) string {
+		t.Helper()
+		out, err := verb(append([]string{"broker", "setup", "--key", k.file(key)}, says...)...)
+		got := 0
+		if ee, is := errors.AsType[*exec.ExitError](err); is {
+			got = ee.ExitCode()
+		}
+		if got != exit {
+			t.Fatalf("broker setup with %s %v: exit code %d, wanted %d\n%s", key, says, got, exit, out)
+		}
+		return out
+	}
+	has := func(out string, what ...string) {
+		t.Helper()
+		for _, w := range what {
+			if !strings.Contains(out, w) {
+				t.Errorf("no %q in\n%s", w, out)
+			}
+		}
+	}
+	has(setup("ada.key", term.ExitUnauthorised), "may make none", "admin.key")
+	has(setup("root.key", term.ExitUsage, "--replicas", "7"), "1 to 5")
+	out, _ := asMain("run", "--config", early).CombinedOutput()
+	has(string(out), "may not do that", "barista broker setup")
+
+	// The classes of the menu are nine, each with a queue, and the intake has one.
+	has(setup("root.key", term.ExitOK, "--replicas", "1"), "18 made, 0 changed, 0 found, at n1, n2, n3; each stream is for 1 server")
+	has(setup("root.key", term.ExitOK, "--replicas", "1"), "0 made, 0 changed, 18 found")
+	var raised struct {
+		Servers []string
+		Parts   []struct {
+			Name, State      string
+			Replicas, Wanted int
+			Changes          []struct{ Figure, Was, Is string }
+		}
+	}
+	if err := json.Unmarshal([]byte(setup("root.key", term.ExitOK, "--json")), &raised); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range raised.Parts {
+		switch {
+		case strings.Contains(p.Name, "/"), strings.Contains(p.Name, "orders-values"):
+			if p.State != "found" {
+				t.Errorf("%+v", p)
+			}
+		case p.State != "changed" || p.Replicas != 3 || p.Wanted != 3 || len(p.Changes) != 1 || p.Changes[0].Figure != "Replicas" || p.Changes[0].Was != "1" || p.Changes[0].Is != "3":
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(raised.Parts) != 18 || len(raised.Servers) != 3 {
+		t.Errorf("%+v", raised)
+	}
+	has(setup("root.key", term.ExitOK, "--orders-per-day", "1000"), "coffee-book", "changed", "MaxBytes 102.5 MiB to 205.1 MiB")
+	has(setup("root.key", term.ExitOK), "0 made, 0 changed, 18 found", "for 3 servers")
+}
+
+// composed are the configurations of the servers that compose.yaml starts, of each by its
+// own command, where its volumes lie in the folder.
+func (k keyed) composed() (confs []string) {
+	k.t.Helper()
+	b, err := os.ReadFile(k.file("compose.yaml"))
+	k.must(err)
+	var c struct {
+		Services map[string]struct {
+			Image   string   `yaml:"image"`
+			Dir     string   `yaml:"working_dir"`
+			Command []string `yaml:"command"`
+			Volumes []string `yaml:"volumes"`
+			Ports   []string `yaml:"ports"`
+		} `yaml:"services"`
+		Volumes map[string]any `yaml:"volumes"`
+	}
+	k.must(yaml.Unmarshal(b, &c))
+	published := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(c.Services)) {
+		s := c.Services[name]
+		inside := map[string]string{} // the folder of the computer, by that of the container
+		for _, v := range s.Volumes {
+			p := strings.Split(v, ":")
+			if _, named := c.Volumes[p[0]]; !named {
+				inside[p[1]] = filepath.Join(k.dir, p[0])
+			} else if p[1] != "/data" {
+				k.t.Errorf("%s keeps nothing: the volume %s", name, v)
+			}
+		}
+		if len(s.Command) != 2 || s.Command[0] != "-c" || s.Image != "nats:2.12" || len(s.Ports) != 1 {
+			k.t.Fatalf("%s: %+v", name, s)
+		}
+		host, to, _ := strings.Cut(s.Ports[0], ":")
+		if to != "4222" || published[host] {
+			k.t.Errorf("%s publishes %s", name, s.Ports[0])
+		}
+		published[host] = true
+		dir, file := filepath.Split(s.Command[1])
+		conf := filepath.Join(inside[filepath.Clean(dir)], file)
+		if _, err := os.Stat(conf); err != nil || inside[filepath.Clean(s.Dir)] == "" {
+			k.t.Fatalf("%s is started in %s by %v: %v", name, s.Dir, s.Command, err)
+		}
+		confs = append(confs, conf)
+	}
+	if len(confs) != 3 || len(c.Volumes) != 3 {
+		k.t.Fatalf("it starts %v, with the volumes %v", confs, c.Volumes)
+	}
+	return confs
+}
+
 // TestClusterFiles: three servers by the files that barista key cluster-config writes
 // become a cluster over TLS; a shop and a machine come in with their keys, and an operator
 // orders. Without a key nobody comes in.
@@ -85,29 +214,30 @@ func TestClusterFiles(t *testing.T) {
 		t.Skip("real servers and their elections: not with -short")
 	}
 	t.Parallel()
-	k := keyed{t: t, dir: t.TempDir()}
+	k := keyed{t: t, dir: searched(t)}
 	for range 6 {
 		k.ports = append(k.ports, freePort(t))
 	}
 	k.make()
-	cl := brokertest.ClusterOf(t, k.file("n1.conf"), k.file("n2.conf"), k.file("n3.conf"))
+	cl := brokertest.ClusterOf(t, k.composed()...)
 	cl.Start()
 
 	s := newSite(t)
 	nats := func(key string) string {
-		return fmt.Sprintf("nats: {servers: [\"%s\"], key: %s, ca: %s}\n", strings.Join(k.servers(), `", "`), k.file(key), k.file(keys.FileCA))
+		return fmt.Sprintf("nats: {servers: [\"%s\"], key: %s, ca: %s, orders_per_day: 1000}\n", strings.Join(k.servers(), `", "`), k.file(key), k.file(keys.FileCA))
 	}
-	shop := s.start("shop", child{Config: s.write("shop", fmt.Sprintf("state: %s\n%scontroller: {}\nstock: {initial: {arabica: 100}}\n", filepath.Join(s.dir, "shop"), nats("shop.key")))})
-	_, sock := s.plant("zoe", 5)
-	s.start("zoe", child{Config: s.write("zoe", fmt.Sprintf("state: %s\n%smachine:\n  name: zoe\n  driver: mock\n  plant: %s\n  cup: sensor\n  serves: {beans: [arabica], milk: [free], sizes: [small]}\n",
-		filepath.Join(s.dir, "zoe"), nats("zoe.key"), sock))})
-
 	verb := func(args ...string) (string, error) {
 		cmd := asMain(append(args, "--nats", strings.Join(k.servers(), ","), "--ca", k.file(keys.FileCA))...)
 		cmd.Env = append(cmd.Env, configs.EnvNATS+"=")
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
+	k.setsUp(verb, s.write("early", fmt.Sprintf("state: %s\n%scontroller: {}\n", filepath.Join(s.dir, "early"), nats("shop.key"))))
+	shop := s.start("shop", child{Config: s.write("shop", fmt.Sprintf("state: %s\n%scontroller: {}\nstock: {initial: {arabica: 100}}\n", filepath.Join(s.dir, "shop"), nats("shop.key")))})
+	_, sock := s.plant("zoe", 5)
+	s.start("zoe", child{Config: s.write("zoe", fmt.Sprintf("state: %s\n%smachine:\n  name: zoe\n  driver: mock\n  plant: %s\n  cup: sensor\n  serves: {beans: [arabica], milk: [free], sizes: [small]}\n",
+		filepath.Join(s.dir, "zoe"), nats("zoe.key"), sock))})
+
 	id, last := testID(1), ""
 	s.within(2*time.Minute, "an order to be served", func() bool {
 		out, err := verb("order", "--id", id, "--size", "small", "--bean", "arabica", "--milk", "free", "--name", "Ada", "--key", k.file("ada.key"))

@@ -7,11 +7,15 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/chaos"
+	"barista/cmd/barista/curtain"
 	"barista/cmd/barista/reach"
 	"barista/cmd/barista/service"
 	"barista/cmd/barista/term"
@@ -78,7 +82,7 @@ func (d demo) file(state string) (*configs.File, []*configs.Machine, error) {
 			"arabica": 2000, "robusta": 2000, "mixed": 2000,
 			fleet.MilkItem("normal"): 5000, fleet.MilkItem("soja"): 3000, fleet.ItemSugar: 500,
 		}},
-		Web: &configs.Web{Listen: d.http},
+		Web: &configs.Web{Listen: d.http, CustomersSettle: true},
 	}
 	if d.http == configs.ListenNone {
 		f.Web = nil
@@ -115,15 +119,19 @@ func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := openShop(ctx, log, f, machines...)
-	if err != nil {
-		return err
+	s := newShop(log, f)
+	s.chaos = chaos.New(log, names[:d.machines]...)
+	if err := s.open(ctx, machines); err != nil {
+		return d.taken(err)
 	}
 	fmt.Fprintf(out, "barista demo: %d simulated machines in this process; nothing real moves\n", len(machines))
 	if d.keep == "" {
 		fmt.Fprintln(out, "  nothing is kept (add --keep DIR to keep it)")
 	}
 	s.greet(out)
+	if s.page != nil {
+		fmt.Fprintf(out, "  break   %s/chaos\n", s.page.URL())
+	}
 	fmt.Fprintln(out, "  try     barista order --size large --bean mixed --milk free --name Ada --watch\n  stop    Ctrl-C")
 
 	c, err := s.connect(ctx, "demo")
@@ -131,20 +139,32 @@ func (d demo) run(ctx context.Context, out, errOut io.Writer) error {
 		service.CloseAll(s.stages)
 		return err
 	}
-	news := reach.Shop(c, false).News
-	s.add("terminal", func(ctx context.Context) error {
-		p := &told.Printer{Out: out}
-		return quiet(ctx, news(ctx, p.Print))
-	}, nil)
-	err = s.run(ctx)
+	s.add("terminal", told.News(out, reach.Shop(c, false).News), nil)
+	err = s.runToTheCurtain(ctx, out)
 	fmt.Fprintln(out, "stopped, every output is off")
 	return err
 }
 
-// quiet drops the error of a part that was told to end.
-func quiet(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-		return nil
+// runToTheCurtain runs the shop, and tells how it ends.
+func (s *shop) runToTheCurtain(ctx context.Context, out io.Writer) error {
+	var all []curtain.Machine
+	for _, m := range s.machines {
+		all = append(all, curtain.Machine{Name: m.file.Name, Stop: func(why string) { m.at().Machine.Stop(why) }, Doing: func() (string, int) {
+			now := m.at().Machine.Status()
+			return now.Order, now.Percent
+		}})
+	}
+	return curtain.Run(ctx, out, all, s.run)
+}
+
+// taken says which flag chooses another address than one in use.
+func (d demo) taken(err error) error {
+	if at, is := errors.AsType[*net.OpError](err); is && errors.Is(err, syscall.EADDRINUSE) && at.Addr != nil {
+		flag, other := "--nats", "127.0.0.1:4223"
+		if web, err := net.ResolveTCPAddr("tcp", d.http); err == nil && at.Addr.String() == web.String() {
+			flag, other = "--http", "127.0.0.1:8081"
+		}
+		return term.Fail(term.ExitRefused, "is another demo or shop running? stop it, or choose another address: "+flag+" "+other, "%s is in use by another program", at.Addr)
 	}
 	return err
 }

@@ -56,3 +56,12 @@ func byFlag(cmd *cobra.Command, by *string) {
 		return nil
 	}
 }
+
+// tab is the shop of a line that the shell completes.
+func (c *cli) tab(ctx context.Context) (client.Shop, func(), error) {
+	conn, err := c.way.Dial(ctx)
+	if err != nil {
+		return client.Shop{}, nil, err
+	}
+	return reach.Shop(conn.Conn, conn.Through), conn.Close, nil
+}

@@ -14,55 +14,92 @@ import (
 	"barista/fleet/door"
 )
 
+// locked is a folder with a shop that has keys and TLS, and with whatever else is started
+// there, each as a process of its own.
+type locked struct {
+	t    *testing.T
+	dir  string
+	port int
+	at   func(*exec.Cmd) *exec.Cmd // where the shop is; nil: here
+}
+
+func newLocked(t *testing.T) *locked { return &locked{t: t, dir: searched(t), port: freePort(t)} }
+
+func (l *locked) file(name string) string { return filepath.Join(l.dir, name) }
+func (l *locked) server() string          { return fmt.Sprintf("tls://localhost:%d", l.port) }
+
+// write makes the file of a service, with a state of its own.
+func (l *locked) write(name, text string) {
+	l.t.Helper()
+	if err := os.WriteFile(l.file(name+".yaml"), []byte("state: "+l.file(name)+"\n"+text), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// start runs a service; run any program beside it. What they say is in NAME.log.
+func (l *locked) start(name string) *exec.Cmd {
+	l.t.Helper()
+	return l.run(name, asMain("run", "--config", l.file(name+".yaml")))
+}
+
+func (l *locked) run(name string, cmd *exec.Cmd) *exec.Cmd {
+	l.t.Helper()
+	log, err := os.Create(l.file(name + ".log"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		endProcess(cmd)
+		log.Close()
+		if l.t.Failed() {
+			l.t.Logf("--- %s:\n%s", name, readText(l.t, log.Name()))
+		}
+	})
+	return cmd
+}
+
+// says is what a verb of the shop's operator prints.
+func (l *locked) says(args ...string) string {
+	l.t.Helper()
+	cmd := asMain(append(args, "--nats", l.server(), "--key", l.file("shop/keys/operator.key"))...)
+	if l.at != nil {
+		cmd = l.at(cmd)
+	}
+	out, _ := cmd.CombinedOutput()
+	return string(out)
+}
+
+// until asks again until the verb's output has what is waited for.
+func (l *locked) until(want string, args ...string) string {
+	l.t.Helper()
+	return l.eventually(want, func() string { return l.says(args...) }, strings.Join(args, " "))
+}
+
+func (l *locked) eventually(want string, text func() string, what string) string {
+	l.t.Helper()
+	var out string
+	for range 120 {
+		if out = text(); strings.Contains(out, want) {
+			return out
+		}
+		<-time.After(250 * time.Millisecond)
+	}
+	l.t.Fatalf("%s: no %q in\n%s", what, want, out)
+	return ""
+}
+
 // TestJoinByCode is the way of a machine into a shop that is locked, as a person types
 // it, with a process for each: invited, enrolled, let in, a drink, revoked. Everything
 // goes over TLS.
 func TestJoinByCode(t *testing.T) {
-	dir, port := t.TempDir(), freePort(t)
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte("state: "+filepath.Join(dir, name)+"\n"+text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l := newLocked(t)
+	dir, port, server := l.dir, l.port, l.server()
+	write, start, says, until := l.write, l.start, l.says, l.until
 	write("shop", fmt.Sprintf("broker: {listen: \"127.0.0.1:%d\"}\ncontroller: {}\nstock: {initial: {arabica: 2000}}\n", port))
-	start := func(name string) *exec.Cmd {
-		cmd := asMain("run", "--config", filepath.Join(dir, name+".yaml"))
-		log, err := os.Create(filepath.Join(dir, name+".log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd.Stdout, cmd.Stderr = log, log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			endProcess(cmd)
-			log.Close()
-			if t.Failed() {
-				t.Logf("--- %s:\n%s", name, readText(t, log.Name()))
-			}
-		})
-		return cmd
-	}
-	server := fmt.Sprintf("tls://localhost:%d", port)
-	says := func(args ...string) string {
-		t.Helper()
-		out, _ := asMain(append(args, "--nats", server, "--key", filepath.Join(dir, "shop/keys/operator.key"))...).CombinedOutput()
-		return string(out)
-	}
-	// until asks again until the verb's output has what is waited for.
-	until := func(want string, args ...string) string {
-		t.Helper()
-		var out string
-		for range 120 {
-			if out = says(args...); strings.Contains(out, want) {
-				return out
-			}
-			<-time.After(250 * time.Millisecond)
-		}
-		t.Fatalf("barista %s: no %q in\n%s", strings.Join(args, " "), want, out)
-		return ""
-	}
 	start("shop")
 	until("no machines", "machine", "ls")
 
@@ -76,7 +113,10 @@ func TestJoinByCode(t *testing.T) {
 	if err := enroll.Start(); err != nil {
 		t.Fatal(err)
 	}
-	until("zoe waits at the door", "key", "list")
+	until("zoe waits at the door since ", "key", "list")
+	if out := says("key", "list"); !strings.Contains(out, ", from 127.0.0.1 with the key ") {
+		t.Error(out)
+	}
 	if out := says("machine", "accept", "zoe"); !strings.Contains(out, "zoe is let in") {
 		t.Error(out)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"barista/cmd/barista/chaos"
 	"barista/configs"
 	"barista/configs/kinds"
 	"barista/configs/kinds/gpio"
@@ -23,6 +24,11 @@ var drivers = kinds.Table{
 
 // demoMachine is a machine of the demo.
 var demoMachine = mock.Demo
+
+// behind is the other side of a demo's machine, as it was opened last.
+func behind(m *configs.Machine) func() chaos.Metal {
+	return func() chaos.Metal { return m.Settings.(*mock.Settings).Control() }
+}
 
 // loader is the table as the loader of configurations wants it.
 func loader() map[string]configs.Kind { return drivers.Loader() }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -9,22 +8,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet/words"
 	"barista/machine"
 )
-
-// faultLine is one row of the table of faults, in one language.
-type faultLine struct {
-	Fault    string `json:"fault"` // the word that reasons begin with
-	Seen     string `json:"seen"`
-	Drink    string `json:"drink"` // its outcome, at worst
-	Mend     string `json:"mend"`  // clear, fill, again or restart
-	Reaction string `json:"reaction"`
-	Who      string `json:"who"` // ends it
-	Operator string `json:"operator"`
-	Customer string `json:"customer"`
-	Lacks    string `json:"lacks,omitempty"`
-}
 
 func newFaults(c *cli) *cobra.Command {
 	var lang string
@@ -51,16 +38,16 @@ do as well. It asks nobody and works without a shop.`,
 			if len(args) == 1 { // a person may paste what a screen shows: the word, and its sentence
 				asked, _, _ = strings.Cut(strings.ToLower(args[0]), ":")
 			}
-			lines, known := []faultLine{}, []string{}
+			lines, known := []told.Fault{}, []string{}
 			for _, f := range machine.Faults {
 				code, mend := string(f.Cause), string(f.Mend)
 				known = append(known, code)
 				if asked != "" && code != asked {
 					continue
 				}
-				lines = append(lines, faultLine{
-					code, f.Detect, string(f.Outcome), mend, words.Reaction(lang, mend), words.Who(lang, mend),
-					words.Operator(lang, code), words.Customer(lang, code), f.Lacks,
+				lines = append(lines, told.Fault{
+					Fault: code, Seen: f.Detect, Drink: string(f.Outcome), Mend: mend, Reaction: words.Reaction(lang, mend), Who: words.Who(lang, mend),
+					Operator: words.Operator(lang, code), Customer: words.Customer(lang, code), Lacks: f.Lacks,
 				})
 			}
 			if len(lines) == 0 {
@@ -68,7 +55,7 @@ do as well. It asks nobody and works without a shop.`,
 			}
 			return c.show(cmd, map[string]any{"faults": lines}, func(w io.Writer) {
 				if len(args) == 1 {
-					lines[0].text(w)
+					lines[0].Print(w)
 					return
 				}
 				rows := [][]string{{"FAULT", "ENDED BY", "WHAT IT IS"}}
@@ -81,13 +68,4 @@ do as well. It asks nobody and works without a shop.`,
 	}
 	cmd.Flags().StringVar(&lang, "lang", "en", "language of the texts, en or fr")
 	return cmd
-}
-
-func (l faultLine) text(w io.Writer) {
-	fmt.Fprintf(w, "%s: %s\n", l.Fault, l.Operator)
-	for _, x := range []struct{ what, text string }{
-		{"seen by", l.Seen}, {"the drink", l.Drink + ", at worst"}, {"then", l.Reaction}, {"ended by", l.Who}, {"customer", l.Customer},
-	} {
-		fmt.Fprintf(w, "  %-10s %s\n", x.what, x.text)
-	}
 }

@@ -72,11 +72,12 @@ func TestBenchFleet(t *testing.T) {
 					return
 				case <-next.C:
 				}
-				next.Reset(fleet.PresenceEvery)
 				words.Add(1)
-				if _, err := desk.Announce(t.Context(), p); err != nil {
+				word, err := desk.Announce(t.Context(), p)
+				if err != nil {
 					unheard.Add(1)
 				}
+				next.Reset(max(word.Again, fleet.PresenceEvery)) // as the worker does
 			}
 		})
 	}

@@ -70,9 +70,9 @@ func asMain(args ...string) *exec.Cmd {
 // matter of these tests.
 func first(urgent bool) *exec.Cmd {
 	if nice, err := exec.LookPath("nice"); urgent && err == nil {
-		return exec.Command(nice, "-n", "-10", os.Args[0])
+		return watched(exec.Command(nice, "-n", "-10", os.Args[0]))
 	}
-	return exec.Command(os.Args[0])
+	return watched(exec.Command(os.Args[0]))
 }
 
 // beChild runs the service; TestMain calls it in the child.
@@ -112,7 +112,8 @@ func beChild(text string) {
 type death struct {
 	child
 	mu     sync.Mutex
-	poured bool // the pump was on and is off again
+	poured bool   // the pump was on and is off again
+	got    string // the order of the last ticket
 	order  string
 	epoch  int // of the last fence that was taken
 }
@@ -139,8 +140,8 @@ func (d *death) at(point string) {
 	if d.Point != point {
 		return
 	}
-	d.mu.Lock()                                                 // never given back: nothing goes on
-	f, err := os.OpenFile(d.Mark, os.O_CREATE|os.O_EXCL, 0o600) // of several with one mark, one dies
+	d.mu.Lock()                                                             // never given back: nothing goes on
+	f, err := os.OpenFile(d.Mark, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // of several with one mark, one dies
 	if errors.Is(err, os.ErrExist) {
 		d.mu.Unlock()
 		return
@@ -148,6 +149,7 @@ func (d *death) at(point string) {
 	if err != nil {
 		panic(err)
 	}
+	_, _ = f.WriteString(d.got)
 	f.Close()
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}
@@ -198,9 +200,12 @@ type mortalTickets struct {
 	d *death
 }
 
-func (m mortalTickets) Next(ctx context.Context, c []fleet.Class, wanted func() bool) (*fleet.Ticket, error) {
-	t, err := m.Tickets.Next(ctx, c, wanted)
+func (m mortalTickets) Next(ctx context.Context, c []fleet.Class, wanted func() bool, first ...fleet.Class) (*fleet.Ticket, error) {
+	t, err := m.Tickets.Next(ctx, c, wanted, first...)
 	if err == nil {
+		m.d.mu.Lock()
+		m.d.got, _ = fleet.OrderOfMessage(t.MessageID)
+		m.d.mu.Unlock()
 		m.d.at("receipt")
 		t.Settlement = mortalSettlement{t.Settlement, m.d, "ack"}
 	}
@@ -356,6 +361,9 @@ type site struct {
 	all  []*running
 
 	servers []string // of a cluster; nil: the shop has its own broker
+	also    string   // more sections of the shop's file
+	urgent  bool     // its machines' processes come before others
+	trace   bool     // its machines' processes write down for which order a part goes on
 
 	prompt bool          // services start as prompt has it, from now on
 	brew   time.Duration // of the shop's services, see child
@@ -370,10 +378,11 @@ type running struct {
 	gone chan struct{}
 
 	urgent bool
+	kept   bool // started anew when it ends, as the service manager does
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, dir: t.TempDir(), port: freePort(t)}
+	s := &site{t: t, dir: searched(t), port: freePort(t)}
 	t.Cleanup(func() {
 		for _, p := range s.all {
 			p.kill()
@@ -408,7 +417,10 @@ func (s *site) write(name, text string) string {
 
 // start runs a service; it is started anew with again.
 func (s *site) start(name string, spec child) *running {
-	p := &running{site: s, name: name, spec: spec}
+	return s.launch(&running{site: s, name: name, spec: spec})
+}
+
+func (s *site) launch(p *running) *running {
 	s.mu.Lock()
 	s.all = append(s.all, p)
 	s.mu.Unlock()
@@ -477,7 +489,7 @@ func (s *site) shop(point string, beans []string) *running {
 	for _, b := range beans {
 		fmt.Fprintf(&initial, "    %s: 10000\n", b)
 	}
-	path := s.write("shop", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\n  keys: none\ncontroller: {}\nstock:\n  initial:\n%s", filepath.Join(s.dir, "shop"), s.port, initial.String()))
+	path := s.write("shop", fmt.Sprintf("state: %s\nbroker:\n  listen: 127.0.0.1:%d\n  keys: none\ncontroller: {}\nstock:\n  initial:\n%s%s", filepath.Join(s.dir, "shop"), s.port, initial.String(), s.also))
 	p := s.start("shop", child{Config: path, Point: point, Mark: filepath.Join(s.dir, "shop.died"), Brew: s.brew})
 	s.connect()
 	s.menu(beans)
@@ -546,7 +558,11 @@ machine:
   cup: %s
   serves: {beans: [%s], milk: [free], sizes: [small, medium, large]}
 `, filepath.Join(s.dir, name), strings.ReplaceAll(s.url(), ",", `", "`), name, plant, cup, strings.Join(beans, ", ")))
-	return s.start(name, child{Config: path, Point: point, Mark: filepath.Join(s.dir, name+".died")})
+	c := child{Config: path, Point: point, Mark: filepath.Join(s.dir, name+".died")}
+	if s.trace {
+		c.Trace = filepath.Join(s.dir, name+".trace")
+	}
+	return s.launch(&running{site: s, name: name, urgent: true, spec: c})
 }
 
 // cup says that the cup for an order is under a machine, until it hears that.
@@ -569,6 +585,13 @@ func (s *site) within(d time.Duration, what string, ok func() bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(d)
 	for !ok() {
+		s.mu.Lock()
+		for _, p := range s.all {
+			if p.kept && p.ended() {
+				p.again()
+			}
+		}
+		s.mu.Unlock()
 		if time.Now().After(deadline) {
 			for _, p := range s.all {
 				s.t.Logf("--- %s:\n%s", p.name, p.log())

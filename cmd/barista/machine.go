@@ -12,6 +12,7 @@ import (
 	"barista/cmd/barista/door"
 	"barista/cmd/barista/term"
 	"barista/cmd/barista/told"
+	"barista/cmd/barista/upkeep"
 	"barista/fleet"
 	"barista/fleet/client"
 )
@@ -21,14 +22,13 @@ func newMachine(c *cli) *cobra.Command {
 		Use:   "machine",
 		Short: "look after the machines",
 		Example: `  barista machine ls
-  barista machine drain zoe --reason "new grinder"
+  barista machine drain zoe --reason "new grinder" --wait
   barista machine uncordon zoe`,
 	})
-	cmd.AddCommand(newMachineLs(c))
+	cmd.AddCommand(newMachineLs(c), upkeep.Drain(upkeep.Shell{Machine: machineArg, Show: c.show, With: c.with, Watching: c.watching, By: byFlag}))
 	cmd.AddCommand(door.Machine(c.shell())...)
 	for _, v := range []machineVerb{
 		{use: "cordon", short: "take a machine out of service: it starts no further order", reason: true, done: "%s is cordoned", set: client.Shop.Cordon},
-		{use: "drain", short: "the same as cordon, which lets a machine finish what it has", reason: true, done: "%s drains", set: client.Shop.Drain},
 		{use: "uncordon", short: "put a machine back into service", done: "%s is back in service",
 			set: func(s client.Shop, ctx context.Context, machine, _, _ string) error { return s.Uncordon(ctx, machine) }},
 		{use: "give-up", short: "go on without a machine that the shop awaits: what it made is never told", reason: true, done: "the shop goes on without %s", set: client.Shop.GiveUp},

@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if args := os.Getenv(mainEnv); args != "" {
 		beMain(args)
 	}
+	if does := os.Getenv(articleEnv); does != "" {
+		beArticle(does)
+	}
 	if board := os.Getenv(boardEnv); board != "" {
 		beBoard(board)
 	}
@@ -43,6 +46,10 @@ func (m noLeaks) Run() int {
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	for _, where := range leftovers() {
+		fmt.Fprintln(os.Stderr, "a secret is in", where)
+		code = 1
 	}
 	return code
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -44,7 +45,7 @@ order.`,
 			// Said here as well, so that a slip of the fingers needs no shop.
 			o, err := fleet.DecodeOrder(body, norm.NFC.String)
 			if err != nil {
-				return wrongOrder(err)
+				return told.WrongOrder(err)
 			}
 			run := c.with
 			if watch {
@@ -56,10 +57,11 @@ order.`,
 					return err
 				}
 				if !a.OK() {
-					return refusal(a)
+					return told.Refusal(a)
 				}
+				watch = watch && a.OrderID != "" // a controller that others wrote knows no ids
 				err = c.show(cmd, a, func(w io.Writer) {
-					fmt.Fprintf(w, "%s: %s", a.OrderID, term.Safe(a.Message))
+					fmt.Fprintf(w, "%s: %s", cmp.Or(a.OrderID, "without a number, see barista orders"), term.Safe(a.Message))
 					if a.Position > 0 {
 						fmt.Fprintf(w, ", place %d", a.Position)
 					}
@@ -86,16 +88,6 @@ order.`,
 	return cmd
 }
 
-// wrongOrder names the flag instead of the order's field.
-func wrongOrder(err error) error {
-	var f *fleet.FieldError
-	flags := map[string]string{"id": "--id", "name": "--name", "size": "--size", "bean_type": "--bean", "milk": "--milk", "sugar_count": "--sugar"}
-	if errors.As(err, &f) && flags[f.Field] != "" {
-		return term.Usage("%s: %s", flags[f.Field], f.Reason)
-	}
-	return term.Usage("%v", err)
-}
-
 // place sends the order, for as long as a person waits for an answer.
 func place(ctx context.Context, s client.Shop, o fleet.Order) (fleet.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
@@ -110,40 +102,13 @@ func place(ctx context.Context, s client.Shop, o fleet.Order) (fleet.Answer, err
 	return a, err
 }
 
-// refusal is a shop's "no" as an error of ours.
-func refusal(a fleet.Answer) error {
-	exit, hint := term.ExitRefused, ""
-	switch a.Code {
-	case fleet.CodeInvalid:
-		exit = term.ExitUsage
-	case fleet.CodeUnavailable:
-		exit, hint = term.ExitTimeout, "send it again with --id "+a.OrderID+": it stays one order"
-	case fleet.CodeConflict:
-		hint = "leave --id out to make a new order"
-	case fleet.CodeNotOnMenu:
-		hint = "see barista menu show"
-	}
-	e := term.Fail(exit, hint, "%s", term.Safe(a.Message))
-	if a.Code != "" {
-		e.Code = a.Code
-	}
-	return e
-}
-
 // follow tells what happens to an order until it has ended or is in doubt.
 func (c *cli) follow(ctx context.Context, cmd *cobra.Command, s client.Shop, id string) error {
 	last, err := s.Follow(ctx, id, func(e fleet.Event) error { return c.tell(cmd.OutOrStdout(), e) })
-	switch {
-	case err != nil || last == nil:
+	if err != nil || last == nil {
 		return err
-	case last.Kind == fleet.EvServed:
-		return nil
-	case last.Kind == fleet.EvUnknown:
-		return term.Fail(term.ExitFailed, "barista settle "+id+" made|not-made, or barista again "+id, "nobody can say whether it was made")
-	case last.Kind == fleet.EvFailed:
-		return term.Fail(term.ExitFailed, "", "it was not made: %s", term.Safe(told.Reason(last.Reason)))
 	}
-	return term.Fail(term.ExitRefused, "", "the order was %s: %s", last.Kind, term.Safe(told.Reason(last.Reason)))
+	return told.Ended(id, *last)
 }
 
 // tell prints one event.

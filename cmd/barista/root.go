@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"barista/cmd/barista/complete"
+	"barista/cmd/barista/counter"
 	"barista/cmd/barista/door"
 	"barista/cmd/barista/preview"
 	"barista/cmd/barista/reach"
@@ -40,6 +42,7 @@ with 78 when its configuration is wrong.`,
   barista why last
   barista status
   barista check /etc/barista/zoe.yaml`,
+		Version:       thisBuild().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	})
@@ -63,7 +66,7 @@ with 78 when its configuration is wrong.`,
 			newOrder(c), newOrders(c), newWhy(c), newCancel(c), newSettle(c), newAgain(c),
 		}},
 		{"shop", []*cobra.Command{
-			newStatus(c), newDoctor(c), newMachine(c), newStock(c), newMenu(c), newBroker(c), newHub(c),
+			newStatus(c), newDoctor(c), newMachine(c), counter.Stock(c.counter()), counter.Menu(c.counter()), newBroker(c), newHub(c),
 		}},
 		{"here", []*cobra.Command{
 			newDemo(c), newRun(c), newSafeOff(c),
@@ -81,12 +84,18 @@ with 78 when its configuration is wrong.`,
 	for _, cmd := range addCommands(c, root, "") {
 		cmd.GroupID = "here"
 	}
+	complete.Add(root, c.tab)
 	return root
 }
 
 // shell is the command line to the verbs of the door.
 func (c *cli) shell() door.Shell {
 	return door.Shell{Group: group, Exactly: exactly, Show: c.show, Way: &c.way, With: c.with, By: byFlag}
+}
+
+// counter is the command line to the verbs of what the shop sells and has.
+func (c *cli) counter() counter.Shell {
+	return counter.Shell{Group: group, Exactly: exactly, Show: c.show, With: c.with, By: byFlag, Once: c.once}
 }
 
 // addCommands adds the commands that the kinds bring to a group.

@@ -115,4 +115,7 @@ func (s *shop) greet(w io.Writer) {
 	if s.broker != nil && s.broker.URL() != "" {
 		fmt.Fprintf(w, "  broker  %s\n", s.broker.URL())
 	}
+	if s.broker != nil && s.broker.SitesURL() != "" {
+		fmt.Fprintf(w, "  sites   %s\n", s.broker.SitesURL())
+	}
 }

@@ -428,7 +428,8 @@ func (s *site) killAt(f fate, bean, id string) kill {
 	if on := b.counts().OnNow(); len(on) > 0 {
 		t.Errorf("killed at %s: after the board's time, on: %v", f.point, on)
 	}
-	p.again() // as the service manager does
+	p.again() // as the service manager does, also when the board's first answer is late
+	p.kept = true
 	if f.point == "claim" {
 		s.cup(name, id)
 	}

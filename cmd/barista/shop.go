@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,10 @@ import (
 	"syscall"
 	"time"
 
+	"barista/cmd/barista/chaos"
 	"barista/cmd/barista/gate"
+	"barista/cmd/barista/health"
+	"barista/cmd/barista/home"
 	"barista/cmd/barista/page"
 	"barista/cmd/barista/reach"
 	"barista/cmd/barista/service"
@@ -24,11 +28,15 @@ import (
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/fleet"
+	"barista/fleet/alert"
+	"barista/fleet/archive"
 	"barista/fleet/broker"
+	"barista/fleet/client"
 	"barista/fleet/controller"
 	"barista/fleet/desk"
 	"barista/fleet/doctor"
 	"barista/fleet/ledger"
+	"barista/fleet/metrics"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
 	"barista/fleet/stock"
@@ -47,19 +55,24 @@ type shop struct {
 	file   *configs.File
 	stages []service.Stage // in the order of their start
 
-	broker   *broker.Broker // nil without the role
-	gate     *gate.Gate     // of the broker; nil where it lets everybody in
-	way      *reach.Way     // to the broker of others; nil with one of its own
-	page     *page.Page     // of the web role
-	ledger   *ledger.Ledger // nil where nothing is decided
-	doctor   *doctor.Doctor // nil without the role of the controller
-	ctl      *controller.Controller
-	stock    *stock.Stock
-	machines []*member
-	conns    []*queue.Conn // of the roles
-	notify   *service.Notifier
-	through  bool // this process's key sees no stream: a controller's window shows the shop
-	seams    seams
+	broker    *broker.Broker                           // nil without the role
+	gate      *gate.Gate                               // of the broker; nil where it lets everybody in
+	way       *reach.Way                               // to the broker of others; nil with one of its own
+	page      *page.Page                               // of the web role
+	ledger    *ledger.Ledger                           // nil where nothing is decided
+	doctor    *doctor.Doctor                           // nil without the role of the controller
+	roll      *presence.Roll                           // the same
+	brokerNow func(context.Context) (time.Time, error) // nil where nothing is decided
+	metrics   *metrics.Metrics
+	told      net.Addr // of metrics; nil where the file has none
+	ctl       *controller.Controller
+	stock     *stock.Stock
+	machines  []*member
+	conns     []*queue.Conn // of the roles
+	notify    *service.Notifier
+	through   bool // this process's key sees no stream: a controller's window shows the shop
+	seams     seams
+	chaos     *chaos.Room // of a demo alone
 }
 
 // seams let a test stand between the rooms, to end the process at a chosen
@@ -74,11 +87,14 @@ type seams struct {
 type member struct {
 	*station.Station
 	file   *configs.Machine
-	saw    *witness.File // how far it has seen the shop's book
-	worker *worker.Worker
+	saw    *witness.File                 // how far it has seen the shop's book
+	worker atomic.Pointer[worker.Worker] // of its present life
+	told   *metrics.Station
+	anew   atomic.Pointer[station.Station] // of its present life; nil: the first
 
-	conn    atomic.Pointer[queue.Conn] // nil until the shop was found
-	missing atomic.Bool                // it was looked for, and was not there
+	conn    atomic.Pointer[queue.Conn]     // nil until the shop was found
+	missing atomic.Bool                    // it was looked for, and was not there
+	refused atomic.Pointer[queue.Unusable] // why it is of no use, as long as conn is nil
 }
 
 // throughMetal stands between driver and guard: the virtual machine's test binary
@@ -128,7 +144,7 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 		var saw *witness.File
 		loop := s.notify.Loop()
 		if err == nil {
-			st, err = openStation(ctx, s.log, s.file, m, loop)
+			st, err = openStation(ctx, s.chaos.Log(m.Name, s.log), s.file, m, loop)
 		}
 		if err == nil {
 			rigs = append(rigs, service.Stage{Name: "machine " + m.Name, Run: st.Run, Close: st.Close})
@@ -138,7 +154,9 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 			service.CloseAll(rigs)
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
-		s.machines = append(s.machines, &member{Station: st, file: m, saw: saw})
+		b := &member{Station: st, file: m, saw: saw}
+		b.told = health.Station(m.Name, b.at, func() bool { c := b.conn.Load(); return c != nil && c.Up() })
+		s.machines = append(s.machines, b)
 		rigs = append(rigs, service.Stage{Name: "mark of " + m.Name, Close: saw.Close})
 	}
 	if f.Broker != nil {
@@ -152,6 +170,7 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 		return err
 	}
 	s.stages = append(s.stages, rigs...)
+	after := len(s.stages)
 	for i, m := range machines {
 		open := s.openWorker
 		if s.alone() {
@@ -160,6 +179,9 @@ func (s *shop) open(ctx context.Context, more []*configs.Machine) (err error) {
 		if err := open(ctx, s.machines[i], m); err != nil {
 			return fmt.Errorf("machine %s: %w", m.Name, err)
 		}
+	}
+	if s.chaos != nil {
+		s.mortal(after)
 	}
 	return nil
 }
@@ -197,14 +219,17 @@ func (s *shop) openBroker(ctx context.Context) error {
 		return fmt.Errorf("broker: %w", err)
 	}
 	cfg := broker.Config{
-		Name: "barista", Store: f.Broker.Store, Listen: f.Broker.Listen, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay, there), Ours: queue.StreamNames(), Log: s.log,
+		Name: broker.Name, Store: f.Broker.Store, Listen: f.Broker.Listen, MQTT: f.Broker.MQTT, MaxStore: queue.StoreBound(f.Broker.OrdersPerDay, there), Ours: queue.StreamNames(), Log: s.log,
+	}
+	if cfg.MQTT != "" {
+		cfg.MaxStore += fleet.HomeStore
 	}
 	if !f.Broker.NoKeys {
 		own := slices.Clone(f.Broker.Machines)
 		for _, m := range s.machines {
 			own = append(own, m.file.Name)
 		}
-		if s.gate, err = gate.Open(gate.Config{State: f.State, Machines: own, Log: s.log}); err != nil {
+		if s.gate, err = gate.Open(gate.Config{State: f.State, Machines: own, Article: f.Broker.Article, MQTT: cfg.MQTT != "", Stored: there, Log: s.log}); err != nil {
 			return err
 		}
 		cfg = s.gate.Before(cfg)
@@ -255,9 +280,9 @@ func (s *shop) connect(ctx context.Context, name string) (*queue.Conn, error) {
 }
 
 func (s *shop) queueConfig(name string) queue.Config {
-	cfg := queue.Config{Name: name, Log: s.log}
+	cfg := queue.Config{Name: name, Log: s.chaos.Log(name, s.log)}
 	if s.broker != nil {
-		cfg.InProcess = s.broker
+		cfg.InProcess = s.chaos.Wire(name, s.broker)
 		cfg.OrdersPerDay = s.file.Broker.OrdersPerDay
 		if s.gate != nil {
 			cfg = s.gate.As(cfg)
@@ -281,6 +306,9 @@ func (s *shop) openRoles(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.openMetrics(); err != nil {
+		return err
+	}
 	if s.gate != nil {
 		if err := s.openDoor(ctx); err != nil {
 			return err
@@ -291,7 +319,57 @@ func (s *shop) openRoles(ctx context.Context) error {
 			return err
 		}
 	}
+	if f.Archive != nil {
+		if err := s.openArchive(ctx); err != nil {
+			return err
+		}
+	}
+	if f.Alerts != nil {
+		if err := s.openAlerts(ctx); err != nil {
+			return err
+		}
+	}
 	s.openPulse()
+	if f.HomeAssistant != nil {
+		return s.openHomeAssistant(ctx)
+	}
+	return nil
+}
+
+func (s *shop) openHomeAssistant(ctx context.Context) error {
+	c, err := s.connect(ctx, "homeassistant")
+	if err != nil {
+		return err
+	}
+	s.stages = append(s.stages, home.Stage(s.file.HomeAssistant, c, s.ctl, s.roll, thisBuild().Version, s.log))
+	return nil
+}
+
+// openAlerts tells who is not looking what barista status would say.
+func (s *shop) openAlerts(ctx context.Context) error {
+	f := s.file.Alerts
+	c, err := s.connect(ctx, "alerts")
+	if err != nil {
+		return err
+	}
+	a := alert.New(alert.Config{Shop: filepath.Base(s.file.State), Webhook: f.Webhook, Ntfy: f.Ntfy, Token: f.Token, After: f.After, Quiet: alert.Hours(f.Quiet), Log: s.log.With("room", "alerts")},
+		reach.Alerts(reach.Shop(c, false)))
+	s.add("alerts", a.Run, nil)
+	return nil
+}
+
+func (s *shop) openArchive(ctx context.Context) error {
+	f := s.file.Archive
+	a, err := archive.Open(archive.Config{File: f.File, Postgres: f.Postgres, Password: f.Password, KeepDays: f.KeepDays, Log: s.log.With("room", "archive")})
+	if err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	s.add("archive file", nil, a.Close)
+	c, err := s.connect(ctx, "archive")
+	if err != nil {
+		return err
+	}
+	s.add("archive", func(ctx context.Context) error { return a.Run(ctx, archive.Parts{Keep: c.KeepEvents}) }, nil)
 	return nil
 }
 
@@ -337,6 +415,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		return err
 	}
 	book := saw.Book()
+	s.brokerNow = book.Now
 	s.ledger = ledger.New(ledger.Parts{Book: book, Shelf: stock.NewShelf(s.log.With("room", "stock")), Settings: c.Settings(), Log: s.log.With("room", "ledger")}, ledger.Config{})
 	s.add("ledger", s.ledger.Run, nil)
 	if f.Stock != nil {
@@ -350,17 +429,18 @@ func (s *shop) openCounter(ctx context.Context) error {
 	}
 	log := s.log.With("room", "controller")
 	roll := presence.New(reach.Seen(c, log))
+	s.roll = roll
 	parts := controller.Parts{
 		Book: book, Ledger: s.ledger, Witness: saw, Orders: c.Orders(), Intake: c.Intake(), Events: c.Events(), Settings: c.Settings(),
-		Roll: roll, Server: c.Server(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Boot: guard.SinceBoot, Log: log,
-		Troubles: func() []fleet.Trouble { return append(c.Troubles(), s.doctor.Troubles()...) },
+		Roll: roll, Server: c.Server(), Requester: c.Requester(), Pending: c.Pending, IntakeWaiting: c.IntakeWaiting, Boot: guard.SinceBoot, Log: log,
+		Troubles: s.troubles(c),
 	}
 	if s.stock != nil {
 		parts.Stocked = s.stock.Filled()
 	}
 	at := desk.Parts{
 		Book: book, Witness: saw, Events: c.Events(), Fleet: c.Fleet(), Roll: roll, Settings: c.Settings(), Server: c.Server(), Requester: c.Requester(),
-		Wrote: s.ledger.Wrote, Age: s.ledger.Age, Waiting: s.ledger.Waiting, Log: s.log.With("room", "desk"),
+		Wrote: s.ledger.Wrote, Age: s.ledger.Age, Waiting: s.ledger.Waiting, Queue: s.ledger.Queue, Reconnected: c.Reconnected, Log: s.log.With("room", "desk"),
 	}
 	if s.seams.controller != nil {
 		parts = s.seams.controller(parts)
@@ -369,6 +449,7 @@ func (s *shop) openCounter(ctx context.Context) error {
 		at = s.seams.desk(at)
 	}
 	cfg := controller.Config{Requests: f.Controller.Requests, Intake: f.Controller.Intake, ExpireAfter: f.Controller.ExpireAfter}
+	cfg.CustomersSettle = f.Controller.CustomersSettle || f.Web != nil && f.Web.CustomersSettle
 	run := s.follow(&cfg.Alive)
 	s.ctl = controller.New(parts, cfg)
 	s.add("presence", roll.Run, nil)
@@ -377,6 +458,22 @@ func (s *shop) openCounter(ctx context.Context) error {
 	s.add("window", window.New(reach.Window(c, s.ledger, roll, s.log.With("room", "window"))).Run, nil)
 	s.add("controller", run(s.ctl.Run), nil)
 	return nil
+}
+
+// troubles are those of the broker and of the records, and a site's of its hub.
+func (s *shop) troubles(c *queue.Conn) func() []fleet.Trouble {
+	all := []func() []fleet.Trouble{c.Troubles, s.doctor.Troubles}
+	if s.broker != nil && s.file.Broker.Leaf != nil {
+		hub := c.Hub(func() bool { _, up := s.broker.Linked(); return up })
+		s.add("look at the hub", hub.Run, nil)
+		all = append(all, hub.Troubles)
+	}
+	return func() (out []fleet.Trouble) {
+		for _, of := range all {
+			out = append(out, of()...)
+		}
+		return out
+	}
 }
 
 // openDoctor puts back what the store has lost of the settings before anybody acts
@@ -429,19 +526,29 @@ func (s *shop) openWeb(ctx context.Context) error {
 	remote := controller.Remote(c.Requester())
 	var door web.Shop = remote
 	trouble := remote.Troubles
+	var acts web.Acts // a website's key alone may change nothing
 	if s.ctl != nil {
 		door, trouble = s.ctl, s.ctl.Troubles
+		acts = struct {
+			client.Shop
+			client.Controller
+			client.Stock
+		}{asker, asker.Controller, asker.Stock}
 	}
 	book := reach.Book(c, s.through)
 	if s.ledger != nil {
 		book = followed{book, s.ledger}
 	}
 	parts := web.Parts{
-		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command,
-		Troubles: trouble, Log: s.log.With("room", "web"),
+		Shop: door, Book: book, Live: c.Events().FollowLive, Machines: asker.Machines, Levels: levels, Command: asker.Command, Acts: acts,
+		Troubles: trouble, Health: s.metrics, Log: s.log.With("room", "web"),
 	}
 	if s.gate != nil {
 		parts.Door, parts.TLS = s.gate.Door, s.gate.TLS()
+	}
+	if s.chaos != nil {
+		parts.Chaos = s.chaos.Join(chaos.Parts{Place: door.Place, Menu: door.Menu, Book: book, Live: parts.Live, Roll: s.roll, Command: asker.Command, Levels: levels, Count: asker.Stock.Count})
+		s.add("chaos", s.chaos.Run, nil)
 	}
 	s.page, err = page.Open(s.file, parts)
 	if err != nil {
@@ -470,23 +577,51 @@ func (s *shop) openWorker(ctx context.Context, st *member, m *configs.Machine) e
 	if err != nil {
 		return err
 	}
-	if st.worker, err = s.worker(c, st, m); err != nil {
+	w, err := s.worker(c, st, m)
+	if err != nil {
 		return err
 	}
-	s.add("worker "+m.Name, st.worker.Run, nil)
+	st.worker.Store(w)
+	s.add("worker "+m.Name, w.Run, nil)
 	return nil
 }
 
 func (s *shop) worker(c *queue.Conn, st *member, m *configs.Machine) (*worker.Worker, error) {
 	st.conn.Store(c)
 	parts := worker.Parts{
-		Desk: worker.NewDesk(c.Requester(), m.Name, witness.Own{File: st.saw}), Live: c.Events(), Tickets: c.Tickets(), Server: c.Server(), Machine: st.Machine, Log: s.log,
+		Desk: s.chaos.Desk(m.Name, st.told.Desk(worker.NewDesk(c.Requester(), m.Name, witness.Own{File: st.saw}))), Live: st.told.Live(c.Events()), Tickets: s.chaos.Tickets(m.Name, c.Tickets()), Server: c.Server(), Machine: st.at().Machine, Log: s.chaos.Log(m.Name, s.log),
 	}
 	cfg := workerConfig(m)
 	if s.seams.worker != nil {
 		s.seams.worker(&parts, &cfg)
 	}
 	return worker.New(parts, cfg)
+}
+
+// at is the station that the machine has now.
+func (b *member) at() *station.Station { return cmp.Or(b.anew.Load(), b.Station) }
+
+// mortal makes the machines of a demo such that they can be killed. Their stages end at
+// after, and those of their ways to the shop follow, two for each.
+func (s *shop) mortal(after int) {
+	all, n := s.stages, len(s.machines)
+	s.stages = slices.Clone(all[:after-2*n])
+	for i, b := range s.machines {
+		rig, way := all[after-2*(n-i):], all[after+2*i:]
+		first := chaos.Life{Machine: rig[0], Rest: way[:2:2]}
+		again := func(ctx context.Context) (chaos.Life, error) {
+			t := *s
+			t.stages, t.conns = nil, nil
+			st, err := openStation(ctx, s.chaos.Log(b.file.Name, s.log), s.file, b.file, nil)
+			if err != nil {
+				return chaos.Life{}, err
+			}
+			b.anew.Store(st)
+			err = t.openWorker(ctx, b, b.file)
+			return chaos.Life{Machine: service.Stage{Name: rig[0].Name, Run: st.Run, Close: st.Close}, Rest: t.stages}, err
+		}
+		s.stages = append(s.stages, rig[1], s.chaos.Lives(b.file.Name, station.Folder(s.file.State, b.file.Name), first, behind(b.file), again))
+	}
 }
 
 // boot names this boot of the kernel. Where the kernel has no name for it, every start

@@ -57,17 +57,22 @@ func openHouse(t *testing.T, d demo, change func(*configs.File, []*configs.Machi
 	if h.conn, err = s.connect(t.Context(), "customer"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
-	h.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the shop ended with: %v", err)
-		}
-	})
+	h.stop = h.runs()
 	t.Cleanup(h.stop)
 	return h
+}
+
+// runs runs the shop until it is told to stop.
+func (h *house) runs() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.t.Errorf("the shop ended with: %v", err)
+		}
+	})
 }
 
 type testWriter struct{ t *testing.T }
@@ -487,7 +492,7 @@ func TestBadInput(t *testing.T) {
 	})
 	h.eventually("both machines ready", func() bool {
 		for _, st := range h.machines {
-			if p, _ := st.worker.Presence(); p.State != fleet.StateReady {
+			if p, _ := st.worker.Load().Presence(); p.State != fleet.StateReady {
 				return false
 			}
 		}

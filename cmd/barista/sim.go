@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/configs/kinds"
+	"barista/configs/kinds/relay"
 	"barista/driver/plant"
 )
 
@@ -56,7 +60,15 @@ machine uses it with "driver: mock" and "plant: PATH".`,
 				_ = l.Close() // nobody reads what we say: we were not wanted
 				return err
 			}
-			if err := plant.Serve(cmd.Context(), l, p); err != nil {
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel()
+			var told sync.WaitGroup
+			told.Go(func() {
+				relay.SayEdges(ctx, kinds.Console{Show: func(v any, text func(io.Writer)) error { return c.show(cmd, v, text) }}, p)
+			})
+			err = plant.Serve(ctx, l, p)
+			cancel()
+			if told.Wait(); err != nil {
 				return err
 			}
 			n := p.Counts()

@@ -16,8 +16,10 @@ func newStatus(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "machines, queue and stock at one look",
-		Long: `status shows the machines, the queue by class and the stock, and says what a
-person should look at. If there is anything, it exits with 7.`,
+		Long: `status says first what a person should look at and what to type, then shows the
+machines, what waits and the stock, 80 columns wide. If there is anything to look at, it
+exits with 7. With --watch a terminal is drawn anew in its place; elsewhere each change
+is printed below the last one.`,
 		Example: `  barista status
   barista status --watch --json`,
 		Args: exactly(),

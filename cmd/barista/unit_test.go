@@ -134,6 +134,9 @@ func TestUnitPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range regexp.MustCompile(`src: ([^,"]+),`).FindAllStringSubmatch(string(pack), -1) {
+		if strings.HasPrefix(m[1], "dist/") { // made by make deb, which fails without it
+			continue
+		}
 		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
 			t.Errorf("the package wants what is not there: %v", err)
 		}

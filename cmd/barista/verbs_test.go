@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -248,7 +249,7 @@ func TestVerbsOfTheShop(t *testing.T) {
 	}
 	o.barista(term.ExitOK, "stock", "add", "arabica", "100")
 	text := o.barista(term.ExitOK, "status")
-	o.has(text, "MACHINE", "zoe", "ready", "arabica/free", "0 open orders")
+	o.has(text, "all is well, 0 open orders", "MACHINE", "zoe", "ready", "no order waits")
 	if strings.Contains(text, "look:") {
 		t.Error(text)
 	}
@@ -284,7 +285,7 @@ func TestVerbsOfTheShop(t *testing.T) {
 	if m := ls.Machines[0]; m.State != fleet.StateCordoned || m.Able || m.Reason != "new grinder" || m.By != "max" {
 		t.Errorf("drained: %+v", m)
 	}
-	o.has(o.barista(term.ExitDegraded, "status"), "look: no machine can take orders", "new grinder")
+	o.has(o.barista(term.ExitDegraded, "status"), "1 thing needs a hand", "look: no machine can take orders", "next: barista machine uncordon zoe", "new grinder")
 	o.barista(term.ExitOK, "machine", "uncordon", "zoe")
 	o.has(o.barista(term.ExitOK, "machine", "ls"), "ready")
 	o.has(o.barista(term.ExitNotFound, "machine", "cordon", "max", "--reason", "x"), "there is no machine max")
@@ -440,4 +441,26 @@ func TestForgetOld(t *testing.T) {
 		t.Errorf("%d are left: %s", left(), text)
 	}
 	say(term.ExitOK, "", "--yes") // there is nothing more
+}
+
+// TestAddressInUse: another program has the demo's address; the error names the flag, and
+// of a service the part.
+func TestAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := l.Addr().String()
+	_, port, err := net.SplitHostPort(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, flag string }{{"--nats none --http " + at, "--http"}, {"--http none --nats " + at, "--nats"}, {"--nats none --http localhost:" + port, "--http"}} {
+		var out, errOut bytes.Buffer
+		code := execute(t.Context(), append([]string{"demo", "--machines", "1"}, strings.Fields(c.args)...), strings.NewReader(""), &out, &errOut)
+		if want := at + " is in use by another program"; code != term.ExitRefused || !strings.Contains(errOut.String(), want) || !strings.Contains(errOut.String(), "another address: "+c.flag+" ") {
+			t.Errorf("%s: exit %d, %s", c.args, code, errOut.String())
+		}
+	}
 }

@@ -16,7 +16,7 @@ import (
 const lookEvery = 2 * time.Second
 
 // view takes one look at the shop.
-type view func(ctx context.Context, s client.Shop) (v any, text func(io.Writer), err error)
+type view = func(ctx context.Context, s client.Shop) (v any, text func(io.Writer), err error)
 
 // once prints a view, or with watch goes on and prints it again whenever it has
 // changed: one JSON object a line, or the text under the time.

@@ -28,6 +28,9 @@ const (
 	folder      = "/etc/barista"
 	credentials = "credentials"
 	fileCA      = "shop-ca.pem"
+	// Of a site at its hub: beside them lie those of its own shop.
+	fileHub   = "hub.key"
+	fileHubCA = "hub-ca.pem"
 )
 
 // enrolled is what enroll has done, for --json.
@@ -75,6 +78,11 @@ section is printed.`,
 				if dir == folder {
 					key = configs.Credential
 				}
+				if e.Kind == string(roles.Hub) {
+					_, portSites, _ := net.SplitHostPort(configs.DefaultSites)
+					fmt.Fprintf(w, "The hub knows the site %s. Its files:\n  %s\n  %s\n\nIn its configuration, under broker:, with the port for sites of the hub's file:\n  domain: %s\n  leaf: {url: %q, key: %s, ca: %s}\n\nAt the hub: barista hub add-site %s\n", e.Name, e.Key, e.CA, e.Name, "tls://"+net.JoinHostPort(host, portSites), key, e.CA, e.Name)
+					return
+				}
 				fmt.Fprintf(w, "%s %s belongs to the shop. Its files:\n  %s\n  %s\n\nIn its configuration:\n  nats: {servers: [%q], key: %s, ca: %s}\n", e.Kind, e.Name, e.Key, e.CA, e.Server, key, e.CA)
 			})
 		},
@@ -118,9 +126,13 @@ func (e *enrolled) join(ctx context.Context, out io.Writer, code keys.Code, host
 	knocks, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	w, err := door.Knock(knocks, conn.Requester(), guest, key, about(), func(kind, name string) {
-		e.Key, e.CA = filepath.Join(dir, name+".key"), filepath.Join(dir, fileCA)
+		file, ca := name+".key", fileCA
+		if kind == string(roles.Hub) {
+			file, ca = fileHub, fileHubCA
+		}
+		e.Key, e.CA = filepath.Join(dir, file), filepath.Join(dir, ca)
 		if dir == folder { // what the packaged units are handed from there
-			e.Key = filepath.Join(dir, credentials, name+".key")
+			e.Key = filepath.Join(dir, credentials, file)
 		}
 		if _, err := os.Lstat(e.Key); !errors.Is(err, fs.ErrNotExist) {
 			stop(term.Fail(term.ExitRefused, "move it away, or give another --dir", "%s is there already, and is not written over", e.Key))

@@ -55,47 +55,65 @@ order, into the stream coffee-site-NAME, under coffee.site.NAME.events.>. NAME i
 domain in the site's file. While the link is away the site goes on, and what it did
 comes afterwards. Nothing else passes: no order, no stock, no command.
 
-It needs the admin's key of the hub. The site needs a key of its own there; with
---public add-site prints the user for a hub that is not barista: with these rights,
-and no others, because a site that may publish anywhere can purge the hub's streams.`,
-		Example: "  barista hub add-site paris --nats nats://hub.example:4222",
-		Args:    args("NAME", 1),
+It needs the admin's key of the hub, where it has keys, and the site one of its own
+there: barista key invite hub NAME at the hub, barista enroll at the site. For a hub
+that is a server of others, --public prints the account that the site's link must end
+in. Do not let it end in another one: over a link a server lets through what would
+settle orders and remove streams there.`,
+		Example: `  barista hub add-site paris --key /var/lib/barista/hub/keys/admin.key
+  barista hub add-site paris --public U… --nats tls://hub.example:4222 --key admin.key`,
+		Args: args("NAME", 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			name := given[0]
 			if !fleet.IsToken(name) {
 				return term.Usage("%s is no name of a site: 1 to 32 of a-z, 0-9 and -, as domain: in its file", term.Quote(name))
 			}
-			user := ""
 			if public != "" {
-				var err error
-				if user, err = (roles.Member{Kind: roles.Hub, Name: name, Key: public}).User(); err != nil {
-					return term.Usage("--public: %v", err)
-				}
+				return h.account(cmd, name, public)
 			}
 			return h.dialed(cmd, func(ctx context.Context, at *reach.Conn) error {
 				isNew, err := at.AddSite(ctx, name)
 				if err != nil {
-					return err
+					return letIn(err, name)
 				}
 				s, err := heard(ctx, at, name)
 				if err != nil {
 					return err
 				}
-				return h.Show(cmd, added{Site: siteJSON(s), New: isNew, User: user}, func(w io.Writer) { sayAdded(w, s, isNew, user) })
+				return h.Show(cmd, added{Site: siteJSON(s), New: isNew}, func(w io.Writer) { sayAdded(w, s, isNew) })
 			})
 		},
 	}
-	cmd.Flags().StringVar(&public, "public", "", "the site's public `key`: print its user for a server's own configuration")
+	cmd.Flags().StringVar(&public, "public", "", "the site's public `key`: print its account for a server's own configuration, and add nothing")
 	return cmd
 }
 
-type added struct {
-	Site site   `json:"site"`
-	New  bool   `json:"new"`
-	User string `json:"user,omitempty"`
+// letIn says what is to be done for a site that has no key at the hub.
+func letIn(err error, name string) error {
+	if !errors.Is(err, fleet.ErrNobody) {
+		return err
+	}
+	return term.Fail(term.ExitRefused, fmt.Sprintf("barista key invite hub %s; at a server of others: barista hub add-site %s --public KEY prints the account for its configuration", name, name),
+		"the hub has no account for a site called %s: it must be let in first", name)
 }
 
-func sayAdded(w io.Writer, s fleet.Site, isNew bool, user string) {
+// account prints what is for the configuration of a server of others.
+func (h hub) account(cmd *cobra.Command, name, public string) error {
+	account, imports, err := roles.Site(name, public)
+	if err != nil {
+		return term.Usage("--public: %v", err)
+	}
+	return h.Show(cmd, map[string]string{"account": account, "imports": imports}, func(w io.Writer) {
+		fmt.Fprintf(w, "# Among the accounts of the hub's server:\n%s# Among the imports of the account %s, in which the hub's admin is:\n%s# Then: barista hub add-site %s, with the admin's key\n", account, fleet.AccountShop, imports, name)
+	})
+}
+
+type added struct {
+	Site site `json:"site"`
+	New  bool `json:"new"`
+}
+
+func sayAdded(w io.Writer, s fleet.Site, isNew bool) {
 	what := "was added already"
 	if isNew {
 		what = "is added"
@@ -105,9 +123,6 @@ func sayAdded(w io.Writer, s fleet.Site, isNew bool, user string) {
 		fmt.Fprintf(w, "it is linked; %d events are here\n", s.Events)
 	} else {
 		fmt.Fprintf(w, "nothing was heard of it yet: is domain: %s in its file, and does its link stand (its log says so)? What it has comes as soon as it is\n", s.Name)
-	}
-	if user != "" {
-		fmt.Fprintf(w, "among the users of the account %s at the hub:\n%s", fleet.AccountShop, user)
 	}
 }
 
@@ -195,6 +210,8 @@ func (h hub) sites() *cobra.Command {
 
 func link(s fleet.Site) string {
 	switch {
+	case s.Keyless:
+		return "it has no key here any more"
 	case !s.Heard:
 		return "never heard of since the hub was started"
 	case s.Silent > silentAfter:
@@ -223,9 +240,9 @@ func (h hub) forgetSite() *cobra.Command {
 					return term.Fail(term.ExitNotFound, "barista hub sites lists them", "the hub has no site %s", term.Quote(given[0]))
 				}
 				if err != nil {
-					return err
+					return letIn(err, given[0])
 				}
-				message := given[0] + " is forgotten; revoke its key at the hub too"
+				message := given[0] + " is forgotten; take its key away too, if it has one: barista key revoke hub " + given[0]
 				return h.Show(cmd, map[string]any{"ok": true, "message": message}, func(w io.Writer) { fmt.Fprintln(w, message) })
 			})
 		},

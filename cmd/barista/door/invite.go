@@ -89,7 +89,7 @@ func explain(err error) error {
 	case errors.Is(err, door.ErrElsewhere), errors.Is(err, door.ErrOwn):
 		return term.Fail(term.ExitRefused, "", "%w", err)
 	case errors.Is(err, fleet.ErrNobody):
-		return term.Fail(term.ExitRefused, "does its broker: say keys: none? then everybody may come in who reaches it; remove that and start it anew", "the shop has no door to knock at")
+		return term.Fail(term.ExitRefused, "is the shop just starting? then try again in a moment. Does its broker: say keys: none? then everybody may come in who reaches it; remove that and start it anew", "the shop has no door to knock at")
 	}
 	return err
 }
@@ -178,7 +178,11 @@ func (c Shell) list() *cobra.Command {
 					}
 					term.Table(w, rows)
 					for _, a := range waits {
-						fmt.Fprintf(w, "\n%s %s waits at the door with the key %s (%s): barista key accept %s\n", a.Kind, a.Name, a.Key, term.Safe(a.About), a.Name)
+						from := ""
+						if a.From != "" {
+							from = ", from " + term.Safe(a.From)
+						}
+						fmt.Fprintf(w, "\n%s %s waits at the door since %s%s with the key %s (%s): barista key accept %s\n", a.Kind, a.Name, a.Asked.Local().Format("15:04:05"), from, a.Key, term.Safe(a.About), a.Name)
 					}
 				})
 			})

@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/broker"
 	"barista/fleet/door"
@@ -48,6 +49,12 @@ func MachineKey(state, name string) string { return filepath.Join(Folder(state),
 
 func machineFile(name string) string { return "machine-" + name + ".key" }
 
+// HomePassword is where the password is with which Home Assistant comes over MQTT, as
+// user homeassistant. It is made at the first start.
+func HomePassword(state string) string {
+	return filepath.Join(Folder(state), "homeassistant.password")
+}
+
 // CA is where a shop's authority is.
 func CA(state string) string { return filepath.Join(Folder(state), keys.FileCA) }
 
@@ -57,7 +64,12 @@ type Config struct {
 	Hosts    []string // names under which the broker is reached, beside those of this computer
 	Machines []string // of this process
 	Foreign  bool     // lets in who has no key, as roles.Table says
-	Log      *slog.Logger
+	Article  string   // public key of the article's programs; empty: they are not let in
+	MQTT     bool     // the broker speaks it: Home Assistant has a password
+	// Stored are the streams in the broker's store. A hub goes on showing what it has of a
+	// site whose key is gone.
+	Stored []fleet.StreamFile
+	Log    *slog.Logger
 }
 
 // Gate is an open one.
@@ -65,15 +77,20 @@ type Gate struct {
 	Door *door.Door
 	own  map[string]*keys.Key // by role and name
 	cert *keys.Served
+	log  *slog.Logger
 
 	mu       sync.Mutex // guards the following
 	accounts string
 	broker   *broker.Broker // nil: not running yet
+	sites    []string       // that have an account
 	classes  func() []fleet.Class
 }
 
 // Open reads the folder of keys, or makes it.
 func Open(c Config) (*Gate, error) {
+	if c.Article != "" && !keys.IsPublic(c.Article) {
+		return nil, term.Fail(term.ExitConfig, "barista key show seed.txt prints it", "broker: article: %.60q is no key that was ever made: a character of it is wrong", c.Article)
+	}
 	dir := Folder(c.State)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
@@ -82,7 +99,12 @@ func Open(c Config) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gate{own: map[string]*keys.Key{}}
+	g := &Gate{own: map[string]*keys.Key{}, log: c.Log}
+	for _, f := range c.Stored {
+		if site, is := fleet.SiteOf(f.Name); is {
+			g.sites = append(g.sites, site)
+		}
+	}
 	if g.cert, err = keys.ServeOwn(dir, ca, names(c.Hosts), c.Log); err != nil {
 		return nil, err
 	}
@@ -108,14 +130,37 @@ func Open(c Config) (*Gate, error) {
 	for _, m := range slices.Compact(slices.Sorted(slices.Values(c.Machines))) {
 		errs = append(errs, add(roles.Machine, m, machineFile(m)))
 	}
+	if c.Article != "" {
+		own = append(own, roles.Member{Kind: roles.Article, Name: string(roles.Article), Key: c.Article})
+	}
+	if c.MQTT {
+		hash, err := keys.OpenPassword(HomePassword(c.State))
+		errs = append(errs, err)
+		own = append(own, roles.Member{Kind: roles.HomeAssistant, Name: string(roles.HomeAssistant), Password: hash})
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	g.Door, err = door.Open(door.Parts{
-		Change: g.change, Own: own, Foreign: c.Foreign, Classes: g.menu,
+		Change: g.change, Own: own, Foreign: c.Foreign, Classes: g.menu, Here: g.here,
 		CA: ca.PEM(), Fingerprint: ca.Fingerprint(), Log: c.Log.With("room", "door"),
 	}, filepath.Join(dir, "members.json"))
 	return g, err
+}
+
+// here is who is connected; nobody while the broker does not run, or does not say.
+func (g *Gate) here() map[string]string {
+	g.mu.Lock()
+	b := g.broker
+	g.mu.Unlock()
+	if b == nil {
+		return nil
+	}
+	who, err := b.Connected()
+	if err != nil {
+		g.log.Warn("nobody knows who is connected", "err", err)
+	}
+	return who
 }
 
 // menu are the classes that machines may pull.
@@ -139,12 +184,18 @@ func (g *Gate) Serves(classes func() []fleet.Class) {
 // change puts a table in force, at a broker that runs; for one that does not yet it is
 // what it begins with.
 func (g *Gate) change(t roles.Table) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range t.Members {
+		if m.Kind == roles.Hub && !slices.Contains(g.sites, m.Name) {
+			g.sites = append(g.sites, m.Name)
+		}
+	}
+	t.Sites = g.sites
 	text, err := t.Text()
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.broker != nil {
 		if err := g.broker.Reload(text); err != nil {
 			return err

@@ -52,7 +52,7 @@ func Open(file *configs.File, parts web.Parts) (*Page, error) {
 		p.staff = operators.NewStore(state, guard.SinceBoot)
 		parts.Logins = operators.New(p.staff, operators.Config{Log: parts.Log})
 	}
-	parts.Hosts, parts.Proxies, parts.OpenOrders = f.Hosts, f.Proxies, f.OpenOrders
+	parts.Hosts, parts.Proxies, parts.OpenOrders, parts.CustomersSettle = f.Hosts, f.Proxies, f.OpenOrders, f.CustomersSettle
 	var err error
 	if parts.Key, err = web.Key(filepath.Join(state, "web.key")); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/fleet/broker"
 	"barista/fleet/keys"
 	"barista/fleet/queue"
 )
@@ -40,7 +41,7 @@ func (f *Flags) Add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.NATS, "nats", "", "`URL` of the shop's broker, or several with commas (default $NATS_URL, then "+DefaultNATS+")")
 	fs.StringVar(&f.Key, "key", "", "`FILE` of your key (default $BARISTA_KEY; for the shop of this computer "+FileKey+" in ~/.config/barista or /etc/barista)")
 	fs.StringVar(&f.CA, "ca", "", "`FILE` of the shop's CA (default: beside the key, "+FileCA+")")
-	fs.StringVar(&f.Site, "site", "", "`SITE` of a hub whose shop is meant")
+	fs.StringVar(&f.Site, "site", "", "`SITE` that is meant: it is refused where the broker is another's")
 	fs.StringVar(&f.Creds, "creds", "", "`FILE` of credentials, where others run the broker")
 	fs.StringVar(&f.Cert, "cert", "", "`CERTIFICATE,KEY` files, where the broker wants a certificate")
 	fs.StringVar(&f.Domain, "domain", "", "`DOMAIN` of JetStream, where it is not the broker's own")
@@ -143,8 +144,9 @@ type Conn struct {
 	denied  chan *queue.Unusable
 }
 
-// Dial connects a verb to its shop; the caller closes it. The errors are *term.Error.
-func (f *Flags) Dial(ctx context.Context) (*Conn, error) {
+// Dial connects a verb to its shop; the caller closes it. more say how else it connects.
+// The errors are *term.Error.
+func (f *Flags) Dial(ctx context.Context, more ...func(*queue.Config)) (*Conn, error) {
 	w, usual, err := f.way()
 	if err != nil {
 		if e := Explain(err); e != nil {
@@ -154,12 +156,16 @@ func (f *Flags) Dial(ctx context.Context) (*Conn, error) {
 	}
 	c := &Conn{denied: make(chan *queue.Unusable, 1)}
 	for {
-		c.Conn, err = w.dial(ctx, f.Inbox, c.denied)
+		c.Conn, err = w.dial(ctx, f.Inbox, c.denied, more...)
 		c.Through = w.Through()
 		// What lies ready on this computer is for its shop; the demo beside it wants
 		// nothing of it. To others it is never left out.
 		switch {
 		case err == nil:
+			if err := f.isSite(c); err != nil {
+				c.Close()
+				return nil, err
+			}
 			return c, nil
 		case usual && errors.Is(err, queue.ErrKeyless):
 			w.Key, w.Inbox = nil, ""
@@ -177,9 +183,28 @@ func (f *Flags) Dial(ctx context.Context) (*Conn, error) {
 	}
 }
 
+// isSite sees that the broker which answers is that of the site that is meant. Nothing of
+// a shop passes the link to a hub: there, a verb for a site would be one for the hub's own
+// shop.
+func (f *Flags) isSite(c *Conn) error {
+	if f.Site == "" {
+		return nil
+	}
+	const hint = "each site is a shop of its own, and nothing of it passes the link to a hub: name the site's own broker with --nats"
+	switch is, ours := broker.DomainOf(c.ServerName()); {
+	case ours && is == "":
+		return term.Fail(term.ExitRefused, hint, "the broker that answers is of no site, and %s is meant", term.Quote(f.Site))
+	case ours && is != f.Site:
+		return term.Fail(term.ExitRefused, hint, "the broker that answers is that of %s, and %s is meant", term.Quote(is), term.Quote(f.Site))
+	case !ours && c.Through:
+		return term.Fail(term.ExitRefused, "leave --site out where you know whose broker it is", "a server of others does not say of which site it is")
+	}
+	return nil
+}
+
 // dial is one try. Each run has an inbox of its own, below that of its key, so that no
 // run hears the answers to another one.
-func (w *Way) dial(ctx context.Context, prefix string, denied chan<- *queue.Unusable) (*queue.Conn, error) {
+func (w *Way) dial(ctx context.Context, prefix string, denied chan<- *queue.Unusable, more ...func(*queue.Config)) (*queue.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	var id [6]byte
@@ -198,6 +223,9 @@ func (w *Way) dial(ctx context.Context, prefix string, denied chan<- *queue.Unus
 		cfg.Inbox = prefix + "." + run
 	case own != "":
 		cfg.Inbox = own + "." + run
+	}
+	for _, say := range more {
+		say(&cfg)
 	}
 	return queue.Connect(ctx, cfg)
 }

@@ -11,9 +11,6 @@ import (
 	"barista/fleet/queue"
 )
 
-// credentialLeaf is the name of the systemd credential with a site's key at its hub.
-const credentialLeaf = "hub.key"
-
 // Sites makes of a broker a site of a hub, or a hub, as its file says. there are the
 // streams in its store.
 func Sites(c broker.Config, f *configs.Broker, there []fleet.StreamFile) (broker.Config, error) {
@@ -36,12 +33,7 @@ func leaf(f *configs.Leaf) (*broker.Leaf, error) {
 	}
 	l := &broker.Leaf{URL: f.URL}
 	if f.Key != "" {
-		load := keys.Load
-		path := f.Key
-		if path == configs.Credential {
-			load, path = keys.LoadCredential, credentialLeaf
-		}
-		k, err := load(path)
+		k, err := leafKey(f.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -58,6 +50,13 @@ func leaf(f *configs.Leaf) (*broker.Leaf, error) {
 		l.TLS = keys.ClientTLS(trust, nil)
 	}
 	return l, nil
+}
+
+func leafKey(path string) (*keys.Key, error) {
+	if path != configs.Credential {
+		return keys.Load(path)
+	}
+	return credential("hub.key", "hub")
 }
 
 // trusted are the authorities of a file; nil, those of the system, where none is named.

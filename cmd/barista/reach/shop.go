@@ -11,6 +11,7 @@ import (
 	"log/slog"
 
 	"barista/fleet"
+	"barista/fleet/alert"
 	"barista/fleet/client"
 	"barista/fleet/controller"
 	"barista/fleet/doctor"
@@ -36,6 +37,20 @@ func Shop(c *queue.Conn, through bool) client.Shop {
 	}
 	p.Orders = func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, looked) }
 	return client.Shop{Parts: p}
+}
+
+// Alerts is what a shop's alerts look at: all that barista status says.
+func Alerts(s client.Shop) func(context.Context) (alert.Seen, error) {
+	return func(ctx context.Context) (seen alert.Seen, err error) {
+		st, err := s.Status(ctx)
+		for _, w := range st.Wrong {
+			seen.Wrong = append(seen.Wrong, alert.Wrong(w))
+		}
+		for _, n := range st.Next {
+			seen.Next = append(seen.Next, n.Command)
+		}
+		return seen, err
+	}
 }
 
 // Book is what a web reads of the book. through is as with Shop.

@@ -50,14 +50,18 @@ func Quote(s string) string {
 func OneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
 // Wrap breaks a text into lines, as wide as those of a help.
-func Wrap(text string) string {
+func Wrap(text string) string { return WrapTo(text, 82) }
+
+// WrapTo breaks a text between words into lines of at most so many characters; a longer
+// word has a line to itself.
+func WrapTo(text string, most int) string {
 	var out strings.Builder
 	width := 0
 	for _, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case width == 0:
-		case width+1+n > 82:
+		case width+1+n > most:
 			out.WriteByte('\n')
 			width = 0
 		default:

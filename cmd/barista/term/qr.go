@@ -11,8 +11,16 @@ import (
 
 // terminal reports whether w is one that may be painted on.
 func terminal(w io.Writer) bool {
+	if s, is := w.(*screen); is {
+		w = s.w
+	}
+	return os.Getenv("NO_COLOR") == "" && tty(w)
+}
+
+// tty reports whether w is a terminal that obeys.
+func tty(w io.Writer) bool {
 	f, is := w.(*os.File)
-	if !is || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
+	if !is || os.Getenv("TERM") == "" || os.Getenv("TERM") == "dumb" {
 		return false
 	}
 	st, err := f.Stat()

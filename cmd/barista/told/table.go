@@ -1,11 +1,13 @@
 package told
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
@@ -73,30 +75,112 @@ func Stock(w io.Writer, lines []client.Item) {
 	}
 }
 
-// Status is the whole shop at one look.
+// width is how wide what a person looks at in a hurry may be.
+const width = 80
+
+// Status is the whole shop at one look, what is wrong first.
 func Status(w io.Writer, s client.Status) {
-	Machines(w, s.Machines)
-	fmt.Fprintln(w)
-	rows := [][]string{{"CLASS", "WAITING", "MACHINES"}}
-	for _, q := range s.Queue {
-		names := ""
-		for i, m := range q.Machines {
-			if i > 0 {
-				names += " "
-			}
-			names += m
-		}
-		rows = append(rows, []string{q.Class.String(), strconv.Itoa(q.Waiting), names})
+	things := "all is well"
+	if n := len(s.Degraded); n == 1 {
+		things = "1 thing needs a hand"
+	} else if n > 1 {
+		things = fmt.Sprintf("%d things need a hand", n)
 	}
-	term.Table(w, rows)
+	fmt.Fprintf(w, "%s, %d open orders\n", things, s.Open)
+	for _, d := range s.Degraded {
+		text := term.WrapTo("look: "+term.Safe(d), width-8)
+		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(text, "\n", "\n        "))
+	}
+	printNext(w, s.Next)
+	fmt.Fprintln(w)
+
+	rows := [][]string{{"MACHINE", "STATE", "IN HAND", "DRINKS", "WHY"}}
+	for _, l := range s.Machines {
+		hand, drinks := l.Order, ""
+		if hand != "" {
+			hand = "…" + hand[max(0, len(hand)-4):]
+		}
+		if hand != "" && l.Percent > 0 {
+			hand += fmt.Sprintf(" %d%%", l.Percent)
+		}
+		if l.Here {
+			drinks = strconv.Itoa(l.Drinks)
+		}
+		why := l.Reason
+		if l.By != "" {
+			why = l.By + ": " + why
+		}
+		rows = append(rows, []string{l.Machine, string(l.State), hand, drinks, why})
+	}
+	if term.Table(w, fit(rows)); len(s.Machines) == 0 {
+		fmt.Fprintln(w, "no machines")
+	}
+	statusQueue(w, s.Queue)
 	if len(s.Stock) > 0 {
 		fmt.Fprintln(w)
-		Stock(w, s.Stock)
+		rows := [][]string{{"ITEM", "AVAILABLE", "ON HAND", "RESERVED"}}
+		for _, l := range s.Stock {
+			rows = append(rows, []string{l.Item, fmt.Sprintf("%d %s", l.Available, l.Unit), strconv.Itoa(l.OnHand), strconv.Itoa(l.Reserved)})
+		}
+		term.Table(w, fit(rows))
 	}
-	fmt.Fprintf(w, "\n%d open orders\n", s.Open)
-	for _, d := range s.Degraded {
-		fmt.Fprintf(w, "look: %s\n", term.Safe(d))
+}
+
+// statusQueue tells of the classes that anything waits for, and names those that nobody
+// makes now.
+func statusQueue(w io.Writer, queue []client.Waiting) {
+	rows, none := [][]string{{"CLASS", "WAITING", "MACHINES"}}, []string{}
+	for _, q := range queue {
+		switch {
+		case q.Waiting > 0:
+			rows = append(rows, []string{q.Class.String(), strconv.Itoa(q.Waiting), cmp.Or(strings.Join(q.Machines, " "), "none")})
+		case len(q.Machines) == 0:
+			none = append(none, q.Class.String())
+		}
 	}
+	fmt.Fprintln(w)
+	if term.Table(w, fit(rows)); len(rows) == 1 {
+		fmt.Fprintln(w, "no order waits")
+	}
+	switch {
+	case len(none) == len(queue) && len(none) > 0:
+		fmt.Fprintln(w, "no machine makes anything now")
+	case len(none) > 0:
+		fmt.Fprintln(w, term.WrapTo("no machine makes now: "+strings.Join(none, ", "), width))
+	}
+}
+
+// fit cuts cells so that a table has the width: always from the column that is widest.
+func fit(rows [][]string) [][]string {
+	wide := make([]int, len(rows[0]))
+	for i, row := range rows {
+		rows[i] = slices.Clone(row)
+		for j, cell := range row {
+			rows[i][j] = term.Safe(cell)
+			wide[j] = max(wide[j], utf8.RuneCountInString(rows[i][j]))
+		}
+	}
+	over := 2*(len(wide)-1) - width
+	for _, n := range wide {
+		over += n
+	}
+	for ; over > 0; over-- {
+		most := 0
+		for j, n := range wide {
+			if n >= wide[most] {
+				most = j
+			}
+		}
+		wide[most]--
+	}
+	for _, row := range rows {
+		for j, cell := range row {
+			if r := []rune(cell); len(r) > wide[j] {
+				row[j] = string(r[:wide[j]-1]) + "…"
+			}
+		}
+	}
+	return rows
 }
 
 // Findings tells what is amiss, and what to type next.

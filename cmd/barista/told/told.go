@@ -6,6 +6,7 @@ package told
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"barista/cmd/barista/term"
 	"barista/fleet"
@@ -98,16 +100,20 @@ func Standing(e fleet.Entry, all []fleet.Machine) string {
 	if e.Phase != fleet.Brewing || slices.ContainsFunc(all, at) {
 		return "it is " + string(e.Phase)
 	}
-	by := e.Written.Add(fleet.LongestBrew + fleet.UnknownAfter)
+	by := doubtFrom(e)
 	return fmt.Sprintf("%s began to make it and can't be reached; if it says nothing, the outcome is unknown from about %s on, and then settle and again can be used",
 		e.Machine(), by.Local().Format("15:04:05"))
 }
 
+// doubtFrom is when the outcome of an order counts as unknown whose machine says nothing.
+func doubtFrom(e fleet.Entry) time.Time { return e.Written.Add(fleet.LongestBrew + fleet.UnknownAfter) }
+
 // Account prints an order's whole story.
 func Account(w io.Writer, a client.Account) {
 	o := a.Order
-	fmt.Fprintf(w, "%s  %s\n", o.ID, term.Colours(w)(string(a.Phase)))
-	fmt.Fprintf(w, "  %s\n", term.Safe(a.Cause))
+	fmt.Fprintf(w, "%s  %s\n\n", o.ID, term.Colours(w)(string(a.Phase)))
+	PrintStory(w, a)
+	fmt.Fprintf(w, "\n  %s\n", term.Safe(a.Cause))
 	fmt.Fprintf(w, "  for %s: %s", term.Safe(o.Name), What(o.Size, o.Bean, o.Milk, o.Sugar))
 	if a.Via != "" {
 		fmt.Fprintf(w, " (came by %s)", term.Safe(a.Via))
@@ -179,6 +185,9 @@ func Story(e fleet.Event) string {
 	if e.Seconds > 0 && (e.Kind == fleet.EvEnd || e.Kind == fleet.EvServed) {
 		s += fmt.Sprintf(" in %.0f s", e.Seconds)
 	}
+	if e.ETAError != nil {
+		s += promised(*e.ETAError)
+	}
 	if why := Reason(e.Reason); why != "" {
 		s += ": " + term.Safe(why)
 	}
@@ -186,6 +195,17 @@ func Story(e fleet.Event) string {
 		s += " (" + term.Safe(e.By) + ")"
 	}
 	return s
+}
+
+// promised says whether a cup came when it was promised; missed is in seconds.
+func promised(missed float64) string {
+	switch {
+	case missed <= -0.5:
+		return fmt.Sprintf(", %.0f s earlier than promised", -missed)
+	case missed >= 0.5:
+		return fmt.Sprintf(", %.0f s later than promised", missed)
+	}
+	return ", as promised"
 }
 
 // Span writes an ETA as people say it.
@@ -241,15 +261,20 @@ func What(size fleet.Size, bean, milk string, sugar int) string {
 	return s
 }
 
-// Printer shows each drink's way, one line per change.
-type Printer struct {
-	Out io.Writer
+// News prints each drink's way until its context ends.
+func News(out io.Writer, news func(context.Context, func(fleet.Event)) error) func(context.Context) error {
+	return func(ctx context.Context) error { return news(ctx, (&printer{out: out}).print) }
+}
+
+// printer shows each drink's way, one line per change.
+type printer struct {
+	out io.Writer
 	mu  sync.Mutex // guards who
 	who map[string]string
 }
 
-// Print is told of every event; any goroutine may call it.
-func (p *Printer) Print(e fleet.Event) {
+// print is told of every event; any goroutine may call it.
+func (p *printer) print(e fleet.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.who == nil {
@@ -278,7 +303,7 @@ func (p *Printer) Print(e fleet.Event) {
 	if machine == "" {
 		machine = "shop"
 	}
-	fmt.Fprintf(p.Out, "%s  %-6s %-34s %s\n", e.At.Local().Format("15:04:05"), machine, who, line)
+	fmt.Fprintf(p.out, "%s  %-6s %-34s %s\n", e.At.Local().Format("15:04:05"), machine, who, line)
 	if fleet.Phase(e.Kind).Ended() {
 		delete(p.who, e.Order)
 	}

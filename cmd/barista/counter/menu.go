@@ -1,4 +1,7 @@
-package main
+// Package counter is the verbs for what a shop sells and has: its menu, and its stock
+// of beans, milk and sugar. A verb checks what a person typed before it asks the shop,
+// and writes nothing itself: the settings and the stock's own act do.
+package counter
 
 import (
 	"context"
@@ -15,30 +18,42 @@ import (
 	"barista/fleet/client"
 )
 
-func newMenu(c *cli) *cobra.Command {
-	cmd := group(&cobra.Command{
+// Shell is what verbs take of the command line around them.
+type Shell struct {
+	Group   func(*cobra.Command) *cobra.Command
+	Exactly func(names ...string) cobra.PositionalArgs
+	Show    func(cmd *cobra.Command, v any, text func(io.Writer)) error
+	With    func(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error
+	By      func(cmd *cobra.Command, by *string) // adds --by
+	// Once asks and prints, and with watch again whenever the answer changes.
+	Once func(cmd *cobra.Command, watch bool, ask func(ctx context.Context, s client.Shop) (any, func(io.Writer), error)) error
+}
+
+// Menu is barista menu.
+func Menu(c Shell) *cobra.Command {
+	cmd := c.Group(&cobra.Command{
 		Use:   "menu",
 		Short: "what the shop sells",
 		Example: `  barista menu show
   barista menu set beans=arabica,mixed small.grams=10`,
 	})
-	cmd.AddCommand(newMenuShow(c), newMenuSet(c))
+	cmd.AddCommand(c.menuShow(), c.menuSet())
 	return cmd
 }
 
-func newMenuShow(c *cli) *cobra.Command {
+func (c Shell) menuShow() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show",
 		Short:   "print beans, milks, and what a cup of each size takes",
 		Example: "  barista menu show --json",
-		Args:    exactly(),
+		Args:    c.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+			return c.With(cmd, func(ctx context.Context, s client.Shop) error {
 				m, isSet, err := s.Menu(ctx)
 				if err != nil {
 					return err
 				}
-				return c.show(cmd, m, func(w io.Writer) {
+				return c.Show(cmd, m, func(w io.Writer) {
 					menuText(w, m)
 					if !isSet {
 						fmt.Fprintln(w, "this is the default: nobody has set a menu")
@@ -60,7 +75,7 @@ func menuText(w io.Writer, m fleet.Menu) {
 	term.Table(w, rows)
 }
 
-func newMenuSet(c *cli) *cobra.Command {
+func (c Shell) menuSet() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "set KEY=VALUE…",
@@ -87,7 +102,7 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
 				}
 				whole = b
 			}
-			return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+			return c.With(cmd, func(ctx context.Context, s client.Shop) error {
 				var m fleet.Menu
 				var err error
 				if whole != nil {
@@ -106,7 +121,7 @@ A bean or a milk that is taken off leaves the queue when no order of it waits.`,
 				if err := s.SetMenu(ctx, m); err != nil {
 					return err
 				}
-				return c.show(cmd, m, func(w io.Writer) { menuText(w, m) })
+				return c.Show(cmd, m, func(w io.Writer) { menuText(w, m) })
 			})
 		},
 	}

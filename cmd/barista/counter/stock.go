@@ -1,4 +1,4 @@
-package main
+package counter
 
 import (
 	"context"
@@ -16,8 +16,9 @@ import (
 	"barista/fleet/client"
 )
 
-func newStock(c *cli) *cobra.Command {
-	cmd := group(&cobra.Command{
+// Stock is barista stock.
+func Stock(c Shell) *cobra.Command {
+	cmd := c.Group(&cobra.Command{
 		Use:   "stock",
 		Short: "beans, milk and sugar",
 		Long: `stock shows and changes what the shop has: beans in g, milk in ml (milk-normal,
@@ -26,7 +27,7 @@ milk-soja), sugar in doses.`,
   barista stock add arabica 1000
   barista stock count milk-normal 4200`,
 	})
-	cmd.AddCommand(newStockShow(c))
+	cmd.AddCommand(c.stockShow())
 	for _, v := range []struct {
 		use, short, done string
 		least            int
@@ -41,7 +42,7 @@ milk-soja), sugar in doses.`,
 			Short:   v.short,
 			Example: "  barista stock " + v.use + " arabica 1000",
 			Args: func(cmd *cobra.Command, args []string) error {
-				if err := exactly("ITEM", "AMOUNT")(cmd, args); err != nil {
+				if err := c.Exactly("ITEM", "AMOUNT")(cmd, args); err != nil {
 					return err
 				}
 				if !fleet.IsToken(args[0]) {
@@ -58,33 +59,33 @@ milk-soja), sugar in doses.`,
 					return err
 				}
 				key := ulid.MustNew(ulid.Now(), rand.Reader).String() // sent twice, it counts once
-				return c.with(cmd, func(ctx context.Context, s client.Shop) error {
+				return c.With(cmd, func(ctx context.Context, s client.Shop) error {
 					level, err := v.do(s.Stock, ctx, args[0], n, by, key)
 					if err != nil {
 						return err
 					}
 					line := client.ItemOf(args[0], level)
-					return c.show(cmd, line, func(w io.Writer) {
+					return c.Show(cmd, line, func(w io.Writer) {
 						fmt.Fprintf(w, "%s %d %s of %s; on hand %d, available %d\n", v.done, n, line.Unit, line.Item, line.OnHand, line.Available)
 					})
 				})
 			},
 		}
-		byFlag(sub, &by)
+		c.By(sub, &by)
 		cmd.AddCommand(sub)
 	}
 	return cmd
 }
 
-func newStockShow(c *cli) *cobra.Command {
+func (c Shell) stockShow() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use:     "show",
 		Short:   "print what is there, promised and used",
 		Example: "  barista stock show --json",
-		Args:    exactly(),
+		Args:    c.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.once(cmd, watch, func(ctx context.Context, s client.Shop) (any, func(io.Writer), error) {
+			return c.Once(cmd, watch, func(ctx context.Context, s client.Shop) (any, func(io.Writer), error) {
 				levels, err := s.Stock.Levels(ctx)
 				lines := client.Items(levels)
 				return map[string]any{"items": lines}, func(w io.Writer) { told.Stock(w, lines) }, err
