@@ -5,7 +5,7 @@ TOOLS    := $(GO) tool -modfile=.ci/tools.mod
 LDFLAGS  := -s -w
 FUZZTIME ?= 10s
 
-.PHONY: demo build browser pymodbus test check race fuzz bench syncs chaos arm deb sbom reproducible test-vm clean
+.PHONY: demo build browser pymodbus mosquitto promtool test check race fuzz bench syncs chaos arm deb deb-docs container sbom reproducible test-vm clean
 
 build: ## the binary, here
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o barista ./cmd/barista
@@ -13,8 +13,8 @@ build: ## the binary, here
 demo: build ## a whole shop in one process, nothing is kept
 	./barista demo $(DEMO)
 
-test: browser pymodbus ## every test
-	$(GO) test -timeout 15m -parallel 4 $$($(GO) list ./... | grep -v '/cmd/barista$$')
+test: browser pymodbus mosquitto promtool ## every test; RACE=-race: that of the rooms under the race detector
+	$(GO) test $(RACE) -timeout 25m -parallel 4 $$($(GO) list ./... | grep -v '/cmd/barista$$')
 	$(GO) test -timeout 15m -parallel 4 ./cmd/barista # real processes, boards and times: nothing beside it
 
 browser: ## the distribution's Chromium for the browser tests, where it may be installed; else they are skipped
@@ -26,6 +26,17 @@ pymodbus: ## a Modbus server that others wrote, to test against, where it may be
 	@/usr/bin/python3 -c 'import pymodbus.server' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pymodbus python3-serial python3-serial-asyncio >/dev/null; } || \
 		echo "no pymodbus: the test against a foreign Modbus server is skipped"
+
+mosquitto: ## clients of MQTT that others wrote, where they may be installed; else their test is skipped
+	@command -v mosquitto_sub >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto-clients >/dev/null; } || \
+		echo "no mosquitto-clients: the test with foreign clients of MQTT is skipped"
+
+promtool: ## Prometheus's own checker, out of the distribution's package and without installing that; else its tests are skipped
+	@command -v promtool >/dev/null || test -x dist/promtool || { mkdir -p dist && command -v apt-get >/dev/null && \
+		d=$$(mktemp -d) && cd $$d && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } >/dev/null && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool && chmod +x promtool && mv promtool "$(CURDIR)/dist/" && rm -rf $$d; } || \
+		echo "no promtool: the tests of the alerts are skipped"
 
 check: ## format, vet, staticcheck, walls, licences, unchanged modules, known holes
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
@@ -42,9 +53,10 @@ check: ## format, vet, staticcheck, walls, licences, unchanged modules, known ho
 		echo "govulncheck: NOT RUN, its database is out of reach"; \
 	else echo "$$out"; exit $$code; fi
 
-race: ## the tests under the race detector; needs a C compiler
+PACKAGES ?= ./...
+race: ## the shorter tests under the race detector; needs a C compiler
 	@command -v gcc >/dev/null || command -v cc >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(PACKAGES)
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m -run '^(TestServicesShareTheWork|TestOneMachineOneProcess|TestMachineBeforeShop)$$' ./cmd/barista # real processes
 
 fuzz: ## every fuzz target for FUZZTIME
@@ -63,11 +75,12 @@ syncs: ## what an order costs the card, by file, and what an idle shop writes: c
 # make test plays the same chaos each time; by hand it is a new one.
 SEED := $(shell date +%s)
 
-chaos: ## by hand: 1,000 drinks with 300 random kills, a store harmed 100 times, servers of a cluster killed, noise and pulled cables on serial ports; SEED=N plays a day again
+chaos: ## by hand: 1,000 drinks with 300 random kills, a store harmed 100 times, servers of a cluster killed, 10,000 events into databases, noise and pulled cables on serial ports; SEED=N plays a day again
 	@echo "again with SEED=$(SEED)"
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./cmd/barista -chaos 300 -chaos-orders 1000 -chaos-seed $(SEED) $(CHAOS)
 	$(GO) test -run '^TestStoreChaos$$' -timeout 60m -count 1 -v ./cmd/barista -store 100 -chaos-seed $(SEED)
 	$(GO) test -run '^TestCluster$$' -timeout 15m -count 1 -v ./cmd/barista -cluster
+	$(GO) test -timeout 30m -count 1 -v ./fleet/archive -events 10000 -postgres
 	$(GO) test -run '^TestReplicas$$' -timeout 15m -count 1 -v ./fleet/queue -cluster
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/modbus -frames 1000000 -chaos-seed $(SEED)
 	$(GO) test -run '^TestChaos$$' -timeout 60m -count 1 -v ./driver/lcus -frames 1000000 -chaos-seed $(SEED)
@@ -89,18 +102,34 @@ DEB_VERSION ?= $(or $(DEB_TAG),0.0.0~dev+$(shell git log -1 --format=%cd.%h --da
 # The time of the source, so that the same source makes the same package.
 DEB_EPOCH   := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DEB_ARCHS   ?= arm64 armhf amd64
+CONTAINER   ?= buildah
 
 deb: $(DEB_ARCHS:%=deb-%) ## Debian packages in dist/: arm64, armhf (also for the oldest Pis) and amd64
 
-deb-%: ## one of them
+deb-docs: # what is the same in each package
 	@mkdir -p dist
-	GOOS=linux GOARCH=$(if $(filter armhf,$*),arm,$*) $(if $(filter armhf,$*),GOARM=6) CGO_ENABLED=0 \
-		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.packaged=$(DEB_VERSION)' -o dist/barista-$* ./cmd/barista
-	gzip -9nc CHANGELOG.md >dist/changelog.gz
+	gzip -9nc CHANGELOG.md >dist/CHANGELOG.md.gz
+	printf 'barista (%s) unstable; urgency=medium\n\n  * In users'"'"' words: /usr/share/doc/barista/CHANGELOG.md.gz\n\n -- The barista authors <maintainers@barista.invalid>  %s\n' \
+		'$(DEB_VERSION)' "$$(LC_ALL=C TZ=UTC date -R -d @$(DEB_EPOCH))" | gzip -9n >dist/changelog.gz
 	$(GO) run ./.ci/licenses -texts >dist/licenses
 	gzip -9nc dist/licenses >dist/licenses.gz
+	rm -rf dist/man && mkdir -p dist/man dist/completion
+	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(GO) run -tags man ./cmd/barista dist/man
+	gzip -9n dist/man/*.1
+	for s in bash zsh fish; do $(GO) run ./cmd/barista completion $$s >dist/completion/$$s || exit 1; done
+
+deb-%: deb-docs ## one of them
+	GOOS=linux GOARCH=$(if $(filter armhf,$*),arm,$*) $(if $(filter armhf,$*),GOARM=6) CGO_ENABLED=0 \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.packaged=$(DEB_VERSION)' -o dist/barista-$* ./cmd/barista
 	DEB_ARCH=$* DEB_VERSION='$(DEB_VERSION)' DEB_BINARY=dist/barista-$* DEB_CHANGELOG=dist/changelog.gz DEB_LICENSES=dist/licenses.gz \
 		SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(TOOLS) nfpm package --config systemd/nfpm.yaml --packager deb --target dist/barista_$*.deb
+
+container: ## an image of the program alone, where buildah, podman or docker is: CONTAINER=docker
+	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/container/image/usr/bin/barista ./cmd/barista
+	cd dist/container && install -d -m 1777 image/tmp && install -d image/etc/barista image/var/lib/barista && chmod 1777 image/tmp && chmod 777 image/var/lib/barista
+	tar -C dist/container/image --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$(DEB_EPOCH) -cf dist/container/image.tar .
+	cp configs/container/Containerfile dist/container/
+	$(CONTAINER) build -t barista -f dist/container/Containerfile dist/container
 
 sbom: $(DEB_ARCHS:%=sbom-%) ## what is in the program of each package, as CycloneDX, in dist/
 

@@ -149,8 +149,11 @@ func (m module) licences() (names []string, err error) {
 	return slices.Compact(names), nil
 }
 
+// isNotice: a text that goes with the program and is no licence of its code. That of a
+// project's picture is one, which is not in the program.
 func isNotice(file string) bool {
-	return strings.HasPrefix(strings.ToLower(filepath.Base(file)), "notice")
+	name := strings.ToLower(filepath.Base(file))
+	return strings.HasPrefix(name, "notice") || name == "license-logo"
 }
 
 // allowed are the licences that Apache-2.0 programs can ship with, each by the
@@ -164,6 +167,7 @@ var allowed = []struct {
 	{"ISC", []string{"permission to use copy modify and or distribute this software for any purpose with or without fee is hereby granted", "the software is provided as is"}},
 	{"BSD-3-Clause", []string{"redistribution and use in source and binary forms with or without modification are permitted", "endorse or promote products derived from this software without specific prior written permission"}},
 	{"BSD-2-Clause", []string{"redistribution and use in source and binary forms with or without modification are permitted"}},
+	{"SQLite's public domain", []string{"dedicated to the public domain by the authors", "anyone is free to copy modify publish use compile sell or distribute the original sqlite code", "for any purpose commercial or non commercial"}},
 	{"MPL-2.0", []string{"mozilla public license version 2 0", "covered software"}},
 }
 
@@ -174,8 +178,9 @@ var asksMore = []string{
 	"business source license", "non commercial", "noncommercial", "elastic license", "shall be used for good not evil",
 }
 
-// mayName: the Mozilla licence names the licences that it may be combined with.
-var mayName = map[string]string{"MPL-2.0": "general public license"}
+// mayName: the Mozilla licence names the licences that it may be combined with, and
+// SQLite's authors allow any purpose by naming both kinds.
+var mayName = map[string]string{"MPL-2.0": "general public license", "SQLite's public domain": "non commercial"}
 
 // known names the licences in a text; it is an error if there is none, or if the
 // text asks for more than they do.

@@ -106,6 +106,7 @@ func TestMachine(t *testing.T) {
 		{"upgrade", (*visit).upgrade},
 		{"blocked", (*visit).blocked},
 		{"reboot", (*visit).reboot},
+		{"join", (*visit).join},
 		{"remove", (*visit).remove},
 	} {
 		start := time.Now()
