@@ -262,13 +262,18 @@ func (l *Link) pass() {
 	}
 }
 
-// Eventually waits until ok, for at most a minute; what says what for.
+// hung is how long a fact may take before a test gives it up. It is no promise: the slowest
+// thing waited for is a message that comes again after its AckWait, a minute for an
+// archive's.
+const hung = 3 * time.Minute
+
+// Eventually waits until ok, for at most hung; what says what for.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(hung)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for: %s", what)
+			t.Fatalf("waited %v for: %s", hung, what)
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
