@@ -21,3 +21,14 @@ func TestSlowTLS(t *testing.T) {
 		t.Errorf("a broken handshake: %v", u)
 	}
 }
+
+// TestAlert: the alert by which a server refuses a certificate after the handshake.
+func TestAlert(t *testing.T) {
+	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}
+	if u := (&Config{}).unusable(alert); u == nil || u.Class != ErrOwnPair {
+		t.Errorf("refused for its certificate: %v", u)
+	}
+	if u := (&Config{}).unusable(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}); u != nil {
+		t.Errorf("a slow broker: %v", u)
+	}
+}

@@ -83,13 +83,21 @@ func (cfg *Config) unusable(err error) *Unusable {
 		return fail(ErrTooMany, cfg.who(), "is it used elsewhere too? stop that, each has a key of its own")
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fail(ErrNoTLS, "", "is the address right? a key is shown to nobody in the clear: give the broker a certificate, or leave tls:// and the CA out on this computer")
-	case errors.Is(err, nats.ErrTLS):
+	case errors.Is(err, nats.ErrTLS), isAlert(err):
 		if late, is := errors.AsType[net.Error](err); is && late.Timeout() {
 			return nil // a slow broker; nothing is known of its certificate
 		}
 		return cfg.badTLS(err, fail)
 	}
 	return nil
+}
+
+// isAlert: the other side's word on TLS. With TLS 1.3 a client's certificate is refused
+// after the handshake; whoever then reads before he writes hears the alert itself, which
+// the client does not call an error of TLS.
+func isAlert(err error) bool {
+	told, is := errors.AsType[*net.OpError](err)
+	return is && told.Op == "remote error"
 }
 
 // who is the key, or the certificate, by which this side is known.
