@@ -13,8 +13,10 @@ build: ## the binary, here
 demo: build ## a whole shop in one process, nothing is kept
 	./barista demo $(DEMO)
 
-test: browser pymodbus mosquitto promtool ## every test; RACE=-race: that of the rooms under the race detector
-	$(GO) test $(RACE) -timeout 25m -parallel 4 $$($(GO) list ./... | grep -v '/cmd/barista$$')
+LONG := ./driver/jura ./driver/serial ./fleet/controller ./fleet/queue
+test: browser pymodbus mosquitto promtool ## every test; RACE=-race: under the race detector, and what it is too slow for once more without
+	$(GO) test $(RACE:%=% -short) -timeout 20m -parallel 4 $$($(GO) list ./... | grep -v '/cmd/barista$$')
+	$(if $(RACE),$(GO) test -timeout 15m -parallel 4 $(LONG))
 	$(GO) test -timeout 15m -parallel 4 ./cmd/barista # real processes, boards and times: nothing beside it
 
 browser: ## the distribution's Chromium for the browser tests, where it may be installed; else they are skipped
