@@ -142,6 +142,10 @@ type Cordon struct {
 	Reason string `json:"reason"`
 	Drain  bool   `json:"drain,omitempty"` // it shall be opened: its machine says when it may be
 	At     string `json:"at"`              // RFC 3339, for display; tells one drain from another
+	// Retired: it has left for good, and is known no more while it is away. Replaced: other
+	// hardware comes under its name, of which nobody has seen a cup yet.
+	Retired  bool `json:"retired,omitempty"`
+	Replaced bool `json:"replaced,omitempty"`
 }
 
 const cordonKey = "cordon"

@@ -440,6 +440,64 @@ func askMachines(t *testing.T, s *place) {
 	}
 }
 
+// TestLeaving: what stands in a machine's name, and how it is known after it has left, or
+// other hardware has come.
+func TestLeaving(t *testing.T) { both(t, askLeaving) }
+
+func askLeaving(t *testing.T, s *place) {
+	ctx := t.Context()
+	s.create(t, a, take)
+	s.create(t, b, fence, park)
+	s.create(t, twin, fence, made)
+	s.create(t, "01JD0000000000000000000CCC")
+	got, err := s.Holds(ctx, "zoe")
+	var held []string
+	for _, o := range got {
+		held = append(held, fmt.Sprint(o.ID, " ", o.Phase))
+	}
+	slices.Sort(held)
+	if want := []string{a + " claimed", b + " unknown"}; !slices.Equal(held, want) || err != nil {
+		t.Errorf("%q %v", held, err)
+	}
+	if got, err := s.Holds(ctx, "max"); len(got) > 0 || err != nil {
+		t.Errorf("%+v %v", got, err)
+	}
+
+	if err := s.conn.Fleet().Announce(ctx, zoe); err != nil {
+		t.Fatal(err)
+	}
+	is := func(what string, is func([]Machine) bool) {
+		t.Helper()
+		s.soon(t, what, func() bool { list, err := s.Fleet(ctx); return err == nil && is(list) })
+	}
+	is("zoe", func(l []Machine) bool { return len(l) == 1 })
+	if err := s.Replaced(ctx, "zoe", "Ada", "broken"); err != nil {
+		t.Fatal(err)
+	}
+	is("out of service, as new", func(l []Machine) bool {
+		return l[0].State == fleet.StateCordoned && l[0].Replaced && strings.Contains(l[0].Reason, "not checked: broken") && strings.Contains(l[0].Next().When, "selftest")
+	})
+	if err := s.Retired(ctx, "zoe", "Ada", " "); err == nil {
+		t.Error("retired for no reason")
+	}
+	if err := s.Retired(ctx, "zoe", "Ada", "sold"); err != nil {
+		t.Fatal(err)
+	}
+	is("it is here all the same", func(l []Machine) bool {
+		return len(l) == 1 && l[0].State == fleet.StateCordoned && strings.Contains(l[0].Reason, "it was retired, and is back: sold")
+	})
+	if err := s.conn.Fleet().Leave(ctx, "zoe"); err != nil {
+		t.Fatal(err)
+	}
+	is("gone", func(l []Machine) bool { return len(l) == 0 })
+	if _, err := s.Named(ctx, "zoe"); !errors.Is(err, fleet.ErrNotFound) {
+		t.Error(err)
+	}
+	if h, err := s.Book.History(ctx, twin); len(h) != 3 || h[2].Machine() != "zoe" || err != nil {
+		t.Errorf("%+v %v", h, err)
+	}
+}
+
 // serve answers requests on a subject until the test ends.
 func serve(t *testing.T, c *queue.Conn, subject string, answer func([]byte) any) {
 	t.Helper()

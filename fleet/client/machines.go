@@ -33,6 +33,7 @@ type Machine struct {
 	Lacks      []string      `json:"lacks,omitempty"`
 	Version    string        `json:"version,omitempty"`
 	Seen       *time.Time    `json:"seen,omitempty"` // of one that is away
+	Replaced   bool          `json:"replaced,omitempty"`
 }
 
 // The states that machines do not say of themselves: it was here within the last days; it
@@ -70,6 +71,11 @@ func MachineOf(m fleet.Machine) Machine {
 	}
 	if m.Cordon != nil {
 		l.By, l.Code, l.Reason = m.Cordon.By, fleet.CodeCordoned, m.Cordon.Reason
+		if l.Replaced = m.Cordon.Replaced; l.Replaced {
+			l.Reason = "new hardware, not checked: " + l.Reason
+		} else if m.Cordon.Retired {
+			l.Reason = "it was retired, and is back: " + l.Reason
+		}
 		// It is cordoned from the moment that a person said so; what it still has
 		// in hand is told by order.
 		if m.Parked() {
@@ -87,6 +93,10 @@ func MachineOf(m fleet.Machine) Machine {
 // what shows when it is.
 func (m Machine) Next() Next {
 	switch {
+	case m.Replaced && !m.Here:
+		return Next{"barista machine invite " + m.Machine, "if the code for the new " + m.Machine + " is over"}
+	case m.Replaced:
+		return Next{"barista machine uncordon " + m.Machine, "after barista selftest and barista calibrate at the new " + m.Machine + "; look at its first cup"}
 	case m.By != "" || m.State == fleet.StateCordoned:
 		return Next{"barista machine uncordon " + m.Machine, "if " + m.Machine + " may work again"}
 	case m.State == fleet.StateFault:
@@ -141,31 +151,66 @@ func (s Shop) Command(ctx context.Context, machine string, q fleet.Command) (fle
 // Cordon takes a machine out of service: it starts no further order, and ends
 // what it has in hand. Both who and why are needed.
 func (s Shop) Cordon(ctx context.Context, machine, by, reason string) error {
-	return s.cordon(ctx, machine, by, reason, false)
+	return s.cordon(ctx, machine, fleet.Cordon{By: by, Reason: reason})
 }
 
 // Drain is Cordon for a machine that shall be opened: an order that waits for its cup there
 // goes to another, and the machine says when it may be. See fleet.Machine.Parked.
 func (s Shop) Drain(ctx context.Context, machine, by, reason string) error {
-	return s.cordon(ctx, machine, by, reason, true)
+	return s.cordon(ctx, machine, fleet.Cordon{By: by, Reason: reason, Drain: true})
 }
 
-func (s Shop) cordon(ctx context.Context, machine, by, reason string, drain bool) error {
-	by, reason = fleet.Plain(by), fleet.Plain(reason)
-	var errs []error
-	if by == "" {
-		errs = append(errs, errors.New("who does it must be said"))
-	}
-	if reason == "" {
-		errs = append(errs, errors.New("a reason must be given, for those who find the machine so"))
-	}
-	if err := errors.Join(errs...); err != nil {
+// Retired writes down that a machine has left for good: while it is away it is no machine
+// of this shop any more, and should it come back it is out of service. It is the caller's
+// to look before that it holds nothing; see Holds.
+func (s Shop) Retired(ctx context.Context, machine, by, reason string) error {
+	return s.set(ctx, machine, fleet.Cordon{By: by, Reason: reason, Retired: true})
+}
+
+// Replaced writes down that other hardware comes under a machine's name: it is out of
+// service until a person puts it back. The rest is as with Retired.
+func (s Shop) Replaced(ctx context.Context, machine, by, reason string) error {
+	return s.set(ctx, machine, fleet.Cordon{By: by, Reason: reason, Replaced: true})
+}
+
+// Holds lists the orders that stand in a machine's name: in its hand, or with an outcome
+// that nobody knows.
+func (s Shop) Holds(ctx context.Context, machine string) ([]Order, error) {
+	all, err := s.List(ctx, true, 0)
+	return slices.DeleteFunc(all, func(o Order) bool {
+		return o.Machine != machine || o.Phase != fleet.Claimed && o.Phase != fleet.Brewing && o.Phase != fleet.Unknown
+	}), err
+}
+
+func (s Shop) cordon(ctx context.Context, machine string, c fleet.Cordon) error {
+	if err := signed(&c); err != nil {
 		return err
 	}
 	if _, err := s.Named(ctx, machine); err != nil {
 		return err
 	}
-	v, err := json.Marshal(fleet.Cordon{By: by, Reason: reason, Drain: drain, At: time.Now().UTC().Format(time.RFC3339Nano)})
+	return s.set(ctx, machine, c)
+}
+
+// signed looks whether a cordon says who and why.
+func signed(c *fleet.Cordon) error {
+	c.By, c.Reason = fleet.Plain(c.By), fleet.Plain(c.Reason)
+	var errs []error
+	if c.By == "" {
+		errs = append(errs, errors.New("who does it must be said"))
+	}
+	if c.Reason == "" {
+		errs = append(errs, errors.New("a reason must be given, for those who find the machine so"))
+	}
+	return errors.Join(errs...)
+}
+
+func (s Shop) set(ctx context.Context, machine string, c fleet.Cordon) error {
+	if err := signed(&c); err != nil {
+		return err
+	}
+	c.At = time.Now().UTC().Format(time.RFC3339Nano)
+	v, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}

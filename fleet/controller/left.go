@@ -11,11 +11,17 @@ import (
 // Left deals with what a machine had in hand whose key was taken away: it can't say
 // anything any more, and nobody has to wait until it was silent for long enough. What
 // it had not begun goes to another one; what it had is unknown, because it may finish
-// it where nobody hears it.
+// it where nobody hears it. It counts as here no more: what it said last would else stand
+// for a while.
 func (c *Controller) Left(ctx context.Context, machine, by string) error {
 	by, err := who(by)
 	if err != nil {
 		return err
+	}
+	for _, m := range c.p.Roll.Machines() {
+		if m.Machine == machine && m.Here {
+			c.p.Roll.Gone(machine, m.Owner.Nonce)
+		}
 	}
 	var mine []fleet.Entry
 	for _, e := range c.p.Ledger.Open() {

@@ -32,6 +32,9 @@ func TestLeft(t *testing.T) {
 		if err := c.Left(t.Context(), "zoe", "boss"); err != nil {
 			t.Fatal(err)
 		}
+		if _, here := s.machines["zoe"]; here {
+			t.Error("it still counts as here")
+		}
 		if e := s.claim(id1); e.Phase != fleet.Unknown || e.By != "boss" || e.Code != fleet.CodeRevoked || e.Machine() != "zoe" {
 			t.Errorf("%+v", e.Claim)
 		}

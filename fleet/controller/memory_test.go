@@ -698,7 +698,13 @@ func (m memRoll) Changed() <-chan struct{} {
 	return m.changed
 }
 
-func (m memRoll) Gone(string, string) { panic("nobody asks whether a machine lives") }
+func (m memRoll) Gone(machine, nonce string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.machines[machine].Owner.Nonce == nonce {
+		delete(m.machines, machine)
+	}
+}
 
 func (m memRoll) Machines() []*fleet.Machine {
 	m.mu.Lock()

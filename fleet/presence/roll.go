@@ -84,7 +84,9 @@ func (r roll) machine(name string, now time.Time) *fleet.Machine {
 		m.Presence, m.Here, known = p, true, true
 	}
 	if c, is := r.cordons[name]; is {
-		m.Machine, m.Cordon, known = name, &c, true
+		// One that has left for good is only known if it is back: then everybody sees that it
+		// is out of service, and why.
+		m.Machine, m.Cordon, known = name, &c, m.Here || !c.Retired
 	}
 	if !known {
 		return nil

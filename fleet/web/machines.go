@@ -39,7 +39,10 @@ type machine struct {
 }
 
 // out is a cordon, as people read it.
-type out struct{ By, Reason, Ago string }
+type out struct {
+	By, Reason, Ago string
+	New             bool // it is other hardware than before, which nobody has checked
+}
 
 // fleetBody is the operators' page of the machines and what is to be done.
 type fleetBody struct {
@@ -161,7 +164,7 @@ func (w *Web) doubt(p *pages, o order) doubt {
 func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
 	t := machine{ID: m.Machine, Name: capital(m.Machine)}
 	if c := m.Cordon; c != nil {
-		t.Out, t.Drains = &out{By: c.By, Reason: c.Reason}, c.Drain
+		t.Out, t.Drains = &out{By: c.By, Reason: c.Reason, New: c.Replaced}, c.Drain
 		if at, err := time.Parse(time.RFC3339, c.At); err == nil {
 			t.Out.Ago = p.ago(w.Wall().Sub(at))
 		}

@@ -50,6 +50,21 @@ func TestFleetPageSaysWhenAMachineMayBeOpened(t *testing.T) {
 	}
 }
 
+// New hardware under an old name is out of service, and the page says what is to be done.
+func TestFleetPageOfNewHardware(t *testing.T) {
+	h, _ := withActs(t)
+	for _, replaced := range []bool{true, false} {
+		h.crew.cordons = map[string]*fleet.Cordon{"zoe": {By: "ada", Reason: "broken", Replaced: replaced, At: "2026-11-30T12:00:00.5Z"}}
+		h.crew.present = []fleet.Presence{{Machine: "zoe", State: fleet.StateCordoned, Code: fleet.CodeCordoned, Cup: "page", Driver: "mock"}}
+		h.web.roll.forget()
+		page := text(t, h.ask("GET", "/fleet", ""))
+		contains(t, page, "broken", `action="/fleet/uncordon"`)
+		if got := strings.Contains(page, "This is new hardware"); got != replaced {
+			t.Errorf("replaced %v: the page says so: %v", replaced, got)
+		}
+	}
+}
+
 func TestFleetPageWithoutMachinesAndWithoutNews(t *testing.T) {
 	h := open(t)
 	contains(t, text(t, h.ask("GET", "/fleet", "")), "No machine is here now")

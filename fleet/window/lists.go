@@ -118,7 +118,7 @@ func (w *Window) put(ctx context.Context, a ask) (reply, error) {
 	if err := w.p.Settings.Put(ctx, a.Key, a.Value); err != nil {
 		return reply{}, err
 	}
-	w.shown(ctx, name, func(now *fleet.Cordon) bool { return now != nil && *now == c })
+	w.shown(ctx, name, func(now *fleet.Cordon) bool { return now != nil && *now == c || now == nil && c.Retired })
 	return reply{}, nil
 }
 
