@@ -20,7 +20,9 @@ import (
 )
 
 // Machine are the verbs by which machines come into a shop and leave it.
-func Machine(s Shell) []*cobra.Command { return s.verbs("machine", "zoe") }
+func Machine(s Shell) []*cobra.Command {
+	return append(s.verbs("machine", "zoe"), s.retire(), s.replace())
+}
 
 // members are the same for all kinds, as kind and name.
 func (c Shell) members() []*cobra.Command { return append(c.verbs("", "operator ada"), c.list()) }
@@ -110,11 +112,8 @@ said so. The code is a secret until then.`,
 				if err != nil {
 					return explain(err)
 				}
-				typed := "barista enroll " + i.Code + " --shop " + reached(cmd)
 				return c.Show(cmd, i, func(w io.Writer) {
-					fmt.Fprintf(w, "On the computer of %s, until %s:\n\n  %s\n\n", i.Name, i.Until.Local().Format("15:04"), typed)
-					term.QR(w, typed)
-					fmt.Fprintf(w, "Then compare the key that it shows, and let it in: barista key accept %s\n", i.Name)
+					invited(cmd, w, i)
 					if i.Known {
 						fmt.Fprintf(w, "The shop has a %s %s already: its key is replaced when you accept the new one.\n", i.Kind, i.Name)
 					}
@@ -125,6 +124,14 @@ said so. The code is a secret until then.`,
 	cmd.Flags().DurationVar(&ttl, "ttl", door.DefaultTTL, "for how long the code is good, 1m to 24h")
 	c.By(cmd, &by)
 	return cmd
+}
+
+// invited prints what is typed on the guest's computer, and what then here.
+func invited(cmd *cobra.Command, w io.Writer, i door.Invitation) {
+	typed := "barista enroll " + i.Code + " --shop " + reached(cmd)
+	fmt.Fprintf(w, "On the computer of %s, until %s:\n\n  %s\n\n", i.Name, i.Until.Local().Format("15:04"), typed)
+	term.QR(w, typed)
+	fmt.Fprintf(w, "Then compare the key that it shows, and let it in: barista key accept %s\n", i.Name)
 }
 
 // reached is where others may reach the broker that this verb has reached: on the
