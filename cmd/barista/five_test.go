@@ -242,6 +242,38 @@ func (c *cafe5) dies(name string) (order string, took time.Duration) {
 	return order, c.begun(order).Sub(was.ModTime())
 }
 
+// replaced has another computer come under a machine's name that is drained: with the same
+// name and plant, and nothing of what the old one has written down. It is out of service
+// until somebody puts it back.
+func (c *cafe5) replaced(name string, round int) {
+	c.t.Helper()
+	spare := func(name string) { c.mu.Lock(); defer c.mu.Unlock(); c.victim = name }
+	spare(name)
+	c.procs[name].term()
+	c.eventually(name+" to be away", func() bool { return !c.here(name) })
+	c.machineVerb(0, "replace", name, "--reason", "a test")
+	path, old := filepath.Join(c.dir, name+".yaml"), "state: "+filepath.Join(c.dir, name)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	first, rest, _ := bytes.Cut(b, []byte("\n"))
+	if !bytes.HasPrefix(first, []byte(old)) {
+		c.t.Fatalf("%s begins with %q", path, first)
+	}
+	c.write(name, fmt.Sprintf("%s-%d\n%s", old, round, rest))
+	before := drinks(c.plants[name])
+	c.procs[name].again()
+	spare("")
+	c.parked(name)
+	if out := c.verb(0, "machine", "ls", "--json", "--nats", c.url()); !bytes.Contains(out, []byte(`"replaced":true`)) {
+		c.t.Errorf("nobody says that %s is new: %s", name, out)
+	}
+	if n := drinks(c.plants[name]) - before; n > 0 {
+		c.t.Errorf("%s is new, and poured %d before anybody had looked at it", name, n)
+	}
+}
+
 // falls has a machine's link fall silent while it is idle, so that the next order may go
 // into the silence, and says how long after that another machine has begun it; 0 where none
 // did.
@@ -347,8 +379,8 @@ func (c *cafe5) judge() {
 	t.Logf("%d orders, %d served, %d unknown, %d cups; the longest wait until a machine began: %v", len(c.ordered()), served, unknown, cups, longest.Round(time.Millisecond))
 }
 
-// TestFiveMachines takes machines of a busy shop out of service and kills them, by verb
-// and by the page, while the others serve.
+// TestFiveMachines takes machines of a busy shop out of service, replaces one and kills one,
+// by verb and by the page, while the others serve.
 func TestFiveMachines(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real processes: not with -short")
@@ -362,13 +394,14 @@ func TestFiveMachines(t *testing.T) {
 	customers.Go(func() { c.person(ctx) })
 	defer customers.Wait()
 	defer cancel()
-	for range *fiveRounds {
+	for round := range *fiveRounds {
 		c.machineVerb(0, "cordon", "m1", "--reason", "a test")
 		c.press("drain", "m2")
 		c.machineVerb(0, "drain", "m3", "--reason", "a test", "--wait")
 		c.idles("m1", "m2", "m3")
 		c.machineVerb(term.ExitRefused, "drain", "m1", "--cancel") // nobody drains it
 		c.machineVerb(0, "uncordon", "m1")
+		c.replaced("m2", round)
 		c.press("uncordon", "m2")
 		c.machineVerb(0, "drain", "m3", "--cancel")
 		c.serves("m1", "m2", "m3")
