@@ -241,6 +241,10 @@ func (p Presence) Check() error {
 	for _, s := range p.Lacks {
 		out.text("lacks", s, maxText)
 	}
+	out.unless(len(p.Swapped) <= maxItems, "%d parts of it were swapped", len(p.Swapped))
+	for _, s := range p.Swapped {
+		out.unless(IsToken(s), "the part %.40q was swapped", s)
+	}
 	return out.err()
 }
 

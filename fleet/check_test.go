@@ -91,7 +91,7 @@ func TestNoAbsurdFigure(t *testing.T) {
 	}, func(b fleet.Balance) error { return b.Check(100) })
 	presence := fleet.Presence{
 		Machine: "zoe", Owner: *fullClaim.Owner, Classes: []fleet.Class{{Bean: "arabica", Milk: "free"}}, Sizes: fleet.Sizes, State: fleet.StateBusy,
-		Order: fullOrder.ID, MinWaiting: 2, Drinks: 3, Seconds: 40, Percent: 50, Lacks: []string{"water"},
+		Order: fullOrder.ID, MinWaiting: 2, Drinks: 3, Seconds: 40, Percent: 50, Lacks: []string{"water"}, Swapped: []string{"grinder"},
 		Pace: &fleet.Pace{Cups: []fleet.CupTime{{Size: fleet.Small, Milk: true, Seconds: []float64{14.5, 15.5}, Rest: 3}}, Free: 20, Left: 10, Heat: 1, Reheat: 3, Cup: 2, Fetch: 4},
 	}
 	bounded(t, presence, fleet.Presence.Check)

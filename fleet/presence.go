@@ -67,6 +67,7 @@ type Presence struct {
 	Version    string   `json:"version"`
 	Drained    string   `json:"drained,omitempty"` // Cordon.At of the drain that it has come to the end of, see Machine.Parked
 	Lacks      []string `json:"lacks,omitempty"`   // what it has run out of: "beans", "water"
+	Swapped    []string `json:"swapped,omitempty"` // parts that were swapped and not measured since: "grinder"
 	Pace       *Pace    `json:"pace,omitempty"`    // its own times; nil: of a version that says none
 	Lasts      int      `json:"lasts,omitempty"`   // seconds that this word counts, by the desk; 0: PresenceTTL
 	Said       uint64   `json:"-"`                 // the word's place among all words, by the broker; 0: not from there

@@ -10,9 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/door"
+	"barista/cmd/barista/preview"
 	"barista/cmd/barista/term"
 	"barista/cmd/barista/told"
 	"barista/cmd/barista/upkeep"
+	"barista/configs"
 	"barista/fleet"
 	"barista/fleet/client"
 )
@@ -25,7 +27,9 @@ func newMachine(c *cli) *cobra.Command {
   barista machine drain zoe --reason "new grinder" --wait
   barista machine uncordon zoe`,
 	})
-	cmd.AddCommand(newMachineLs(c), upkeep.Drain(upkeep.Shell{Machine: machineArg, Show: c.show, With: c.with, Watching: c.watching, By: byFlag}))
+	care := upkeep.Shell{Machine: machineArg, Show: c.show, With: c.with, Watching: c.watching, By: byFlag, Done: c.done}
+	care.Load = func(path string) (*configs.File, error) { return preview.Machine(path, drivers) }
+	cmd.AddCommand(newMachineLs(c), upkeep.Drain(care), upkeep.Swap(care))
 	cmd.AddCommand(door.Machine(c.shell())...)
 	for _, v := range []machineVerb{
 		{use: "cordon", short: "take a machine out of service: it starts no further order", reason: true, done: "%s is cordoned", set: client.Shop.Cordon},

@@ -592,6 +592,7 @@ func (s *shop) worker(c *queue.Conn, st *member, m *configs.Machine) (*worker.Wo
 		Desk: s.chaos.Desk(m.Name, st.told.Desk(worker.NewDesk(c.Requester(), m.Name, witness.Own{File: st.saw}))), Live: st.told.Live(c.Events()), Tickets: s.chaos.Tickets(m.Name, c.Tickets()), Server: c.Server(), Machine: st.at().Machine, Log: s.chaos.Log(m.Name, s.log),
 	}
 	cfg := workerConfig(m)
+	cfg.Swapped = st.at().Swapped
 	if s.seams.worker != nil {
 		s.seams.worker(&parts, &cfg)
 	}

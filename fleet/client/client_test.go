@@ -718,6 +718,14 @@ func askStatus(t *testing.T, s *place) {
 	s.door.troubles = []fleet.Trouble{{About: "coffee-book", Reason: fleet.Reason{Code: fleet.CodeStoreFull, Text: "it is full"}, Closed: true}}
 	look("it is full")
 	s.door.troubles = nil
+	swapped := zoe
+	swapped.Swapped = []string{"grinder"}
+	if err := c.Fleet().Announce(ctx, swapped); err != nil {
+		t.Fatal(err)
+	}
+	if st := look("the grinder of zoe was swapped and has not been calibrated since: what it doses is a guess"); st.Next[0].Command != "barista calibrate grinder --config FILE" || !st.Machines[0].Able {
+		t.Errorf("%+v", st)
+	}
 	only := zoe
 	only.Classes = []fleet.Class{{Bean: "mixed", Milk: fleet.NoMilk}}
 	ill := zoe

@@ -131,6 +131,10 @@ func (st *Status) judgeBook() {
 
 func (st *Status) judgeMachines() (able int) {
 	for _, m := range st.Machines {
+		for _, part := range m.Swapped {
+			st.say("machine "+m.Machine+" swapped "+part, "the %s of %s was swapped and has not been calibrated since: what it doses is a guess", part, m.Machine)
+			st.then(Next{fmt.Sprintf("barista calibrate %s --config FILE", part), "at " + m.Machine + ", with its service stopped"})
+		}
 		switch {
 		case m.Able:
 			able++

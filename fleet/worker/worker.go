@@ -62,6 +62,7 @@ type Config struct {
 	Cup        string // how it knows that a cup is there
 	Classes    []fleet.Class
 	Sizes      []fleet.Size
+	Swapped    []string   // parts that were swapped and not measured since
 	MinWaiting int        // a spare takes only while at least so many wait; 0: always
 	Boot       string     // the kernel's boot id
 	Version    string     // of the program

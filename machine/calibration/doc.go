@@ -5,7 +5,8 @@
 // Promises: a measurement that no pump or grinder could give is refused, with
 // the reason and what to do; a file is replaced as a whole, on disk before Keep
 // returns; at most 20 versions per part are kept, the one in force always. What
-// is in force goes before what the machine's configuration says, part by part.
+// is in force goes before what the machine's configuration says, part by part. Of a part
+// that was swapped since it was measured that is said, and nothing else changes.
 //
 // A file that can't be read is an error of Open, and the machine must not start
 // with it: the rates decide how much hot water and how many grams go into a cup,

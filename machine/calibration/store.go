@@ -43,12 +43,21 @@ type Version struct {
 // Delay from "on" until something comes.
 func (v Version) Delay() time.Duration { return time.Duration(v.DelayMS) * time.Millisecond }
 
+// Swap says that a part is another one than was measured before.
+type Swap struct {
+	At    time.Time `json:"at"`
+	By    string    `json:"by"`
+	Why   string    `json:"why"`
+	After int       `json:"after"` // the last version of the old part; 0: it had none
+}
+
 // history is what is kept of one part.
 type history struct {
 	InForce  int       `json:"in_force"` // 0: the configuration
 	By       string    `json:"by"`       // who made it so, and when
 	At       time.Time `json:"at"`
-	Versions []Version `json:"versions"` // oldest first
+	Versions []Version `json:"versions"`          // oldest first
+	Swapped  *Swap     `json:"swapped,omitempty"` // the last time
 }
 
 // content is the file.
@@ -152,6 +161,9 @@ func (h *history) check(p driver.Part) error {
 		}
 		last = v.N
 	}
+	if h.Swapped != nil && (h.Swapped.After < 0 || h.Swapped.After > last) {
+		return fmt.Errorf("it was swapped after version %d, which is not there", h.Swapped.After)
+	}
 	if _, there := h.version(h.InForce); !there && h.InForce != 0 {
 		return fmt.Errorf("version %d is in force, and not there", h.InForce)
 	}
@@ -173,6 +185,16 @@ func (s *Store) InForce(p driver.Part) (Version, bool) {
 		return h.version(h.InForce)
 	}
 	return Version{}, false
+}
+
+// Swapped says how it came that what counts for a part is not known to be true of it: the
+// part was swapped, and what was measured since, if anything, is not in force.
+func (s *Store) Swapped(p driver.Part) (Swap, bool) {
+	h := s.c.Parts[p]
+	if h == nil || h.Swapped == nil || h.InForce > h.Swapped.After {
+		return Swap{}, false
+	}
+	return *h.Swapped, true
 }
 
 // Versions lists what is kept of a part, oldest first.
@@ -262,6 +284,20 @@ func (s *Store) Rollback(p driver.Part, by string, now time.Time) (Version, erro
 	}
 	next.InForce, next.By, next.At = v.Before, by, now.UTC().Truncate(time.Second)
 	return back, s.put(p, next)
+}
+
+// Swap notes that a part is another one now. What counted goes on counting, until the new
+// part is measured.
+func (s *Store) Swap(p driver.Part, by, why string, now time.Time) error {
+	next := s.part(p)
+	next.Swapped = &Swap{At: now.UTC().Truncate(time.Second), By: by, Why: why}
+	if n := len(next.Versions); n > 0 {
+		next.Swapped.After = next.Versions[n-1].N
+	}
+	if err := next.check(p); err != nil {
+		return fmt.Errorf("the swap of the %s: %w", p, err)
+	}
+	return s.put(p, next)
 }
 
 // part is a copy of a part's history.

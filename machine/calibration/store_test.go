@@ -78,6 +78,55 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// A part that was swapped is known as that until something that was measured since is in
+// force, and again where that is taken back.
+func TestSwap(t *testing.T) {
+	dir := t.TempDir()
+	x := open(t, dir)
+	swapped := func(want bool) {
+		t.Helper()
+		for _, s := range []*Store{x, open(t, dir)} {
+			was, so := s.Swapped(driver.Grinder)
+			if so != want || so && (was.By != "ada" || was.Why != "worn burrs" || !was.At.Equal(noon)) {
+				t.Errorf("%+v %v", was, so)
+			}
+		}
+	}
+	is := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	measure := func(rate float64) error {
+		_, err := x.Keep(driver.Grinder, Rate{PerSecond: rate}, "eve", noon.Add(-time.Hour)) // a clock that was set back
+		return err
+	}
+	back := func() error { _, err := x.Rollback(driver.Grinder, "eve", noon); return err }
+	swapped(false)
+	is(x.Swap(driver.Grinder, "ada", "worn burrs", noon)) // of what nobody had measured
+	swapped(true)
+	is(measure(1.5))
+	swapped(false)
+	is(x.Swap(driver.Grinder, "ada", "worn burrs", noon))
+	swapped(true)
+	if v, _ := x.InForce(driver.Grinder); v.PerSecond != 1.5 {
+		t.Errorf("what counts was changed: %+v", v)
+	}
+	if _, so := x.Swapped(driver.Pump); so {
+		t.Error("the pump was not swapped")
+	}
+	is(measure(1.6))
+	is(measure(1.7))
+	is(back())
+	swapped(false)
+	is(back())
+	swapped(true)
+	if err := x.Swap(driver.Heater, "ada", "x", noon); err == nil {
+		t.Error("a heater was swapped")
+	}
+}
+
 func TestStoreIsBounded(t *testing.T) {
 	x := open(t, t.TempDir())
 	for range keep + 5 {
@@ -154,6 +203,7 @@ func TestDamaged(t *testing.T) {
 		"out of order":     strings.Replace(good, `"n":2`, `"n":1`, 1),
 		"before itself":    strings.Replace(good, `"before":1`, `"before":2`, 1),
 		"not there":        strings.Replace(good, `"in_force":2`, `"in_force":3`, 1),
+		"swapped after":    strings.Replace(good, `"in_force":2`, `"swapped":{"at":"2026-05-04T12:00:00Z","by":"a","why":"b","after":3},"in_force":2`, 1),
 		"too long":         good + strings.Repeat(" ", maxFile),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,9 @@ func sayCalibration(log *slog.Logger, here *calibration.Store) {
 		if v, there := here.InForce(p); there {
 			log.Info("calibrated", "part", p, "per_second", v.PerSecond, "delay", v.Delay(), "version", v.N, "by", v.By)
 		}
+		if was, so := here.Swapped(p); so {
+			log.Warn("a part was swapped and has not been measured since: barista calibrate", "part", p, "swapped", was.At, "by", was.By, "why", was.Why)
+		}
 	}
 }
 
@@ -48,6 +51,8 @@ type Figures struct {
 	Version   int         `json:"version,omitempty"`
 	By        string      `json:"by,omitempty"`
 	At        *time.Time  `json:"at,omitempty"`
+	// Swapped is how the part came to be another one than was measured; nil: it did not.
+	Swapped *calibration.Swap `json:"swapped,omitempty"`
 }
 
 // Calibration lists the figures of the parts that can be measured, by the plan in
@@ -66,6 +71,9 @@ func Calibration(file recipe.Calibration, plan machine.Plan, here *calibration.S
 		}
 		if v, there := here.InForce(p); there {
 			x.From, x.Version, x.By, x.At = "measured", v.N, v.By, &v.At
+		}
+		if was, so := here.Swapped(p); so {
+			x.Swapped = &was
 		}
 		out = append(out, x)
 	}

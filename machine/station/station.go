@@ -33,6 +33,7 @@ import (
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/machine"
+	"barista/machine/calibration"
 	"barista/machine/journal"
 )
 
@@ -69,6 +70,7 @@ type Config struct {
 type Station struct {
 	Machine *machine.Machine
 	Guard   *guard.Rig
+	Swapped []string // parts that were swapped and not measured since
 
 	ended  func()
 	opened []func() error // closes what was opened, in that order
@@ -100,6 +102,11 @@ func (s *Station) open(ctx context.Context, c Config) error {
 		return err
 	}
 	sayCalibration(c.Log, here)
+	for _, p := range calibration.Parts {
+		if _, so := here.Swapped(p); so && plan.Has(p) {
+			s.Swapped = append(s.Swapped, string(p))
+		}
+	}
 	if len(c.Text) > 0 {
 		if err := keepRunning(c.Dir, c.Text); err != nil {
 			c.Log.Warn("after a crash the outputs will be put at rest by the file as it is then, not as it is now", "err", err)

@@ -212,6 +212,9 @@ func TestCalibrationInForce(t *testing.T) {
 	if _, err := here.Keep(driver.Pump, calibration.Rate{PerSecond: 7, Delay: 500 * time.Millisecond}, "ada", time.Now()); err != nil {
 		t.Fatal(err)
 	}
+	if err := here.Swap(driver.Milk, "ada", "it leaked", time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	written := recipe.Calibration{PumpMLPS: 3, MilkMLPS: 4}
 	if p, _, err := InForce(c.Plan, c.Dir); err != nil || p.Calibration.MilkMLPS == 0 {
 		t.Errorf("the usual figures are gone: %+v %v", p.Calibration, err)
@@ -221,6 +224,9 @@ func TestCalibrationInForce(t *testing.T) {
 	c.Plan.Calibration.PumpMLPS, c.Plan.Calibration.MilkMLPS = 30, 40
 	s := opened(t, c)
 	x := s.Machine.Plan().Calibration
+	if !slices.Equal(s.Swapped, []string{"milk"}) {
+		t.Errorf("swapped: %q", s.Swapped)
+	}
 	if x.PumpMLPS != 70 || x.MilkMLPS != 40 || x.StartDelay[driver.Pump] != 50*time.Millisecond {
 		t.Errorf("%+v", x)
 	}
@@ -231,6 +237,9 @@ func TestCalibrationInForce(t *testing.T) {
 	from := map[driver.Part]string{}
 	for _, f := range Calibration(written, plan, here) {
 		from[f.Part] = f.From
+		if so := f.Swapped != nil; so != (f.Part == driver.Milk) || so && f.Swapped.Why != "it leaked" {
+			t.Errorf("swapped: %+v", f)
+		}
 		if f.Part == driver.Pump && (f.PerSecond != 7 || f.DelayMS != 500 || f.By != "ada" || f.Version != 1) {
 			t.Errorf("in the machine's own time: %+v", f)
 		}

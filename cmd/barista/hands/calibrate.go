@@ -21,6 +21,9 @@ func FiguresText(x station.Figures) string {
 	if x.From == "measured" {
 		from = fmt.Sprintf("measured here, version %d, by %s on %s", x.Version, term.Safe(x.By), x.At.Local().Format("2006-01-02 15:04"))
 	}
+	if s := x.Swapped; s != nil {
+		from += fmt.Sprintf("; it was swapped on %s by %s (%s): calibrate it", s.At.Local().Format("2006-01-02 15:04"), term.Safe(s.By), term.Safe(s.Why))
+	}
 	return fmt.Sprintf("%s, %s", Figures(x.PerSecond, x.Unit, time.Duration(x.DelayMS)*time.Millisecond), from)
 }
 

@@ -69,15 +69,11 @@ func RollBack(ctx context.Context, state, name string, part driver.Part, by stri
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return "", term.Fail(term.ExitRefused, "see --list", "%s: %w", part, measured.ErrNothing)
 	}
-	lock, err := station.Lock(ctx, dir)
+	here, unlock, err := locked(ctx, dir)
 	if err != nil {
 		return "", err
 	}
-	defer lock.Close()
-	here, err := measured.Open(dir)
-	if err != nil {
-		return "", err
-	}
+	defer unlock()
 	was, _ := here.InForce(part)
 	v, err := here.Rollback(part, by, time.Now())
 	if errors.Is(err, measured.ErrNothing) {
@@ -90,6 +86,40 @@ func RollBack(ctx context.Context, state, name string, part driver.Part, by stri
 		return fmt.Sprintf("%s: version %d no longer counts, the file's figure does, from the next start of the service", part, was.N), nil
 	}
 	return fmt.Sprintf("%s: version %d (%s) counts again instead of version %d, from the next start of the service", part, v.N, Figures(v.PerSecond, measured.Unit(part), v.Delay()), was.N), nil
+}
+
+// Swap notes that a part is another one now. It needs the machine's lock, not its metal.
+func Swap(ctx context.Context, state, name string, part driver.Part, by, why string) (done string, err error) {
+	if err := Own(state); err != nil {
+		return "", err
+	}
+	dir := station.Folder(state, name)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return "", fmt.Errorf("the machine's folder: %w", err)
+	}
+	here, unlock, err := locked(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if err := here.Swap(part, by, why, time.Now()); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the %s of %s is another one now: what counted for the old one goes on counting until it is measured: barista calibrate %s", part, name, part), nil
+}
+
+// locked is what was measured, with the machine's lock.
+func locked(ctx context.Context, dir string) (*measured.Store, func(), error) {
+	lock, err := station.Lock(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	here, err := measured.Open(dir)
+	if err != nil {
+		lock.Close()
+		return nil, nil, err
+	}
+	return here, func() { lock.Close() }, nil
 }
 
 // Own says as which user a verb is to be run at a machine.

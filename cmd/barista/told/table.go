@@ -27,6 +27,9 @@ func Machines(w io.Writer, lines []client.Machine) {
 		if why == "" && len(l.Lacks) > 0 {
 			why = "lacks " + strings.Join(l.Lacks, ", ")
 		}
+		if why == "" && len(l.Swapped) > 0 {
+			why = strings.Join(l.Swapped, ", ") + " swapped: calibrate"
+		}
 		if why == "" && l.MinWaiting > 0 {
 			why = fmt.Sprintf("a spare: works above %d waiting", l.MinWaiting)
 		}

@@ -1,5 +1,6 @@
 // Package upkeep is the verbs with which a person takes a machine out of a shop that goes
-// on serving, to open it. They ask the shop and the machine, and switch nothing themselves.
+// on serving, to open it, and says what he has changed there. They ask the shop and the
+// machine, and switch nothing themselves.
 //
 // What they say is what was seen: that a machine may be opened only the machine itself
 // says, after the person asked for it; of one that is away nobody says so. A verb that is
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/configs"
 	"barista/fleet"
 	"barista/fleet/client"
 )
@@ -28,6 +30,8 @@ type Shell struct {
 	With     func(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error
 	Watching func(cmd *cobra.Command, do func(ctx context.Context, s client.Shop) error) error // until it is interrupted
 	By       func(cmd *cobra.Command, by *string)                                              // adds --by
+	Load     func(path string) (*configs.File, error)                                          // the file of a machine
+	Done     func(cmd *cobra.Command, format string, args ...any) error
 }
 
 const (
