@@ -29,12 +29,10 @@ func newMachine(c *cli) *cobra.Command {
 	})
 	care := upkeep.Shell{Machine: machineArg, Show: c.show, With: c.with, Watching: c.watching, By: byFlag, Done: c.done}
 	care.Load = func(path string) (*configs.File, error) { return preview.Machine(path, drivers) }
-	cmd.AddCommand(newMachineLs(c), upkeep.Drain(care), upkeep.Swap(care))
+	cmd.AddCommand(newMachineLs(c), upkeep.Drain(care), upkeep.Uncordon(care), upkeep.Swap(care))
 	cmd.AddCommand(door.Machine(c.shell())...)
 	for _, v := range []machineVerb{
 		{use: "cordon", short: "take a machine out of service: it starts no further order", reason: true, done: "%s is cordoned", set: client.Shop.Cordon},
-		{use: "uncordon", short: "put a machine back into service", done: "%s is back in service",
-			set: func(s client.Shop, ctx context.Context, machine, _, _ string) error { return s.Uncordon(ctx, machine) }},
 		{use: "give-up", short: "go on without a machine that the shop awaits: what it made is never told", reason: true, done: "the shop goes on without %s", set: client.Shop.GiveUp},
 		{use: "stop", short: "switch everything off now; the drink in hand is spoiled", reason: true, order: true},
 		{use: "cup", short: "say that a cup stands there for the order in hand", order: true},

@@ -103,7 +103,10 @@ func TestReplace(t *testing.T) {
 	if text := l.says("orders", "--json"); !strings.Contains(text, `"phase":"accepted"`) {
 		t.Errorf("it took an order:\n%s", text)
 	}
-	l.refuses(0, "machine", "uncordon", "zoe")
+	if text := l.refuses(term.ExitRefused, "machine", "uncordon", "zoe"); !strings.Contains(text, "uncordon zoe --checked") {
+		t.Error(text)
+	}
+	l.refuses(0, "machine", "uncordon", "zoe", "--checked")
 	l.until(`"phase":"served"`, "orders", "--json")
 	if text := l.says("why", first); !strings.Contains(text, "zoe") || !strings.Contains(text, "half full") {
 		t.Errorf("the old one's story is lost:\n%s", text)

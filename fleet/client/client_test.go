@@ -477,6 +477,10 @@ func askLeaving(t *testing.T, s *place) {
 	is("out of service, as new", func(l []Machine) bool {
 		return l[0].State == fleet.StateCordoned && l[0].Replaced && strings.Contains(l[0].Reason, "not checked: broken") && strings.Contains(l[0].Next().When, "selftest")
 	})
+	if err := s.Cordon(ctx, "zoe", "Eve", "descaling"); err != nil {
+		t.Fatal(err)
+	}
+	is("new all the same", func(l []Machine) bool { return l[0].By == "Eve" && l[0].Replaced })
 	if err := s.Retired(ctx, "zoe", "Ada", " "); err == nil {
 		t.Error("retired for no reason")
 	}

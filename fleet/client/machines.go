@@ -97,7 +97,7 @@ func (m Machine) Next() Next {
 	case m.Replaced && !m.Here:
 		return Next{"barista machine invite " + m.Machine, "if the code for the new " + m.Machine + " is over"}
 	case m.Replaced:
-		return Next{"barista machine uncordon " + m.Machine, "after barista selftest and barista calibrate at the new " + m.Machine + "; look at its first cup"}
+		return Next{"barista machine uncordon " + m.Machine + " --checked", "after barista selftest and barista calibrate at the new " + m.Machine + "; look at its first cup"}
 	case m.By != "" || m.State == fleet.StateCordoned:
 		return Next{"barista machine uncordon " + m.Machine, "if " + m.Machine + " may work again"}
 	case m.State == fleet.StateFault:
@@ -187,8 +187,12 @@ func (s Shop) cordon(ctx context.Context, machine string, c fleet.Cordon) error 
 	if err := signed(&c); err != nil {
 		return err
 	}
-	if _, err := s.Named(ctx, machine); err != nil {
+	m, err := s.Named(ctx, machine)
+	if err != nil {
 		return err
+	}
+	if m.Cordon != nil { // no later reason makes new hardware a known one
+		c.Replaced, c.Retired = m.Cordon.Replaced, m.Cordon.Retired
 	}
 	return s.set(ctx, machine, c)
 }

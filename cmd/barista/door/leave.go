@@ -83,7 +83,7 @@ stand in its name. Its key is revoked, so that it can't come back, and the code 
 the new one is printed: as machine invite, barista enroll and machine accept have it.
 What was made under the name stays with it.
 
-The new one is out of service until a person says machine uncordon. Nothing that was
+The new one is out of service until a person says machine uncordon --checked. Nothing that was
 measured on the old one is known to be true of it: calibrate it, and look at its first
 cup. A shop without keys can keep nobody out: see that the old one stays off, for of two
 that run under one name the one that was there first goes on.`,
@@ -96,7 +96,7 @@ that run under one name the one that was there first goes on.`,
 				if err != nil {
 					return err
 				}
-				const check = "It is out of service until you have looked at it: barista selftest and barista calibrate there, then barista machine uncordon %s, and watch its first cup.\n"
+				const check = "It is out of service until you have looked at it: barista selftest and barista calibrate there, then barista machine uncordon %s --checked, and watch its first cup.\n"
 				if !out.Keys {
 					out.Message = fmt.Sprintf("%s may be replaced: see that the old one stays off, and start the new one under this name; %s, so it can't keep the old one out", out.Machine, noDoor)
 					return c.Show(cmd, out, func(w io.Writer) { fmt.Fprintf(w, "%s\n"+check, out.Message, out.Machine) })

@@ -141,6 +141,9 @@ func (d *drain) back(ctx context.Context, cmd *cobra.Command, s client.Shop, nam
 	case !m.Cordon.Drain:
 		return term.Fail(term.ExitRefused, "barista machine uncordon "+name, "%s is not drained, it was cordoned by %s: %s", name, term.Safe(m.Cordon.By), term.Safe(m.Cordon.Reason))
 	}
+	if err := unchecked(m); err != nil {
+		return err
+	}
 	if err := s.Uncordon(ctx, name); err != nil {
 		return err
 	}

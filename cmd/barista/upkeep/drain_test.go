@@ -48,14 +48,14 @@ func (f *floor) machines(context.Context) ([]fleet.Machine, error) {
 	return []fleet.Machine{f.zoe}, nil
 }
 
-// run types barista machine drain ARGS.
-func (f *floor) run(ctx context.Context, args ...string) (out, said string, err error) {
+// run types a verb of machines with ARGS.
+func (f *floor) run(ctx context.Context, verb func(Shell) *cobra.Command, args ...string) (out, said string, err error) {
 	f.begun = time.Now()
 	shop := client.Shop{Parts: client.Parts{Settings: f, Machines: f.machines}}
 	do := func(cmd *cobra.Command, do func(context.Context, client.Shop) error) error {
 		return do(cmd.Context(), shop)
 	}
-	cmd := Drain(Shell{
+	shell := Shell{
 		Machine: func(reason *string, needed bool) cobra.PositionalArgs {
 			return func(_ *cobra.Command, args []string) error {
 				if len(args) != 1 || needed && *reason == "" {
@@ -76,7 +76,12 @@ func (f *floor) run(ctx context.Context, args ...string) (out, said string, err 
 			return err
 		},
 		By: func(_ *cobra.Command, by *string) { *by = "ada" },
-	})
+		Done: func(cmd *cobra.Command, format string, args ...any) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), format, args...)
+			return err
+		},
+	}
+	cmd := verb(shell)
 	var o, e bytes.Buffer
 	cmd.SetOut(&o)
 	cmd.SetErr(&e)
@@ -128,6 +133,7 @@ func TestDrain(t *testing.T) {
 		"it is put back":                {args: "zoe --cancel", cordon: &fleet.Cordon{By: "eve", Reason: "x", Drain: true, At: "x"}, out: "back in service"},
 		"what is put back is in use":    {args: "zoe --cancel", exit: term.ExitRefused, out: "nobody drains it"},
 		"what is put back was cordoned": {args: "zoe --cancel", cordon: cordoned, exit: term.ExitRefused, out: "cordoned by eve: descaling", stays: true},
+		"what is put back is new":       {args: "zoe --cancel", cordon: &fleet.Cordon{By: "eve", Reason: "x", Drain: true, Replaced: true, At: "x"}, exit: term.ExitRefused, out: "zoe is new hardware", stays: true},
 		"both at once":                  {args: "zoe --cancel --wait", exit: term.ExitUsage, out: "alone"},
 		"a time and no wait":            {args: "zoe --reason x --timeout 5s", exit: term.ExitUsage, out: "--wait"},
 		"no time":                       {args: "zoe --reason x --wait --timeout 0s", exit: term.ExitUsage, out: "some time"},
@@ -141,7 +147,7 @@ func TestDrain(t *testing.T) {
 				if x.leave > 0 {
 					time.AfterFunc(x.leave, cancel)
 				}
-				out, said, err := f.run(ctx, strings.Fields(x.args)...)
+				out, said, err := f.run(ctx, Drain, strings.Fields(x.args)...)
 				exit := term.ExitOK
 				if e := new(term.Error); errors.As(err, &e) {
 					exit, out = e.Exit, e.Message
@@ -158,6 +164,38 @@ func TestDrain(t *testing.T) {
 					t.Errorf("out of service: %v", stays)
 				}
 			})
+		})
+	}
+}
+
+// TestUncordon: a machine is put back by its name alone, but for new hardware that nobody
+// has looked at.
+func TestUncordon(t *testing.T) {
+	for name, x := range map[string]struct {
+		args   string
+		cordon *fleet.Cordon
+		exit   int
+		out    string
+		stays  bool
+	}{
+		"cordoned":         {"zoe", &fleet.Cordon{By: "eve", Reason: "x"}, 0, "zoe is back in service", false},
+		"in service":       {"zoe", nil, 0, "zoe is back in service", false},
+		"new":              {"zoe", &fleet.Cordon{By: "eve", Reason: "x", Replaced: true}, term.ExitRefused, "nobody has said that it was looked at", true},
+		"new, and checked": {"zoe --checked", &fleet.Cordon{By: "eve", Reason: "x", Replaced: true}, 0, "zoe is back in service", false},
+		"nobody":           {"leo", nil, term.ExitNotFound, "no machine leo", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &floor{zoe: fleet.Machine{Here: true, Presence: fleet.Presence{Machine: "zoe", State: fleet.StateReady}, Cordon: x.cordon}}
+			out, _, err := f.run(t.Context(), Uncordon, strings.Fields(x.args)...)
+			exit := term.ExitOK
+			if e := new(term.Error); errors.As(err, &e) {
+				exit, out = e.Exit, e.Message
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if exit != x.exit || !strings.Contains(out, x.out) || f.zoe.Cordon != nil != x.stays {
+				t.Errorf("exit %d, %q, out of service %v", exit, out, f.zoe.Cordon != nil)
+			}
 		})
 	}
 }
