@@ -24,7 +24,7 @@ type machine struct {
 	Percent int
 	Makes   string
 	Sizes   string
-	Lacks   string
+	Lacks   []string // what it reports as run out, full or open, in the page's language
 	Drinks  int
 	Cup     string
 	Spare   int
@@ -48,6 +48,7 @@ type out struct {
 type fleetBody struct {
 	May      bool     // who looks may act
 	Alarms   []remark // what is wrong in the shop
+	Short    []scarce // what runs short in its stock
 	Doubts   []doubt
 	Waiting  []waiting
 	More     int // waiting, beyond those
@@ -109,7 +110,7 @@ func (l *roll) forget() {
 func (w *Web) fleetBody(ctx context.Context, p *pages, may bool) fleetBody {
 	all, err := w.machines(ctx)
 	here := func(m fleet.Machine) bool { return m.Here }
-	b := fleetBody{Unknown: err != nil, None: !slices.ContainsFunc(all, here), May: may && w.Acts != nil}
+	b := fleetBody{Unknown: err != nil, None: !slices.ContainsFunc(all, here), May: may && w.Acts != nil, Short: w.short(ctx, p)}
 	switch s := w.standing(ctx); s.State {
 	case fleet.StandClosed:
 		b.Book, b.Detail = p.say("fleet.book.closed"), s.Why
@@ -180,7 +181,7 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
 	if m.Parked() {
 		t.Word = p.say("fleet.parked")
 	}
-	t.Makes, t.Sizes, t.Lacks = classes(p, m.Classes), names(p, "size", m.Sizes), names(p, "out", m.Lacks)
+	t.Makes, t.Sizes, t.Lacks = classes(p, m.Classes), strings.Join(named(p, "size", m.Sizes), ", "), named(p, "out", m.Lacks)
 	t.Drinks, t.Cup, t.Spare, t.Driver, t.Version = m.Drinks, p.name("cupkind", m.Cup), m.MinWaiting, m.Driver, m.Version
 	t.Order, t.Fault = m.Order, m.State == fleet.StateFault
 	if hand != nil {
@@ -196,13 +197,13 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
 	return t
 }
 
-// names lists words of a kind in the page's language.
-func names[T ~string](p *pages, kind string, list []T) string {
+// named lists words of a kind in the page's language.
+func named[T ~string](p *pages, kind string, list []T) []string {
 	out := make([]string, len(list))
 	for i, word := range list {
 		out[i] = p.name(kind, string(word))
 	}
-	return strings.Join(out, ", ")
+	return out
 }
 
 func mark(s fleet.State) string {

@@ -18,9 +18,41 @@ func TestFleetPage(t *testing.T) {
 	}
 	page := text(t, h.ask("GET", "/fleet", ""))
 	contains(t, page, "Zoe", "Making a drink", `value="62"`, "Arabica (No milk, Soy milk); Mixed (No milk)", "Small, Medium, Large",
-		"Customer&#39;s button", "37", "Leo", "Out of service", "grinder &lt;jam&gt;", "beans", "4 waiting", `data-events="/fleet/events"`,
+		"Customer&#39;s button", "37", "Leo", "Out of service", "grinder &lt;jam&gt;", "No beans in the hopper", "4 waiting", `data-events="/fleet/events"`,
 		"Abe", "Away", "seen last") // who is away stays
 	lacks(t, page, idA, "<jam>", "<form", "<button")
+}
+
+// TestFleetPageGauges: what a machine reports as missing stands on its tile; what the
+// stock knows to run short stands on the page, with a gauge of what is left; and of what
+// nobody measures there is neither.
+func TestFleetPageGauges(t *testing.T) {
+	h := open(t)
+	most := largest(fleet.DefaultMenu())
+	h.crew.present = []fleet.Presence{
+		{Machine: "zoe", State: fleet.StateBlocked, Code: "tank", Lacks: []string{"water", "tray", "new<tank>"}, Cup: "page", Driver: "mock"},
+		{Machine: "mia", State: fleet.StateReady, Cup: "page", Driver: "mock"},
+	}
+	page := text(t, h.ask("GET", "/fleet", ""))
+	contains(t, page, "Water tank empty", "Drip tray full", "New&lt;tank&gt;")
+	lacks(t, page, "<meter", "Running short", "No beans in the hopper")
+	if n := strings.Count(page, `class="lacks"`); n != 1 {
+		t.Errorf("%d machines lack something, want Zoe alone", n)
+	}
+	levels := full()
+	levels["arabica"] = fleet.Level{OnHand: 4 * most["arabica"], Reserved: most["arabica"]}
+	levels["robusta"] = fleet.Level{OnHand: most["robusta"] - 1}
+	levels["mixed"] = fleet.Level{OnHand: shortOf * most["mixed"]}
+	delete(levels, "milk-soja")
+	h.stock.set(levels, nil)
+	h.web.shelved.forget()
+	page = text(t, h.ask("GET", "/fleet", ""))
+	contains(t, page, `id="short-arabica"`, `<meter min="0" max="10" value="3" aria-label="Arabica: large ones left, of 10">`, "Enough for 3 large ones.",
+		`id="short-robusta"`, `value="0"`, "Not enough for a large one.")
+	lacks(t, page, "short-mixed", "short-milk-soja")
+	h.stock.set(nil, errors.New("no answer"))
+	h.web.shelved.forget()
+	lacks(t, text(t, h.ask("GET", "/fleet", "")), "<meter")
 }
 
 // A machine that is drained may be opened when it says so itself, of this drain.

@@ -360,6 +360,12 @@ func (s *shelf) read(context.Context) (map[string]fleet.Level, error) {
 	return s.levels, s.err
 }
 
+func (s *shelf) set(levels map[string]fleet.Level, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.levels, s.err = levels, err
+}
+
 func full() map[string]fleet.Level {
 	out := map[string]fleet.Level{}
 	for _, item := range fleet.DefaultMenu().Items() {

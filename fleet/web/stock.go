@@ -238,6 +238,7 @@ func (w *Web) stockAct(what string, least int, do func(ctx context.Context, item
 		}
 		log.Info("an operator has acted", "on_hand", level.OnHand)
 		w.counter.forget()
+		w.shelved.forget()
 		q := url.Values{"done": {what}, "by": {strconv.Itoa(level.OnHand - had)}}
 		http.Redirect(rw, r, stockPath+"?"+q.Encode(), http.StatusSeeOther)
 	}

@@ -106,6 +106,7 @@ type Web struct {
 	counter *counter
 	outlook *outlook
 	roll    roll
+	shelved levelsOnce
 	health  healthy
 	asks    *rates // requests
 	orders  *rates
