@@ -229,6 +229,14 @@ func TestVerbs(t *testing.T) {
 	o.has(o.barista(term.ExitOK, "why", c), "after unknown by zoe", "consumed: arabica 9 g")
 }
 
+// TestWasteOfWhatIsPromised: what is gone is gone, and who books it hears which orders
+// miss it.
+func TestWasteOfWhatIsPromised(t *testing.T) {
+	o := openOffice(t)
+	o.barista(term.ExitOK, "order", "--size", "small", "--bean", "robusta", "--name", "Max")
+	o.has(o.barista(term.ExitOK, "stock", "waste", "robusta", "495", "--reason", "wet"), "on hand 5, available -4", "open orders need 9 g: 4 g are missing")
+}
+
 func TestVerbsOfTheShop(t *testing.T) {
 	o := openOffice(t)
 
@@ -240,6 +248,10 @@ func TestVerbsOfTheShop(t *testing.T) {
 	if line.OnHand != 20 || line.Wasted != 980 {
 		t.Errorf("counted %+v", line)
 	}
+
+	o.has(o.barista(term.ExitOK, "stock", "waste", "arabica", "20", "--reason", "it was stale", "--by", "lea"), "threw away 20 g of arabica; on hand 0")
+	o.has(o.barista(term.ExitRefused, "stock", "waste", "arabica", "1", "--reason", "stale"), "there are 0 g of arabica", "count what is left")
+	o.barista(term.ExitOK, "stock", "count", "arabica", "20")
 
 	// Status says what a person should look at.
 	var s client.Status

@@ -56,6 +56,7 @@ type Stock interface {
 	Levels(ctx context.Context) (map[string]fleet.Level, error)
 	Add(ctx context.Context, item string, amount int, by, key string) (fleet.Level, error)
 	Count(ctx context.Context, item string, found int, by, key string) (fleet.Level, error)
+	Waste(ctx context.Context, item string, amount int, by, reason, key string) (fleet.Level, error)
 }
 
 // Controller is what a person may ask of the controller about an order.

@@ -30,7 +30,7 @@ func aims() []string {
 		"_R_.abc123.XyZ456", "$SRV.PING", "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.RELOAD", "$SYS.REQ.ACCOUNT.PING.CONNZ",
 		"coffee.book.new-0.refill", "coffee.book.now." + anOrder, "coffee.events." + anOrder + ".served", "coffee.orders.arabica.free", "coffee.orders.robusta.free", "coffee.orders.arabica",
 		"$KV.coffee-settings.menu", "$KV.coffee-settings.cordon.leo", "$KV.coffee-machines.leo", "$KV.coffee-stock.levels", "$KV.orders-values.orders.pending",
-		"coffee.web.requests", "coffee.controller.cancel", "coffee.controller.loss", "coffee.controller.marks", "coffee.stock.add", "coffee.stock.arabica.get", "coffee.doctor.repair", "coffee.window.op.put",
+		"coffee.web.requests", "coffee.controller.cancel", "coffee.controller.loss", "coffee.controller.marks", "coffee.stock.add", "coffee.stock.waste", "coffee.stock.arabica.get", "coffee.doctor.repair", "coffee.window.op.put",
 		"coffee.machines.zoe.cmd", "coffee.machines.leo.cmd", "coffee.machines.leo.cup", "coffee.machines.leo.0123456789abcdef", "coffee.desk.zoe.end", "coffee.desk.leo.end",
 		"coffee.live.zoe." + anOrder + ".step-1", "coffee.live.leo." + anOrder + ".step-1",
 		"_INBOX_zoe.a", "_INBOX_leo.a", "_INBOX_controller.a", "_INBOX_stock.a", "_INBOX_admin.a", "_INBOX_web.a", "_INBOX_web-counter.a", "_INBOX_op.lea.run.a", "_INBOX_op.max.run.a", "_INBOX_monitor.a", "_INBOX.a",
@@ -242,6 +242,7 @@ func TestHoles(t *testing.T) {
 		}
 		no(web, "stops a machine", "coffee.machines.zoe.cmd", `{"verb":"stop","by":"web"}`)
 		no(web, "refills", "coffee.stock.add", `{}`)
+		no(web, "throws away", "coffee.stock.waste", `{}`)
 		no(web, "changes settings", "coffee.window.op.put", `{}`)
 		no(monitor, "stops a machine", "coffee.machines.zoe.cmd", `{"verb":"stop","by":"web"}`)
 		no(zoe, "another's desk", "coffee.desk.leo.end", "{}")

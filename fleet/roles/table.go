@@ -76,6 +76,7 @@ var basic = []offer{
 	{subject: "coffee.stock.levels", to: []Kind{Web, Operator, Monitor}, within: soon, what: "what is on the shelf"},
 	{subject: "coffee.stock.add", to: []Kind{Operator}, within: soon, what: "refills"},
 	{subject: "coffee.stock.count", to: []Kind{Operator}, within: soon, what: "counts"},
+	{subject: "coffee.stock.waste", to: []Kind{Operator}, within: soon, what: "throws away"},
 	{subject: "coffee.stock.*.get", to: []Kind{Operator, Monitor, Foreign}, within: soon, what: "how much of an item is left"},
 	{subject: "coffee.orders.*", to: []Kind{Foreign}, within: soon, what: "drops an order in, as the article does"},
 	{subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},

@@ -80,6 +80,11 @@ func TestSubjects(t *testing.T) {
 		{"coffee.stock.add", `{"item":"liberica","amount":70,"by":"léa","key":"k1"}`, `{"ok":true,"levels":{"liberica":{"on_hand":70,"reserved":0,"refilled":70,"consumed":0,"wasted":0}}}`},
 		{"coffee.stock.add", `{"item":"liberica","amount":70,"by":"léa","key":"k1"}`, `{"ok":true,"levels":{"liberica":{"on_hand":70,"reserved":0,"refilled":70,"consumed":0,"wasted":0}}}`},
 		{"coffee.stock.count", `{"item":"liberica","amount":0,"by":"léa"}`, `{"ok":true,"levels":{"liberica":{"on_hand":0,"reserved":0,"refilled":70,"consumed":0,"wasted":70}}}`},
+		{"coffee.stock.add", `{"item":"liberica","amount":7}`, `{"ok":true,"levels":{"liberica":{"on_hand":7,"reserved":0,"refilled":77,"consumed":0,"wasted":70}}}`},
+		{"coffee.stock.waste", `{"item":"liberica","amount":6,"by":"léa","reason":"stale"}`, `{"ok":true,"levels":{"liberica":{"on_hand":1,"reserved":0,"refilled":77,"consumed":0,"wasted":76}}}`},
+		{"coffee.stock.waste", `{"item":"liberica","amount":6,"by":"léa","reason":"stale"}`, `{"ok":false,"code":"too_much","message":"there are 1 g of liberica, so 6 g were not thrown away: count what is left"}`},
+		{"coffee.stock.waste", `{"item":"liberica","reason":"stale"}`, `{"ok":false,"code":"invalid","message":"amount: is missing"}`},
+		{"coffee.stock.waste", `{"item":"liberica","amount":1}`, `{"ok":false,"code":"invalid","message":"stock: reason: say what happened to it"}`},
 		{"coffee.stock.count", `{"item":"arabica","by":"léa"}`, `{"ok":false,"code":"invalid","message":"amount: is missing"}`},
 		{"coffee.stock.count", `{"item":"robsta","amount":1}`, `{"ok":false,"code":"unknown_item","message":"there is no robsta in the stock: not found"}`},
 		{"coffee.stock.add", `[`, `{"ok":false,"code":"invalid","message":"not a request: unexpected end of JSON input"}`},
@@ -150,6 +155,12 @@ func TestRemoteIsTheStock(t *testing.T) {
 	}
 	if l, err := r.Count(ctx, "arabica", 110, "lea", "k2"); err != nil || l.Wasted != 10 {
 		t.Fatalf("%+v %v", l, err)
+	}
+	if l, err := r.Waste(ctx, "arabica", 10, "lea", "stale", "k4"); err != nil || l.OnHand != 100 || l.Wasted != 20 {
+		t.Fatalf("%+v %v", l, err)
+	}
+	if _, err := r.Waste(ctx, "arabica", 101, "lea", "stale", "k5"); !errors.Is(err, fleet.ErrNotAllowed) {
+		t.Fatalf("got %v", err)
 	}
 	if _, err := r.Count(ctx, "robusta", 110, "lea", "k3"); !errors.Is(err, fleet.ErrNotFound) {
 		t.Fatalf("got %v", err)

@@ -34,6 +34,12 @@ func (c Client) Count(ctx context.Context, item string, found int, by, key strin
 	return r.Levels[item], err
 }
 
+// Waste is Stock.Waste.
+func (c Client) Waste(ctx context.Context, item string, amount int, by, reason, key string) (fleet.Level, error) {
+	r, err := c.ask(ctx, subjectWaste, Request{Item: item, Amount: &amount, By: by, Reason: reason, Key: key})
+	return r.Levels[item], err
+}
+
 // ask sends one request and turns the reply back into the errors of Stock.
 func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, error) {
 	var reply Reply
@@ -58,6 +64,8 @@ func (c Client) ask(ctx context.Context, subject string, r Request) (Reply, erro
 		return reply, &invalid{errors.New(reply.Message)}
 	case reply.Code == CodeUnknownItem:
 		return reply, fleet.Saying(reply.Message, fleet.ErrNotFound)
+	case reply.Code == CodeTooMuch:
+		return reply, fleet.Saying(reply.Message, fleet.ErrNotAllowed)
 	case reply.Code == CodeFull:
 		return reply, fleet.Saying(reply.Message, fleet.ErrFull)
 	}

@@ -18,10 +18,12 @@ import (
 //	coffee.stock.levels   (nothing)
 //	coffee.stock.add      {"item":"arabica","amount":1000,"by":"lea","key":"k1"}
 //	coffee.stock.count    {"item":"arabica","amount":640,"by":"lea","key":"k2"}
+//	coffee.stock.waste    {"item":"arabica","amount":50,"by":"lea","reason":"stale","key":"k3"}
 var (
 	subjectLevels = fleet.Subject("coffee", "stock", "levels")
 	subjectAdd    = fleet.Subject("coffee", "stock", "add")
 	subjectCount  = fleet.Subject("coffee", "stock", "count")
+	subjectWaste  = fleet.Subject("coffee", "stock", "waste")
 	subjectGet    = fleet.Subject("coffee", "stock", "*", "get")
 	subjectDec    = fleet.Subject("coffee", "stock", "*", "dec", "*")
 )
@@ -35,10 +37,11 @@ const maxRequest = 4 << 10
 
 // Request is what the JSON subjects take. Other fields are ignored.
 type Request struct {
-	Item   string `json:"item,omitempty"`   // add, count
-	Amount *int   `json:"amount,omitempty"` // add: how much more; count: what was found
-	By     string `json:"by,omitempty"`     // add, count: who, at most 64 characters
-	Key    string `json:"key,omitempty"`    // add, count: given twice, it counts once
+	Item   string `json:"item,omitempty"`   // add, count, waste
+	Amount *int   `json:"amount,omitempty"` // add: how much more; count: what was found; waste: how much less
+	By     string `json:"by,omitempty"`     // add, count, waste: who, at most 64 characters
+	Reason string `json:"reason,omitempty"` // waste: what happened to it
+	Key    string `json:"key,omitempty"`    // add, count, waste: given twice, it counts once
 }
 
 // Reply is what the JSON subjects answer.
@@ -46,7 +49,7 @@ type Reply struct {
 	OK      bool   `json:"ok"`
 	Code    string `json:"code,omitempty"` // when not ok, see the constants
 	Message string `json:"message,omitempty"`
-	// levels: the book's sequence and every item; add and count: the item.
+	// levels: the book's sequence and every item; add, count and waste: the item.
 	Seq    uint64                 `json:"seq,omitempty"`
 	Levels map[string]fleet.Level `json:"levels,omitempty"`
 }
@@ -55,7 +58,8 @@ type Reply struct {
 // knows: ask again with the same key.
 const (
 	CodeInvalid     = "invalid"      // the request can never succeed
-	CodeUnknownItem = "unknown_item" // count: add it first
+	CodeUnknownItem = "unknown_item" // count, waste: add it first
+	CodeTooMuch     = "too_much"     // waste: there is less; count it
 	CodeFull        = "full"         // the book takes nothing new; nothing was written
 )
 
@@ -84,6 +88,14 @@ func (s *Stock) endpoints() []endpoint {
 				return Reply{}, err
 			}
 			l, err := s.Count(ctx, r.Item, n, r.By, r.Key)
+			return Reply{Levels: map[string]fleet.Level{r.Item: l}}, err
+		})},
+		{subjectWaste, answering(func(ctx context.Context, r Request) (Reply, error) {
+			n, err := r.amount()
+			if err != nil {
+				return Reply{}, err
+			}
+			l, err := s.Waste(ctx, r.Item, n, r.By, r.Reason, r.Key)
 			return Reply{Levels: map[string]fleet.Level{r.Item: l}}, err
 		})},
 		{subjectGet, s.answerGet},
@@ -140,6 +152,8 @@ func replyOf(err error) Reply {
 		return Reply{Code: CodeInvalid, Message: err.Error()}
 	case errors.Is(err, fleet.ErrNotFound):
 		return Reply{Code: CodeUnknownItem, Message: err.Error()}
+	case errors.Is(err, fleet.ErrNotAllowed):
+		return Reply{Code: CodeTooMuch, Message: err.Error()}
 	case errors.Is(err, fleet.ErrFull):
 		return Reply{Code: CodeFull, Message: "the shop's book is full and takes no acts of the stock: raise orders_per_day in the shop's file and start it anew"}
 	}

@@ -93,6 +93,30 @@ func (s *Stock) Count(ctx context.Context, item string, found int, by, key strin
 	})
 }
 
+// Waste books that so much of an item was thrown away, spilled or stale, 1 to what is
+// on hand: more is refused with fleet.ErrNotAllowed, because then nobody knows what is
+// left and a count must say it. What is promised to orders may go, too: it is gone.
+// reason says what happened. Keys are as with Add.
+func (s *Stock) Waste(ctx context.Context, item string, amount int, by, reason, key string) (fleet.Level, error) {
+	reason = fleet.Plain(reason)
+	switch {
+	case amount < 1:
+		return fleet.Level{}, fmt.Errorf("stock: %w", &invalid{fmt.Errorf("%.40q: throw away at least 1", item)})
+	case reason == "":
+		return fleet.Level{}, fmt.Errorf("stock: %w", &invalid{errors.New("reason: say what happened to it")})
+	}
+	return s.person(ctx, fleet.StockAct{Act: fleet.Waste, Items: fleet.Items{item: amount}, By: by, Note: reason, Key: key}, item, func(v fleet.View) error {
+		if err := known(v, item); err != nil {
+			return err
+		}
+		if has := v.Levels()[item].OnHand; amount > has {
+			unit := fleet.Unit(item)
+			return fleet.Saying(fmt.Sprintf("there are %d %s of %s, so %d %s were not thrown away: count what is left", has, unit, item, amount, unit), fleet.ErrNotAllowed)
+		}
+		return nil
+	})
+}
+
 // Take is a decrement by hand: it consumes one dose of a size, by the menu, of a
 // bean or a milk. It never takes what is promised to an order: then the error is
 // *fleet.OutOfStockError. Keys are as with Add.

@@ -119,6 +119,15 @@ func TestPersonsActsCountOnce(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatal(d)
 	}
+	for range 2 {
+		l, err := s.Waste(ctx, "robusta", 5, "lea", " spilled\n", "k4")
+		if err != nil || l.OnHand != 40 || l.Wasted != 10 {
+			t.Fatalf("%+v, %v", l, err)
+		}
+	}
+	if a := p.pages.rec.Stock; a == nil || a.Act != fleet.Waste || a.By != "lea" || a.Note != "spilled" {
+		t.Errorf("the record says %+v", a)
+	}
 	n := p.Upto()
 	var short *fleet.OutOfStockError
 	if err := s.Take(ctx, "arabica", fleet.Large, "x", ""); !errors.As(err, &short) {
@@ -129,6 +138,10 @@ func TestPersonsActsCountOnce(t *testing.T) {
 		"a key for two kinds":   func() error { _, err := s.Count(ctx, "robusta", 50, "lea", "k1"); return err }(),
 		"nothing added":         func() error { _, err := s.Add(ctx, "robusta", 0, "lea", ""); return err }(),
 		"too much added":        func() error { _, err := s.Add(ctx, "robusta", 1_000_001, "lea", ""); return err }(),
+		"nothing thrown away":   func() error { _, err := s.Waste(ctx, "robusta", 0, "lea", "stale", ""); return err }(),
+		"for no reason":         func() error { _, err := s.Waste(ctx, "robusta", 1, "lea", " \n", ""); return err }(),
+		"waste of nothing":      func() error { _, err := s.Waste(ctx, "robsta", 1, "lea", "stale", ""); return err }(),
+		"a key for a count":     func() error { _, err := s.Waste(ctx, "robusta", 45, "lea", "stale", "k2"); return err }(),
 		"counted below zero":    func() error { _, err := s.Count(ctx, "robusta", -1, "lea", ""); return err }(),
 		"no item":               func() error { _, err := s.Add(ctx, "Robusta.get", 5, "lea", ""); return err }(),
 		"no key":                func() error { _, err := s.Add(ctx, "robusta", 5, "lea", "a b"); return err }(),
@@ -142,6 +155,9 @@ func TestPersonsActsCountOnce(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: was taken", what)
 		}
+	}
+	if _, err := s.Waste(ctx, "robusta", 41, "lea", "stale", ""); !errors.Is(err, fleet.ErrNotAllowed) || !strings.Contains(err.Error(), "there are 40 g of robusta") {
+		t.Errorf("41 g of 40 g thrown away: %v", err)
 	}
 	if p.Upto() != n {
 		t.Fatalf("%d records were written", p.Upto()-n)

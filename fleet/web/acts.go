@@ -24,10 +24,12 @@ type Acts interface {
 	Settle(ctx context.Context, order string, made bool, by, reason string) error
 	MakeAgain(ctx context.Context, order, by string) error
 	// Add books a refill of n, 1 to fleet.MaxAmount in the item's own unit (fleet.Unit), Count
-	// that n are there; with the same key it counts once. They return the item's level, and
+	// that n are there, Waste that n were thrown away, which is fleet.ErrNotAllowed where
+	// there are fewer; with the same key it counts once. They return the item's level, and
 	// fleet.ErrNotFound for an item that there is not.
 	Add(ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
 	Count(ctx context.Context, item string, n int, by, key string) (fleet.Level, error)
+	Waste(ctx context.Context, item string, n int, by, reason, key string) (fleet.Level, error)
 }
 
 // actTime bounds what an operator's button does. A machine answers at once, or is not

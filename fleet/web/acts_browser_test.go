@@ -66,6 +66,13 @@ func TestBrowserOperatorsAct(t *testing.T) {
 	b.see(t, "#item-arabica .state", "3.5 kg")
 	b.do(t, chromedp.Click("#count-arabica summary"), chromedp.SendKeys("#count-arabica input[name=amount]", "3.46"), chromedp.Click("#count-arabica button"))
 	b.see(t, "#done", "The count is booked. That is -40 against what was written down.")
+	b.do(t, chromedp.Click("#waste-arabica summary"), chromedp.SendKeys("#waste-arabica input[name=amount]", "460 g"),
+		chromedp.SendKeys("#waste-arabica input[name=reason]", "it fell down"), chromedp.Click("#waste-arabica button"))
+	b.see(t, "#done", "The loss is booked.")
+	b.see(t, "#item-arabica .state", "3 kg")
+	if all := f.all(); all[len(all)-1] != "waste 460 (it fell down) arabica by this computer" {
+		t.Errorf("asked %q", all)
+	}
 	for _, said := range b.complained() {
 		t.Errorf("the pages complained: %s", said)
 	}

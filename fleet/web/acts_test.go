@@ -69,6 +69,19 @@ func (f *floor) Count(_ context.Context, item string, n int, by, key string) (fl
 	return f.book(fmt.Sprint("count ", n), item, by, key, func(l fleet.Level) fleet.Level { l.OnHand = n; return l })
 }
 
+func (f *floor) Waste(_ context.Context, item string, n int, by, reason, key string) (fleet.Level, error) {
+	f.stock.mu.Lock()
+	has, once := f.stock.levels[item].OnHand, f.keys[key]
+	f.stock.mu.Unlock()
+	if n > has && !once {
+		return fleet.Level{}, fleet.Saying("there is less", fleet.ErrNotAllowed)
+	}
+	return f.book(fmt.Sprintf("waste %d (%s)", n, reason), item, by, key, func(l fleet.Level) fleet.Level {
+		l.OnHand, l.Wasted = l.OnHand-n, l.Wasted+n
+		return l
+	})
+}
+
 // all is what was asked so far.
 func (f *floor) all() []string {
 	f.mu.Lock()
@@ -192,6 +205,7 @@ func TestCustomersDoNotAct(t *testing.T) {
 		"/fleet/cordon": "machine=zoe&reason=x", "/fleet/drain": "machine=zoe&reason=x", "/fleet/uncordon": "machine=zoe", "/fleet/stop": "machine=zoe&reason=x", "/fleet/clear": "machine=leo&reason=x",
 		"/fleet/made": "order=" + idA + "&reason=x", "/fleet/not-made": "order=" + idA + "&reason=x", "/fleet/again": "order=" + idA + "&reason=x",
 		"/stock/add": "item=arabica&amount=1&key=" + ulid.Make().String(), "/stock/count": "item=arabica&amount=1&key=" + ulid.Make().String(),
+		"/stock/waste": "item=arabica&amount=1&reason=x&key=" + ulid.Make().String(),
 	} {
 		status(t, h.ask("POST", path, form, far), http.StatusForbidden)
 		status(t, h.ask("POST", path, form, header("Sec-Fetch-Site", "cross-site")), http.StatusForbidden)
@@ -243,6 +257,39 @@ func TestStockPage(t *testing.T) {
 	}
 	h.stock.levels, h.stock.err = nil, errors.New("no answer")
 	contains(t, text(t, h.ask("GET", "/stock", "")), "does not answer")
+}
+
+// TestStockWaste: what was thrown away is booked once, with who and why, and never more
+// than there is; and the page says when open orders miss it.
+func TestStockWaste(t *testing.T) {
+	h, f := withActs(t)
+	f.stock.set(map[string]fleet.Level{"arabica": {OnHand: 100, Reserved: 60}, "milk-normal": {OnHand: 500}}, nil)
+	lacks(t, text(t, h.ask("GET", "/stock", "")), "more than there is")
+	form := func(amount, reason string) url.Values {
+		return url.Values{"item": {"arabica"}, "amount": {amount}, "reason": {reason}, "key": {ulid.Make().String()}}
+	}
+	good := form("80 g", "the bag <tore>")
+	f.asked = nil
+	for range 2 { // pressed twice
+		res := h.ask("POST", "/stock/waste", good.Encode())
+		status(t, res, http.StatusSeeOther)
+		contains(t, text(t, h.ask("GET", res.Header.Get("Location"), "")), "The loss is booked.", "0.02 kg", "Open orders need 0.04 kg more than there is.")
+	}
+	if want := "waste 80 (the bag <tore>) arabica by this computer"; f.asked[0] != want || f.stock.levels["arabica"].OnHand != 20 {
+		t.Errorf("asked %q, want %q; %+v", f.asked, want, f.stock.levels["arabica"])
+	}
+	f.asked = nil
+	res := h.ask("POST", "/stock/waste", form("0.021", "stale").Encode())
+	status(t, res, http.StatusConflict)
+	contains(t, text(t, res), "only 0.02 kg in the book", "Count what is left")
+	for what, form := range map[string]url.Values{
+		"no reason": form("1 g", ""), "a reason of nothing": form("1 g", " \n "), "nothing": form("0", "stale"), "less": form("-1", "stale"), "no amount": form("", "stale"),
+	} {
+		res := h.ask("POST", "/stock/waste", form.Encode())
+		if status(t, res, http.StatusBadRequest); len(f.asked) > 0 {
+			t.Errorf("%s: asked %q", what, f.asked)
+		}
+	}
 }
 
 func FuzzTypedAmount(f *testing.F) {

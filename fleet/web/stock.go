@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -33,6 +34,7 @@ type item struct {
 	Name     string
 	Here     string // on hand, with its unit
 	Reserved string // of that promised to orders; empty: nothing
+	Missing  string // of what is promised; empty: there is enough for them
 	Ends     string // when it is used up as drinks go now; empty: nobody can say, or not today
 	Large    int    // for so many of the largest drink it is enough
 	Unit     string // "kg", "l" or doses, in the page's language
@@ -80,6 +82,9 @@ func (w *Web) stockBody(ctx context.Context, p *pages, may bool) stockBody {
 		one := item{ID: id, Name: p.item(menu, id), Here: p.amount(l.OnHand, unit), Large: max(l.Available(), 0) / max(most[id], 1), Unit: p.say("unit." + unit), Key: ulid.Make().String()}
 		if l.Reserved > 0 {
 			one.Reserved = p.amount(l.Reserved, unit)
+			if missing := -l.Available(); missing > 0 {
+				one.Missing = p.amount(missing, unit)
+			}
 		}
 		if used := lately[id]; used > 0 && l.Available() > 0 {
 			ends := time.Duration(float64(l.Available()) / used * float64(lookBack))
@@ -194,52 +199,89 @@ func typedAmount(text, unit string) (n int, ok bool) {
 func (w *Web) stockRoutes() map[string]http.HandlerFunc {
 	routes := map[string]http.HandlerFunc{"GET " + stockPath: w.operatorsOnly(w.stockPage)}
 	if w.Acts != nil {
-		routes["POST /stock/add"] = w.stockAct("added", 1, w.Acts.Add)
-		routes["POST /stock/count"] = w.stockAct("counted", 0, w.Acts.Count)
+		routes["POST /stock/add"] = w.stockAct(booking{what: "added", least: 1, do: func(ctx context.Context, e entry) (fleet.Level, error) {
+			return w.Acts.Add(ctx, e.item, e.n, e.by, e.key)
+		}})
+		routes["POST /stock/count"] = w.stockAct(booking{what: "counted", do: func(ctx context.Context, e entry) (fleet.Level, error) {
+			return w.Acts.Count(ctx, e.item, e.n, e.by, e.key)
+		}})
+		routes["POST /stock/waste"] = w.stockAct(booking{what: "wasted", least: 1, why: true, do: func(ctx context.Context, e entry) (fleet.Level, error) {
+			return w.Acts.Waste(ctx, e.item, e.n, e.by, e.reason, e.key)
+		}})
 	}
 	return routes
 }
 
-// stockAct books what somebody put in or counted, once for each time that the page was
-// shown.
-func (w *Web) stockAct(what string, least int, do func(ctx context.Context, item string, n int, by, key string) (fleet.Level, error)) http.HandlerFunc {
+// entry is what an operator writes into the stock's book.
+type entry struct {
+	item            string
+	n               int
+	by, reason, key string
+}
+
+// booking is one of the forms of the stock's page.
+type booking struct {
+	what  string // was done
+	least int
+	why   bool // it must be said
+	do    func(context.Context, entry) (fleet.Level, error)
+}
+
+// readEntry reads a form; the key of what is wrong with it is empty if nothing is.
+func (k booking) readEntry(f url.Values, items []string) (e entry, wrong string) {
+	e = entry{item: f.Get("item"), reason: fleet.Plain(f.Get("reason"))}
+	key, notKey := ulid.ParseStrict(f.Get("key"))
+	e.key = "page-" + strings.ToLower(key.String())
+	n, reads := typedAmount(f.Get("amount"), fleet.Unit(e.item))
+	e.n = n
+	switch {
+	case !slices.Contains(items, e.item) || notKey != nil:
+		wrong = "ops.gone"
+	case !reads || n < k.least:
+		wrong = "stock.amount"
+	case k.why && e.reason == "":
+		wrong = "acts.reason"
+	}
+	return e, wrong
+}
+
+// stockAct books what somebody put in, counted or threw away, once for each time that the
+// page was shown.
+func (w *Web) stockAct(k booking) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		by, f, ok := w.acting(rw, r)
 		if !ok {
 			return
 		}
+		p := w.pages[lang(r)]
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTime)
 		defer cancel()
 		before, err := w.Levels(ctx)
-		id := f.Get("item")
-		key, notKey := ulid.ParseStrict(f.Get("key"))
-		n, reads := typedAmount(f.Get("amount"), fleet.Unit(id))
-		wrong := ""
-		switch {
-		case err != nil:
+		e, wrong := k.readEntry(f, stockItems(w.Shop.Menu(), before))
+		if err != nil {
 			wrong = "stock.silent"
-		case !slices.Contains(stockItems(w.Shop.Menu(), before), id) || notKey != nil:
-			wrong = "ops.gone"
-		case !reads || n < least:
-			wrong = "stock.amount"
 		}
 		if wrong != "" {
-			w.showStock(rw, r, http.StatusBadRequest, "", remark{Text: w.pages[lang(r)].say(wrong)})
+			w.showStock(rw, r, http.StatusBadRequest, "", remark{Text: p.say(wrong)})
 			return
 		}
-		had := before[id].OnHand
-		level, err := do(ctx, id, n, by, "page-"+strings.ToLower(key.String()))
-		log := w.Log.With("act", what, "by", by, "item", id, "amount", n)
+		e.by = by
+		had := before[e.item].OnHand
+		level, err := k.do(ctx, e)
+		log := w.Log.With("act", k.what, "by", by, "item", e.item, "amount", e.n, "reason", e.reason)
 		if err != nil {
 			log.Warn("what an operator asked for was not done", "error", err)
 			status, why := w.notDone(r, err)
+			if k.why && errors.Is(err, fleet.ErrNotAllowed) {
+				why = remark{Text: p.say("stock.toomuch", p.amount(had, fleet.Unit(e.item)))}
+			}
 			w.showStock(rw, r, status, "", why)
 			return
 		}
 		log.Info("an operator has acted", "on_hand", level.OnHand)
 		w.counter.forget()
 		w.shelved.forget()
-		q := url.Values{"done": {what}, "by": {strconv.Itoa(level.OnHand - had)}}
+		q := url.Values{"done": {k.what}, "by": {strconv.Itoa(level.OnHand - had)}}
 		http.Redirect(rw, r, stockPath+"?"+q.Encode(), http.StatusSeeOther)
 	}
 }

@@ -72,7 +72,7 @@ func composed() map[string]bool {
 	add("error", fleet.CodeInvalid, fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable)
 	add("drink", "espresso", "lungo", "americano", "macchiato", "creme", "cappuccino", "latte")
 	add("pair", "first", "second")
-	add("done", "accepted", "refused", "revoked", "everywhere", "cordoned", "drained", "uncordoned", "cleared", "stopped", "settled", "again", "added", "counted")
+	add("done", "accepted", "refused", "revoked", "everywhere", "cordoned", "drained", "uncordoned", "cleared", "stopped", "settled", "again", "added", "counted", "wasted")
 	add("unit", "g", "ml", "doses")
 	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "article", "foreign")
 	for act, sights := range map[string][]string{"jam": {"hit", "parked", "other", "back"}, "unplug": {"hit", "parked", "other", "back"},
