@@ -61,7 +61,7 @@ func TestBrowserOperatorsAct(t *testing.T) {
 		t.Errorf("commands: %v", h.desk.asked)
 	}
 
-	b.do(t, chromedp.Navigate(at+"/stock"), chromedp.Click("#add-arabica summary"), chromedp.SendKeys("#add-arabica input[name=amount]", "2.5"), chromedp.Click("#add-arabica button"))
+	b.do(t, chromedp.Navigate(at+"/stock"), chromedp.Click("#add-arabica summary"), chromedp.SendKeys("#add-arabica input[name=amount]", "2.5"), chromedp.Click("#add-arabica .act button"))
 	b.see(t, "#done", "Booked.")
 	b.see(t, "#item-arabica .state", "3.5 kg")
 	b.do(t, chromedp.Click("#count-arabica summary"), chromedp.SendKeys("#count-arabica input[name=amount]", "3.46"), chromedp.Click("#count-arabica button"))
@@ -73,6 +73,13 @@ func TestBrowserOperatorsAct(t *testing.T) {
 	if all := f.all(); all[len(all)-1] != "waste 460 (it fell down) arabica by this computer" {
 		t.Errorf("asked %q", all)
 	}
+
+	// Who comes by the code of a hopper finds its refill open, and one button books.
+	b.do(t, chromedp.Navigate(at+"/stock?item=milk-soja"), chromedp.WaitVisible("#add-milk-soja .at-once button"))
+	b.comes(t, `document.activeElement == document.querySelector("#add-milk-soja input[name=amount]")`)
+	b.do(t, chromedp.Click("#add-milk-soja .at-once button:nth-of-type(2)"))
+	b.see(t, "#done", "Booked.")
+	b.see(t, "#item-milk-soja .state", "2 l")
 	for _, said := range b.complained() {
 		t.Errorf("the pages complained: %s", said)
 	}

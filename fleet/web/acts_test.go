@@ -292,6 +292,59 @@ func TestStockWaste(t *testing.T) {
 	}
 }
 
+// TestRefillByCode: the code at a hopper leads an operator to that item's refill, whoever
+// is none to the login and from there to it, and to nothing else.
+func TestRefillByCode(t *testing.T) {
+	h, f := withActs(t)
+	for lang, want := range map[string][]string{"en": {"Bag of 250 g", "Bag of 1 kg", "Carton of 2 l", "100 doses"}, "fr": {"Sachet de 250 g", "Brique de 500 ml"}} {
+		contains(t, text(t, h.ask("GET", "/stock?lang="+lang, "")), want...)
+	}
+	for unit, some := range suggestions {
+		for i, s := range h.web.pages["fr"].suggest(unit) {
+			if n, ok := typedAmount(s.Value, unit); !ok || n != some[i] {
+				t.Errorf("%+v is %d, want %d", s, n, some[i])
+			}
+		}
+	}
+	page := text(t, h.ask("GET", "/stock?item=milk-soja", ""))
+	contains(t, page, `id="add-milk-soja" open>`, "autofocus")
+	lacks(t, page, `id="add-arabica" open`, `http-equiv="refresh"`)
+	if !(strings.Index(page, `id="item-milk-soja"`) < strings.Index(page, `id="item-arabica"`)) {
+		t.Error("the item of the code is not the first")
+	}
+	for _, none := range []string{"", "coffee", "%3Cscript%3E", "a.b"} {
+		page := text(t, h.ask("GET", "/stock?item="+none, ""))
+		contains(t, page, `http-equiv="refresh"`)
+		lacks(t, page, " open>", "<script>", "autofocus")
+	}
+	key := ulid.Make().String()
+	status(t, h.ask("POST", "/stock/add", url.Values{"item": {"milk-soja"}, "amount": {"2000 ml"}, "key": {key}}.Encode()), http.StatusSeeOther)
+	if n := f.stock.levels["milk-soja"].OnHand; n != 3000 {
+		t.Errorf("%d ml, want 3000", n)
+	}
+}
+
+// TestCodesForHoppers: a page to print has a code for each item of the stock, for
+// operators alone, and says where a phone that reads one would not be let in.
+func TestCodesForHoppers(t *testing.T) {
+	h, _ := withActs(t)
+	contains(t, text(t, h.ask("GET", "/stock", "")), `href="/qr/stock"`)
+	status(t, h.ask("GET", "/qr/stock", "", far), http.StatusForbidden)
+	contains(t, text(t, h.ask("GET", "/qr/stock", "")), "There is no address for phones")
+	h.web.Address = "https://coffee.example"
+	page := text(t, h.ask("GET", "/qr/stock", ""))
+	for _, id := range fleet.DefaultMenu().Items() {
+		contains(t, page, newCode("https://coffee.example/stock?item="+id, "").Path, "coffee.example/stock?item="+id)
+	}
+	contains(t, page, "Soy milk", "no operators with logins")
+	if len(page) > 50_000 {
+		t.Errorf("the page has %d bytes", len(page))
+	}
+	h.stock.set(nil, errors.New("no answer"))
+	h.web.shelved.forget()
+	contains(t, text(t, h.ask("GET", "/qr/stock", "")), "stock?item=arabica")
+}
+
 func FuzzTypedAmount(f *testing.F) {
 	for _, s := range []string{"5", "2,5 kg", "500 g", "1e9", "0x10", "1.5l", "3 doses", "..", "٣", "9999999999999999999999"} {
 		f.Add(s, "g")

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"barista/fleet"
@@ -132,14 +133,26 @@ func (w *Web) whileOperator(r *http.Request) (ctx context.Context, leave func())
 }
 
 // The pages to which a login leads.
-var afterLogin = []string{"/operators", "/fleet"}
+var afterLogin = []string{"/operators", "/fleet", stockPath, labelsPath}
+
+// afterwards is where a login leads that somebody asked for: one of those pages, or the
+// refill of an item; else the first of them.
+func afterwards(to string) string {
+	if item, ok := strings.CutPrefix(to, refillPath("")); ok && fleet.IsToken(item) || slices.Contains(afterLogin, to) {
+		return to
+	}
+	return afterLogin[0]
+}
 
 func (w *Web) toLogin(rw http.ResponseWriter, r *http.Request) {
-	to := "/login"
-	if slices.Contains(afterLogin, r.URL.Path) && r.URL.Path != afterLogin[0] {
-		to += "?to=" + url.QueryEscape(r.URL.Path)
+	to, login := r.URL.Path, "/login"
+	if item := r.URL.Query().Get("item"); to == stockPath && item != "" {
+		to = refillPath(item)
 	}
-	http.Redirect(rw, r, to, http.StatusSeeOther)
+	if to = afterwards(to); to != afterLogin[0] {
+		login += "?to=" + url.QueryEscape(to)
+	}
+	http.Redirect(rw, r, login, http.StatusSeeOther)
 }
 
 // loginBody is what the page of the login shows.
@@ -181,9 +194,7 @@ func (w *Web) mayLogin(rw http.ResponseWriter, r *http.Request) bool {
 }
 
 func (w *Web) showLogin(rw http.ResponseWriter, r *http.Request, status int, b loginBody) {
-	if !slices.Contains(afterLogin, b.To) {
-		b.To = afterLogin[0]
-	}
+	b.To = afterwards(b.To)
 	if !fleet.IsToken(b.Name) {
 		b.Name = "" // perhaps a password in the wrong field
 	}
@@ -270,10 +281,7 @@ func (w *Web) letIn(rw http.ResponseWriter, r *http.Request, secret, to string) 
 		w.Logins.Logout(old)
 	}
 	w.keepSession(rw, r, secret)
-	if !slices.Contains(afterLogin, to) {
-		to = afterLogin[0]
-	}
-	http.Redirect(rw, r, to, http.StatusSeeOther)
+	http.Redirect(rw, r, afterwards(to), http.StatusSeeOther)
 }
 
 // notIn is why somebody was not let in.

@@ -185,11 +185,16 @@ func TestLoginRefuses(t *testing.T) {
 		t.Errorf("from another site: %d", res.StatusCode)
 	}
 	// Where it leads is ours to say.
-	for _, to := range []string{"https://evil.example", "//evil.example", "/orders/x", `/fleet"><b>`} {
+	for _, to := range []string{"https://evil.example", "//evil.example", "/orders/x", `/fleet"><b>`, "/stock?item=//evil", "/stock?item=arabica&done=evil", "/stock?item=", "/stock?done=evil"} {
 		leadsTo(t, h.ask("POST", "/login", form("name", bossName, "password", bossPassword, "to", to)), "/operators")
 		lacks(t, text(t, h.ask("GET", "/login?to="+url.QueryEscape(to), "")), to, "evil")
 	}
 	leadsTo(t, h.ask("POST", "/login", form("name", bossName, "password", bossPassword, "to", "/fleet")), "/fleet")
+	// The code at a hopper: to the login, and from there to the refill.
+	leadsTo(t, h.ask("GET", "/stock?item=arabica", ""), "/login?to=%2Fstock%3Fitem%3Darabica")
+	contains(t, text(t, h.ask("GET", "/login?to=%2Fstock%3Fitem%3Darabica", "")), `value="/stock?item=arabica"`)
+	leadsTo(t, h.ask("POST", "/login", form("name", bossName, "password", bossPassword, "to", "/stock?item=arabica")), "/stock?item=arabica")
+	leadsTo(t, h.ask("GET", "/stock?item=a.b", "", fromAfar, overTLS), "/login")
 }
 
 // A weak password is told, and does not use up the code; the code works once.

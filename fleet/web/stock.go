@@ -39,6 +39,8 @@ type item struct {
 	Large    int    // for so many of the largest drink it is enough
 	Unit     string // "kg", "l" or doses, in the page's language
 	Key      string // of the next booking: sent twice it counts once
+	Open     bool   // its refill is what somebody came for
+	Suggest  []suggestion
 }
 
 // soonEnds is how far ahead the end of an item is told.
@@ -51,8 +53,13 @@ const (
 	fewest   = 5
 )
 
-// stockPage shows the stock.
+// stockPage shows the stock. Who comes by an item's code finds that item first and its
+// refill open; one that may not book is asked to log in.
 func (w *Web) stockPage(rw http.ResponseWriter, r *http.Request) {
+	if _, may := w.actor(r); !may && w.Logins != nil && fleet.IsToken(r.URL.Query().Get("item")) {
+		w.toLogin(rw, r)
+		return
+	}
 	p := w.pages[lang(r)]
 	done, ok := p.known("done", r.URL.Query().Get("done"))
 	if ok && r.URL.Query().Get("done") == "counted" {
@@ -66,8 +73,26 @@ func (w *Web) stockPage(rw http.ResponseWriter, r *http.Request) {
 func (w *Web) showStock(rw http.ResponseWriter, r *http.Request, status int, done string, trouble remark) {
 	p := w.pages[lang(r)]
 	_, may := w.actor(r)
-	w.show(rw, r, status, view{Page: "stock", Self: stockPath, Title: p.say("stock.title"), Refresh: 30,
-		Done: done, Note: trouble.Text, Quote: trouble.Quote, Body: w.stockBody(r.Context(), p, may)})
+	b := w.stockBody(r.Context(), p, may)
+	again := 30
+	if b.open(r.URL.Query().Get("item")) {
+		again = 0 // it would take away what is being typed
+	}
+	w.show(rw, r, status, view{Page: "stock", Self: stockPath, Title: p.say("stock.title"), Refresh: again,
+		Done: done, Note: trouble.Text, Quote: trouble.Quote, Body: b})
+}
+
+// open puts an item first and opens its refill, if there is one of that name that may be
+// booked.
+func (b *stockBody) open(id string) bool {
+	at := slices.IndexFunc(b.Items, func(i item) bool { return i.ID == id })
+	if at < 0 || !b.May {
+		return false
+	}
+	one := b.Items[at]
+	one.Open = true
+	b.Items = slices.Insert(slices.Delete(b.Items, at, at+1), 0, one)
+	return true
 }
 
 func (w *Web) stockBody(ctx context.Context, p *pages, may bool) stockBody {
@@ -79,7 +104,7 @@ func (w *Web) stockBody(ctx context.Context, p *pages, may bool) stockBody {
 	most, lately := largest(menu), w.book.used(menu)
 	for _, id := range stockItems(menu, levels) {
 		l, unit := levels[id], fleet.Unit(id)
-		one := item{ID: id, Name: p.item(menu, id), Here: p.amount(l.OnHand, unit), Large: max(l.Available(), 0) / max(most[id], 1), Unit: p.say("unit." + unit), Key: ulid.Make().String()}
+		one := item{ID: id, Name: p.item(menu, id), Here: p.amount(l.OnHand, unit), Large: max(l.Available(), 0) / max(most[id], 1), Unit: p.say("unit." + unit), Key: ulid.Make().String(), Suggest: p.suggest(unit)}
 		if l.Reserved > 0 {
 			one.Reserved = p.amount(l.Reserved, unit)
 			if missing := -l.Available(); missing > 0 {
@@ -197,7 +222,7 @@ func typedAmount(text, unit string) (n int, ok bool) {
 
 // stockRoutes are the addresses of the stock's page.
 func (w *Web) stockRoutes() map[string]http.HandlerFunc {
-	routes := map[string]http.HandlerFunc{"GET " + stockPath: w.operatorsOnly(w.stockPage)}
+	routes := map[string]http.HandlerFunc{"GET " + stockPath: w.operatorsOnly(w.stockPage), "GET " + labelsPath: w.operatorsOnly(w.labelsPage)}
 	if w.Acts != nil {
 		routes["POST /stock/add"] = w.stockAct(booking{what: "added", least: 1, do: func(ctx context.Context, e entry) (fleet.Level, error) {
 			return w.Acts.Add(ctx, e.item, e.n, e.by, e.key)

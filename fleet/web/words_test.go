@@ -74,6 +74,7 @@ func composed() map[string]bool {
 	add("pair", "first", "second")
 	add("done", "accepted", "refused", "revoked", "everywhere", "cordoned", "drained", "uncordoned", "cleared", "stopped", "settled", "again", "added", "counted", "wasted")
 	add("unit", "g", "ml", "doses")
+	add("refill", "g", "ml", "doses")
 	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "article", "foreign")
 	for act, sights := range map[string][]string{"jam": {"hit", "parked", "other", "back"}, "unplug": {"hit", "parked", "other", "back"},
 		"milk": {"level", "refused", "others", "back"}, "cut": {"gone", "waits", "back", "settled", "late"}, "kill": {"reborn", "doubt", "ready"}} {

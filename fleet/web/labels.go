@@ -1,0 +1,75 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"barista/fleet"
+)
+
+// labelsPath is the page of the codes to be stuck on hoppers and cans.
+const labelsPath = "/qr/stock"
+
+// labelsBody is that page: a code for each item, which leads to its refill.
+type labelsBody struct {
+	Labels []label
+	Note   string // why a phone that reads one may not be let in; empty: it may
+}
+
+type label struct {
+	Name string
+	Code *code
+}
+
+// refillPath is where an item's code leads. An id is a token, so it stands there as it is.
+func refillPath(id string) string { return stockPath + "?item=" + id }
+
+// labelsPage is a page to print. Its codes hold no secret: who reads one must be an
+// operator, and is asked to log in.
+func (w *Web) labelsPage(rw http.ResponseWriter, r *http.Request) {
+	p := w.pages[lang(r)]
+	var b labelsBody
+	if address := w.customers(r); address != "" {
+		menu := w.Shop.Menu()
+		levels, err := w.levelsLately(r.Context())
+		if err != nil { // the menu's will do
+			w.Log.Warn("web: the codes are of the menu alone: the stock does not answer", "error", err)
+		}
+		for _, id := range stockItems(menu, levels) {
+			if !fleet.IsToken(id) {
+				continue
+			}
+			if c := newCode(address+refillPath(id), ""); c != nil {
+				c.Show = strings.TrimPrefix(strings.TrimPrefix(c.Address, "https://"), "http://")
+				b.Labels = append(b.Labels, label{p.item(menu, id), c})
+			}
+		}
+		switch {
+		case w.Logins == nil:
+			b.Note = p.say("labels.nologin")
+		case !strings.HasPrefix(address, "https://"):
+			b.Note = p.say("labels.plain")
+		}
+	}
+	w.show(rw, r, http.StatusOK, view{Page: "labels", Self: labelsPath, Title: p.say("labels.title"), Body: b})
+}
+
+// suggestions are the bags and cartons that are booked by one button, in an item's own
+// unit. What they are called is a matter of the page's words.
+var suggestions = map[string][]int{"g": {250, 500, 1000}, "ml": {500, 1000, 2000}, "doses": {50, 100, 200}}
+
+// suggestion is one of them: Value as typedAmount reads it.
+type suggestion struct{ Value, Text string }
+
+func (p *pages) suggest(unit string) (out []suggestion) {
+	for _, n := range suggestions[unit] {
+		value := strconv.Itoa(n) + " " + unit
+		text := value
+		if n >= 1000 || unit == "doses" {
+			text = p.amount(n, unit)
+		}
+		out = append(out, suggestion{value, p.say("refill."+unit, text)})
+	}
+	return out
+}
