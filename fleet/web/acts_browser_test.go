@@ -1,10 +1,14 @@
 package web
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"barista/fleet"
@@ -80,6 +84,51 @@ func TestBrowserOperatorsAct(t *testing.T) {
 	b.do(t, chromedp.Click("#add-milk-soja .at-once button:nth-of-type(2)"))
 	b.see(t, "#done", "Booked.")
 	b.see(t, "#item-milk-soja .state", "2 l")
+	for _, said := range b.complained() {
+		t.Errorf("the pages complained: %s", said)
+	}
+}
+
+// TestFloorScreens takes pictures of the operators' pages into the folder given by
+// -shots, and checks what TestScreens does.
+func TestFloorScreens(t *testing.T) {
+	if *shots == "" {
+		t.Skip("give -shots FOLDER to have pictures taken")
+	}
+	b := startBrowser(t)
+	h, f := withActs(t)
+	most := largest(fleet.DefaultMenu())
+	f.stock.set(map[string]fleet.Level{"arabica": {OnHand: 3 * most["arabica"]}, "robusta": {OnHand: 7, Reserved: 18}, "mixed": {OnHand: 5000, Reserved: 27},
+		"milk-normal": {OnHand: 4200}, "milk-soja": {OnHand: 500}, "sugar": {OnHand: 400}}, nil)
+	h.crew.present = append(h.crew.present, fleet.Presence{Machine: "mia", State: fleet.StateBlocked, Code: "tank", Lacks: []string{"water", "beans", "tray"},
+		Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Cup: "page", Driver: "mock"})
+	at := h.listening()
+	for _, view := range []struct {
+		w, h         int64
+		scheme, lang string
+	}{
+		{375, 812, "light", "en"}, {375, 812, "dark", "fr"}, {1280, 800, "light", "fr"}, {1280, 800, "dark", "en"},
+	} {
+		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
+		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		look := func(page, path string) {
+			b.do(t, chromedp.Navigate(at+path+"lang="+view.lang), chromedp.WaitVisible("#content"))
+			if page == "stock" {
+				b.do(t, chromedp.Click("#waste-robusta summary"))
+			}
+			b.checks(t, fmt.Sprintf("%s at %dx%d, %s", page, view.w, view.h, view.scheme), view.w)
+			png := get(t, b, chromedp.FullScreenshot(100))
+			if err := os.WriteFile(filepath.Join(*shots, fmt.Sprintf("ops-%s-%dx%d-%s-%s.png", page, view.w, view.h, view.scheme, view.lang)), png, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.web.Address = ""
+		look("fleet", "/fleet?")
+		look("stock", "/stock?item=milk-soja&")
+		h.web.Address = "https://coffee.example"
+		look("labels", "/qr/stock?")
+	}
 	for _, said := range b.complained() {
 		t.Errorf("the pages complained: %s", said)
 	}

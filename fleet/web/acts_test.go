@@ -273,7 +273,7 @@ func TestStockWaste(t *testing.T) {
 	for range 2 { // pressed twice
 		res := h.ask("POST", "/stock/waste", good.Encode())
 		status(t, res, http.StatusSeeOther)
-		contains(t, text(t, h.ask("GET", res.Header.Get("Location"), "")), "The loss is booked.", "0.02 kg", "Open orders need 0.04 kg more than there is.")
+		contains(t, text(t, h.ask("GET", res.Header.Get("Location"), "")), "The loss is booked.", "20 g", "Open orders need 40 g more than there is.")
 	}
 	if want := "waste 80 (the bag <tore>) arabica by this computer"; f.asked[0] != want || f.stock.levels["arabica"].OnHand != 20 {
 		t.Errorf("asked %q, want %q; %+v", f.asked, want, f.stock.levels["arabica"])
@@ -281,7 +281,7 @@ func TestStockWaste(t *testing.T) {
 	f.asked = nil
 	res := h.ask("POST", "/stock/waste", form("0.021", "stale").Encode())
 	status(t, res, http.StatusConflict)
-	contains(t, text(t, res), "only 0.02 kg in the book", "Count what is left")
+	contains(t, text(t, res), "only 20 g in the book", "Count what is left")
 	for what, form := range map[string]url.Values{
 		"no reason": form("1 g", ""), "a reason of nothing": form("1 g", " \n "), "nothing": form("0", "stale"), "less": form("-1", "stale"), "no amount": form("", "stale"),
 	} {

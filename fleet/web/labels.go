@@ -64,12 +64,7 @@ type suggestion struct{ Value, Text string }
 
 func (p *pages) suggest(unit string) (out []suggestion) {
 	for _, n := range suggestions[unit] {
-		value := strconv.Itoa(n) + " " + unit
-		text := value
-		if n >= 1000 || unit == "doses" {
-			text = p.amount(n, unit)
-		}
-		out = append(out, suggestion{value, p.say("refill."+unit, text)})
+		out = append(out, suggestion{strconv.Itoa(n) + " " + unit, p.say("refill."+unit, p.amount(n, unit))})
 	}
 	return out
 }

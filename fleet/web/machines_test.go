@@ -42,13 +42,14 @@ func TestFleetPageGauges(t *testing.T) {
 	levels := full()
 	levels["arabica"] = fleet.Level{OnHand: 4 * most["arabica"], Reserved: most["arabica"]}
 	levels["robusta"] = fleet.Level{OnHand: most["robusta"] - 1}
+	levels["sugar"] = fleet.Level{OnHand: most["sugar"]}
 	levels["mixed"] = fleet.Level{OnHand: shortOf * most["mixed"]}
 	delete(levels, "milk-soja")
 	h.stock.set(levels, nil)
 	h.web.shelved.forget()
 	page = text(t, h.ask("GET", "/fleet", ""))
-	contains(t, page, `id="short-arabica"`, `<meter min="0" max="10" value="3" aria-label="Arabica: large ones left, of 10">`, "Enough for 3 large ones.",
-		`id="short-robusta"`, `value="0"`, "Not enough for a large one.")
+	contains(t, page, `id="short-arabica"`, `<meter min="0" max="10" low="2" high="9" optimum="10" value="3" aria-label="Arabica: large ones left, of 10">`, "Enough for 3 large ones.",
+		`id="short-robusta"`, `value="0"`, "Not enough for a large one.", "Enough for one large one.")
 	lacks(t, page, "short-mixed", "short-milk-soja")
 	h.stock.set(nil, errors.New("no answer"))
 	h.web.shelved.forget()

@@ -18,6 +18,7 @@ type scarce struct {
 	Name  string
 	Large int // for so many of the largest drink it is enough, below Of
 	Of    int
+	High  int // up to here the gauge is in the colour of what is not enough
 }
 
 // levelsOnce are the stock's levels, asked at most once in levelsAge however many pages
@@ -66,7 +67,7 @@ func (w *Web) short(ctx context.Context, p *pages) (out []scarce) {
 			continue
 		}
 		if n := max(l.Available(), 0) / most[id]; n < shortOf {
-			out = append(out, scarce{id, p.item(menu, id), n, shortOf})
+			out = append(out, scarce{id, p.item(menu, id), n, shortOf, shortOf - 1})
 		}
 	}
 	return out

@@ -187,8 +187,11 @@ func (p *pages) item(m fleet.Menu, id string) string {
 
 // amount is one in the unit in which people think of it.
 func (p *pages) amount(n int, unit string) string {
-	if unit == "doses" {
+	switch {
+	case unit == "doses":
 		return strconv.Itoa(n) + " " + p.say("unit.doses")
+	case n > 0 && n < 1000: // grams and millilitres are the same in both languages
+		return strconv.Itoa(n) + " " + unit
 	}
 	big := p.say("unit." + unit)
 	text := strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(float64(n)/1000, 'f', 3, 64), "0"), ".")
