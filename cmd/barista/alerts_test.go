@@ -1,10 +1,16 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,9 +40,14 @@ func TestAlerts(t *testing.T) {
 		}
 	}))
 	defer server.Close()
+	password := filepath.Join(t.TempDir(), "mail.password")
+	if err := os.WriteFile(password, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port, letters := postOffice(t)
 	h := openHouse(t, demo{http: "none", nats: "127.0.0.1:0", machines: 1, speed: 100, cups: "auto"}, func(f *configs.File, _ []*configs.Machine) {
 		f.Stock.Initial["arabica"] = 20
-		f.Alerts = &configs.Alerts{Webhook: server.URL}
+		f.Alerts = &configs.Alerts{Webhook: server.URL, Mail: &configs.Mail{Host: "127.0.0.1", Port: port, From: "barista@example.org", To: []string{"lea@example.org"}, User: "barista", Password: password}}
 	})
 	next := ""
 	h.eventually("the alert", func() bool {
@@ -51,6 +62,10 @@ func TestAlerts(t *testing.T) {
 		}
 		return next != ""
 	})
+	h.eventually("the mail", func() bool {
+		l := letters()
+		return strings.Contains(l, "AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00barista\x00hunter2"))) && strings.Contains(l, "RCPT TO:<lea@example.org>") && strings.Contains(l, "\n- arabica runs out: 20 g left")
+	})
 	if code, text := pasted(t, t.Context(), h.broker.URL(), "", strings.Replace(next, "AMOUNT", "500", 1)); code != term.ExitOK || !strings.Contains(text, "added 500 g of arabica") {
 		t.Fatalf("%s: exit %d: %s", next, code, text)
 	}
@@ -59,4 +74,54 @@ func TestAlerts(t *testing.T) {
 		defer mu.Unlock()
 		return came[len(came)-1].OK
 	})
+}
+
+// postOffice takes letters on this computer, and tells all that it has heard.
+func postOffice(t *testing.T) (port int, heard func() string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	var mu sync.Mutex
+	var all strings.Builder
+	take := func(conn net.Conn) {
+		defer conn.Close()
+		c := textproto.NewConn(conn)
+		for answer := "220 a test"; c.PrintfLine("%s", answer) == nil; {
+			line, err := c.ReadLine()
+			if err != nil {
+				return
+			}
+			text := ""
+			switch verb, _, _ := strings.Cut(line, " "); verb {
+			case "EHLO":
+				answer = "250-a test\r\n250 AUTH PLAIN"
+			case "AUTH":
+				answer = "235 come in"
+			case "DATA":
+				if c.PrintfLine("354 write") != nil {
+					return
+				}
+				b, _ := c.ReadDotBytes()
+				text, answer = string(b), "250 taken"
+			default:
+				answer = "250 fine"
+			}
+			mu.Lock()
+			fmt.Fprintf(&all, "%s\n%s\n", line, text)
+			mu.Unlock()
+		}
+	}
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			take(conn)
+		}
+	})
+	return ln.Addr().(*net.TCPAddr).Port, func() string { mu.Lock(); defer mu.Unlock(); return all.String() }
 }

@@ -28,7 +28,6 @@ import (
 	"barista/driver"
 	"barista/driver/guard"
 	"barista/fleet"
-	"barista/fleet/alert"
 	"barista/fleet/archive"
 	"barista/fleet/broker"
 	"barista/fleet/client"
@@ -347,13 +346,11 @@ func (s *shop) openHomeAssistant(ctx context.Context) error {
 
 // openAlerts tells who is not looking what barista status would say.
 func (s *shop) openAlerts(ctx context.Context) error {
-	f := s.file.Alerts
 	c, err := s.connect(ctx, "alerts")
 	if err != nil {
 		return err
 	}
-	a := alert.New(alert.Config{Shop: filepath.Base(s.file.State), Webhook: f.Webhook, Ntfy: f.Ntfy, Token: f.Token, After: f.After, Quiet: alert.Hours(f.Quiet), Log: s.log.With("room", "alerts")},
-		reach.Alerts(reach.Shop(c, false)))
+	a := reach.Alerts(s.file.Alerts, filepath.Base(s.file.State), reach.Shop(c, false), s.log)
 	s.add("alerts", a.Run, nil)
 	return nil
 }

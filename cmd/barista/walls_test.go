@@ -119,6 +119,7 @@ func TestWalls(t *testing.T) {
 		{[]string{"go.bug.st/serial"}, []string{"barista/driver/serial"}, "one owner per port"},
 		{[]string{"github.com/prometheus"}, []string{"barista/fleet/metrics", "barista/cmd/barista/health"}, "one room counts; the shop hands it what it counts from"},
 		{[]string{"database/sql", "modernc.org", "github.com/jackc"}, []string{"barista/fleet/archive"}, "one room speaks SQL"},
+		{[]string{"github.com/wneessen/go-mail", "net/smtp"}, []string{"barista/fleet/alert"}, "one room writes letters"},
 		{[]string{"barista/cmd/barista/chaos"}, []string{"barista/cmd/barista"}, "faults are had in a demo alone"},
 		{[]string{"github.com/coreos/go-systemd"}, []string{"barista/cmd/barista"}, "a room does not know who started it"},
 	}

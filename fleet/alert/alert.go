@@ -1,6 +1,6 @@
 // Package alert tells a person who is not looking that a shop needs a hand: by a POST to
-// a webhook (JSON) or to a topic of ntfy (text that a phone shows), each with the
-// commands to type.
+// a webhook (JSON), to a topic of ntfy (text that a phone shows), or by mail, each with
+// the commands to type.
 //
 // It promises few messages: what is wrong for a while only, all of it in one, again only
 // when something else is wrong too, and one when all is well. In the quiet hours it says
@@ -18,9 +18,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"barista/fleet"
@@ -37,10 +37,11 @@ type Seen struct {
 
 // Config is where alerts go, and when.
 type Config struct {
-	Shop    string // who speaks, in the title
-	Webhook string // URL; empty: none
-	Ntfy    string // URL of a topic; empty: none
-	Token   string // file of mode 0600 with what is sent to both as a bearer's; empty: none
+	Shop    string                 // who speaks, in the title
+	Webhook string                 // URL; empty: none
+	Ntfy    string                 // URL of a topic; empty: none
+	Token   func() (string, error) // what is sent to both as a bearer's, asked for at each message; nil: nothing
+	Mail    *Mail
 	After   time.Duration
 	Quiet   Hours
 	Every   time.Duration // between two looks; 0: 20 s
@@ -72,6 +73,7 @@ const (
 type Alerts struct {
 	cfg     Config
 	look    func(context.Context) (Seen, error)
+	client  *http.Client
 	targets []*target
 }
 
@@ -83,30 +85,34 @@ func New(cfg Config, look func(context.Context) (Seen, error)) *Alerts {
 	if cfg.Wall == nil {
 		cfg.Wall = time.Now
 	}
-	a := &Alerts{cfg: cfg, look: look}
+	// A message goes where the file says, and nowhere else.
+	a := &Alerts{cfg: cfg, look: look, client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if cfg.Webhook != "" {
-		a.targets = append(a.targets, &target{name: "webhook", request: a.toWebhook})
+		a.targets = append(a.targets, &target{name: "webhook", send: a.sends(a.toWebhook)})
 	}
 	if cfg.Ntfy != "" {
-		a.targets = append(a.targets, &target{name: "ntfy", request: a.toNtfy})
+		a.targets = append(a.targets, &target{name: "ntfy", send: a.sends(a.toNtfy)})
+	}
+	if m := cfg.Mail; m != nil {
+		for _, to := range m.To { // each for himself: an address that is refused holds up no other
+			a.targets = append(a.targets, &target{name: to, send: func(ctx context.Context, msg message) error { return m.send(ctx, to, msg, cfg.Wall()) }})
+		}
 	}
 	return a
 }
 
 // Run looks until ctx ends.
 func (a *Alerts) Run(ctx context.Context) error {
-	// A message goes where the file says, and nowhere else.
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	defer client.CloseIdleConnections()
+	defer a.client.CloseIdleConnections()
 	tick := time.NewTicker(a.cfg.Every)
 	defer tick.Stop()
 	for {
 		seen, quiet := a.see(ctx), a.cfg.Quiet.Has(a.cfg.Wall())
-		for _, t := range a.targets {
-			if ctx.Err() == nil {
-				t.tell(ctx, a.cfg, client, seen, quiet)
-			}
+		var wg sync.WaitGroup
+		for _, t := range a.targets { // one that does not answer holds up no other
+			wg.Go(func() { t.tell(ctx, a.cfg, seen, quiet) })
 		}
+		wg.Wait()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -127,18 +133,20 @@ func (a *Alerts) see(ctx context.Context) Seen {
 
 // target is one place to tell, and what was told there.
 type target struct {
-	name    string
-	request func(context.Context, message) (*http.Request, error)
+	name string
+	send func(context.Context, message) error
 	fold
 	failed bool // the last message did not go
 }
 
-func (t *target) tell(ctx context.Context, cfg Config, client *http.Client, seen Seen, quiet bool) {
+func (t *target) tell(ctx context.Context, cfg Config, seen Seen, quiet bool) {
 	keys, news := t.ripe(seen.Wrong, time.Now(), cfg.After)
 	if !news || quiet {
 		return
 	}
-	err := t.send(ctx, client, compose(cfg, seen, keys))
+	within, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	err := t.send(within, compose(cfg, seen, keys))
 	switch {
 	case err == nil:
 		t.heard(keys)
@@ -149,24 +157,25 @@ func (t *target) tell(ctx context.Context, cfg Config, client *http.Client, seen
 	}
 }
 
-func (t *target) send(ctx context.Context, client *http.Client, m message) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	r, err := t.request(ctx, m)
-	if err != nil {
-		return err
+// sends is how a message goes over HTTP.
+func (a *Alerts) sends(request func(context.Context, message) (*http.Request, error)) func(context.Context, message) error {
+	return func(ctx context.Context, m message) error {
+		r, err := request(ctx, m)
+		if err != nil {
+			return err
+		}
+		res, err := a.client.Do(r)
+		if err != nil {
+			// The URL is in the error, and whoever knows it may send messages too.
+			return fmt.Errorf("no answer from %s", r.URL.Host)
+		}
+		defer res.Body.Close()
+		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
+		if res.StatusCode < 200 || res.StatusCode > 299 {
+			return fmt.Errorf("%s answers %d", r.URL.Host, res.StatusCode)
+		}
+		return nil
 	}
-	res, err := client.Do(r)
-	if err != nil {
-		// The URL is in the error, and whoever knows it may send messages too.
-		return fmt.Errorf("no answer from %s", r.URL.Host)
-	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<16))
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return fmt.Errorf("%s answers %d", r.URL.Host, res.StatusCode)
-	}
-	return nil
 }
 
 // fold remembers since when what is wrong, and what was told of it.
@@ -260,35 +269,18 @@ func (a *Alerts) post(ctx context.Context, url, kind string, body []byte) (*http
 	}
 	r.Header.Set("Content-Type", kind)
 	r.Header.Set("User-Agent", "barista")
-	if a.cfg.Token == "" {
+	if a.cfg.Token == nil {
 		return r, nil
 	}
-	token, err := secret(a.cfg.Token)
+	token, err := a.cfg.Token()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the token: %w", err)
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the token is none: letters, digits and marks")
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	return r, nil
-}
-
-// secret reads a file, for each message anew: it may be changed.
-func secret(file string) (string, error) {
-	st, err := os.Stat(file)
-	if err != nil {
-		return "", fmt.Errorf("the token: %w", err)
-	}
-	if st.Mode().Perm()&0o007 != 0 {
-		return "", fmt.Errorf("%s is refused, others may read it (mode %04o): chmod 600 it", file, st.Mode().Perm())
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("the token: %w", err)
-	}
-	token := strings.TrimSpace(string(b))
-	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) || token == "" {
-		return "", fmt.Errorf("%s holds no token: one line of letters, digits and marks", file)
-	}
-	return token, nil
 }
 
 func (a *Alerts) toWebhook(ctx context.Context, m message) (*http.Request, error) {

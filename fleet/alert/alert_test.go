@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -107,13 +105,9 @@ func TestMessages(t *testing.T) {
 		Wrong: []Wrong{{"machine zoe fault", "zoe is fault: no-flow\x1b[2J\n- it's a \"trap\""}, {"unknown", "1 orders of which nobody knows"}},
 		Next:  []string{`barista machine clear-fault zoe --reason "what was done"`, "barista why last unknown"},
 	}
-	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("tk\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	var lookMu sync.Mutex
 	var log strings.Builder
-	a := New(Config{Shop: "corner", Webhook: server.URL + "/secret-hook", Ntfy: server.URL + "/topic", Token: file, Every: time.Millisecond,
+	a := New(Config{Shop: "corner", Webhook: server.URL + "/secret-hook", Ntfy: server.URL + "/topic", Token: word("tk"), Every: time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&log, nil))},
 		func(context.Context) (Seen, error) {
 			lookMu.Lock()
@@ -187,13 +181,13 @@ func TestMessages(t *testing.T) {
 // TestQuiet: nothing is sent in the quiet hours, and what is wrong still is sent after.
 func TestQuiet(t *testing.T) {
 	sent := 0
-	target := &target{request: func(context.Context, message) (*http.Request, error) {
+	target := &target{send: func(context.Context, message) error {
 		sent++
-		return nil, errors.New("counted")
+		return errors.New("counted")
 	}}
 	cfg := Config{Wall: time.Now, Log: slog.New(slog.DiscardHandler)}
 	for i, quiet := range []bool{true, true, false} {
-		target.tell(t.Context(), cfg, nil, Seen{Wrong: []Wrong{{"a", "a"}}}, quiet)
+		target.tell(t.Context(), cfg, Seen{Wrong: []Wrong{{"a", "a"}}}, quiet)
 		if want := i / 2; sent != want {
 			t.Errorf("look %d: %d sent, want %d", i, sent, want)
 		}
@@ -223,21 +217,21 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestSecret: a token that others may read, or that is none, is not sent.
-func TestSecret(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "token")
-	for _, c := range []struct {
-		text string
-		mode os.FileMode
-		want string
-	}{{"tk", 0o644, "others may read it"}, {"a\nb", 0o600, "holds no token"}, {"", 0o600, "holds no token"}, {"tk\n", 0o600, ""}} {
-		if err := errors.Join(os.WriteFile(file, []byte(c.text), 0o600), os.Chmod(file, c.mode)); err != nil {
-			t.Fatal(err)
+// word is a token or password, as a file has it.
+func word(s string) func() (string, error) { return func() (string, error) { return s, nil } }
+
+// TestToken: what can't be a token is not sent, and not said.
+func TestToken(t *testing.T) {
+	for token, want := range map[string]string{"tk": "Bearer tk", "t k": "", "tk\n": "", "ték": ""} {
+		a := New(Config{Ntfy: "http://127.0.0.1:1/x", Token: word(token)}, nil)
+		r, err := a.toNtfy(t.Context(), message{})
+		if want != "" && (err != nil || r.Header.Get("Authorization") != want) || want == "" && (err == nil || strings.Contains(err.Error(), token)) {
+			t.Errorf("%q: %v", token, err)
 		}
-		token, err := secret(file)
-		if c.want == "" && (err != nil || token != "tk") || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || token != "") {
-			t.Errorf("%q, mode %o: %q %v", c.text, c.mode, token, err)
-		}
+	}
+	a := New(Config{Ntfy: "http://127.0.0.1:1/x", Token: func() (string, error) { return "", errors.New("others may read it") }}, nil)
+	if _, err := a.toNtfy(t.Context(), message{}); err == nil || err.Error() != "the token: others may read it" {
+		t.Error(err)
 	}
 }
 

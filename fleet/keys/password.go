@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -36,3 +38,26 @@ func OpenPassword(path string) (hash string, err error) {
 	}
 	return string(b), nil
 }
+
+// ReadPassword reads what somebody else has given, to come in at a program of his: one
+// line, in a file that its owner alone may read. It is read for each use anew, so that it
+// may be changed. Errors: ErrLax, ErrNotKey, or that there is no file; each with the file
+// and what to do, and never with what it holds.
+func ReadPassword(path string) (string, error) {
+	text, err := readSecret(path)
+	if errors.Is(err, ErrNoKey) {
+		return "", fmt.Errorf("there is no password at %s: write it there, in a file of mode 0600", path)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer clear(text)
+	line := bytes.TrimRight(text, "\r\n")
+	acts := bytes.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError })
+	if len(line) == 0 || len(line) > longestPassword || acts {
+		return "", fmt.Errorf("%s holds no password, %w: one line of at most %d bytes is needed, and nothing else", path, ErrNotKey, longestPassword)
+	}
+	return string(line), nil
+}
+
+const longestPassword = 1 << 10

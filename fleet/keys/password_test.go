@@ -47,3 +47,36 @@ func TestOpenPassword(t *testing.T) {
 		t.Errorf("a file that the group may read: %v", err)
 	}
 }
+
+// TestReadPassword: what is given by others is one line of a file that its owner alone
+// may read, whatever is wrong with it is said, and it is not.
+func TestReadPassword(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mail.password")
+	if _, err := ReadPassword(path); err == nil || !strings.Contains(err.Error(), "no password at "+path) {
+		t.Error(err)
+	}
+	for _, c := range []struct {
+		text string
+		mode os.FileMode
+		want error
+	}{
+		{"an odd 'pass' wörd \r\n", 0o600, nil}, {"hunter2", 0o400, nil},
+		{"hunter2", 0o640, ErrLax}, {"hunter2", 0o604, ErrLax}, {"hunter2", 0o620, ErrLax},
+		{"", 0o600, ErrNotKey}, {"\n", 0o600, ErrNotKey}, {"hunter2\nhunter3", 0o600, ErrNotKey}, {"hunter2\x00", 0o600, ErrNotKey}, {"hunter2\xff", 0o600, ErrNotKey},
+		{strings.Repeat("hunter2", 200), 0o600, ErrNotKey},
+	} {
+		if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte(c.text), 0o600), os.Chmod(path, c.mode)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		word, err := ReadPassword(path)
+		switch {
+		case c.want == nil:
+			if err != nil || word != strings.TrimRight(c.text, "\r\n") {
+				t.Errorf("%q, mode %o: %q %v", c.text, c.mode, word, err)
+			}
+		case !errors.Is(err, c.want), word != "", strings.Contains(err.Error(), "hunter"), !strings.Contains(err.Error(), path),
+			c.want == ErrLax && !strings.Contains(err.Error(), "chmod 600"):
+			t.Errorf("%q, mode %o: %q %v", c.text, c.mode, word, err)
+		}
+	}
+}

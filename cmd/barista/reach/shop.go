@@ -10,11 +10,13 @@ import (
 	"context"
 	"log/slog"
 
+	"barista/configs"
 	"barista/fleet"
 	"barista/fleet/alert"
 	"barista/fleet/client"
 	"barista/fleet/controller"
 	"barista/fleet/doctor"
+	"barista/fleet/keys"
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
@@ -39,9 +41,19 @@ func Shop(c *queue.Conn, through bool) client.Shop {
 	return client.Shop{Parts: p}
 }
 
-// Alerts is what a shop's alerts look at: all that barista status says.
-func Alerts(s client.Shop) func(context.Context) (alert.Seen, error) {
-	return func(ctx context.Context) (seen alert.Seen, err error) {
+// Alerts tell, of the shop of that name, all that barista status says.
+func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) *alert.Alerts {
+	word := func(file string) func() (string, error) {
+		if file == "" {
+			return nil
+		}
+		return func() (string, error) { return keys.ReadPassword(file) }
+	}
+	cfg := alert.Config{Shop: name, Webhook: f.Webhook, Ntfy: f.Ntfy, Token: word(f.Token), After: f.After, Quiet: alert.Hours(f.Quiet), Log: log.With("room", "alerts")}
+	if m := f.Mail; m != nil {
+		cfg.Mail = &alert.Mail{Host: m.Host, Port: m.Port, From: m.From, To: m.To, User: m.User, Password: word(m.Password)}
+	}
+	return alert.New(cfg, func(ctx context.Context) (seen alert.Seen, err error) {
 		st, err := s.Status(ctx)
 		for _, w := range st.Wrong {
 			seen.Wrong = append(seen.Wrong, alert.Wrong(w))
@@ -50,7 +62,7 @@ func Alerts(s client.Shop) func(context.Context) (alert.Seen, error) {
 			seen.Next = append(seen.Next, n.Command)
 		}
 		return seen, err
-	}
+	})
 }
 
 // Book is what a web reads of the book. through is as with Shop.
