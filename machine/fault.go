@@ -2,6 +2,7 @@ package machine
 
 import (
 	"errors"
+	"slices"
 
 	"barista/driver"
 	"barista/driver/guard"
@@ -123,6 +124,19 @@ func FaultOf(c Cause) Fault {
 		}
 	}
 	return Fault{Cause: c, Outcome: journal.Spoiled, Mend: Clear}
+}
+
+// dangerous are the faults of which the reaction may not be the end: a relay that is
+// welded, a boiler that is too hot, a port that did not come back may heat, pour or flood
+// with everything told to be off, and a fault that no disk holds is forgotten by the next
+// start. Of every other one all that is left to do can wait for the morning.
+var dangerous = []Cause{TooHot, WeldedPump, WeldedHeat, Feedback, Guard, Unkept}
+
+// Dangerous reports whether somebody must look at a machine in this fault at once, at
+// night too. A fault that the table does not have is one of a later version: who can't
+// tell calls.
+func Dangerous(c Cause) bool {
+	return slices.Contains(dangerous, c) || !slices.ContainsFunc(Faults, func(f Fault) bool { return f.Cause == c })
 }
 
 // The wants: why a drink is not begun, or was cut, without a fault.

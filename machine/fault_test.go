@@ -851,3 +851,28 @@ func TestLatchWithoutACode(t *testing.T) {
 		}
 	}
 }
+
+// TestDangerous: whoever adds a fault says whether somebody is called for it at night. A
+// dangerous one is latched, so that it is still there when he comes.
+func TestDangerous(t *testing.T) {
+	night := map[Cause]bool{
+		NoFlow: false, ShortFlow: false, OverFlow: false, NoGrind: false, Cold: false, HeatSlow: false, HeatFast: false, HeatFrozen: false, HeatSensor: false,
+		TooHot: true, WeldedPump: true, WeldedHeat: true, TankEmpty: false, BeansEmpty: false, TrayFull: false, CupGone: false, DoorOpen: false, StopPressed: false,
+		SensorBad: false, Feedback: true, PowerLow: false, Refused: false, Guard: true, Record: false, Damaged: false, Forgot: false, Version: false, Unkept: true,
+		DiskFull: false, Moved: false, Appliance: false,
+	}
+	for _, f := range Faults {
+		want, said := night[f.Cause]
+		if !said || Dangerous(f.Cause) != want || want && f.Mend != Clear {
+			t.Errorf("%s, which %s ends: dangerous %v, said %v", f.Cause, f.Mend, Dangerous(f.Cause), said)
+		}
+	}
+	for _, c := range dangerous {
+		if FaultOf(c).Detect == "" {
+			t.Errorf("%s is none", c)
+		}
+	}
+	if !Dangerous("of-tomorrow") || !Dangerous("") {
+		t.Error("a fault that nobody knows waits for the morning")
+	}
+}

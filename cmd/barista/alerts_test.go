@@ -14,9 +14,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/driver"
+	"barista/driver/plant"
 )
 
 // TestAlerts: a shop that runs out of beans calls a person; what the message says to
@@ -74,6 +77,44 @@ func TestAlerts(t *testing.T) {
 		defer mu.Unlock()
 		return came[len(came)-1].OK
 	})
+}
+
+// TestAlertsAtNight: in the quiet hours nobody is called for beans, and somebody for a pump
+// that goes on whatever it is told.
+func TestAlertsAtNight(t *testing.T) {
+	t.Parallel() // it looks every 20 s
+	type message struct {
+		Danger bool
+		Title  string
+		Wrong  []string
+	}
+	came := make(chan message, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m message
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		came <- m
+	}))
+	defer server.Close()
+	h := openHouse(t, demo{http: "none", nats: "127.0.0.1:0", machines: 1, speed: 100, cups: "auto"}, func(f *configs.File, _ []*configs.Machine) {
+		f.Stock.Initial["robusta"] = 0
+		f.Alerts = &configs.Alerts{Webhook: server.URL, Quiet: configs.Quiet{To: 24 * time.Hour}}
+	})
+	h.ready()
+	h.plants()[0].Fault(plant.Fault{Kind: plant.Stuck, Part: driver.Pump})
+	if a, err := h.request(`{"size":"small","bean_type":"arabica","milk":"free","name":"Ada","sugar_count":"0"}`); err != nil || a.Status != "success" {
+		t.Fatalf("%+v %v", a, err)
+	}
+	var m message // the first of all
+	select {
+	case m = <-came:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("nobody is called")
+	}
+	if !m.Danger || !strings.HasSuffix(m.Title, "need a hand, at once") || len(m.Wrong) < 2 || !strings.Contains(m.Wrong[0], " is fault: ") {
+		t.Errorf("%+v", m)
+	}
 }
 
 // postOffice takes letters on this computer, and tells all that it has heard.

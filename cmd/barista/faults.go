@@ -47,7 +47,7 @@ do as well. It asks nobody and works without a shop.`,
 				}
 				lines = append(lines, told.Fault{
 					Fault: code, Seen: f.Detect, Drink: string(f.Outcome), Mend: mend, Reaction: words.Reaction(lang, mend), Who: words.Who(lang, mend),
-					Operator: words.Operator(lang, code), Customer: words.Customer(lang, code), Lacks: f.Lacks,
+					Operator: words.Operator(lang, code), Customer: words.Customer(lang, code), Lacks: f.Lacks, Danger: machine.Dangerous(f.Cause),
 				})
 			}
 			if len(lines) == 0 {

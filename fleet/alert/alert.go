@@ -4,7 +4,8 @@
 //
 // It promises few messages: what is wrong for a while only, all of it in one, again only
 // when something else is wrong too, and one when all is well. In the quiet hours it says
-// nothing, and after them what is wrong still. What could not be sent is sent at a later
+// nothing, and after them what is wrong still; but what is dangerous it says at any hour,
+// with all the rest. What could not be sent is sent at a later
 // look. It changes nothing in the shop, and nothing waits for it. What is wrong it is
 // told; the shop runs it and waits for its end.
 package alert
@@ -27,7 +28,10 @@ import (
 )
 
 // Wrong is one thing that needs a hand. The same thing has the same key.
-type Wrong struct{ Key, Text string }
+type Wrong struct {
+	Key, Text string
+	Danger    bool // a person must come at once, whatever the hour
+}
 
 // Seen is one look at a shop.
 type Seen struct {
@@ -126,7 +130,7 @@ func (a *Alerts) see(ctx context.Context) Seen {
 	defer cancel()
 	seen, err := a.look(ctx)
 	if err != nil {
-		return Seen{Wrong: []Wrong{{"shop", "the shop does not answer: " + err.Error()}}, Next: []string{"barista status"}}
+		return Seen{Wrong: []Wrong{{Key: "shop", Text: "the shop does not answer: " + err.Error()}}, Next: []string{"barista status"}}
 	}
 	return seen
 }
@@ -140,8 +144,8 @@ type target struct {
 }
 
 func (t *target) tell(ctx context.Context, cfg Config, seen Seen, quiet bool) {
-	keys, news := t.ripe(seen.Wrong, time.Now(), cfg.After)
-	if !news || quiet {
+	keys, news, urgent := t.ripe(seen.Wrong, time.Now(), cfg.After)
+	if !news || quiet && !urgent {
 		return
 	}
 	within, cancel := context.WithTimeout(ctx, within)
@@ -187,8 +191,9 @@ type fold struct {
 }
 
 // ripe are the keys of what is wrong for long enough, and whether a person is to hear of
-// them: because one is new, or because nothing is wrong any more, for as long.
-func (f *fold) ripe(wrong []Wrong, now time.Time, after time.Duration) (keys []string, news bool) {
+// them: because one is new, or because nothing is wrong any more, for as long. It is
+// urgent if one that is new is dangerous.
+func (f *fold) ripe(wrong []Wrong, now time.Time, after time.Duration) (keys []string, news, urgent bool) {
 	since := map[string]time.Time{}
 	for _, w := range wrong {
 		began, known := f.since[w.Key]
@@ -197,7 +202,9 @@ func (f *fold) ripe(wrong []Wrong, now time.Time, after time.Duration) (keys []s
 		}
 		if since[w.Key] = began; now.Sub(began) >= after {
 			keys = append(keys, w.Key)
-			news = news || !slices.Contains(f.told, w.Key)
+			if !slices.Contains(f.told, w.Key) {
+				news, urgent = true, urgent || w.Danger
+			}
 		}
 	}
 	f.since = since
@@ -205,11 +212,11 @@ func (f *fold) ripe(wrong []Wrong, now time.Time, after time.Duration) (keys []s
 	switch {
 	case len(wrong) > 0:
 		f.well = time.Time{}
-		return keys, news
+		return keys, news, urgent
 	case f.well.IsZero():
 		f.well = now
 	}
-	return nil, f.open && now.Sub(f.well) >= after
+	return nil, f.open && now.Sub(f.well) >= after, false
 }
 
 // heard is what a person knows now.
@@ -217,13 +224,14 @@ func (f *fold) heard(keys []string) { f.told, f.open = keys, len(keys) > 0 }
 
 // message is what a person reads, and a program.
 type message struct {
-	Shop  string   `json:"shop"`
-	OK    bool     `json:"ok"`
-	Title string   `json:"title"`
-	Text  string   `json:"text"` // the whole, as several chats show it
-	Wrong []string `json:"wrong"`
-	Next  []string `json:"next"`
-	At    string   `json:"at"` // RFC 3339
+	Shop   string   `json:"shop"`
+	OK     bool     `json:"ok"`
+	Danger bool     `json:"danger"` // of something wrong, which stands first
+	Title  string   `json:"title"`
+	Text   string   `json:"text"` // the whole, as several chats show it
+	Wrong  []string `json:"wrong"`
+	Next   []string `json:"next"`
+	At     string   `json:"at"` // RFC 3339
 }
 
 // compose makes one message of all that is wrong for long enough.
@@ -234,9 +242,12 @@ func compose(cfg Config, seen Seen, keys []string) message {
 		m.Text = m.Title
 		return m
 	}
-	for _, w := range seen.Wrong {
-		if slices.Contains(keys, w.Key) {
-			m.Wrong = append(m.Wrong, fleet.Plain(w.Text))
+	for _, danger := range []bool{true, false} { // what is cut off at the end is never a danger
+		for _, w := range seen.Wrong {
+			if w.Danger == danger && slices.Contains(keys, w.Key) {
+				m.Wrong = append(m.Wrong, fleet.Plain(w.Text))
+				m.Danger = m.Danger || danger
+			}
 		}
 	}
 	for _, command := range seen.Next {
@@ -245,6 +256,9 @@ func compose(cfg Config, seen Seen, keys []string) message {
 	m.Title = fmt.Sprintf("%s: %d things need a hand", cfg.Shop, len(m.Wrong))
 	if len(m.Wrong) == 1 {
 		m.Title = cfg.Shop + ": 1 thing needs a hand"
+	}
+	if m.Danger {
+		m.Title += ", at once"
 	}
 	lines := []string{m.Title}
 	for _, l := range []struct {
@@ -308,6 +322,9 @@ func (a *Alerts) toNtfy(ctx context.Context, m message) (*http.Request, error) {
 	if !m.OK {
 		r.Header.Set("Tags", "warning")
 		r.Header.Set("Priority", "high")
+	}
+	if m.Danger {
+		r.Header.Set("Priority", "urgent") // which a phone rings for at night
 	}
 	return r, nil
 }

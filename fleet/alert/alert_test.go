@@ -9,16 +9,18 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
 // TestFold: when a person hears of it, look by look. A letter is something wrong, a
-// number after ! is how many things the message has; ~ is a quiet hour, x a message that
-// did not go.
+// a capital one something dangerous; a number is how many things the message has; ~ is a
+// quiet hour, x a message that did not go.
 func TestFold(t *testing.T) {
 	begin := time.Now()
 	for script, want := range map[string]string{
@@ -34,6 +36,12 @@ func TestFold(t *testing.T) {
 		"a a xa xa a a":               ". . x x 1 .", // it is tried again
 		"a a a xb xb xb b b - - x- -": ". . 1 . . x 1 . . . x 0",
 		"- - -":                       ". . .",
+		"~A ~A ~A ~A":                 ". . 1 .", // danger, at night
+		"~Ab ~Ab ~Ab":                 ". . 2",
+		"~a ~a ~aB ~aB ~aB ~abB c":    ". . . . 2 . .",   // with all the rest; and what is not is quiet again
+		"~a ~A ~A ~A ~- ~- ~- -":      ". . . 1 . . . 0", // it got worse; that it is over waits
+		"a a a ~aA ~aA ~aA ~aA":       ". . 1 . . 2 .",
+		"~A ~A ~xA ~xA ~A ~A":         ". . x x 1 .",
 		"abcdefghijklmn abcdefghijklmn abcdefghijklmn": ". . 14",
 	} {
 		var f fold
@@ -42,13 +50,13 @@ func TestFold(t *testing.T) {
 			rest := strings.TrimLeft(look, "~x-")
 			var wrong []Wrong
 			for _, r := range rest {
-				wrong = append(wrong, Wrong{Key: string(r), Text: fmt.Sprint(i)})
+				wrong = append(wrong, Wrong{Key: string(r), Text: fmt.Sprint(i), Danger: unicode.IsUpper(r)})
 			}
-			keys, news := f.ripe(wrong, begin.Add(time.Duration(i)*time.Minute), 2*time.Minute)
+			keys, news, urgent := f.ripe(wrong, begin.Add(time.Duration(i)*time.Minute), 2*time.Minute)
 			switch {
-			case !news || strings.HasPrefix(look, "~"):
+			case !news || strings.HasPrefix(look, "~") && !urgent:
 				got = append(got, ".")
-			case strings.HasPrefix(look, "x"):
+			case strings.Contains(look, "x"):
 				got = append(got, "x")
 			default:
 				f.heard(keys)
@@ -102,7 +110,7 @@ func TestMessages(t *testing.T) {
 	}))
 	defer server.Close()
 	seen := Seen{
-		Wrong: []Wrong{{"machine zoe fault", "zoe is fault: no-flow\x1b[2J\n- it's a \"trap\""}, {"unknown", "1 orders of which nobody knows"}},
+		Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe is fault: no-flow\x1b[2J\n- it's a \"trap\""}, {Key: "unknown", Text: "1 orders of which nobody knows"}},
 		Next:  []string{`barista machine clear-fault zoe --reason "what was done"`, "barista why last unknown"},
 	}
 	var lookMu sync.Mutex
@@ -178,7 +186,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestQuiet: nothing is sent in the quiet hours, and what is wrong still is sent after.
+// TestQuiet: nothing is sent in the quiet hours but what is dangerous, and what is wrong
+// still is sent after.
 func TestQuiet(t *testing.T) {
 	sent := 0
 	target := &target{send: func(context.Context, message) error {
@@ -186,9 +195,9 @@ func TestQuiet(t *testing.T) {
 		return errors.New("counted")
 	}}
 	cfg := Config{Wall: time.Now, Log: slog.New(slog.DiscardHandler)}
-	for i, quiet := range []bool{true, true, false} {
-		target.tell(t.Context(), cfg, Seen{Wrong: []Wrong{{"a", "a"}}}, quiet)
-		if want := i / 2; sent != want {
+	for i, c := range []struct{ quiet, danger bool }{{true, false}, {true, false}, {false, false}, {true, true}, {true, false}} {
+		target.tell(t.Context(), cfg, Seen{Wrong: []Wrong{{"a", "a", false}, {"b", "b", c.danger}}}, c.quiet)
+		if want := []int{0, 0, 1, 2, 2}[i]; sent != want {
 			t.Errorf("look %d: %d sent, want %d", i, sent, want)
 		}
 	}
@@ -200,7 +209,7 @@ func TestCompose(t *testing.T) {
 	var keys []string
 	for i := range 40 {
 		keys = append(keys, fmt.Sprint(i))
-		seen.Wrong = append(seen.Wrong, Wrong{keys[i], strings.Repeat("é\n", 900)})
+		seen.Wrong = append(seen.Wrong, Wrong{keys[i], strings.Repeat("é\n", 900), i == 39})
 		seen.Next = append(seen.Next, "barista status")
 	}
 	a := New(Config{Shop: "corner", Ntfy: "http://127.0.0.1:1/x"}, nil)
@@ -212,7 +221,16 @@ func TestCompose(t *testing.T) {
 	if len(b) > 4096 || !utf8.Valid(b) {
 		t.Errorf("%d bytes", len(b))
 	}
-	if m := compose(a.cfg, seen, keys); strings.Count(m.Text, "\n") != 22 || !strings.Contains(m.Text, "and 30 more: barista status") {
+	if p := r.Header.Get("Priority"); p != "urgent" {
+		t.Error(p)
+	}
+	if m := compose(a.cfg, seen, keys[:39]); m.Danger || strings.Contains(m.Title, "at once") {
+		t.Error(m.Title)
+	}
+	if m := compose(a.cfg, Seen{Wrong: []Wrong{{Key: "a", Text: "beans"}, {Key: "b", Text: "too hot", Danger: true}}}, []string{"a", "b"}); !slices.Equal(m.Wrong, []string{"too hot", "beans"}) {
+		t.Error(m.Wrong)
+	}
+	if m := compose(a.cfg, seen, keys); strings.Count(m.Text, "\n") != 22 || !m.Danger || m.Title != "corner: 40 things need a hand, at once" || !strings.Contains(m.Text, "and 30 more: barista status") {
 		t.Error(m.Text)
 	}
 }
@@ -238,7 +256,7 @@ func TestToken(t *testing.T) {
 // TestNobody: a shop that does not answer is something wrong.
 func TestNobody(t *testing.T) {
 	a := New(Config{}, func(context.Context) (Seen, error) { return Seen{}, errors.New("no broker") })
-	if s := a.see(t.Context()); len(s.Wrong) != 1 || s.Wrong[0] != (Wrong{"shop", "the shop does not answer: no broker"}) {
+	if s := a.see(t.Context()); len(s.Wrong) != 1 || s.Wrong[0] != (Wrong{Key: "shop", Text: "the shop does not answer: no broker"}) {
 		t.Errorf("%+v", s)
 	}
 }

@@ -26,7 +26,10 @@ type Status struct {
 
 // Wrong is something that a person should look at. Key stays the same for as long as it
 // is the same thing, whatever figures its text has.
-type Wrong struct{ Key, Text string }
+type Wrong struct {
+	Key, Text string
+	Machine   *Machine // that it is about, as it is in Machines; nil: none
+}
 
 // Waiting is one class of the menu.
 type Waiting struct {
@@ -107,7 +110,7 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 func (st *Status) say(key, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	st.Degraded = append(st.Degraded, text)
-	st.Wrong = append(st.Wrong, Wrong{key, text})
+	st.Wrong = append(st.Wrong, Wrong{Key: key, Text: text})
 }
 
 // then adds what a person types, once.
@@ -130,7 +133,7 @@ func (st *Status) judgeBook() {
 }
 
 func (st *Status) judgeMachines() (able int) {
-	for _, m := range st.Machines {
+	for i, m := range st.Machines {
 		for _, part := range m.Swapped {
 			st.say("machine "+m.Machine+" swapped "+part, "the %s of %s was swapped and has not been calibrated since: what it doses is a guess", part, m.Machine)
 			st.then(Next{fmt.Sprintf("barista calibrate %s --config FILE", part), "at " + m.Machine + ", with its service stopped"})
@@ -140,11 +143,13 @@ func (st *Status) judgeMachines() (able int) {
 			able++
 		case m.State == fleet.StateCordoned || m.State == fleet.StateDraining || m.By != "":
 			// out of service on purpose
-		case m.Reason != "":
-			st.say("machine "+m.Machine+" "+string(m.State), "%s is %s: %s", m.Machine, m.State, m.Reason)
-			st.then(m.Next())
 		default:
-			st.say("machine "+m.Machine+" "+string(m.State), "%s is %s", m.Machine, m.State)
+			why := ""
+			if m.Reason != "" {
+				why = ": " + m.Reason
+			}
+			st.say("machine "+m.Machine+" "+string(m.State), "%s is %s%s", m.Machine, m.State, why)
+			st.Wrong[len(st.Wrong)-1].Machine = &st.Machines[i]
 			st.then(m.Next())
 		}
 	}

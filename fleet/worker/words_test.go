@@ -149,6 +149,15 @@ func TestFaultPage(t *testing.T) {
 	for _, f := range machine.Faults {
 		say("| [%s](#%s) | %s | %s | %s |", f.Cause, f.Cause, f.Detect, f.Outcome, f.Mend)
 	}
+	var night []string
+	for _, f := range machine.Faults {
+		if machine.Dangerous(f.Cause) {
+			night = append(night, string(f.Cause))
+		}
+	}
+	say("")
+	say("Alerts call in their quiet hours too for what may go on with everything told to be off:")
+	say("%s; and for a word that is none of these.", strings.Join(night, ", "))
 	say("")
 	say("## Who ends it")
 	for _, m := range []machine.Mend{machine.Clear, machine.Fill, machine.Again, machine.Restart} {

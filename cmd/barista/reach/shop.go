@@ -23,6 +23,7 @@ import (
 	"barista/fleet/stock"
 	"barista/fleet/web"
 	"barista/fleet/window"
+	"barista/machine"
 )
 
 // Shop is the shop behind a connection. through says that its key sees no stream.
@@ -56,7 +57,12 @@ func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) *al
 	return alert.New(cfg, func(ctx context.Context) (seen alert.Seen, err error) {
 		st, err := s.Status(ctx)
 		for _, w := range st.Wrong {
-			seen.Wrong = append(seen.Wrong, alert.Wrong(w))
+			one := alert.Wrong{Key: w.Key, Text: w.Text}
+			if m := w.Machine; m != nil && m.State == fleet.StateFault && machine.Dangerous(machine.Cause(m.Code)) {
+				one.Danger = true
+				one.Key += " danger" // worse than what may have been told of it
+			}
+			seen.Wrong = append(seen.Wrong, one)
 		}
 		for _, n := range st.Next {
 			seen.Next = append(seen.Next, n.Command)

@@ -16,6 +16,7 @@ type Fault struct {
 	Operator string `json:"operator"`
 	Customer string `json:"customer"`
 	Lacks    string `json:"lacks,omitempty"`
+	Danger   bool   `json:"danger"` // somebody must come at once: alerts call in their quiet hours too
 }
 
 // Print writes the whole row, for a person.
@@ -25,5 +26,8 @@ func (l Fault) Print(w io.Writer) {
 		{"seen by", l.Seen}, {"the drink", l.Drink + ", at worst"}, {"then", l.Reaction}, {"ended by", l.Who}, {"customer", l.Customer},
 	} {
 		fmt.Fprintf(w, "  %-10s %s\n", x.what, x.text)
+	}
+	if l.Danger {
+		fmt.Fprintf(w, "  %-10s %s\n", "danger", "alerts call in their quiet hours too")
 	}
 }
