@@ -34,6 +34,9 @@ type order struct {
 	Since    time.Time // when its last claim was written
 	Ended    time.Time
 	Taken    bool // its customer has it: pressed here, and written nowhere
+	// Missed is by how many seconds the cup left the range of ETA (fleet.Claim.Scored); nil
+	// where it did not come, or nobody can say.
+	Missed *float64
 	work
 }
 
@@ -85,6 +88,9 @@ func (o *order) apply(e fleet.Entry) {
 	if c.Phase.Ended() {
 		o.Ended = e.Written
 	}
+	if missed, told := c.Scored(o.Accepted, e.Written); told && !o.Accepted.IsZero() {
+		o.Missed = &missed
+	}
 	if c.Phase == fleet.Served {
 		o.Percent = 100
 	}
@@ -122,6 +128,7 @@ type fold struct {
 	orders map[string]*order
 	open   map[string]*order // those not ended
 	ended  []*order          // in the order of their ends
+	cut    time.Time         // when the last one ended that was dropped because of too many
 }
 
 func newFold() *fold { return &fold{orders: map[string]*order{}, open: map[string]*order{}} }
@@ -148,6 +155,9 @@ func (f *fold) take(e fleet.Entry, now time.Time) {
 // forget drops what ended more than a day ago, and the oldest of too many.
 func (f *fold) forget(now time.Time) {
 	n := max(0, len(f.ended)-mostEnded)
+	if n > 0 {
+		f.cut = f.ended[n-1].Ended
+	}
 	for n < len(f.ended) && now.Sub(f.ended[n].Ended) > keepEnded {
 		n++
 	}
@@ -162,6 +172,7 @@ type book struct {
 	wall func() time.Time
 
 	mu      sync.Mutex
+	refused refusals
 	now     *fold
 	next    *fold // while records are read anew: what will be shown when they are
 	ready   bool  // they were read to their end once
@@ -186,11 +197,15 @@ func (b *book) begin() {
 // take folds a record in. One at a time, in the order of the book. What was
 // carried over from a former layout was over before it was written.
 func (b *book) take(r fleet.Record) {
-	if !r.IsClaim || r.Via == fleet.ViaOld {
+	if r.Refusals == nil && (!r.IsClaim || r.Via == fleet.ViaOld) {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if r.Refusals != nil {
+		b.refused.hear(*r.Refusals)
+		return
+	}
 	if b.next != nil {
 		b.next.take(r.Entry, b.wall())
 		return
@@ -291,6 +306,7 @@ func (b *book) prune() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now.forget(b.wall())
+	b.refused.since(b.wall().Add(-keepEnded))
 }
 
 // sight is one order as its page shows it.

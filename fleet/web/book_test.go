@@ -133,6 +133,10 @@ func TestFoldOfAnOrdersWay(t *testing.T) {
 			if tt.want.Phase.Ended() {
 				tt.want.Ended = now
 			}
+			if tt.want.Phase == fleet.Served {
+				early := -60.
+				tt.want.Missed = &early
+			}
 			if diff := cmp.Diff(tt.want, s.order, cmp.AllowUnexported(order{}, work{})); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -159,6 +163,10 @@ func TestRecordsBeganAfterTheOrder(t *testing.T) {
 		if s, _ := b.look(id); s.Queue != want {
 			t.Errorf("%s has place %d, want %d", id, s.Queue, want)
 		}
+	}
+	p.further(idA, time.Now(), brewing("zoe"), served("zoe"))
+	if s, _ := b.look(idA); s.Missed != nil {
+		t.Errorf("it is said to have come %v s beside its promise", *s.Missed)
 	}
 }
 

@@ -286,7 +286,7 @@ func TestScreens(t *testing.T) {
 		{Machine: "leo", State: fleet.StateCordoned, Note: "grinder jam, waiting for a part", Classes: classes[3:6], Sizes: fleet.Sizes, Cup: "sensor", Driver: "mock", Lacks: []string{"beans"}},
 		{Machine: "mia", State: fleet.StateReady, Classes: classes[:3], Sizes: fleet.Sizes[:2], Cup: "dispenser", Driver: "mock", MinWaiting: 4},
 	}
-	pages := map[string]string{"form": "/", "board": "/board", "fleet": "/fleet"}
+	pages := map[string]string{"form": "/", "board": "/board", "fleet": "/fleet", "history": "/history"}
 	put := func(page, name string, arrows ...arrow) (id string) {
 		id, path := h.order(name)
 		pages[page] = path

@@ -133,7 +133,7 @@ func (w *Web) whileOperator(r *http.Request) (ctx context.Context, leave func())
 }
 
 // The pages to which a login leads.
-var afterLogin = []string{"/operators", "/fleet", stockPath, labelsPath}
+var afterLogin = []string{"/operators", "/fleet", stockPath, labelsPath, historyPath}
 
 // afterwards is where a login leads that somebody asked for: one of those pages, or the
 // refill of an item; else the first of them.

@@ -43,7 +43,7 @@ func TestFrontEndIsSmall(t *testing.T) {
 		h.write(one, [][]arrow{{}, {brewing("zoe")}, {brewing("zoe"), served("zoe")}}[i%3]...)
 	}
 	pair := order + "/with/" + strings.TrimPrefix(other, "/orders/")
-	for _, path := range []string{"/", order, pair, order + "/second/out_of_stock", "/board", "/board?kiosk", "/kiosk", "/offline/fr/kiosk/sent", "/fleet", "/nope"} {
+	for _, path := range []string{"/", order, pair, order + "/second/out_of_stock", "/board", "/board?kiosk", "/kiosk", "/offline/fr/kiosk/sent", "/fleet", "/history", "/nope"} {
 		page := text(t, h.ask("GET", path, "", header("Accept", "text/html")))
 		total := 0
 		for name, a := range assets {

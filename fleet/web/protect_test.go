@@ -18,7 +18,7 @@ func TestHeadersOnEverything(t *testing.T) {
 		"X-Content-Type-Options":  "nosniff",
 		"Referrer-Policy":         "no-referrer",
 	}
-	for _, target := range []string{"/", "/board", "/fleet", page, "/wait", "/livez", "/readyz", "/nothing", "/orders/x", assetPath("style.css"), "/assets/../web.go"} {
+	for _, target := range []string{"/", "/board", "/fleet", "/history", "/history.csv", page, "/wait", "/livez", "/readyz", "/nothing", "/orders/x", assetPath("style.css"), "/assets/../web.go"} {
 		res := h.ask("GET", target, "")
 		for name, value := range want {
 			if got := res.Header.Get(name); got != value {

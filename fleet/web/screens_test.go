@@ -123,6 +123,17 @@ func TestLiveScreens(t *testing.T) {
 	}
 }
 
+// shoot takes a picture of the page into the folder given by -shots, if one is.
+func (b *browser) shoot(t *testing.T, name string) {
+	t.Helper()
+	if *shots == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(*shots, name+".png"), get(t, b, chromedp.FullScreenshot(100)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // checks looks at a page as it is: how wide it is, the size of what is pressed, the
 // contrast, and what axe-core finds, where it was given.
 func (b *browser) checks(t *testing.T, page string, width int64) {

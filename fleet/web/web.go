@@ -107,6 +107,7 @@ type Web struct {
 	outlook *outlook
 	roll    roll
 	shelved levelsOnce
+	last    lastDay
 	health  healthy
 	asks    *rates // requests
 	orders  *rates
@@ -198,6 +199,9 @@ func (w *Web) routes() http.Handler {
 		mux.HandleFunc(pattern, h)
 	}
 	for pattern, h := range w.stockRoutes() {
+		mux.HandleFunc(pattern, h)
+	}
+	for pattern, h := range w.historyRoutes() {
 		mux.HandleFunc(pattern, h)
 	}
 	if w.Chaos != nil {

@@ -94,6 +94,8 @@ func composed() map[string]bool {
 			add("out", f.Lacks)
 		}
 	}
+	add("history", "hours", "outcomes", "promise", "machines", "beans")
+	add("outcome", ends...)
 	for _, said := range []string{"taken", "again", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired", "away", "stopped", "unknown_tell"} {
 		add("head", said)
 		add("text", said)
