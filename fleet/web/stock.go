@@ -46,11 +46,13 @@ type item struct {
 // soonEnds is how far ahead the end of an item is told.
 const soonEnds = 24 * time.Hour
 
-// lookBack is over how long drinks are counted to say when an item ends, and fewest
-// how many it takes to say anything.
+// lookBack is over how long drinks are counted to say when an item ends: a day's mean would
+// count the night. fewest is how many must have taken of it to say anything, and atLeast
+// over how long they are spread where the first came less long ago: a queue is no day.
 const (
 	lookBack = 3 * time.Hour
-	fewest   = 5
+	atLeast  = time.Hour
+	fewest   = 10
 )
 
 // stockPage shows the stock. Who comes by an item's code finds that item first and its
@@ -112,7 +114,7 @@ func (w *Web) stockBody(ctx context.Context, p *pages, may bool) stockBody {
 			}
 		}
 		if used := lately[id]; used > 0 && l.Available() > 0 {
-			ends := time.Duration(float64(l.Available()) / used * float64(lookBack))
+			ends := time.Duration(float64(l.Available()) / used * float64(time.Hour))
 			if ends < soonEnds {
 				one.Ends = w.Wall().Add(ends).Format("15:04")
 			}
@@ -147,12 +149,16 @@ func largest(m fleet.Menu) map[string]int {
 	return out
 }
 
-// used is how much of each item the drinks took that were served within lookBack, by
-// the menu; nothing where those were too few to go by.
+// used is how much of each item the drinks took in an hour that were served within
+// lookBack, by the menu; an item that too few took of is none of it.
 func (b *book) used(m fleet.Menu) map[string]float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out, n, now := map[string]float64{}, 0, b.wall()
+	type use struct {
+		amount, drinks int
+		first          time.Time
+	}
+	uses, now := map[string]use{}, b.wall()
 	for _, o := range slices.Backward(b.now.ended) {
 		if now.Sub(o.Ended) > lookBack {
 			break
@@ -160,14 +166,19 @@ func (b *book) used(m fleet.Menu) map[string]float64 {
 		if o.Phase != fleet.Served {
 			continue
 		}
-		n++
 		portion, _ := m.Portion(o.What)
-		for id, used := range portion {
-			out[id] += float64(used)
+		for id, n := range portion {
+			if n > 0 {
+				u := uses[id]
+				uses[id] = use{u.amount + n, u.drinks + 1, o.Ended}
+			}
 		}
 	}
-	if n < fewest {
-		return nil
+	out := map[string]float64{}
+	for id, u := range uses {
+		if u.drinks >= fewest {
+			out[id] = float64(u.amount) / max(now.Sub(u.first), atLeast).Hours()
+		}
 	}
 	return out
 }
