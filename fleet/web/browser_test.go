@@ -287,6 +287,7 @@ func TestScreens(t *testing.T) {
 		{Machine: "mia", State: fleet.StateReady, Classes: classes[:3], Sizes: fleet.Sizes[:2], Cup: "dispenser", Driver: "mock", MinWaiting: 4},
 	}
 	pages := map[string]string{"form": "/", "board": "/board", "fleet": "/fleet", "history": "/history"}
+	h.crew.cordons = map[string]*fleet.Cordon{"leo": {By: "boss", Reason: "its computer is broken", Replaced: true, At: time.Now().Format(time.RFC3339)}}
 	put := func(page, name string, arrows ...arrow) (id string) {
 		id, path := h.order(name)
 		pages[page] = path
