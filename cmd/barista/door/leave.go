@@ -159,6 +159,10 @@ func (l *leaving) leave(ctx context.Context, s client.Shop, name string, write f
 // may looks whether a machine may leave, and says whether it has a key.
 func (l *leaving) may(ctx context.Context, s client.Shop, d door.Client, out *left) (member bool, err error) {
 	name := out.Machine
+	b, err := s.Controller.Standing(ctx) // first: where a controller answers, a door that there is is open
+	if err != nil {
+		return false, err
+	}
 	members, err := d.Members(ctx)
 	if out.Keys = err == nil; err != nil && !errors.Is(err, fleet.ErrNobody) {
 		return false, explain(err)
@@ -181,10 +185,7 @@ func (l *leaving) may(ctx context.Context, s client.Shop, d door.Client, out *le
 	case m.Here && !out.Keys:
 		return false, term.Fail(term.ExitRefused, "end its service on its own computer, then say this again", "%s is here while its service runs, and can't be cut off: %s", name, noDoor)
 	}
-	b, err := s.Controller.Standing(ctx)
 	switch {
-	case err != nil:
-		return false, err
 	case slices.Contains(b.Missing, name):
 		return false, term.Fail(term.ExitRefused, fmt.Sprintf("let it come once more, or: barista machine give-up %s --reason \"…\"", name), "the shop waits for what %s knows of orders from before its start", name)
 	case b.State == fleet.StandClosed || b.State == fleet.StandLooking:
