@@ -350,14 +350,16 @@ func (s *shop) openAlerts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a := reach.Alerts(s.file.Alerts, filepath.Base(s.file.State), reach.Shop(c, false), s.log)
+	a, err := reach.Alerts(s.file.Alerts, filepath.Base(s.file.State), reach.Shop(c, false), s.log)
+	if err != nil {
+		return fmt.Errorf("alerts: %w", err)
+	}
 	s.add("alerts", a.Run, nil)
 	return nil
 }
 
 func (s *shop) openArchive(ctx context.Context) error {
-	f := s.file.Archive
-	a, err := archive.Open(archive.Config{File: f.File, Postgres: f.Postgres, Password: f.Password, KeepDays: f.KeepDays, Log: s.log.With("room", "archive")})
+	a, err := reach.Archive(s.file.Archive, s.log)
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}

@@ -15,8 +15,8 @@
 //
 // # Who starts and stops it
 //
-// Open touches a file at most; Run writes until its context ends. Close after that. A
-// password is read from its file at each connection, so it may change.
+// Open touches a file at most; Run writes until its context ends. Close after that. The
+// password is asked for at each connection, so it may change.
 package archive
 
 import (
@@ -48,10 +48,10 @@ const (
 
 // Config says where to.
 type Config struct {
-	File     string // of SQLite, whose folder is there
-	Postgres string // URL without a password; empty: SQLite
-	Password string // file with that; empty: none
-	KeepDays int    // older events are removed; 0: none
+	File     string                 // of SQLite, whose folder is there
+	Postgres string                 // URL without a password; empty: SQLite
+	Password func() (string, error) // of that, asked for at each connection; nil: none
+	KeepDays int                    // older events are removed; 0: none
 	Log      *slog.Logger
 }
 
@@ -125,21 +125,13 @@ func (a *Archive) Close() error { return a.db.Close() }
 // unlock reads the password, for each connection anew. The environment's does not count.
 func (a *Archive) unlock(_ context.Context, c *pgx.ConnConfig) error {
 	c.Password = ""
-	if a.cfg.Password == "" {
+	if a.cfg.Password == nil {
 		return nil
 	}
-	st, err := os.Stat(a.cfg.Password)
-	if err != nil {
+	var err error
+	if c.Password, err = a.cfg.Password(); err != nil {
 		return fmt.Errorf("the database's password: %w", err)
 	}
-	if st.Mode().Perm()&0o007 != 0 {
-		return fmt.Errorf("%s is refused, others may read it (mode %04o): chmod 600 it", a.cfg.Password, st.Mode().Perm())
-	}
-	b, err := os.ReadFile(a.cfg.Password)
-	if err != nil {
-		return fmt.Errorf("the database's password: %w", err)
-	}
-	c.Password = strings.TrimRight(string(b), "\r\n")
 	return nil
 }
 

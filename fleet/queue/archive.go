@@ -101,18 +101,35 @@ func (c *Conn) stored(batch []jetstream.Msg) (out []fleet.StoredEvent) {
 	return out
 }
 
-func storedEvent(m jetstream.Msg) (e fleet.StoredEvent, err error) {
+func storedEvent(m jetstream.Msg) (fleet.StoredEvent, error) {
 	meta, err := m.Metadata()
+	if err != nil {
+		return fleet.StoredEvent{}, err
+	}
+	e, err := decodeEvent(m.Subject(), m.Data())
 	if err != nil {
 		return e, err
 	}
-	at := strings.Split(m.Subject(), ".")
-	if len(at) != 4 {
-		return e, errors.New("it is none of ours")
+	e.Seq, e.Stored = meta.Sequence.Stream, meta.Timestamp
+	return e, nil
+}
+
+// decodeEvent reads an event where it stands. Its id is of the subject, which is there
+// once; one that says that it is of another order, or something else, is none.
+func decodeEvent(subject string, body []byte) (fleet.StoredEvent, error) {
+	at := strings.Split(subject, ".")
+	if len(at) != 4 || at[2] == "" || at[3] == "" {
+		return fleet.StoredEvent{}, errors.New("it is none of ours")
 	}
-	if err := json.Unmarshal(m.Data(), &e.Event); err != nil {
-		return e, err
+	var e fleet.Event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return fleet.StoredEvent{}, err
 	}
-	e.ID, e.Seq, e.Stored = at[2]+"."+at[3], meta.Sequence.Stream, meta.Timestamp
-	return e, e.Event.Check()
+	if kind, _, _ := strings.Cut(at[3], "-"); e.Order != at[2] || string(e.Kind) != kind {
+		return fleet.StoredEvent{}, fmt.Errorf("it says that it is %.20q of order %.80q", e.Kind, e.Order)
+	}
+	if err := e.Check(); err != nil {
+		return fleet.StoredEvent{}, err
+	}
+	return fleet.StoredEvent{ID: at[2] + "." + at[3], Event: e}, nil
 }

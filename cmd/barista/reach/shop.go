@@ -8,11 +8,13 @@ package reach
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"barista/configs"
 	"barista/fleet"
 	"barista/fleet/alert"
+	"barista/fleet/archive"
 	"barista/fleet/client"
 	"barista/fleet/controller"
 	"barista/fleet/doctor"
@@ -42,17 +44,39 @@ func Shop(c *queue.Conn, through bool) client.Shop {
 	return client.Shop{Parts: p}
 }
 
-// Alerts tell, of the shop of that name, all that barista status says.
-func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) *alert.Alerts {
-	word := func(file string) func() (string, error) {
-		if file == "" {
-			return nil
-		}
-		return func() (string, error) { return keys.ReadPassword(file) }
+// password is what is read from a file whenever it is needed; nil without a file. One that
+// can't be read is said at the start, when somebody is there.
+func password(file string) (func() (string, error), error) {
+	if file == "" {
+		return nil, nil
 	}
-	cfg := alert.Config{Shop: name, Webhook: f.Webhook, Ntfy: f.Ntfy, Token: word(f.Token), After: f.After, Quiet: alert.Hours(f.Quiet), Log: log.With("room", "alerts")}
+	read := func() (string, error) { return keys.ReadPassword(file) }
+	_, err := read()
+	return read, err
+}
+
+// Archive opens where a file keeps events; Run of it writes.
+func Archive(f *configs.Archive, log *slog.Logger) (*archive.Archive, error) {
+	word, err := password(f.Password)
+	if err != nil {
+		return nil, fmt.Errorf("the database's password: %w", err)
+	}
+	return archive.Open(archive.Config{File: f.File, Postgres: f.Postgres, Password: word, KeepDays: f.KeepDays, Log: log.With("room", "archive")})
+}
+
+// Alerts tell, of the shop of that name, all that barista status says.
+func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) (*alert.Alerts, error) {
+	token, err := password(f.Token)
+	if err != nil {
+		return nil, fmt.Errorf("the token: %w", err)
+	}
+	cfg := alert.Config{Shop: name, Webhook: f.Webhook, Ntfy: f.Ntfy, Token: token, After: f.After, Quiet: alert.Hours(f.Quiet), Log: log.With("room", "alerts")}
 	if m := f.Mail; m != nil {
-		cfg.Mail = &alert.Mail{Host: m.Host, Port: m.Port, From: m.From, To: m.To, User: m.User, Password: word(m.Password)}
+		word, err := password(m.Password)
+		if err != nil {
+			return nil, fmt.Errorf("the mail server's password: %w", err)
+		}
+		cfg.Mail = &alert.Mail{Host: m.Host, Port: m.Port, From: m.From, To: m.To, User: m.User, Password: word}
 	}
 	return alert.New(cfg, func(ctx context.Context) (seen alert.Seen, err error) {
 		st, err := s.Status(ctx)
@@ -68,7 +92,7 @@ func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) *al
 			seen.Next = append(seen.Next, n.Command)
 		}
 		return seen, err
-	})
+	}), nil
 }
 
 // Book is what a web reads of the book. through is as with Shop.
