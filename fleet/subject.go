@@ -25,6 +25,7 @@ const (
 	// server fills in which.
 	SubjectServers = "$SYS.REQ.ACCOUNT.PING.STATZ"
 	IntakeDurable  = "intake"
+	ArchiveDurable = "archive" // of the events
 
 	// AccountShop has the streams, at a broker with keys.
 	AccountShop = "SHOP"
@@ -108,7 +109,7 @@ func IsNonce(s string) bool { return len(s) >= 16 && IsToken(s) }
 
 // reserved are the names of the shop's own roles: a machine of such a name would hear
 // the answers that its connection waits for, and nobody could tell the two apart.
-var reserved = []string{"admin", "article", "broker", "controller", "customer", "foreign", "guest", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
+var reserved = []string{"admin", "archive", "article", "broker", "controller", "customer", "foreign", "guest", "hub", "machine", "monitor", "op", "operator", "shop", "stock", "sys", "web"}
 
 // IsMachine reports whether a machine may be called so.
 func IsMachine(s string) bool {

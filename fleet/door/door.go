@@ -198,7 +198,7 @@ func (d *Door) Invite(_ context.Context, kind, name string, ttl time.Duration, b
 	case ttl < time.Minute || ttl > mostTTL:
 		return Invitation{}, fmt.Errorf("an invitation stands for 1m to %v, not for %v", mostTTL, ttl)
 	case !mayBeInvited(roles.Kind(kind)):
-		return Invitation{}, fmt.Errorf("%.20q can't be invited: machine, operator, web, monitor and hub (a site) can", kind)
+		return Invitation{}, fmt.Errorf("%.20q can't be invited: machine, operator, web, monitor, archive and hub (a site) can", kind)
 	case !fleet.IsToken(name) || kind == string(roles.Machine) && !fleet.IsMachine(name):
 		return Invitation{}, fmt.Errorf("no %s can be called %.40q: 1 to 32 of a-z, 0-9 and -, and no name of a role", kind, name)
 	}
@@ -232,7 +232,7 @@ func (d *Door) Invite(_ context.Context, kind, name string, ttl time.Duration, b
 }
 
 func mayBeInvited(k roles.Kind) bool {
-	return slices.Contains([]roles.Kind{roles.Machine, roles.Operator, roles.Web, roles.Monitor, roles.Hub}, k)
+	return slices.Contains([]roles.Kind{roles.Machine, roles.Operator, roles.Web, roles.Monitor, roles.Archive, roles.Hub}, k)
 }
 
 // who checks who does it, for the record.

@@ -172,7 +172,7 @@ func (c *Conn) look(ctx context.Context, def fleet.Menu, start bool) (fleet.Menu
 		}
 	}
 	return menu, together(amiss,
-		c.durable(ctx, fleet.StreamIntake, fleet.IntakeDurable, "coffee.orders.*"), c.Orders().List(ctx, menu.Classes()))
+		c.durable(ctx, fleet.StreamIntake, fleet.IntakeDurable, "coffee.orders.*"), c.Orders().List(ctx, menu.Classes()), c.archivist(ctx))
 }
 
 // values makes the bucket of the article's programs just as they do, so that

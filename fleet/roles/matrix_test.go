@@ -46,7 +46,7 @@ func subjects() []string {
 		"$JS.API.STREAM.PURGE.coffee-book", "$JS.API.STREAM.DELETE.coffee-events", "$JS.API.STREAM.CREATE.mine", "$JS.API.STREAM.UPDATE.coffee-orders",
 		"$JS.API.STREAM.MSG.GET.coffee-book", "$JS.API.STREAM.MSG.DELETE.coffee-orders", "$JS.API.DIRECT.GET.coffee-book",
 		"$JS.API.CONSUMER.CREATE.coffee-book.mine", "$JS.API.CONSUMER.DELETE.coffee-orders.maker-arabica-free", "$JS.API.CONSUMER.PAUSE.coffee-orders.maker-arabica-free",
-		"$JS.API.CONSUMER.MSG.NEXT.coffee-intake.intake", "$JS.ACK.coffee-intake.intake.1.1.1.1.0",
+		"$JS.API.CONSUMER.MSG.NEXT.coffee-intake.intake", "$JS.API.CONSUMER.CREATE.coffee-events.archive", "$JS.API.CONSUMER.DURABLE.CREATE.coffee-events.archive", "$JS.API.CONSUMER.INFO.coffee-events.archive", "$JS.API.CONSUMER.MSG.NEXT.coffee-events.mine", "$JS.ACK.coffee-events.mine.1.1.1.1.0", "_INBOX_archive.a", "$JS.ACK.coffee-intake.intake.1.1.1.1.0",
 		"$SRV.PING", "$SRV.INFO.zoe", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.SHOP.CONNZ", "$SYS.ACCOUNT.SHOP.CONNECT", "sync.site1.x", "sync.site2.x", "elsewhere",
 		"_INBOX_zoe.a", "_INBOX_leo.a", "_INBOX_controller.a", "_INBOX_stock.a", "_INBOX_web.a", "_INBOX_web-counter.a", "_INBOX_op.lea.run.a", "_INBOX_op.max.run.a", "_INBOX_monitor.a", "_INBOX.a", "_INBOX_guest-first.a", "_INBOX_guest-second.a", "$JS.hub.API.STREAM.PURGE.coffee-book", "$JS.ACK.coffee-site-site2.reader.1.1.1.1.0", "coffee.door.knock.first", "coffee.door.knock.second", "coffee.door.revoke",
 		"coffee.machines.zoe.0123456789abcdef", "coffee.machines.leo.0123456789abcdef", "coffee.live.zoe." + anOrder + ".step-1", "coffee.live.leo." + anOrder + ".step-1",

@@ -61,7 +61,7 @@ another, that one can't reach, whatever a key in it asks.
 	}
 	row(fleet.AccountShop, "controller, stock, admin; the article's programs", Limits{})
 	row("M_`<id>`", "one machine each", limits[Machine])
-	for _, k := range []Kind{Web, Operator, Monitor} {
+	for _, k := range []Kind{Web, Operator, Monitor, Archive} {
 		row(Member{Kind: k}.account(), string(k), limits[k])
 	}
 	row("G_`<id>`", "one invitation each", limits[Guest])
@@ -77,6 +77,7 @@ another, that one can't reach, whatever a key in it asks.
 		{Web, "The pages. They order, show and cancel, say that a cup is there and that its customer wants a drink no more; they stop nothing else and change no stock."},
 		{Operator, "A person, here lea. Each run of a verb has an inbox of its own under hers."},
 		{Monitor, "Sees how it goes. JetStream's figures are under " + monitorAPI + ": `nats --js-api-prefix " + monitorAPI + " stream ls`."},
+		{Archive, "Keeps the events in a database, where that is a process of its own. It reads them, customers' names among them, and nothing else; it can say that some are kept that are not, and then they are missing there."},
 		{Guest, "Who holds an invitation, and knocks under its id; nothing else is open to him until an operator lets him in."},
 		{Foreign, "Whoever has no key, if the shop lets them in: the programs of the article."},
 		{HomeAssistant, "Home Assistant, by name and password and over MQTT only, where a dot is a slash. It sees the machines and presses buttons; no request, no order of others and no stream is within its reach."},

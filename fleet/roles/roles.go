@@ -36,6 +36,7 @@ const (
 	Web        Kind = "web"        // the pages
 	Operator   Kind = "operator"   // a person
 	Monitor    Kind = "monitor"    // sees how it goes and changes nothing
+	Archive    Kind = "archive"    // keeps the events, where that is a process of its own
 	Hub        Kind = "hub"        // a site's link to the hub, by the site's name
 	Admin      Kind = "admin"      // may all: makes and removes streams
 	Article    Kind = "article"    // the programs of the public article, by their own key
@@ -133,7 +134,7 @@ func (m Member) account() string {
 		return "G_" + m.Name
 	case Hub:
 		return "S_" + m.Name
-	case Web, Operator, Monitor, Foreign, HomeAssistant:
+	case Web, Operator, Monitor, Archive, Foreign, HomeAssistant:
 		return strings.ToUpper(string(m.Kind))
 	}
 	return fleet.AccountShop

@@ -46,6 +46,7 @@ func TestShopAtWork(t *testing.T) {
 			w.pulls()
 			w.silence()
 			w.talks()
+			w.keeps()
 		})
 		runtime.GC()
 		runtime.GC()
@@ -60,6 +61,7 @@ func TestShopAtWork(t *testing.T) {
 		w.begin()
 		w.pulls()
 		w.talks()
+		w.keeps()
 		w.programs()
 	})
 }
@@ -283,6 +285,50 @@ func (w *work) talks() {
 		}
 		return len(want) == 0
 	})
+}
+
+// keeps has the archive's own key keep all events, more than one pull brings, with a batch
+// in between that is not kept.
+func (w *work) keeps() {
+	const n = 300
+	for i := range n {
+		w.must(w.ctl.Events().Publish(w.t.Context(), fleet.Event{Order: fmt.Sprintf("01JE%022d", i), Kind: fleet.EvRefused, Epoch: 1, At: time.Now()}, uint64(i+1)))
+	}
+	c := w.as("archive")
+	ctx, done := context.WithTimeout(w.t.Context(), 5*time.Minute)
+	defer done()
+	got, calls, twice := map[string]int{}, 0, 0
+	keep := func(_ context.Context, batch []fleet.StoredEvent) error {
+		if calls++; calls == 2 {
+			return errors.New("not kept")
+		}
+		for _, e := range batch {
+			if got[e.ID]++; got[e.ID] > 1 {
+				twice++
+			}
+		}
+		return nil
+	}
+	for len(got) < n && ctx.Err() == nil {
+		one, stop := context.WithCancel(ctx)
+		err := c.KeepEvents(one, 128, func(ctx context.Context, batch []fleet.StoredEvent) error {
+			if len(batch) > 128 {
+				w.t.Errorf("%d at once", len(batch))
+			}
+			err := keep(ctx, batch)
+			if len(got) == n {
+				stop()
+			}
+			return err
+		})
+		stop()
+		if len(got) < n && (err == nil || !strings.Contains(err.Error(), "not kept")) {
+			w.t.Fatal(err)
+		}
+	}
+	if len(got) != n || calls < 4 || twice > 0 {
+		w.t.Errorf("%d of %d events, in %d calls, %d twice", len(got), n, calls, twice)
+	}
 }
 
 // programs are those of others: a drop without a key, and a monitor's view of the store.

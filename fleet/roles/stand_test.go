@@ -96,7 +96,7 @@ func everybody(t testing.TB) (all []person, table Table) {
 	for _, m := range []Member{
 		{Kind: Admin, Name: "admin"}, {Kind: Controller, Name: "controller"}, {Kind: Stock, Name: "stock"}, {Kind: Article, Name: "article"},
 		{Kind: Machine, Name: "zoe", Classes: []fleet.Class{arabica}}, {Kind: Machine, Name: "leo", Classes: []fleet.Class{arabica, robusta}},
-		{Kind: Web, Name: "web"}, {Kind: Web, Name: "counter"}, {Kind: Operator, Name: "lea"}, {Kind: Operator, Name: "max"}, {Kind: Monitor, Name: "monitor"},
+		{Kind: Web, Name: "web"}, {Kind: Web, Name: "counter"}, {Kind: Operator, Name: "lea"}, {Kind: Operator, Name: "max"}, {Kind: Monitor, Name: "monitor"}, {Kind: Archive, Name: "archive"},
 		{Kind: Hub, Name: "site1"}, {Kind: Hub, Name: "site2"}, {Kind: Guest, Name: "first"}, {Kind: Guest, Name: "second"},
 	} {
 		key, pub := newKey(t)

@@ -80,6 +80,9 @@ var basic = []offer{
 	{subject: "coffee.stock.*.get", to: []Kind{Operator, Monitor, Foreign}, within: soon, what: "how much of an item is left"},
 	{subject: "coffee.orders.*", to: []Kind{Foreign}, within: soon, what: "drops an order in, as the article does"},
 	{subject: "$SRV.>", to: []Kind{Operator, Monitor}, many: true, within: census, what: "which services run, and how"},
+
+	{subject: "$JS.API.CONSUMER.MSG.NEXT." + fleet.StreamEvents + "." + fleet.ArchiveDurable, to: []Kind{Archive}, many: true, within: parked, what: "pulls events from the one queue of them that the shop has made for it"},
+	{subject: "$JS.ACK." + fleet.StreamEvents + "." + fleet.ArchiveDurable + ".>", to: []Kind{Archive}, within: soon, what: "says that they are kept"},
 }
 
 // home is what passes between a shop and Home Assistant: messages only, because MQTT as
@@ -154,6 +157,7 @@ var permissions = map[Kind]permission{
 	Web:      {},
 	Operator: {},
 	Monitor:  {},
+	Archive:  {},
 	Foreign:  {},
 	Guest:    {},
 	// It subscribes to every device's description, of whomever: in its account there is
@@ -183,6 +187,7 @@ var limits = map[Kind]Limits{
 	Web:      {Connections: 100, Subscriptions: 1000, Payload: 16 << 10},
 	Operator: {Connections: 200, Subscriptions: 4000, Payload: 64 << 10},
 	Monitor:  {Connections: 20, Subscriptions: 200, Payload: 8 << 10},
+	Archive:  {Connections: 4, Subscriptions: 20, Payload: 4 << 10},
 	Foreign:  {Connections: 50, Subscriptions: 500, Payload: 8 << 10},
 	Guest:    {Connections: 20, Subscriptions: 100, Payload: 4 << 10},
 	// Home Assistant subscribes to each topic once or twice; a device with all its buttons

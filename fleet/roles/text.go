@@ -75,7 +75,7 @@ func (t Table) accounts() []*account {
 	// dead until the next.
 	add(fleet.AccountShop, Limits{})
 	by[fleet.AccountShop].jetstream = true
-	for _, k := range []Kind{Web, Operator, Monitor} {
+	for _, k := range []Kind{Web, Operator, Monitor, Archive} {
 		add(Member{Kind: k}.account(), limits[k])
 	}
 	for _, m := range members {

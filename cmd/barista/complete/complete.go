@@ -170,7 +170,7 @@ func faults() (all fixed) {
 // roleNames are the roles for which a person makes keys: foreign has none, and a guest's
 // comes with the invitation.
 func roleNames() (all fixed) {
-	for _, k := range []roles.Kind{roles.Machine, roles.Controller, roles.Stock, roles.Web, roles.Operator, roles.Monitor, roles.Hub, roles.Admin} {
+	for _, k := range []roles.Kind{roles.Machine, roles.Controller, roles.Stock, roles.Web, roles.Operator, roles.Monitor, roles.Archive, roles.Hub, roles.Admin} {
 		all = append(all, string(k))
 	}
 	return all

@@ -63,8 +63,8 @@ func (s Shell) keyNew() *cobra.Command {
 		Short: "make a key for a role, and print its public half",
 		Long: `new makes a key, writes it into a new file that only you may read, and prints its
 public half, which an operator of the shop accepts. The roles are machine, controller,
-stock, web, operator, monitor, hub, article and admin. A machine's name is the one in its file,
-an operator's is a person's.`,
+stock, web, operator, monitor, archive, hub, article and admin. A machine's name is the
+one in its file, an operator's is a person's.`,
 		Example: `  barista key new operator ada
   barista key new machine zoe --out /etc/barista/credentials/zoe.key`,
 		Args: s.Exactly("ROLE", "NAME"),

@@ -116,7 +116,7 @@ func (w *Way) Through() bool {
 		return false
 	}
 	switch roles.Kind(w.Key.Role()) {
-	case roles.Operator, roles.Monitor, roles.Web, roles.Machine, roles.Foreign:
+	case roles.Operator, roles.Monitor, roles.Archive, roles.Web, roles.Machine, roles.Foreign:
 		return true
 	}
 	return false
