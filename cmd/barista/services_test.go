@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,4 +82,36 @@ func TestOneMachineOneProcess(t *testing.T) {
 	}
 	s.order(testID(1), "arabica")
 	s.eventually("the cup of the first", func() bool { return s.phase(testID(1)) == fleet.Served })
+}
+
+// TestServicesSayWhoTheyAre: each role of a shop, to whoever asks as `nats micro info` does.
+func TestServicesSayWhoTheyAre(t *testing.T) {
+	h := openHouse(t, demo{http: "none", nats: "127.0.0.1:0", machines: 1, speed: 100, cups: "auto"}, nil)
+	h.ready()
+	answers, err := h.conn.AskAll(t.Context(), "$SRV.INFO", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, a := range answers {
+		var got struct {
+			Name, Version string
+			Metadata      map[string]string
+		}
+		if err := json.Unmarshal(a, &got); err != nil {
+			t.Fatal(err)
+		}
+		role, machine := got.Name, ""
+		if got.Name == h.machines[0].file.Name {
+			role, machine = "machine", got.Name
+		}
+		m := got.Metadata
+		if m["role"] != role || m["machine"] != machine || m["program"] != "barista" || m["program_version"] != thisBuild().Version || m["shop"] != filepath.Base(h.file.State) || got.Version == "1.0.0" {
+			t.Errorf("%s", a)
+		}
+		seen[role]++
+	}
+	if seen["controller"] == 0 || seen["machine"] == 0 {
+		t.Errorf("%v", seen)
+	}
 }

@@ -279,7 +279,8 @@ func (s *shop) connect(ctx context.Context, name string) (*queue.Conn, error) {
 }
 
 func (s *shop) queueConfig(name string) queue.Config {
-	cfg := queue.Config{Name: name, Log: s.chaos.Log(name, s.log)}
+	isMachine := slices.ContainsFunc(s.machines, func(m *member) bool { return m.file.Name == name })
+	cfg := queue.Config{Name: name, Log: s.chaos.Log(name, s.log), Service: reach.Service(s.file, name, isMachine, thisBuild().Version)}
 	if s.broker != nil {
 		cfg.InProcess = s.chaos.Wire(name, s.broker)
 		cfg.OrdersPerDay = s.file.Broker.OrdersPerDay

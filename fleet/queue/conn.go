@@ -49,6 +49,7 @@ type Config struct {
 	OrdersPerDay int         // sizes the streams; 0 is 500
 	Replicas     int         // servers that keep each stream, 1 to 5; 0: min(3, the servers of its cluster)
 	KeepSizes    bool        // of streams that are there, whatever OrdersPerDay says
+	Service      Service     // who serves, for whoever looks
 	// Within is how long a broker that does not answer is waited for at first; 0: until
 	// the context ends.
 	Within time.Duration

@@ -1,9 +1,11 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -23,16 +25,40 @@ const (
 	mostBytes   = 4 << 20
 )
 
+// Service is what `nats micro info` shows of who answers. Whoever may ask sees all of it.
+type Service struct {
+	Version  string            // of the program, as it calls itself
+	Metadata map[string]string // by words that programs read: role, machine, shop …
+}
+
+// versioned is the form that a micro service's version must have, which is that of
+// semver.org, and of a module's version behind its v.
+var versioned = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+
+// unversioned are the characters that stand nowhere in such a version.
+var unversioned = regexp.MustCompile(`[^0-9A-Za-z]+`)
+
+// version is the program's version in that form; what comes before a release has ~ in a
+// package's version, as Debian writes it. One that has another form is 0.0.0, which comes
+// before all, built as it says of itself: it must not pass for a release.
+func version(program string) string {
+	if v := strings.Replace(strings.TrimPrefix(program, "v"), "~", "-", 1); versioned.MatchString(v) {
+		return v
+	}
+	return "0.0.0+" + cmp.Or(strings.Trim(unversioned.ReplaceAllString(program, "-"), "-"), "unknown")
+}
+
 type server struct{ c *Conn }
 
-// Server answers requests as a NATS micro service, so that `nats micro ls` and
-// `nats micro stats` show it.
+// Server answers requests as a NATS micro service, so that `nats micro ls`, `nats micro
+// info` and `nats micro stats` show it.
 func (c *Conn) Server() fleet.Server { return server{c} }
 
 func (s server) Serve(ctx context.Context, subject string, shared bool, answer func(context.Context, string, []byte) []byte) error {
 	svc, err := micro.AddService(s.c.nc, micro.Config{
 		Name:               s.c.cfg.Name,
-		Version:            "1.0.0", // of the messages, not of the program
+		Version:            version(s.c.cfg.Service.Version),
+		Metadata:           s.c.cfg.Service.Metadata, // cloned there
 		Description:        "barista: " + subject,
 		QueueGroupDisabled: !shared,
 	})

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"barista/configs"
 	"barista/fleet"
@@ -22,6 +23,7 @@ import (
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
 	"barista/fleet/queue"
+	"barista/fleet/roles"
 	"barista/fleet/stock"
 	"barista/fleet/web"
 	"barista/fleet/window"
@@ -93,6 +95,23 @@ func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) (*a
 		}
 		return seen, err
 	}), nil
+}
+
+// Service is what a connection of that name says of itself where it answers: the version
+// as the program prints it, in which role, for which shop or machine. Names, and nothing
+// of where things are or how one gets in.
+func Service(f *configs.File, name string, isMachine bool, version string) queue.Service {
+	s := queue.Service{Version: version, Metadata: map[string]string{"program": "barista", "program_version": version, "role": name}}
+	if isMachine {
+		s.Metadata["role"], s.Metadata["machine"] = string(roles.Machine), name
+	}
+	if f.Broker != nil || f.Controller != nil {
+		s.Metadata["shop"] = filepath.Base(f.State)
+	}
+	if f.Broker != nil && f.Broker.Domain != "" {
+		s.Metadata["site"] = f.Broker.Domain
+	}
+	return s
 }
 
 // Book is what a web reads of the book. through is as with Shop.

@@ -3,6 +3,7 @@ package reach
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,28 @@ import (
 	"barista/fleet/client"
 	"barista/fleet/keys"
 )
+
+// TestService: who serves says names, and not where its files, its servers and its keys are.
+func TestService(t *testing.T) {
+	shop := &configs.File{State: "/srv/secret/corner", Broker: &configs.Broker{Domain: "paris", Listen: "10.0.0.1:4222", Store: "/srv/secret/store"}, Controller: &configs.Controller{}}
+	far := &configs.File{State: "/srv/secret/zoe", NATS: &configs.NATS{Servers: []string{"nats://u:hunter2@h"}, Key: "/srv/secret/key"}}
+	for _, c := range []struct {
+		f         *configs.File
+		name      string
+		isMachine bool
+		want      map[string]string
+	}{
+		{shop, "controller", false, map[string]string{"role": "controller", "shop": "corner", "site": "paris"}},
+		{shop, "zoe", true, map[string]string{"role": "machine", "machine": "zoe", "shop": "corner", "site": "paris"}},
+		{far, "zoe", true, map[string]string{"role": "machine", "machine": "zoe"}},
+		{far, "stock", false, map[string]string{"role": "stock"}},
+	} {
+		c.want["program"], c.want["program_version"] = "barista", "v1.2.3"
+		if s := Service(c.f, c.name, c.isMachine, "v1.2.3"); s.Version != "v1.2.3" || !maps.Equal(s.Metadata, c.want) {
+			t.Errorf("%s: %v", c.name, s)
+		}
+	}
+}
 
 // TestPasswords: a password that others may read is refused at the start, with what to
 // type, and so is a file that has none; whose it is is said.
