@@ -62,9 +62,7 @@ func (c *Conn) KeepEvents(ctx context.Context, most int, keep func(context.Conte
 			continue
 		}
 		if err := keep(ctx, c.stored(batch)); err != nil {
-			for _, m := range batch {
-				_ = c.nc.Publish(m.Reply, fmt.Appendf(nil, `-NAK {"delay": %d}`, sooner.Nanoseconds())) // one that is lost comes again after archiveWait
-			}
+			c.notKept(batch)
 			return fmt.Errorf("%d events: %w", len(batch), err)
 		}
 		if err := c.kept(ctx, batch); err != nil {
@@ -89,7 +87,8 @@ func (c *Conn) fetch(ctx context.Context, sub *nats.Subscription, reply string, 
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
 			return batch, nil // the end of the pull was lost
 		case err != nil:
-			return nil, err // what came comes again
+			c.notKept(batch)
+			return nil, err
 		}
 		if _, err := metaOf(m.Reply); err == nil {
 			batch = append(batch, m)
@@ -106,6 +105,13 @@ func (c *Conn) fetch(ctx context.Context, sub *nats.Subscription, reply string, 
 		}
 	}
 	return batch, nil
+}
+
+// notKept has a batch come again soon; what of that is lost comes after archiveWait.
+func (c *Conn) notKept(batch []*nats.Msg) {
+	for _, m := range batch {
+		_ = c.nc.Publish(m.Reply, fmt.Appendf(nil, `-NAK {"delay": %d}`, sooner.Nanoseconds()))
+	}
 }
 
 // kept acknowledges a batch; the last one's answer comes after the others were taken.
