@@ -243,7 +243,12 @@ func through(t *testing.T, cfg Config, between func(i int)) {
 func publish(ctx context.Context, c *queue.Conn, orders int) error {
 	for i := range orders {
 		for _, e := range life(id(i)) {
-			for c.Events().Publish(ctx, e, uint64(i+1)) != nil {
+			told := func() error {
+				one, cancel := context.WithTimeout(ctx, 5*time.Second) // an answer may be lost for good
+				defer cancel()
+				return c.Events().Publish(one, e, uint64(i+1))
+			}
+			for told() != nil {
 				if !fleet.Pause(ctx, 100*time.Millisecond) {
 					return ctx.Err()
 				}
