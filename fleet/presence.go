@@ -211,7 +211,7 @@ const (
 
 // Command is what a person or a page asks of one machine.
 type Command struct {
-	Verb  string `json:"verb"`            // CommandCup, CommandEnough, "stop", "clear-fault"
+	Verb  string `json:"verb"`            // CommandCup, CommandEnough, CommandCurves, "stop", "clear-fault"
 	Order string `json:"order,omitempty"` // with cup, enough and stop
 	By    string `json:"by,omitempty"`
 	Why   string `json:"why,omitempty"`
@@ -230,6 +230,7 @@ func (c Command) Subject(machine string) string {
 
 // CommandAnswer is a machine's answer.
 type CommandAnswer struct {
-	OK      bool   `json:"ok"`
-	Message string `json:"message"`
+	OK      bool    `json:"ok"`
+	Message string  `json:"message"`
+	Curves  []Curve `json:"curves,omitempty"` // to CommandCurves, the last drink's first
 }

@@ -143,7 +143,7 @@ func (s Shop) Command(ctx context.Context, machine string, q fleet.Command) (fle
 	if err != nil {
 		return a, err
 	}
-	if err := json.Unmarshal(b, &a); err != nil {
+	if a, err = fleet.ParseCommandAnswer(b); err != nil {
 		return a, fmt.Errorf("the answer of %s can't be read: %w", machine, err)
 	}
 	return a, nil
