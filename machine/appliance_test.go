@@ -220,6 +220,9 @@ func TestAppliance(t *testing.T) {
 				if c.bar.starts != c.starts {
 					t.Error("a key was pressed afterwards")
 				}
+				if len(b.m.Curves()) > 0 {
+					t.Error("there is a curve of what an appliance did by itself")
+				}
 			})
 		})
 	}

@@ -26,6 +26,8 @@
 //   - A person at the machine may try one part (Try): by the same loop, through
 //     the same guard and under the same verifier as in a drink, and only while
 //     nothing else is in hand. It is no drink, and the journal does not hear of it.
+//   - What the sensors saw of the last drinks is kept, in memory and bounded, by the loop
+//     that reads them anyway. Who asks for it (Curves) waits for nothing.
 //   - An appliance is asked at rest, every few seconds, whether it is ready: what
 //     it lacks is a state of the machine, seen before an order is taken, and no
 //     fault.

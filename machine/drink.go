@@ -231,6 +231,7 @@ func (m *Machine) begin(d *drink) {
 		}
 		d.started = true
 	}
+	m.follow(d)
 	m.heat.on, m.heat.extra = time.Time{}, 0 // what a drink before this one, or a trial, has left
 	m.hand = &pour{d, &walk{tl: tl, start: time.Now(), deadline: d.job.Deadline}, tl.Stages()}
 }
@@ -262,7 +263,7 @@ func what(d recipe.Drink) string {
 // tooLate gives back a drink whose start is in the journal, and whose deadline has
 // passed before anything moved.
 func (m *Machine) tooLate(d *drink) {
-	m.hand = late{key: d.job.key()}
+	m.hand, m.trace = late{key: d.job.key()}, nil
 	d.reply <- Report{Outcome: journal.Untouched, Late: true, Took: time.Since(d.began),
 		Reason: why(LateStart, "")}
 }
@@ -299,7 +300,9 @@ func (m *Machine) complete(d *pour) {
 		m.fail(ofOff(err))
 		return
 	}
-	if f := m.ver.look(time.Now(), m.rig.OnNow(), m.read(), m.feel(), true, m.sees()); f != nil {
+	now, r := time.Now(), m.read()
+	m.trace.keep(now, r)
+	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), true, m.sees()); f != nil {
 		m.fail(f)
 		return
 	}
@@ -313,6 +316,7 @@ func (m *Machine) complete(d *pour) {
 // journal could not take the end.
 func (m *Machine) finish(d *drink, out journal.Outcome, reason Reason) {
 	m.hand, m.pressed = idle{}, ""
+	m.traced(out)
 	if out == journal.Made {
 		m.strikes = 0
 	}

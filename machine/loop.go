@@ -73,6 +73,7 @@ func (m *Machine) turn() time.Duration {
 	r := m.read()
 	now := time.Now()
 	m.rig.Renew()
+	m.trace.saw(now, r)
 	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.hand.makes(), m.sees()); f != nil {
 		m.fail(f)
 	} else if l, latched := m.rig.Latched(); latched && m.hand.moves() {

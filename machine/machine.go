@@ -101,6 +101,7 @@ type Machine struct {
 	status  Status
 	changed chan struct{}
 	own     journal.Key // started by this run and not ended
+	traces  []*trace    // the last drinks, the last one last; what is in it is never changed
 
 	// The owner loop's own.
 	ver     verifier
@@ -114,6 +115,7 @@ type Machine struct {
 	broken  *failure  // the journal: only a restart helps
 	least   int64     // bytes that the disk must take before a drink
 	heat    warmth
+	trace   *trace // of the drink in hand; nil: of none
 	cooked  chan cooked
 	fit     readiness // of an appliance
 	brewing sync.WaitGroup

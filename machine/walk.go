@@ -102,6 +102,7 @@ func (m *Machine) fire(w *walk, e recipe.Event) (postponed bool, f *failure) {
 		}
 		if err == nil || !refused(err) {
 			w.moved(e.Part)
+			m.trace.switched(e.Part, true)
 		}
 		if err != nil {
 			if left := mayWait(err); left > 0 && w.spent+left <= maxPostponed {
@@ -117,6 +118,7 @@ func (m *Machine) fire(w *walk, e recipe.Event) (postponed bool, f *failure) {
 		if err := m.rig.Off(e.Part); err != nil {
 			return false, ofOff(err)
 		}
+		m.trace.switched(e.Part, false)
 		if e.Part == driver.Heater {
 			m.heated()
 		}
