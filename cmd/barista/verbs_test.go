@@ -310,6 +310,9 @@ func TestVerbsOfTheShop(t *testing.T) {
 		t.Errorf("heard %+v", o.seen)
 	}
 	o.mu.Unlock()
+	o.has(o.barista(term.ExitOK, "machine", "curves", "zoe"), "zoe has seen no drink since it started")
+	o.has(o.barista(term.ExitNotFound, "machine", "curves", "max"), "no machine max listens")
+	o.has(o.barista(term.ExitUsage, "machine", "curves", "zoe", "--csv", "--json"), "give one")
 
 	// One that went away is still known.
 	if err := o.conn.Fleet().Leave(t.Context(), "zoe"); err != nil {
