@@ -87,6 +87,7 @@ func (w *Web) actRoutes() map[string]http.HandlerFunc {
 		}
 	}
 	return map[string]http.HandlerFunc{
+		"GET " + curvesPath: w.operatorsOnly(w.curvesPage),
 		"POST /fleet/stop":  w.machineAct("stopped", command(verbStop)),
 		"POST /fleet/clear": w.machineAct("cleared", command(verbClear)),
 		"POST /fleet/cordon": w.machineAct("cordoned", func(ctx context.Context, one wish, by string) error {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// chart is a picture of bars, drawn here so that the page needs no script, and the table
+// chart is a picture of bars or of lines, drawn here so that the page needs no script, and the table
 // of what it shows. Its figures are in units of a picture of chartWide, which a small
 // phone shows about as they are.
 type chart struct {
@@ -21,9 +21,10 @@ type chart struct {
 	High  int
 	Rules []rule
 	Bars  []bar
+	Lines []string // polylines, each its points
 	Words []word
-	Keys  []key // what the bars' looks mean; empty where each has its name
-	Fold  bool  // the table is long
+	Keys  []key  // what the bars' looks mean; empty where each has its name
+	Fold  string // what the table is called where it is long and folded; empty: it is short
 	Heads []string
 	Rows  []tableRow
 }
@@ -86,7 +87,7 @@ func scale(most int) int {
 // hoursChart has a column for each hour.
 func (p *pages) hoursChart(d *day) *chart {
 	c := p.newChart("hours", p.say("history.hour"))
-	c.High, c.Fold = hoursHigh+30, true
+	c.High, c.Fold = hoursHigh+30, p.say("history.figures")
 	most := slices.MaxFunc(d.Hours[:], func(x, y count) int { return cmp.Compare(x.all(), y.all()) }).all()
 	top, ground := scale(most), hoursHigh+8
 	for _, n := range []int{0, top / 2, top} {

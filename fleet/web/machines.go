@@ -36,6 +36,7 @@ type machine struct {
 	Out     *out   // who took it out of service
 	Drains  bool   // to be opened
 	Fault   bool   // a person must clear it
+	Curves  bool   // it may be asked for those of its last drinks
 }
 
 // out is a cordon, as people read it.
@@ -183,7 +184,7 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
 	}
 	t.Makes, t.Sizes, t.Lacks = classes(p, m.Classes), strings.Join(named(p, "size", m.Sizes), ", "), named(p, "out", m.Lacks)
 	t.Drinks, t.Cup, t.Spare, t.Driver, t.Version = m.Drinks, p.name("cupkind", m.Cup), m.MinWaiting, m.Driver, m.Version
-	t.Order, t.Fault = m.Order, m.State == fleet.StateFault
+	t.Order, t.Fault, t.Curves = m.Order, m.State == fleet.StateFault, w.Acts != nil
 	if hand != nil {
 		t.Who = hand.What.Name + ": " + p.what(hand.What)
 	}

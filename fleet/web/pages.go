@@ -46,18 +46,22 @@ type view struct {
 	Lang, Other string // this language and the one to switch to
 	Page        string // the template of its body
 	Title       string
-	Self        string // its own address, "/" for a page that can't be asked for
-	Live        string // address of its events, empty for a page without
-	Now         int64  // of this computer's clock, in Unix milliseconds: pages count down by it
-	Refresh     int    // seconds after which a page without script asks again, 0 = never
-	Chaos       bool   // something may be broken
-	Kiosk       bool   // nothing leads away from the page
-	Code        *code  // of the address for phones, on the board
-	Done        string // what was just done, told above the page's own
-	Note        string // what went wrong, told there
-	Quote       string // with Note: a machine's own words, in English
+	Self        string  // its own address, "/" for a page that can't be asked for
+	With        []field // of its address, beside the language
+	Live        string  // address of its events, empty for a page without
+	Now         int64   // of this computer's clock, in Unix milliseconds: pages count down by it
+	Refresh     int     // seconds after which a page without script asks again, 0 = never
+	Chaos       bool    // something may be broken
+	Kiosk       bool    // nothing leads away from the page
+	Code        *code   // of the address for phones, on the board
+	Done        string  // what was just done, told above the page's own
+	Note        string  // what went wrong, told there
+	Quote       string  // with Note: a machine's own words, in English
 	Body        any
 }
+
+// field is one of an address's.
+type field struct{ Name, Value string }
 
 // render renders a named template whole before a byte is sent.
 func (p *pages) render(name string, data any) ([]byte, error) {

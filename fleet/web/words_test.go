@@ -88,6 +88,7 @@ func composed() map[string]bool {
 	}
 	for _, o := range []fleet.Outcome{fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown} {
 		add("event", "end_"+string(o))
+		add("ended", string(o))
 	}
 	for _, f := range metal.Faults {
 		if f.Lacks != "" {
@@ -96,6 +97,8 @@ func composed() map[string]bool {
 	}
 	add("history", "hours", "outcomes", "promise", "machines", "beans")
 	add("outcome", ends...)
+	add("curves", "flow", "temperature", "weight")
+	add("part", "grinder", "pump", "heater", "milk", "sugar", "rinse")
 	for _, said := range []string{"taken", "again", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired", "away", "stopped", "unknown_tell"} {
 		add("head", said)
 		add("text", said)
