@@ -9,8 +9,9 @@ import (
 	"barista/machine/journal"
 )
 
-// The bounds of what is kept of the last drinks: in memory alone, some 10 kB each. Drinks
-// come all day, and a computer's SD card does not.
+// The bounds of what is kept of the last drinks: in memory alone, some 10 kB each, because
+// an SD card that is written to at every drink wears out. The fleet's words let as much be
+// told (fleet.MostCurves and those beside it).
 const (
 	mostCurves    = 5
 	mostPoints    = 240

@@ -1,6 +1,6 @@
 // Package upkeep is the verbs with which a person takes a machine out of a shop that goes
-// on serving, to open it, and says what he has changed there. They ask the shop and the
-// machine, and switch nothing themselves.
+// on serving, to open it, and says what he has changed there; and the one that shows
+// beforehand what needs it. They ask the shop and the machine, and switch nothing themselves.
 //
 // What they say is what was seen: that a machine may be opened only the machine itself
 // says, after the person asked for it; of one that is away nobody says so. A verb that is
