@@ -49,7 +49,7 @@ var basic = []offer{
 	{subject: "$JS.ACK." + fleet.StreamOrders + ".<maker>.>", to: []Kind{Machine}, within: soon, what: "settles it"},
 
 	{by: Machine, subject: "coffee.machines.<id>.*", to: []Kind{Controller}, within: soon, what: "commands and questions to a machine"},
-	{by: Machine, subject: "coffee.machines.<id>.cmd", to: []Kind{Operator}, within: soon, what: "commands to a machine: stop, clear-fault"},
+	{by: Machine, subject: "coffee.machines.<id>.cmd", to: []Kind{Operator}, within: soon, what: "commands to a machine: stop, clear-fault, curves"},
 	{by: Machine, subject: "coffee.machines.<id>.cup", to: []Kind{Web, Operator}, within: soon, what: "“my cup is there”, and no other command"},
 	{by: Machine, subject: "coffee.machines.<id>.enough", to: []Kind{Web, Operator}, within: soon, what: "“stop my drink”, for the order in hand and no other"},
 	{by: Machine, subject: "coffee.live.<id>.*.*", to: []Kind{Controller, Web, Operator}, stream: true, what: "what passes at an order in hand"},
