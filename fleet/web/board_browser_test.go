@@ -98,16 +98,12 @@ func TestBrowserKiosk(t *testing.T) {
 	sized(t, b, "light", 1024, 768)
 	b.do(t, chromedp.Navigate(at+"/kiosk?lang=fr"), chromedp.WaitVisible("#order"), chromedp.Navigate(at+"/kiosk"), chromedp.WaitVisible("#order"))
 	b.do(t, chromedp.SendKeys("#name", "Ada"), chromedp.Click(`.kiosk-tools [lang="en"]`), chromedp.WaitVisible(`html[lang="en"] #order`))
-	if name := get(t, b, chromedp.Evaluate[string](`document.getElementById("name").value`)); name != "Ada" {
-		t.Errorf("after a change of language the name is %q", name)
-	}
+	b.is(t, "after a change of language the name", `document.getElementById("name").value`, "Ada")
 	b.do(t, chromedp.Evaluate[chromedp.Void](`void (window.skip += 50000)`))
 	b.see(t, "#still:not([hidden])", "Still there?")
 	b.do(t, chromedp.Evaluate[chromedp.Void](`void dispatchEvent(new Event("pointerdown"))`), chromedp.WaitNotVisible("#still"))
 	b.do(t, chromedp.Evaluate[chromedp.Void](`void (window.skip += 61000)`), chromedp.WaitVisible(`html[lang="fr"] #order`))
-	if got := get(t, b, chromedp.Evaluate[string](`location.pathname + document.getElementById("name").value`)); got != "/kiosk" {
-		t.Errorf("the next customer finds %q", got)
-	}
+	b.is(t, "the next customer finds", `location.pathname + document.getElementById("name").value`, "/kiosk")
 
 	// Without a connection.
 	b.comes(t, `navigator.serviceWorker.controller !== null`)
@@ -124,10 +120,7 @@ func TestBrowserKiosk(t *testing.T) {
 	stop()
 	b.do(t, chromedp.SendKeys("#name", `Ada "<b>`), chromedp.Evaluate[chromedp.Void](`void document.getElementById("order").requestSubmit()`), chromedp.WaitVisible(".page-offline"))
 	b.see(t, ".kiosk.page-offline", "Votre commande est partie")
-	held := get(t, b, chromedp.Evaluate[string](`(() => { const f = new FormData(document.getElementById("again")); return f.get("name") + f.get("id").length + f.get("drink") })()`))
-	if held != `Ada "<b>26medium` {
-		t.Errorf("what would be asked again is %q", held)
-	}
+	b.is(t, "what would be asked again", `(() => { const f = new FormData(document.getElementById("again")); return f.get("name") + f.get("id").length + f.get("drink") })()`, `Ada "<b>26medium`)
 	b.do(t, chromedp.Navigate(at+"/kiosk"), chromedp.WaitVisible(`html[lang="fr"] .kiosk.page-offline`))
 	_, stop = h.serving(strings.TrimPrefix(at, "http://"))
 	t.Cleanup(stop)

@@ -154,6 +154,21 @@ func (b *browser) comes(t *testing.T, script string) {
 	t.Fatalf("it never came: %s; the pages complained: %q", script, b.complained())
 }
 
+// is waits for what a script of the page gives: the page's own may have to run before it.
+func (b *browser) is(t *testing.T, what, script, want string) {
+	t.Helper()
+	got := ""
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if now, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](script)); err == nil {
+			if got = now; got == want {
+				return
+			}
+		}
+		b.do(t, chromedp.Sleep(20*time.Millisecond))
+	}
+	t.Errorf("%s: %q, not %q", what, got, want)
+}
+
 // listening serves the house on a loopback port.
 func (h *house) listening() string {
 	h.t.Helper()
@@ -206,9 +221,7 @@ func TestBrowserOrdersACoffeeAndSeesItServed(t *testing.T) {
 	b.see(t, "#wait", "Latte · Mixed · Soy milk")
 	b.do(t, chromedp.Click("#send"))
 	b.see(t, "h1", "Thank you, Zoé & Co!")
-	if address := get(t, b, chromedp.Location()); !strings.HasSuffix(address, "#taken") {
-		t.Errorf("the order's page is at %s", address)
-	}
+	b.is(t, "the order's page is at", `location.hash`, "#taken")
 	b.comes(t, `getComputedStyle(document.querySelector(".badge")).animationName === "pop"`) // the order was taken
 	orders := h.shop.orders()
 	if len(orders) != 1 || orders[0].Milk != "soja" || orders[0].Size != fleet.Large {

@@ -51,9 +51,7 @@ func TestBrowserOrdersTheUsual(t *testing.T) {
 	b.do(t, chromedp.Click(".tongue"), chromedp.WaitVisible(`html[lang="fr"] #order`))
 	b.see(t, "#wait", "Noisette · Arabica · Lait de soja")
 	held := `document.getElementById("name").value + new FormData(document.getElementById("order")).get("cups")`
-	if got := get(t, b, chromedp.Evaluate[string](held)); got != "Zoé2" {
-		t.Errorf("after a change of language the form holds %q", got)
-	}
+	b.is(t, "after a change of language the form holds", held, "Zoé2")
 
 	// A refusal, and the page asked for anew: what is wrong and what was typed stay.
 	h.shop.set(func(s *shop) {
@@ -61,14 +59,10 @@ func TestBrowserOrdersTheUsual(t *testing.T) {
 	})
 	b.do(t, chromedp.SendKeys("#name", "\r")) // Enter in a field orders
 	b.see(t, "#problem", "Trop de cafés")
-	if got := get(t, b, chromedp.Evaluate[string](`document.activeElement.id`)); got != "problem" {
-		t.Errorf("the focus is at %q", got)
-	}
+	b.is(t, "the focus", `document.activeElement.id`, "problem")
 	b.do(t, chromedp.Navigate(at+"/order")) // Enter in the address bar
 	b.see(t, "#problem", "Trop de cafés")
-	if got := get(t, b, chromedp.Evaluate[string](held)); got != "Zoé2" {
-		t.Errorf("after a reload the form holds %q", got)
-	}
+	b.is(t, "after a reload the form holds", held, "Zoé2")
 	h.shop.set(func(s *shop) { s.refuse = nil })
 	b.do(t, chromedp.Click("#send"))
 	b.see(t, "h1", "Vos deux tasses")
@@ -81,15 +75,11 @@ func TestBrowserOrdersTheUsual(t *testing.T) {
 
 	// The next time.
 	b.do(t, chromedp.Navigate(at+"/?lang=en"), chromedp.WaitVisible("#usual"))
-	if got := get(t, b, chromedp.Evaluate[string](`document.getElementById("name").value`)); got != "Zoé" {
-		t.Errorf("the phone knows %q", got)
-	}
+	b.is(t, "the phone knows", `document.getElementById("name").value`, "Zoé")
 	b.do(t, chromedp.Click("#usual-take"))
 	b.see(t, "#wait", "Macchiato · Arabica · Soy milk")
 	b.do(t, chromedp.Click("#usual-forget"), chromedp.Navigate(at+"/"), chromedp.WaitVisible("#order"))
-	if got := get(t, b, chromedp.Evaluate[string](`document.getElementById("name").value + (localStorage.length)`)); got != "0" {
-		t.Errorf("the phone still knows %q", got)
-	}
+	b.is(t, "the phone still knows", `document.getElementById("name").value + (localStorage.length)`, "0")
 	if c := b.complained(); len(c) > 1 || len(c) == 1 && !strings.Contains(c[0], "503") { // the refusal
 		t.Errorf("the pages complained: %q", c)
 	}
