@@ -58,7 +58,7 @@ check: ## format, vet, staticcheck, walls, licences, unchanged modules, known ho
 PACKAGES ?= ./...
 race: ## the shorter tests under the race detector; needs a C compiler
 	@command -v gcc >/dev/null || command -v cc >/dev/null || { echo "make race needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(PACKAGES)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m -parallel 4 $(PACKAGES)
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m -run '^(TestServicesShareTheWork|TestOneMachineOneProcess|TestMachineBeforeShop)$$' ./cmd/barista # real processes
 
 fuzz: ## every fuzz target for FUZZTIME
