@@ -101,11 +101,17 @@ func (w *Web) cup(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), askTime)
 	defer cancel()
 	a, err := w.Command(ctx, s.Machine, fleet.Command{Verb: fleet.CommandCup, Order: id, By: byCustomer})
+	w.answered(rw, r, id, a, err, "cup.noanswer", "cup.refused")
+}
+
+// answered shows the order after a machine was asked something for its customer: as it
+// is then, or with the key of why that was not done.
+func (w *Web) answered(rw http.ResponseWriter, r *http.Request, id string, a fleet.CommandAnswer, err error, silent, refused string) {
 	switch {
 	case err != nil:
-		w.showOrder(rw, r, id, http.StatusServiceUnavailable, "cup.noanswer")
+		w.showOrder(rw, r, id, http.StatusServiceUnavailable, silent)
 	case !a.OK:
-		w.showOrder(rw, r, id, http.StatusConflict, "cup.refused")
+		w.showOrder(rw, r, id, http.StatusConflict, refused)
 	default:
 		w.toOrder(rw, r, id)
 	}
@@ -147,14 +153,7 @@ func (w *Web) enough(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), askTime)
 	defer cancel()
 	a, err := w.Command(ctx, s.Machine, fleet.Command{Verb: fleet.CommandEnough, Order: id, By: byCustomer})
-	switch {
-	case err != nil:
-		w.showOrder(rw, r, id, http.StatusServiceUnavailable, "stop.noanswer")
-	case !a.OK:
-		w.showOrder(rw, r, id, http.StatusConflict, "stop.late")
-	default:
-		w.toOrder(rw, r, id)
-	}
+	w.answered(rw, r, id, a, err, "stop.noanswer", "stop.late")
 }
 
 // have is the customer's word that he has his drink. Of one that is ready it takes the
