@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
@@ -211,24 +210,11 @@ func TestCurvesStayInTheirPictures(t *testing.T) {
 func TestBrowserCurves(t *testing.T) {
 	b := startBrowser(t)
 	h := withCurves(t)
-	at := h.listening()
-	for i, lang := range slices.Repeat(languages, 2) {
-		wide, scheme := []int64{375, 375, 1280, 1280}[i], []string{"light", "dark", "dark", "light"}[i]
-		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: wide, Height: 812, DeviceScaleFactor: 1, Mobile: wide < 500})
-		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		b.do(t, chromedp.Navigate(at+"/fleet/curves?machine=zoe&lang="+lang), chromedp.WaitVisible("#flow"))
-		page := fmt.Sprintf("curves-%d-%s-%s", wide, scheme, lang)
-		b.shoot(t, page)
-		b.do(t, chromedp.Click("details summary"), chromedp.WaitVisible("details table"))
-		b.checks(t, page, wide)
-		if lost := get(t, b, chromedp.Evaluate[[]string](outside)); len(lost) > 0 {
-			t.Errorf("%s: out of its picture: %q", page, lost)
-		}
+	b.looks(t, h.listening()+"/fleet/curves?machine=zoe&", "curves", "#flow", func(page string) {
 		if n := get(t, b, chromedp.Evaluate[int](`[...document.querySelectorAll(".chart polyline")].filter(e => e.getBoundingClientRect().width > 40 && getComputedStyle(e).fill === "none").length`)); n < 4 {
 			t.Errorf("%s: %d lines are drawn", page, n)
 		}
-		b.shoot(t, page+"-open")
-	}
+	})
 	b.do(t, chromedp.Click(`.last tr:last-child a`))
 	b.see(t, "main > h2", "il y a 1 min")
 	for _, said := range b.complained() {

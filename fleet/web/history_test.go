@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
@@ -355,23 +354,32 @@ func TestBrowserHistory(t *testing.T) {
 	for i, m := range []string{"mia", "max", strings.Repeat("w", 32)} {
 		h.past(20+i, time.Duration(5-i)*time.Hour, time.Minute, "house-blend-of-the-long-name", brewing(m), served(m))
 	}
-	at := h.run().listening()
+	b.looks(t, h.run().listening()+"/history?", "history", "#hours", nil)
+	for _, said := range b.complained() {
+		t.Errorf("the pages complained: %s", said)
+	}
+}
+
+// looks opens a page of pictures on a phone and a screen, light and dark, in both
+// languages, and judges it with a table unfolded. visible is there when it is drawn; more
+// is what else is asked of each.
+func (b *browser) looks(t *testing.T, address, name, visible string, more func(page string)) {
+	t.Helper()
 	for i, lang := range slices.Repeat(languages, 2) {
 		wide, scheme := []int64{375, 375, 1280, 1280}[i], []string{"light", "dark", "dark", "light"}[i]
-		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: wide, Height: 812, DeviceScaleFactor: 1, Mobile: wide < 500})
-		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		b.do(t, chromedp.Navigate(at+"/history?lang="+lang), chromedp.WaitVisible("#hours"))
-		page := fmt.Sprintf("history-%d-%s-%s", wide, scheme, lang)
+		sized(t, b, scheme, wide, 812)
+		b.do(t, chromedp.Navigate(address+"lang="+lang), chromedp.WaitVisible(visible))
+		page := fmt.Sprintf("%s-%d-%s-%s", name, wide, scheme, lang)
 		b.shoot(t, page)
 		b.do(t, chromedp.Click("details summary"), chromedp.WaitVisible("details table"))
 		b.checks(t, page, wide)
 		if lost := get(t, b, chromedp.Evaluate[[]string](outside)); len(lost) > 0 {
 			t.Errorf("%s: out of its picture: %q", page, lost)
 		}
+		if more != nil {
+			more(page)
+		}
 		b.shoot(t, page+"-open")
-	}
-	for _, said := range b.complained() {
-		t.Errorf("the pages complained: %s", said)
 	}
 }
 
