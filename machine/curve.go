@@ -10,12 +10,12 @@ import (
 )
 
 // The bounds of what is kept of the last drinks: in memory alone, some 10 kB each, because
-// an SD card that is written to at every drink wears out. The fleet's words let as much be
-// told (fleet.MostCurves and those beside it).
+// an SD card that is written to at every drink wears out. The worker does not compile where
+// the fleet's words let less be told.
 const (
-	mostCurves    = 5
-	mostPoints    = 240
-	mostStretches = 40 // more than any drink's timeline has
+	MostCurves    = 5
+	MostPoints    = 240
+	MostStretches = 40 // more than any drink's timeline has
 )
 
 // rateOver is the time over which a flow is taken, on real metal. A meter that counts 0.2 ml
@@ -92,7 +92,7 @@ func (m *Machine) follow(d *drink) {
 		_, t.has[i] = m.sensors[s]
 	}
 	if t.has != [len(measured)]bool{} {
-		t.looks = make([]look, 0, mostPoints)
+		t.looks = make([]look, 0, MostPoints)
 	}
 	m.trace = t
 }
@@ -112,11 +112,11 @@ func (t *trace) keep(now time.Time, r readings) {
 	if t == nil || cap(t.looks) == 0 {
 		return
 	}
-	if len(t.looks) == mostPoints {
-		for i := range mostPoints / 2 {
+	if len(t.looks) == MostPoints {
+		for i := range MostPoints / 2 {
 			t.looks[i] = t.looks[2*i]
 		}
-		t.looks, t.step = t.looks[:mostPoints/2], 2*t.step
+		t.looks, t.step = t.looks[:MostPoints/2], 2*t.step
 	}
 	l := look{at: now.Sub(t.began)}
 	for i, s := range measured {
@@ -142,7 +142,7 @@ func (t *trace) switched(p driver.Part, on bool) {
 			return
 		}
 	}
-	if on && len(t.parts) < mostStretches {
+	if on && len(t.parts) < MostStretches {
 		t.parts = append(t.parts, Stretch{p, at, onStill})
 	}
 }
@@ -163,7 +163,7 @@ func (m *Machine) traced(out journal.Outcome) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.traces = append(slices.Clone(m.traces[max(0, len(m.traces)-mostCurves+1):]), t)
+	m.traces = append(slices.Clone(m.traces[max(0, len(m.traces)-MostCurves+1):]), t)
 }
 
 // Curves are those of the last drinks that ended, the last one first. An appliance, which

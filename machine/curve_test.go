@@ -77,7 +77,7 @@ func TestCurve(t *testing.T) {
 // inOrder checks what is true of each curve.
 func inOrder(t *testing.T, c Curve) {
 	t.Helper()
-	if n := len(c.At); n > mostPoints || n > 0 && (c.At[0] < 0 || c.At[n-1] > c.Took) {
+	if n := len(c.At); n > MostPoints || n > 0 && (c.At[0] < 0 || c.At[n-1] > c.Took) {
 		t.Errorf("%d points over %v", n, c.Took)
 	}
 	for i := 1; i < len(c.At); i++ {
@@ -130,7 +130,7 @@ func TestCurveIsBounded(t *testing.T) {
 		after(30 * s)
 		c := b.m.Curves()[0]
 		inOrder(t, c)
-		if len(c.At) < mostPoints/2 || c.Took < 40*s {
+		if len(c.At) < MostPoints/2 || c.Took < 40*s {
 			t.Errorf("%d points over %v", len(c.At), c.Took)
 		}
 		least, most := time.Hour, time.Duration(0)

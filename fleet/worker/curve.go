@@ -8,6 +8,14 @@ import (
 	"barista/machine"
 )
 
+// What a machine keeps may all be told: below zero none of these is a uint, and nothing
+// compiles.
+const (
+	_ = uint(fleet.MostCurves - machine.MostCurves)
+	_ = uint(fleet.MostPoints - machine.MostPoints)
+	_ = uint(fleet.MostStretches - machine.MostStretches)
+)
+
 // curves are the machine's as they are told: rounded to what a sensor can tell apart.
 func curves(list []machine.Curve, now time.Time) (out []fleet.Curve) {
 	for _, c := range list {
