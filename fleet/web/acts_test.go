@@ -342,7 +342,7 @@ func TestCodesForHoppers(t *testing.T) {
 		t.Errorf("the page has %d bytes", len(page))
 	}
 	h.stock.set(nil, errors.New("no answer"))
-	h.web.shelved.forget()
+	h.web.counter.forget()
 	contains(t, text(t, h.ask("GET", "/qr/stock", "")), "stock?item=arabica")
 }
 

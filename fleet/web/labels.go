@@ -31,18 +31,17 @@ func (w *Web) labelsPage(rw http.ResponseWriter, r *http.Request) {
 	p := w.pages[lang(r)]
 	var b labelsBody
 	if address := w.customers(r); address != "" {
-		menu := w.Shop.Menu()
-		levels, err := w.levelsLately(r.Context())
-		if err != nil { // the menu's will do
-			w.Log.Warn("web: the codes are of the menu alone: the stock does not answer", "error", err)
+		o := w.counter.offer(r.Context())
+		if o.levels == nil { // the menu's will do
+			w.Log.Warn("web: the codes are of the menu alone: the stock does not answer")
 		}
-		for _, id := range stockItems(menu, levels) {
+		for _, id := range stockItems(o.menu, o.levels) {
 			if !fleet.IsToken(id) {
 				continue
 			}
 			if c := newCode(address+refillPath(id), ""); c != nil {
 				c.Show = strings.TrimPrefix(strings.TrimPrefix(c.Address, "https://"), "http://")
-				b.Labels = append(b.Labels, label{p.item(menu, id), c})
+				b.Labels = append(b.Labels, label{p.item(o.menu, id), c})
 			}
 		}
 		switch {

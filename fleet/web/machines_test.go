@@ -46,13 +46,13 @@ func TestFleetPageGauges(t *testing.T) {
 	levels["mixed"] = fleet.Level{OnHand: shortOf * most["mixed"]}
 	delete(levels, "milk-soja")
 	h.stock.set(levels, nil)
-	h.web.shelved.forget()
+	h.web.counter.forget()
 	page = text(t, h.ask("GET", "/fleet", ""))
 	contains(t, page, `id="short-arabica"`, `<meter min="0" max="10" low="2" high="9" optimum="10" value="3" aria-label="Arabica: large ones left, of 10">`, "Enough for 3 large ones.",
 		`id="short-robusta"`, `value="0"`, "Not enough for a large one.", "Enough for one large one.")
 	lacks(t, page, "short-mixed", "short-milk-soja")
 	h.stock.set(nil, errors.New("no answer"))
-	h.web.shelved.forget()
+	h.web.counter.forget()
 	lacks(t, text(t, h.ask("GET", "/fleet", "")), "<meter")
 }
 

@@ -319,7 +319,6 @@ func (w *Web) stockAct(k booking) http.HandlerFunc {
 		}
 		log.Info("an operator has acted", "on_hand", level.OnHand)
 		w.counter.forget()
-		w.shelved.forget()
 		q := url.Values{"done": {k.what}, "by": {strconv.Itoa(level.OnHand - had)}}
 		http.Redirect(rw, r, stockPath+"?"+q.Encode(), http.StatusSeeOther)
 	}

@@ -106,7 +106,6 @@ type Web struct {
 	counter *counter
 	outlook *outlook
 	roll    roll
-	shelved levelsOnce
 	last    lastDay
 	health  healthy
 	asks    *rates // requests
