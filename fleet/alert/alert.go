@@ -68,6 +68,7 @@ func (h Hours) Has(t time.Time) bool {
 const (
 	every  = 20 * time.Second
 	within = 15 * time.Second // a look, and each message
+	seldom = 10 * time.Minute // the longest pause before a message is tried again
 	most   = 10               // things and commands in one message
 	// longest is how many bytes of text ntfy shows as such; more it makes a file of.
 	longest = 4000
@@ -140,12 +141,14 @@ type target struct {
 	name string
 	send func(context.Context, message) error
 	fold
-	failed bool // the last message did not go
+	pause time.Duration // until the next try; 0: the last message went
+	again time.Time     // when that is
 }
 
 func (t *target) tell(ctx context.Context, cfg Config, seen Seen, quiet bool) {
-	keys, news, urgent := t.ripe(seen.Wrong, time.Now(), cfg.After)
-	if !news || quiet && !urgent {
+	now := time.Now()
+	keys, news, urgent := t.ripe(seen.Wrong, now, cfg.After)
+	if !news || quiet && !urgent || t.pause > 0 && now.Before(t.again) {
 		return
 	}
 	within, cancel := context.WithTimeout(ctx, within)
@@ -154,10 +157,15 @@ func (t *target) tell(ctx context.Context, cfg Config, seen Seen, quiet bool) {
 	switch {
 	case err == nil:
 		t.heard(keys)
-		t.failed = false
-	case !t.failed && ctx.Err() == nil:
-		t.failed = true
-		cfg.Log.Warn("an alert can't be sent, it is tried again: "+err.Error(), "to", t.name)
+		t.pause = 0
+	case ctx.Err() == nil:
+		if t.pause == 0 {
+			cfg.Log.Warn("an alert can't be sent, it is tried again: "+err.Error(), "to", t.name)
+		}
+		// At the next look first, and ever more seldom: a server that is asked for hours with
+		// a password that is wrong bars whoever asks.
+		t.pause = min(max(2*t.pause, cfg.Every), seldom)
+		t.again = now.Add(t.pause - cfg.Every/2) // the looks are not to the moment
 	}
 }
 

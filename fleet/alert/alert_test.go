@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -201,6 +202,38 @@ func TestQuiet(t *testing.T) {
 			t.Errorf("look %d: %d sent, want %d", i, sent, want)
 		}
 	}
+}
+
+// TestTriedMoreSeldom: a message that can't be sent is tried at the next look, then ever
+// more seldom, every ten minutes in the end; and the next one at once.
+func TestTriedMoreSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		var tries []string
+		bad := errors.New("who are you?")
+		one := &target{name: "lea@example.org", send: func(context.Context, message) error {
+			tries = append(tries, time.Since(begun).String())
+			return bad
+		}}
+		cfg := Config{Every: every, Wall: time.Now, Log: slog.New(slog.DiscardHandler)}
+		looks := func(d time.Duration, wrong ...Wrong) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(every) {
+				one.tell(t.Context(), cfg, Seen{Wrong: wrong}, false)
+			}
+		}
+		a := Wrong{Key: "a", Text: "a"}
+		looks(45*time.Minute, a)
+		want := "0s 20s 1m0s 2m20s 5m0s 10m20s 20m20s 30m20s 40m20s"
+		if got := strings.Join(tries, " "); got != want {
+			t.Errorf("tried after %s", got)
+		}
+		bad, tries = nil, nil
+		looks(10*time.Minute, a)
+		looks(time.Minute, a, Wrong{Key: "b", Text: "b"})
+		if got := strings.Join(tries, " "); got != "50m20s 55m0s" {
+			t.Errorf("tried after %s", got)
+		}
+	})
 }
 
 // TestCompose: a message has room on a phone, whatever is wrong.
