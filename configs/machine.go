@@ -107,6 +107,9 @@ func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 		s := n.Map()
 		c.MinWaiting, _ = s.Need("min_waiting", "say above how many waiting orders it helps: min_waiting: 4").Int(1, fleet.QueueMax)
 	}
+	if n := m.Get("care"); n != nil {
+		c.Care = decodeCare(n.Map())
+	}
 	if n := m.Get("calibration"); n != nil {
 		c.Rates = decodeCalibration(n.Map())
 	}
@@ -125,6 +128,7 @@ func decodeMachine(m *Map, kinds map[string]Kind) (*Machine, Kind, bool) {
 	c.Complete(m)
 	if m.Node().Clean() {
 		c.fits(m)
+		m.Place(c.uncared())
 	}
 	return c, kind, true
 }

@@ -123,7 +123,7 @@ func (p *problems) outcome(o Outcome) {
 // may be has changed before, and an old order stays one.
 func (o Order) check() error {
 	var p problems
-	p.unless(slices.Contains(Sizes, o.Size), "there is no size %.20q", o.Size)
+	p.unless(o.sized(), "there is no size %.20q", o.Size)
 	p.unless(IsToken(o.Bean), "bean %.40q: 1 to 32 of a-z, 0-9 and -", o.Bean)
 	p.unless(IsToken(o.Milk), "milk %.40q: 1 to 32 of a-z, 0-9 and -", o.Milk)
 	p.figure("sugar", o.Sugar, MaxSugar)
@@ -240,6 +240,16 @@ func (p Presence) Check() error {
 	out.unless(len(p.Lacks) <= maxItems, "it lacks %d things", len(p.Lacks))
 	for _, s := range p.Lacks {
 		out.text("lacks", s, maxText)
+	}
+	out.unless(len(p.Care) <= maxItems, "%d kinds of care", len(p.Care))
+	for _, c := range p.Care {
+		out.unless(slices.Contains(CareKinds, c.Kind), "there is no care %.20q", c.Kind)
+		out.figure("drinks since the last care", c.Drinks, maxSum)
+		out.figure("hours since the last care", c.Hours, maxSum)
+	}
+	out.unless(len(p.Parts) <= maxItems, "%d parts", len(p.Parts))
+	for _, s := range p.Parts {
+		out.unless(IsToken(s), "there is no part %.40q", s)
 	}
 	out.unless(len(p.Swapped) <= maxItems, "%d parts of it were swapped", len(p.Swapped))
 	for _, s := range p.Swapped {

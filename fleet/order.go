@@ -172,14 +172,16 @@ func DecodeOrder(b []byte, normal func(string) string) (Order, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.Size = SizeOf(size); !slices.Contains(Sizes, o.Size) {
-		return o, bad("size", "must be small, medium or large")
-	}
 	bean, err := str("bean_type", true)
-	if err != nil {
+	o.Size, o.Bean = SizeOf(size), Lower(bean)
+	switch {
+	case o.IsCare() && !slices.Contains(CareKinds, o.Size):
+		return o, bad("size", "of the care of a machine must be rinse, clean or descale")
+	case !o.IsCare() && !slices.Contains(Sizes, o.Size):
+		return o, bad("size", "must be small, medium or large")
+	case err != nil:
 		return o, err
 	}
-	o.Bean = Lower(bean)
 	if !IsToken(o.Bean) {
 		return o, bad("bean_type", "must be the name of a bean: 1 to 32 of a-z, 0-9 and -")
 	}
@@ -192,6 +194,9 @@ func DecodeOrder(b []byte, normal func(string) string) (Order, error) {
 	}
 	if o.Sugar, err = sugar(fields["sugar_count"], fields); err != nil {
 		return o, err
+	}
+	if o.IsCare() && o.Sugar > 0 {
+		return o, bad("sugar_count", "the care of a machine takes none")
 	}
 	return o, nil
 }

@@ -68,6 +68,8 @@ type Presence struct {
 	Drained    string   `json:"drained,omitempty"` // Cordon.At of the drain that it has come to the end of, see Machine.Parked
 	Lacks      []string `json:"lacks,omitempty"`   // what it has run out of: "beans", "water"
 	Swapped    []string `json:"swapped,omitempty"` // parts that were swapped and not measured since: "grinder"
+	Care       []Care   `json:"care,omitempty"`    // how it stands with its upkeep, each kind that it knows
+	Parts      []string `json:"parts,omitempty"`   // that can be tried one by one: "pump"
 	Pace       *Pace    `json:"pace,omitempty"`    // its own times; nil: of a version that says none
 	Lasts      int      `json:"lasts,omitempty"`   // seconds that this word counts, by the desk; 0: PresenceTTL
 	Said       uint64   `json:"-"`                 // the word's place among all words, by the broker; 0: not from there
@@ -88,8 +90,11 @@ func (n Never) Covers(o Order) bool {
 }
 
 // Makes reports whether the machine lists the order's class and size, and can make
-// it.
+// it; of a care, whether it is its own.
 func (p Presence) Makes(o Order) bool {
+	if o.IsCare() {
+		return o.CareOf() == p.Machine && p.Cares(o.Size)
+	}
 	return slices.Contains(p.Classes, o.Class()) && slices.Contains(p.Sizes, o.Size) &&
 		!slices.ContainsFunc(p.Never, func(n Never) bool { return n.Covers(o) })
 }
@@ -209,12 +214,22 @@ const (
 	CommandEnough = "enough" // stop this drink, and don't make it again
 )
 
+// The verbs about a machine that nobody needs to write down.
+const (
+	CommandTry   = "try"   // switch one part on for a moment, alone
+	CommandCared = "cared" // it was cared for by hand: count anew
+)
+
 // Command is what a person or a page asks of one machine.
 type Command struct {
-	Verb  string `json:"verb"`            // CommandCup, CommandEnough, CommandCurves, "stop", "clear-fault"
+	Verb  string `json:"verb"`            // CommandCup, CommandEnough, CommandCurves, CommandTry, CommandCared, "stop", "clear-fault"
 	Order string `json:"order,omitempty"` // with cup, enough and stop
-	By    string `json:"by,omitempty"`
-	Why   string `json:"why,omitempty"`
+	What  string `json:"what,omitempty"`  // with try the part, with cared the kind
+	// Vessel, with try: whoever asks says that a vessel stands under the spout and that
+	// nobody has his hands in the machine.
+	Vessel bool   `json:"vessel,omitempty"`
+	By     string `json:"by,omitempty"`
+	Why    string `json:"why,omitempty"`
 }
 
 // Subject is where a machine hears this command.

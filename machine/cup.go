@@ -14,6 +14,7 @@ import (
 type await struct {
 	ctx    context.Context
 	order  string
+	care   Care // what for; "": for a drink
 	pulsed bool
 	done   chan error
 }
@@ -55,7 +56,11 @@ func (p *pulse) abort(m *Machine, _ Reason) { m.hand = idle{} }
 // minutes in a shop. One at a time. With a dispenser it drops one cup. A *NotAble
 // says that the machine can't go on waiting.
 func (m *Machine) AwaitCup(ctx context.Context, order string) error {
-	w := await{ctx: ctx, order: order, done: make(chan error, 1)}
+	return m.awaitGate(ctx, order, "")
+}
+
+func (m *Machine) awaitGate(ctx context.Context, order string, care Care) error {
+	w := await{ctx: ctx, order: order, care: care, done: make(chan error, 1)}
 	busy := false
 	if err := m.call(ctx, func() {
 		if busy = m.await.waits(); !busy {
@@ -90,11 +95,12 @@ func (m *Machine) AwaitCup(ctx context.Context, order string) error {
 }
 
 // CupThere is a customer's word, for exactly this order, that the cup stands
-// under the machine (cup: page). It counts for one attempt.
+// under the machine (cup: page), or a person's that he has done his part of a care. It
+// counts for one attempt.
 func (m *Machine) CupThere(order string) error {
 	return m.callNow(func() error {
 		switch {
-		case m.plan.Cup != CupPage:
+		case m.plan.Cup != CupPage && !m.await.care.byWord():
 			return fmt.Errorf("this machine knows its cups by %q, not by a button", m.plan.Cup)
 		case !m.await.waits() || m.await.order != order:
 			return fmt.Errorf("%s is not waiting for a cup here", order)
@@ -104,8 +110,15 @@ func (m *Machine) CupThere(order string) error {
 	})
 }
 
-// gate reports whether a cup is confirmed for the order.
-func (m *Machine) gate(order string, r readings) bool {
+// gate reports whether a cup is confirmed for the order, or that its care may begin.
+func (m *Machine) gate(order string, care Care, r readings) bool {
+	switch {
+	case care.byWord():
+		return m.pressed == order
+	case m.plan.byItself(care): // what stands there may be a hand
+		x, seen := r[driver.Cup]
+		return !seen || x.good() && !x.Yes()
+	}
 	switch m.plan.Cup {
 	case CupSensor, CupDispenser:
 		x := r[driver.Cup]
@@ -124,8 +137,12 @@ func (m *Machine) usedCup() bool {
 }
 
 // cupNote says what the machine wants of a person.
-func (m *Machine) cupNote(r readings) Reason {
+func (m *Machine) cupNote(care Care, r readings) Reason {
 	switch {
+	case care.byWord():
+		return why(CareAsked, string(care))
+	case m.plan.byItself(care):
+		return why(PlaceTaken, "")
 	case m.plan.Cup == CupPage:
 		return why(CupAsked, "")
 	case m.usedCup() && !r.no(driver.Cup):
@@ -157,9 +174,9 @@ func (m *Machine) cups(r readings) {
 	switch {
 	case f != nil:
 		m.await.end(&NotAble{f.reason(), true})
-	case !dropping && m.gate(m.await.order, r):
+	case !dropping && m.gate(m.await.order, m.await.care, r):
 		m.await.end(nil)
-	case m.plan.Cup == CupDispenser && !m.await.pulsed && m.free() && r.no(driver.Cup) && !r.no(driver.Door):
+	case m.plan.Cup == CupDispenser && m.await.care == "" && !m.await.pulsed && m.free() && r.no(driver.Cup) && !r.no(driver.Door):
 		m.await.pulsed = true
 		on := m.scaled(m.plan.CupPulse, time.Millisecond)
 		m.hand = &pulse{walk: &walk{start: time.Now(), tl: recipe.Timeline{

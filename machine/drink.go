@@ -207,8 +207,9 @@ func (m *Machine) begin(d *drink) {
 	d.started = mine
 	r := m.read()
 	tl, err := m.able(d.job.Drink, r)
-	if err == nil && !m.gate(d.job.Order, r) {
-		err = m.cupNote(r)
+	care := Care(d.job.Drink.Care)
+	if err == nil && !m.gate(d.job.Order, care, r) {
+		err = m.cupNote(care, r)
 	}
 	if err != nil {
 		reason := ReasonOf(err)
@@ -219,9 +220,12 @@ func (m *Machine) begin(d *drink) {
 		say(journal.Untouched, reason)
 		return
 	}
-	if m.rig.Appliance() != nil {
+	switch own := m.rig.Appliance() != nil; {
+	case own && care == "":
 		m.order(d)
 		return
+	case own:
+		tl = byHand(d.job.Drink)
 	}
 	if !mine {
 		if f := m.start(k, journal.Note{Counter: -1, What: what(d.job.Drink)}); f != nil {
@@ -257,6 +261,9 @@ func (m *Machine) start(k journal.Key, note journal.Note) *failure {
 
 // what is a drink in words, for whoever reads the journal after a crash.
 func what(d recipe.Drink) string {
+	if d.Care != "" {
+		return d.Care
+	}
 	return fmt.Sprintf("%s: %v g, %v ml, %v ml milk, %d sugar", d.Size, d.Grams, d.WaterML, d.MilkML, d.Sugar)
 }
 
@@ -302,7 +309,7 @@ func (m *Machine) complete(d *pour) {
 	}
 	now, r := time.Now(), m.read()
 	m.trace.keep(now, r)
-	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), true, m.sees()); f != nil {
+	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), true, m.sees() && !m.cupless(m.caring())); f != nil {
 		m.fail(f)
 		return
 	}
@@ -319,6 +326,7 @@ func (m *Machine) finish(d *drink, out journal.Outcome, reason Reason) {
 	m.traced(out)
 	if out == journal.Made {
 		m.strikes = 0
+		m.wear.made(Care(d.job.Drink.Care))
 	}
 	if d.started {
 		reason = m.recorded(d.job.key(), out, reason)

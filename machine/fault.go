@@ -162,6 +162,9 @@ const (
 	CupAsked    Cause = "cup-asked"
 	CupNotGiven Cause = "cup-not-given"
 	CupComing   Cause = "cup-coming"
+	NoCare      Cause = "no-care"     // this machine can't be cared for so
+	CareAsked   Cause = "care-asked"  // a person has to do his part first
+	PlaceTaken  Cause = "place-taken" // something stands where a rinse flows by itself
 	LateStart   Cause = "late-start"
 	OtherStart  Cause = "other-start"
 	BegunBefore Cause = "begun-before"

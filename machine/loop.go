@@ -74,7 +74,7 @@ func (m *Machine) turn() time.Duration {
 	now := time.Now()
 	m.rig.Renew()
 	m.trace.saw(now, r)
-	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.hand.makes(), m.sees()); f != nil {
+	if f := m.ver.look(now, m.rig.OnNow(), r, m.feel(), m.hand.makes(), m.sees() && !m.cupless(m.caring())); f != nil {
 		m.fail(f)
 	} else if l, latched := m.rig.Latched(); latched && m.hand.moves() {
 		m.fail(ofGuard(l))
@@ -162,6 +162,7 @@ func (m *Machine) end() error {
 		errs = append(errs, m.record(l.key, journal.Untouched, ends))
 	}
 	m.await.end(errEnded)
+	m.wear.keep()
 	errs = append(errs, m.rig.AllOff())
 	if on := m.rig.OnNow(); len(on) > 0 {
 		errs = append(errs, fmt.Errorf("machine %s: still on: %v", m.plan.Name, on))

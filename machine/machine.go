@@ -33,6 +33,8 @@ type Config struct {
 	// Alive is called by the owner loop at each turn, at least once a second, and
 	// by nobody else. It must not block. May be nil.
 	Alive func()
+	// Wear is what the machine remembers of its upkeep; nil: of this run only.
+	Wear *Wear
 
 	Log *slog.Logger // nil: none
 }
@@ -112,8 +114,10 @@ type Machine struct {
 	strikes int       // faults in a row of those that pass by themselves
 	hold    *failure  // the last of them: the machine steps back
 	until   time.Time // when that is over
-	broken  *failure  // the journal: only a restart helps
-	least   int64     // bytes that the disk must take before a drink
+	wear    *Wear
+	cares   []Care   // that it knows
+	broken  *failure // the journal: only a restart helps
+	least   int64    // bytes that the disk must take before a drink
 	heat    warmth
 	trace   *trace // of the drink in hand; nil: of none
 	cooked  chan cooked
@@ -138,6 +142,9 @@ func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, e
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Wear == nil {
+		cfg.Wear, _ = OpenWear("") // of this run only
+	}
 	m := &Machine{
 		rig: rig, j: j, plan: plan, limits: plan.Limits(), longest: plan.Longest(), probe: plan.leastDrink(), alive: cfg.Alive, log: cfg.Log,
 		sensors:  map[driver.Signal]driver.Sensor{},
@@ -150,6 +157,7 @@ func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, e
 		cooked:   make(chan cooked),
 		answered: make(chan error, 1),
 		status:   Status{State: StateStarting},
+		wear:     cfg.Wear,
 		least:    leastFree,
 	}
 	for _, p := range driver.Parts {
@@ -160,6 +168,11 @@ func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, e
 	for _, s := range driver.Signals {
 		if sensor, there := rig.Sensor(s); there {
 			m.sensors[s] = sensor
+		}
+	}
+	for _, c := range Cares {
+		if _, err := plan.CareDrink(c); err == nil {
+			m.cares = append(m.cares, c)
 		}
 	}
 	c := plan.Calibration

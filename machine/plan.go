@@ -37,6 +37,7 @@ type Plan struct {
 	MaxTempC    float64            // the boiler's limit, at most 160; 125
 	StepBack    time.Duration      // pause after a fault that may pass; 30 s
 	CupPulse    time.Duration      // of a dispenser; 500 ms
+	Care        map[Care]Upkeep    // how it is cared for, where the file says so
 
 	// Products of an appliance by size, and by size + "+milk"; nil for a machine
 	// of which we own the parts.
@@ -172,6 +173,10 @@ func (p Plan) leastDrink() (least recipe.Timeline) {
 // never left out.
 func (p Plan) Product(d recipe.Drink) (driver.Product, error) {
 	name := d.Size
+	if d.Care != "" {
+		_, err := p.CareDrink(Care(d.Care))
+		return driver.Product{}, err
+	}
 	if d.MilkML > 0 {
 		name += "+milk"
 	}
@@ -324,6 +329,7 @@ func (p Plan) Check() []driver.Problem {
 	if err := p.Calibration.Check(); err != nil {
 		add("", "%v", err)
 	}
+	p.fitsCare(add)
 	return list
 }
 

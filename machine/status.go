@@ -33,12 +33,13 @@ type Status struct {
 	// CupStands: ready, but the cup of an earlier drink still stands there. The
 	// next drink begins when it was taken and another one put there.
 	CupStands bool
+	Care      []Due // how it stands with its upkeep, of each kind that it knows
 	// Outlook moves all the time, and its moving is no change.
 	Outlook Outlook
 }
 
 func (s Status) equal(o Status) bool {
-	return s.State == o.State && s.Reason == o.Reason && s.Order == o.Order && s.Percent == o.Percent && s.CupStands == o.CupStands && slices.Equal(s.Lacks, o.Lacks)
+	return s.State == o.State && s.Reason == o.Reason && s.Order == o.Order && s.Percent == o.Percent && s.CupStands == o.CupStands && slices.Equal(s.Lacks, o.Lacks) && slices.Equal(s.Care, o.Care)
 }
 
 // Status is what the machine is doing.
@@ -58,7 +59,7 @@ func (m *Machine) Changed() <-chan struct{} {
 // publish lets everybody see the status. Owner loop only.
 func (m *Machine) publish(r readings) {
 	s := m.judge(r)
-	s.Outlook = m.outlook(s, r)
+	s.Outlook, s.Care = m.outlook(s, r), m.wear.due(&m.plan, m.cares)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.equal(m.status) {
@@ -102,7 +103,7 @@ func (m *Machine) judge(r readings) Status {
 		return Status{State: StateBlocked, Reason: m.fit.reason()}
 	}
 	if m.await.waits() {
-		return Status{State: StateWaiting, Reason: m.cupNote(r)}
+		return Status{State: StateWaiting, Reason: m.cupNote(m.await.care, r)}
 	}
 	if m.warming(r) {
 		return Status{State: StateStarting, Reason: why(Warming, "")}

@@ -20,6 +20,9 @@ type Trial struct {
 	// Measure: the pump's rate is what is to be found out, so too much flow is
 	// judged as on a machine that was never calibrated.
 	Measure bool
+	// Afar: whoever wants it is not known to stand at the machine. Where a sensor sees what
+	// stands under the spout, something must stand there.
+	Afar bool
 }
 
 // Tried is what a trial showed.
@@ -176,6 +179,10 @@ func (m *Machine) beginTrial(x *trial) {
 	r := m.read()
 	if err := m.mayTry(x.Part, r); err != nil {
 		x.done <- err
+		return
+	}
+	if x.Afar && m.sees() && r.no(driver.Cup) {
+		x.done <- &NotAble{why(NoCup, ""), true}
 		return
 	}
 	if x.For <= 0 || x.For > most {

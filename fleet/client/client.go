@@ -64,6 +64,7 @@ type Controller interface {
 	Cancel(ctx context.Context, order, by string) error
 	Settle(ctx context.Context, order string, made bool, by, reason string) error
 	MakeAgain(ctx context.Context, order, by string) error
+	Care(ctx context.Context, machine string, kind fleet.Size, by string, last bool) (order string, err error)
 	// Troubles is what is wrong in the shop itself.
 	Troubles(ctx context.Context) ([]fleet.Trouble, error)
 	// Standing says whether the shop's book is whole, AcceptLoss that what it has lost

@@ -197,6 +197,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		door.Go(func() { c.runDeaths(ctx) })
 		door.Go(func() { c.runPending(ctx) })
 		door.Go(func() { c.runPulse(ctx) })
+		door.Go(func() { c.runCare(ctx) })
 		c.serve(ctx, &door)
 		if c.cfg.Intake {
 			door.Go(func() { c.runIntake(ctx) })

@@ -104,6 +104,12 @@ func (c *Client) MakeAgain(ctx context.Context, order, by string) error {
 	return err
 }
 
+// Care is Controller.Care.
+func (c *Client) Care(ctx context.Context, machine string, kind fleet.Size, by string, last bool) (string, error) {
+	r, err := c.ask(ctx, verbCare, ask{Machine: machine, Size: kind, By: by, Last: last})
+	return r.Order, err
+}
+
 // Standing is Controller.Standing.
 func (c *Client) Standing(ctx context.Context) (fleet.Standing, error) {
 	r, err := c.ask(ctx, verbStands, ask{})

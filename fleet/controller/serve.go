@@ -20,6 +20,7 @@ import (
 //	settle {"order","made","by","reason"}     → {} or {"error"}
 //	said   {"order","made"}                   → {} or {"error"}: the customer's own word
 //	again  {"order","by"}                     → {} or {"error"}
+//	care   {"machine","size","by","last"}     → {"order"} or {"error"}: a machine is cared for; size: rinse, clean, descale
 //	wait   {"class":{"bean","milk"},"size"}   → {"wait":{"low_seconds","high_seconds","known","code","item","too_sweet"}}
 //	menu   {}                                 → {"menu"}
 //	troubles {}                               → {"troubles"}: what a person should look at
@@ -42,6 +43,7 @@ const (
 	verbStands = "stands"
 	verbLoss   = "loss"
 	verbGoOn   = "goon"
+	verbCare   = "care"
 
 	verbTroubles  = "troubles"
 	verbForecasts = "forecasts"
@@ -58,6 +60,7 @@ type ask struct {
 	By      string       `json:"by,omitempty"`
 	Reason  string       `json:"reason,omitempty"`
 	Made    bool         `json:"made,omitempty"`
+	Last    bool         `json:"last,omitempty"`
 	Via     string       `json:"via,omitempty"`
 	Body    []byte       `json:"body,omitempty"`
 	Class   *fleet.Class `json:"class,omitempty"`
@@ -66,6 +69,7 @@ type ask struct {
 
 type reply struct {
 	Answer   *fleet.Answer   `json:"answer,omitempty"`
+	Order    string          `json:"order,omitempty"`
 	Error    *trouble        `json:"error,omitempty"`
 	Wait     *waitReply      `json:"wait,omitempty"`
 	Menu     *fleet.Menu     `json:"menu,omitempty"`
@@ -118,7 +122,7 @@ func (c *Controller) serve(ctx context.Context, wg *sync.WaitGroup) {
 			return encode(c.Place(ctx, body, viaRequest))
 		})
 	}
-	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbSaid, verbAgain, verbWait, verbMenu, verbStands, verbLoss, verbGoOn, verbTroubles, verbForecasts} {
+	for _, verb := range []string{verbPlace, verbCancel, verbSettle, verbSaid, verbAgain, verbWait, verbMenu, verbStands, verbLoss, verbGoOn, verbCare, verbTroubles, verbForecasts} {
 		answer(verbSubject(verb), func(ctx context.Context, body []byte) []byte {
 			return encode(c.hear(ctx, verb, body))
 		})
@@ -152,6 +156,9 @@ func (c *Controller) hear(ctx context.Context, verb string, body []byte) reply {
 		return reply{Error: explain(c.AcceptLoss(ctx, a.By, a.Reason))}
 	case verbGoOn:
 		return reply{Error: explain(c.GoOn(ctx, a.Machine, a.By, a.Reason))}
+	case verbCare:
+		id, err := c.Care(ctx, a.Machine, a.Size, a.By, a.Last)
+		return reply{Order: id, Error: explain(err)}
 	case verbStands:
 		s := c.p.Witness.Standing()
 		return reply{Standing: &s}

@@ -155,10 +155,11 @@ func (s *sweeper) lookAt(ctx context.Context, e fleet.Entry) (err error) {
 	switch age := time.Since(s.orders[e.Order.ID].at); {
 	case e.Phase == fleet.Accepted, e.Phase == fleet.Again, e.Phase == fleet.Claimed && age > inHand:
 		began, err := s.began(ctx, e)
-		if err != nil || time.Since(began) <= s.cfg.ExpireAfter {
+		long := s.expires(e.Order)
+		if err != nil || time.Since(began) <= long {
 			return err
 		}
-		most := s.cfg.ExpireAfter.String()
+		most := long.String()
 		if !s.flowing(ctx, e) {
 			if s.p.Witness.Standing().State != fleet.StandRollCall || !errors.Is(s.p.Witness.Flows(ctx, e.Order.ID, false), fleet.ErrClosed) {
 				return nil // also where it is only not known whether it waits
@@ -345,7 +346,7 @@ func (c *Controller) publishCopy(ctx context.Context, e fleet.Entry, why string)
 // more message.
 func (s *sweeper) held(e fleet.Entry) (is bool) {
 	seen, known := s.orders[e.Order.ID]
-	if !known || time.Since(seen.at) < s.cfg.SweepAfter || time.Since(seen.anew) < s.cfg.SweepAfter<<min(seen.often, 10) {
+	if !known || e.Order.IsCare() || time.Since(seen.at) < s.cfg.SweepAfter || time.Since(seen.anew) < s.cfg.SweepAfter<<min(seen.often, 10) {
 		return false
 	}
 	for _, m := range s.p.Roll.Machines() {

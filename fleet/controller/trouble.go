@@ -47,7 +47,7 @@ func (w *watch) look(machines []*fleet.Machine, open []fleet.Entry, orders map[s
 	var over []fleet.Trouble
 	for _, e := range open {
 		waits := time.Since(orders[e.Order.ID].at)
-		if e.Phase != fleet.Accepted || waits < passedOver {
+		if e.Phase != fleet.Accepted || waits < passedOver || e.Order.IsCare() { // that waits for others
 			continue
 		}
 		for _, m := range machines {

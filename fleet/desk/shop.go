@@ -125,7 +125,8 @@ func (d *Desk) presence(ctx context.Context, machine string, a fleet.Ask) fleet.
 }
 
 // queued is what waits of what a machine makes, each class by its first order; alone are
-// for a spare those of which something waits that nobody else here makes now.
+// for a spare those of which something waits that nobody else here makes now. Its care
+// waits while it is the last that makes something, unless a person wants it all the same.
 func (d *Desk) queued(p fleet.Presence) (next, alone []fleet.Class) {
 	const most = 64 // as many as a machine may list
 	type cup struct {
@@ -137,7 +138,7 @@ func (d *Desk) queued(p fleet.Presence) (next, alone []fleet.Class) {
 	for _, e := range d.p.Queue() {
 		o := e.Order
 		of := cup{o.Class(), o.Size, o.Sugar}
-		if e.Phase != fleet.Accepted || seen[of] || !p.Makes(o) {
+		if e.Phase != fleet.Accepted || seen[of] || !p.Makes(o) || o.IsCare() && e.Via != fleet.ViaCareLast && len(p.OnlyHere(d.p.Roll.Machines())) > 0 {
 			continue
 		}
 		seen[of] = true

@@ -159,6 +159,15 @@ func (m Member) inbox() string {
 	return "_INBOX_" + string(m.Kind) + "-" + m.Name
 }
 
+// pulls are the classes of which a member may take orders: those that it serves, and the
+// care of itself.
+func (m Member) pulls() []fleet.Class {
+	if m.Kind != Machine {
+		return nil
+	}
+	return append(slices.Clip(m.Classes), fleet.CareClass(m.Name))
+}
+
 // own puts the member's name into a subject of the table.
 func (m Member) own(subject string) string { return strings.ReplaceAll(subject, "<name>", m.Name) }
 

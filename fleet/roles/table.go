@@ -49,7 +49,7 @@ var basic = []offer{
 	{subject: "$JS.ACK." + fleet.StreamOrders + ".<maker>.>", to: []Kind{Machine}, within: soon, what: "settles it"},
 
 	{by: Machine, subject: "coffee.machines.<id>.*", to: []Kind{Controller}, within: soon, what: "commands and questions to a machine"},
-	{by: Machine, subject: "coffee.machines.<id>.cmd", to: []Kind{Operator}, within: soon, what: "commands to a machine: stop, clear-fault, curves"},
+	{by: Machine, subject: "coffee.machines.<id>.cmd", to: []Kind{Operator}, within: soon, what: "commands to a machine: stop, clear-fault, try, cared, curves"},
 	{by: Machine, subject: "coffee.machines.<id>.cup", to: []Kind{Web, Operator}, within: soon, what: "“my cup is there”, and no other command"},
 	{by: Machine, subject: "coffee.machines.<id>.enough", to: []Kind{Web, Operator}, within: soon, what: "“stop my drink”, for the order in hand and no other"},
 	{by: Machine, subject: "coffee.live.<id>.*.*", to: []Kind{Controller, Web, Operator}, stream: true, what: "what passes at an order in hand"},
@@ -67,6 +67,7 @@ var basic = []offer{
 	{subject: "coffee.controller.settle", to: []Kind{Operator}, within: soon, what: "says what became of a drink"},
 	{subject: "coffee.controller.said", to: []Kind{Web}, within: soon, what: "a customer's word on a drink in doubt: he has it, or his cup is empty"},
 	{subject: "coffee.controller.again", to: []Kind{Operator}, within: soon, what: "has an order made again"},
+	{subject: "coffee.controller.care", to: []Kind{Operator}, within: soon, what: "has a machine cared for"},
 	{subject: "coffee.controller.loss", to: []Kind{Operator}, within: soon, what: "accepts what is lost"},
 	{subject: "coffee.controller.goon", to: []Kind{Operator}, within: soon, what: "goes on without a machine"},
 	{subject: "coffee.doctor.*", to: []Kind{Operator}, within: parked, what: "findings and repairs"},
@@ -202,7 +203,7 @@ func (o offer) seen(m Member) []string {
 	if o.by == Machine {
 		id = "*"
 	}
-	return o.named(id, m.Classes, func(s string) string { return o.local(s, "*") })
+	return o.named(id, m.pulls(), func(s string) string { return o.local(s, "*") })
 }
 
 // named are the offer's subjects for a machine's id and classes; each is passed

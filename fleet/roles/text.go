@@ -137,7 +137,7 @@ func (t Table) join(o offer, members []Member, by map[string]*account) {
 		case k == Machine, k == Guest:
 			for _, m := range members {
 				if m.Kind == k {
-					for _, s := range o.named(m.Name, m.Classes, same) {
+					for _, s := range o.named(m.Name, m.pulls(), same) {
 						share(by[fleet.AccountShop], by[m.account()], s, "")
 					}
 				}

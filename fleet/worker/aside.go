@@ -63,7 +63,7 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 		rest.Reset(saySoon)
 		// A percent is no news: the live events tell it.
 		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || p.Drained != last.Drained || !slices.Equal(p.Lacks, last.Lacks) ||
-			!slices.Equal(p.Classes, last.Classes) || !slices.Equal(p.Sizes, last.Sizes) || !slices.Equal(p.Never, last.Never)) {
+			!slices.Equal(p.Classes, last.Classes) || !slices.Equal(p.Sizes, last.Sizes) || !slices.Equal(p.Never, last.Never) || !slices.Equal(p.Care, last.Care)) {
 			if p.State != last.State {
 				w.Log.Info("state", "state", p.State, "note", p.Note, "order", p.Order)
 			}
@@ -161,7 +161,7 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	p := fleet.Presence{
 		Machine: w.cfg.Name, Owner: w.owner, Classes: w.offer.Classes, Sizes: w.offer.Sizes, Never: w.offer.Never, State: fleet.State(st.State),
 		Order: w.hand, Cup: w.cfg.Cup, Driver: w.cfg.Driver, MinWaiting: w.cfg.MinWaiting, Drinks: w.drinks,
-		Percent: st.Percent, Version: w.cfg.Version, Lacks: st.Lacks, Swapped: w.cfg.Swapped,
+		Percent: st.Percent, Version: w.cfg.Version, Lacks: st.Lacks, Swapped: w.cfg.Swapped, Care: upkeep(st), Parts: w.parts(),
 	}
 	if w.drinks > 0 {
 		p.Seconds = (w.busy / time.Duration(w.drinks)).Seconds()
@@ -280,6 +280,18 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 	switch c.Verb {
 	case fleet.CommandCurves: // it changes nothing, so there is nothing to write down
 		return fleet.CommandAnswer{OK: true, Message: "done", Curves: curves(w.Machine.Curves(), time.Now())}
+	case fleet.CommandTry:
+		var said string
+		if said, err = w.try(c); err == nil {
+			w.Log.Info("command", "verb", c.Verb, "part", c.What, "by", c.By, "why", c.Why, "shown", said)
+			return fleet.CommandAnswer{OK: true, Message: said}
+		}
+	case fleet.CommandCared:
+		if c.By == "" {
+			err = errors.New("who has cared for it is missing")
+			break
+		}
+		err = w.Machine.Cared(machine.Care(c.What))
 	case fleet.CommandCup:
 		err = w.Machine.CupThere(c.Order)
 	case fleet.CommandEnough:

@@ -95,6 +95,10 @@ func (w *Worker) useless() bool { return len(w.offer.Classes) == 0 || len(w.offe
 
 // makes reports whether an order is one of those that the machine takes.
 func (w *Worker) makes(o fleet.Order) bool {
+	if o.IsCare() {
+		_, no := w.careDrink(o)
+		return no == nil && o.CareOf() == w.cfg.Name
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.offer.Makes(o)

@@ -60,7 +60,7 @@ func (w *Worker) brewingUnderMyName(ctx context.Context, t *fleet.Ticket, e flee
 		if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
 			return w.untouched(ctx, t, e, refusal(err))
 		}
-		if err := w.awaitCup(ctx, e, w.cupThere(ctx, e.Order.ID)); err != nil {
+		if err := w.awaitCup(ctx, e, w.cupThere(ctx, e.Order)); err != nil {
 			return w.untouched(ctx, t, e, refusal(err))
 		}
 		return w.fence(ctx, t, e)

@@ -165,7 +165,7 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) ver
 			return letGo
 		}
 	}
-	if !w.makes(e.Order) {
+	if !w.makes(e.Order) || e.Order.IsCare() && !w.mayCare(ctx) {
 		w.passOn(ctx, t, jitter(notNow))
 		return letGo
 	}
@@ -175,10 +175,10 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) ver
 		w.passOn(ctx, t, jitter(notNow))
 		return letGo
 	}
-	if !usedUp && w.cupThere(ctx, e.Order.ID) {
+	if !usedUp && w.cupThere(ctx, e.Order) {
 		return w.fence(ctx, t, e)
 	}
-	if !usedUp && w.Machine.Status().CupStands && w.asked(ctx).Able {
+	if !usedUp && !e.Order.IsCare() && w.Machine.Status().CupStands && w.asked(ctx).Able {
 		// Another machine has become ready since this one pulled, see cupTaken: the
 		// customer need not wait for whoever fetches the old cup.
 		w.passOn(ctx, t, jitter(notNow))
@@ -202,7 +202,7 @@ func (w *Worker) tryToMake(ctx context.Context, t *fleet.Ticket, e fleet.Entry) 
 	if err := w.Machine.Able(w.drink(e.Claim)); err != nil {
 		return w.release(ctx, t, e, refusal(err))
 	}
-	return w.cupAndFence(ctx, t, e, w.cupThere(ctx, e.Order.ID))
+	return w.cupAndFence(ctx, t, e, w.cupThere(ctx, e.Order))
 }
 
 func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.Entry, there bool) verdict {
@@ -213,26 +213,30 @@ func (w *Worker) cupAndFence(ctx context.Context, t *fleet.Ticket, e fleet.Entry
 }
 
 // cupThere reports whether nobody has to be waited for.
-func (w *Worker) cupThere(ctx context.Context, order string) bool {
-	if w.cfg.Cup == string(machine.CupAttended) {
-		return true // a person took the risk
+func (w *Worker) cupThere(ctx context.Context, o fleet.Order) bool {
+	switch {
+	case w.attended(o):
+		return true
+	case o.IsCare() && o.Size != fleet.CareRinse:
+		return false // nobody can have said yet that he has done his part
 	}
 	now, cancel := context.WithTimeout(ctx, cupSoon)
 	defer cancel()
-	return w.Machine.AwaitCup(now, order) == nil
+	return w.await(now, o) == nil
 }
 
-// awaitCup waits for a cup that is not there yet, two minutes at most.
+// awaitCup waits for a cup that is not there yet, or for whom a care needs, as long as a
+// person may take.
 func (w *Worker) awaitCup(ctx context.Context, e fleet.Entry, there bool) error {
 	if there {
 		return nil
 	}
 	w.passes(fleet.Event{Order: e.Order.ID, Kind: fleet.EvCup, Epoch: e.Epoch})
-	long, cancel := context.WithTimeout(ctx, fleet.CupWait)
+	long, cancel := context.WithTimeout(ctx, patience(e.Order))
 	defer cancel()
 	defer context.AfterFunc(w.stop, cancel)()
 	defer w.unlessDrained(long, cancel)()
-	return w.Machine.AwaitCup(long, e.Order.ID)
+	return w.await(long, e.Order)
 }
 
 // unlessDrained cuts a wait for a cup short where somebody wants to open the machine: the
@@ -280,7 +284,9 @@ func (w *Worker) fence(ctx context.Context, t *fleet.Ticket, e fleet.Entry) verd
 	if !w.fencedAs(fenced, e) {
 		return goOn
 	}
-	w.set(func() { w.pace.cup.add(sent.Sub(w.came).Seconds()) })
+	if !e.Order.IsCare() {
+		w.set(func() { w.pace.cup.add(sent.Sub(w.came).Seconds()) })
+	}
 	report, fenced := w.make(ctx, fenced, sent)
 	w.finish(t, fenced, report)
 	return letGo
@@ -378,7 +384,7 @@ func (w *Worker) progress(e fleet.Entry, p machine.Progress) {
 // finish brings the outcome to a desk and settles the ticket by what the claim
 // says then.
 func (w *Worker) finish(t *fleet.Ticket, e fleet.Entry, r machine.Report) {
-	if r.Outcome == fleet.Made {
+	if r.Outcome == fleet.Made && !e.Order.IsCare() {
 		w.set(func() {
 			w.drinks++
 			w.busy += r.Took

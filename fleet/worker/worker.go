@@ -341,9 +341,16 @@ func (w *Worker) nextTicket(ctx context.Context) (*fleet.Ticket, error) {
 	defer cancel()
 	done := make(chan struct{})
 	classes, soon := w.classes()
-	helps, still := classes, func() bool { return true }
+	helps, same := classes, func() bool { return true }
 	if w.cfg.MinWaiting > 0 {
-		helps, still = w.helps(classes)
+		helps, same = w.helps(classes)
+	}
+	care := slices.Contains(classes, w.mine())
+	still := func() bool {
+		w.mu.Lock()
+		now := w.cared()
+		w.mu.Unlock()
+		return now == care && same()
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -427,6 +434,9 @@ func (w *Worker) classes() (now []fleet.Class, soon time.Duration) {
 		delete(w.shuns, c)
 		now = append(now, c)
 	}
+	if w.cared() {
+		now = append(now, w.mine())
+	}
 	return now, soon
 }
 
@@ -442,6 +452,10 @@ func because(code, detail string) fleet.Reason {
 
 // drink is the recipe of an order, by the doses of its claim.
 func (w *Worker) drink(c fleet.Claim) recipe.Drink {
+	if c.Order.IsCare() {
+		d, _ := w.careDrink(c.Order) // what is not known here was not taken
+		return d
+	}
 	w.mu.Lock()
 	menu := w.menu
 	w.mu.Unlock()

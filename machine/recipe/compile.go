@@ -48,6 +48,10 @@ func Compile(d Drink, c Calibration, l Limits) (Timeline, error) {
 	b.dispense("pour", "water", driver.Pump, d.WaterML-d.SoakML, c.PumpMLPS, "ml")
 	b.dispense("milk", "milk", driver.Milk, d.MilkML, c.MilkMLPS, "ml")
 	b.dispense("sugar", "sugar", driver.Sugar, float64(d.Sugar), c.SugarDosePS, "doses")
+	b.dispense("rinse", "rinse", driver.Rinse, d.Rinse.Seconds(), c.Factor(), "s")
+	if d.Care != "" && len(b.out) == 0 {
+		b.step(d.Care, "by hand")
+	}
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}

@@ -25,6 +25,11 @@ type Drink struct {
 	// 2 s wet, 2 to 5 s rest). 0 = all in one.
 	SoakML   float64
 	SoakRest time.Duration
+
+	// Care names what this is instead of a drink: a rinse, or what a person has cleaned.
+	// It may switch nothing at all.
+	Care  string
+	Rinse time.Duration // by a part of its own, 0 to 30 s
 }
 
 // Check returns every value that no machine could make, joined.
@@ -48,10 +53,13 @@ func (d Drink) Check() error {
 	if d.SoakML > 0 && d.SoakML >= d.WaterML {
 		add("soak: %s of %s water leave nothing to pour", num(d.SoakML, "ml"), num(d.WaterML, "ml"))
 	}
+	if d.Rinse < 0 || d.Rinse > 30*time.Second {
+		add("rinse: %v is not within 0 to 30s", d.Rinse)
+	}
 	if d.Grams > 0 && d.WaterML == 0 {
 		add("water: %s of coffee and no water", num(d.Grams, "g"))
 	}
-	if len(errs) == 0 && d.WaterML == 0 && d.MilkML == 0 && d.Sugar == 0 {
+	if len(errs) == 0 && d.Care == "" && d.WaterML == 0 && d.MilkML == 0 && d.Sugar == 0 {
 		add("nothing to do: no water, no milk, no sugar")
 	}
 	return errors.Join(errs...)

@@ -148,7 +148,11 @@ func (s *Station) open(ctx context.Context, c Config) error {
 	if was, now, is := j.Moved(); is {
 		c.Log.Error("the board hangs on another port than it did, and nothing tells whether it is the same one: the machine is locked until a person says so", "was", was, "now", now)
 	}
-	s.Machine, err = machine.New(s.Guard, j, plan, machine.Config{Alive: c.Alive, Log: c.Log})
+	wear, err := machine.OpenWear(filepath.Join(c.Dir, "wear.json"))
+	if err != nil {
+		c.Log.Warn("what was counted until the next cleaning can't be read: it is counted from now on", "err", err)
+	}
+	s.Machine, err = machine.New(s.Guard, j, plan, machine.Config{Alive: c.Alive, Log: c.Log, Wear: wear})
 	return err
 }
 

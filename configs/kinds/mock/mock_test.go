@@ -47,7 +47,7 @@ x.yaml:9:9: machine.cups: "outo" is not known here; did you mean "auto"? (hand, 
 x.yaml:10:11: machine.heater: must be on or off, not "warm"; write on or off
 x.yaml:11:9: machine.seed: -1 is not possible; give a number from 0 to 2147483647
 x.yaml:12:11: machine.serial: "A" can't be a name; use 1 to 32 of a-z, 0-9 and -
-x.yaml:13:3: machine.spped: unknown key; remove it; known here: calibration, cup, cups, driver, fail_rate, forbidden, heater, name, outputs, plant, seed, serial, serves, spare, speed`,
+x.yaml:13:3: machine.spped: unknown key; remove it; known here: calibration, care, cup, cups, driver, fail_rate, forbidden, heater, name, outputs, plant, seed, serial, serves, spare, speed`,
 		},
 		"together": {
 			cup: "dispenser", more: "  outputs:\n    heater: {max_on: 60s, deadman: board}\n    cups: {max_on: 2s, deadman: none}\n",
