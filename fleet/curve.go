@@ -109,6 +109,13 @@ func ParseCommandAnswer(b []byte) (a CommandAnswer, err error) {
 // Check says why no machine of ours would answer this.
 func (a CommandAnswer) Check() error {
 	var p problems
+	if t := a.Tried; t != nil {
+		p.unless(IsToken(t.Part), "the part %.40q was tried", t.Part)
+		p.token("proof", t.Proof)
+		p.text("unit", t.Unit, 8)
+		p.seconds("seconds", t.Seconds)
+		p.unless(t.Gain >= -maxSum && t.Gain <= maxSum, "it rose by %g", t.Gain)
+	}
 	p.unless(len(a.Curves) <= MostCurves, "%d curves, at most %d", len(a.Curves), MostCurves)
 	for _, c := range a.Curves {
 		p.of("curve", c.Check())

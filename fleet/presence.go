@@ -248,4 +248,15 @@ type CommandAnswer struct {
 	OK      bool    `json:"ok"`
 	Message string  `json:"message"`
 	Curves  []Curve `json:"curves,omitempty"` // to CommandCurves, the last drink's first
+	Tried   *Tried  `json:"tried,omitempty"`  // to CommandTry
+}
+
+// Tried is what the trial of a part showed.
+type Tried struct {
+	Part    string  `json:"part"`
+	Seconds float64 `json:"seconds"`         // that it was on
+	Proof   string  `json:"proof,omitempty"` // the sensor that shows its work; "": this machine has none
+	Unit    string  `json:"unit,omitempty"`  // of Gain; "": the sensor says yes or no
+	Gain    float64 `json:"gain,omitempty"`  // what it rose by
+	Shown   bool    `json:"shown,omitempty"` // it did show it
 }

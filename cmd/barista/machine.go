@@ -29,7 +29,7 @@ func newMachine(c *cli) *cobra.Command {
 	})
 	care := upkeep.Shell{Machine: machineArg, Show: c.show, With: c.with, Watching: c.watching, By: byFlag, Done: c.done}
 	care.Load = func(path string) (*configs.File, error) { return preview.Machine(path, drivers) }
-	cmd.AddCommand(newMachineLs(c), upkeep.Drain(care), upkeep.Uncordon(care), upkeep.Swap(care), upkeep.Curves(care))
+	cmd.AddCommand(newMachineLs(c), upkeep.Drain(care), upkeep.Uncordon(care), upkeep.Swap(care), upkeep.Curves(care), upkeep.Care(care), upkeep.Try(care))
 	cmd.AddCommand(door.Machine(c.shell())...)
 	for _, v := range []machineVerb{
 		{use: "cordon", short: "take a machine out of service: it starts no further order", reason: true, done: "%s is cordoned", set: client.Shop.Cordon},

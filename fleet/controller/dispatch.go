@@ -92,6 +92,11 @@ func dispatch(hands []*hand, queue []fleet.Order, avoid map[string]avoid) []slot
 		}
 		left--
 	}
+	for i, o := range queue {
+		if o.IsCare() { // no customer stands behind it
+			d.slots[i].turn = math.Inf(1)
+		}
+	}
 	return d.slots
 }
 

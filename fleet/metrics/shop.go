@@ -176,7 +176,7 @@ func (s *Shop) end(r fleet.Record) {
 	at, known := s.open[r.Order.ID]
 	delete(s.open, r.Order.ID)
 	s.mu.Unlock()
-	if r.Phase != fleet.Served || r.By != "" || !known || r.Written.Before(at.at) {
+	if r.Phase != fleet.Served || r.Order.IsCare() || r.By != "" || !known || r.Written.Before(at.at) {
 		return
 	}
 	s.wait.WithLabelValues().Observe(r.Written.Sub(at.at).Seconds())

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -41,6 +42,7 @@ type boardBody struct {
 
 func (w *Web) boardBody(ctx context.Context, p *pages) boardBody {
 	waiting, making, called, stale := w.book.calls()
+	waiting, making = drinks(waiting), drinks(making)
 	b := boardBody{Waiting: p.column(waiting), Making: p.column(making), Called: p.column(called), Stale: stale}
 	for i := range b.Making.Calls {
 		if o := making[i]; o.Phase == fleet.Claimed && caredFor(w.cupKind(ctx, o.Machine, o.Phase)) {
@@ -51,6 +53,11 @@ func (w *Web) boardBody(ctx context.Context, p *pages) boardBody {
 		b.Say = b.Called.Calls[0].Say
 	}
 	return b
+}
+
+// drinks leaves out the care of machines: it calls nobody.
+func drinks(orders []order) []order {
+	return slices.DeleteFunc(orders, func(o order) bool { return o.What.IsCare() })
 }
 
 func (p *pages) column(orders []order) column {

@@ -330,7 +330,7 @@ func (b *book) look(id string) (sight, bool) {
 	if o.waits() {
 		s.Queue = 1
 		for _, other := range b.now.open {
-			if other.waits() && other.compare(o) < 0 {
+			if other.waits() && !other.What.IsCare() && other.compare(o) < 0 {
 				s.Queue++
 			}
 		}
@@ -353,7 +353,7 @@ func (b *book) calls() (waiting, making, called []order, stale bool) {
 		if now.Sub(o.Ended) >= keepCall {
 			break
 		}
-		if o.Phase == fleet.Served && !o.Taken {
+		if o.Phase == fleet.Served && !o.Taken && !o.What.IsCare() {
 			called = append(called, *o)
 		}
 	}

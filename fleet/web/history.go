@@ -136,7 +136,7 @@ func (b *book) history() ([]past, reach) {
 	r := reach{From: hour.Add(-time.Duration(historyHours-1) * time.Hour), Until: now, Stale: b.stale || !b.ready}
 	var out []past
 	add := func(o *order, at time.Time) {
-		if !at.Before(r.From) {
+		if !at.Before(r.From) && !o.What.IsCare() {
 			out = append(out, past{at, o.Accepted, o.ID, o.Machine, o.What.Bean, o.What.Size, string(o.Phase), o.Reason.Code, o.ETA, o.Missed})
 		}
 	}

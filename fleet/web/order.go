@@ -283,6 +283,9 @@ func (p *pages) step(word string) string {
 
 // what is what was ordered.
 func (p *pages) what(o fleet.Order) string {
+	if o.IsCare() {
+		return p.say("care.of", p.name("care", string(o.Size)), capital(o.CareOf()))
+	}
 	return p.say("order.what", p.name("size", string(o.Size)), p.name("bean", o.Bean),
 		p.name("milk", o.Milk), p.say("sugar."+string(rune('0'+min(max(o.Sugar, 0), fleet.MaxSugar)))))
 }

@@ -281,10 +281,10 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 	case fleet.CommandCurves: // it changes nothing, so there is nothing to write down
 		return fleet.CommandAnswer{OK: true, Message: "done", Curves: curves(w.Machine.Curves(), time.Now())}
 	case fleet.CommandTry:
-		var said string
-		if said, err = w.try(c); err == nil {
-			w.Log.Info("command", "verb", c.Verb, "part", c.What, "by", c.By, "why", c.Why, "shown", said)
-			return fleet.CommandAnswer{OK: true, Message: said}
+		var got *fleet.Tried
+		if got, err = w.try(c); err == nil {
+			w.Log.Info("command", "verb", c.Verb, "part", c.What, "by", c.By, "why", c.Why, "shown", got.Shown)
+			return fleet.CommandAnswer{OK: true, Message: "done", Tried: got}
 		}
 	case fleet.CommandCared:
 		if c.By == "" {

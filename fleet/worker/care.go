@@ -61,21 +61,21 @@ func patience(o fleet.Order) time.Duration {
 
 // try switches one part on for a moment, for a person who may be anywhere: so he must say
 // that somebody has looked, and a machine that may be opened is left alone.
-func (w *Worker) try(c fleet.Command) (string, error) {
+func (w *Worker) try(c fleet.Command) (*fleet.Tried, error) {
 	w.mu.Lock()
 	hand, drained := w.hand, w.word.Cordon != nil && w.word.Cordon.Drain
 	w.mu.Unlock()
 	switch {
 	case c.By == "":
-		return "", errors.New("who tries it is missing")
+		return nil, errors.New("who tries it is missing")
 	case !c.Vessel:
-		return "", errors.New("somebody must say first that a vessel stands under the spout and that nobody has his hands in the machine")
+		return nil, errors.New("somebody must say first that a vessel stands under the spout and that nobody has his hands in the machine")
 	case drained:
-		return "", errors.New("it is drained, so somebody may have it open: nothing moves; end the drain first, or try the part there with barista selftest")
+		return nil, errors.New("it is drained, so somebody may have it open: nothing moves; end the drain first, or try the part there with barista selftest")
 	case !slices.Contains(w.parts(), c.What):
-		return "", fmt.Errorf("it has no part %q that can be tried from afar", fleet.Plain(c.What))
+		return nil, fmt.Errorf("it has no part %q that can be tried from afar", fleet.Plain(c.What))
 	case hand != "":
-		return "", fmt.Errorf("it has order %s in hand: wait for its end", hand)
+		return nil, fmt.Errorf("it has order %s in hand: wait for its end", hand)
 	}
 	ctx, cancel := context.WithTimeout(w.stop, tryTime)
 	defer cancel()
@@ -83,16 +83,11 @@ func (w *Worker) try(c fleet.Command) (string, error) {
 	one.Afar = true
 	got, err := w.Machine.Try(ctx, one)
 	if err != nil {
-		return "", errors.New(refusal(err).Text)
+		return nil, errors.New(refusal(err).Text)
 	}
-	said := fmt.Sprintf("%s was on for %v", c.What, got.On.Round(10*time.Millisecond))
-	switch {
-	case got.Proof == "":
-		return said + "; no sensor here shows what it did", nil
-	case got.Proof.Unit() == "":
-		return said + fmt.Sprintf("; %s: %v", got.Proof, got.Shown), nil
-	}
-	return said + fmt.Sprintf("; %s rose by %.1f %s", got.Proof, got.Gain, got.Proof.Unit()), nil
+	return &fleet.Tried{
+		Part: c.What, Seconds: got.On.Seconds(), Proof: string(got.Proof), Unit: got.Proof.Unit(), Gain: got.Gain, Shown: got.Shown,
+	}, nil
 }
 
 // parts are those that can be tried from afar. What a heater did shows after seconds only,

@@ -111,6 +111,9 @@ func (x *explainer) began(epoch int) string {
 // what names the order.
 func (x *explainer) what() string {
 	o := x.Order
+	if o.IsCare() {
+		return fmt.Sprintf("%s's %s", o.CareOf(), o.Size)
+	}
 	return fmt.Sprintf("%s's order (%s)", term.Safe(o.Name), What(o.Size, o.Bean, o.Milk, o.Sugar))
 }
 
@@ -484,6 +487,9 @@ func amiss(m client.Machine) string {
 
 // reorder is the command that orders the same drink anew.
 func reorder(o fleet.Order) string {
+	if o.IsCare() {
+		return fmt.Sprintf("barista machine care %s %s", o.CareOf(), o.Size)
+	}
 	s := fmt.Sprintf("barista order --size %s --bean %s --milk %s", o.Size, o.Bean, o.Milk)
 	if o.Sugar > 0 {
 		s += fmt.Sprintf(" --sugar %d", o.Sugar)

@@ -251,6 +251,9 @@ func Line(l client.Order) string {
 
 // What says what was ordered, in a few words.
 func What(size fleet.Size, bean, milk string, sugar int) string {
+	if bean == fleet.CareBean {
+		return fmt.Sprintf("%s of %s", size, milk)
+	}
 	s := fmt.Sprintf("%s %s", size, bean)
 	if milk != fleet.NoMilk {
 		s += ", milk " + milk
