@@ -15,6 +15,15 @@ type Applicant struct {
 	Asked time.Time `json:"asked"`
 }
 
+// Invitation is what an operator hands on.
+type Invitation struct {
+	Code  string    `json:"code"` // as somebody types it
+	Kind  string    `json:"kind"`
+	Name  string    `json:"name"`
+	Until time.Time `json:"until"`
+	Known bool      `json:"known,omitempty"` // there is one of that name, whose key is replaced
+}
+
 // Member is who has a key of the shop, and by it the rights of its kind.
 type Member struct {
 	Kind  string    `json:"kind"`

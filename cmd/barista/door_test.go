@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"barista/cmd/barista/term"
-	"barista/fleet/door"
+	"barista/fleet"
 )
 
 // locked is a folder with a shop that has keys and TLS, and with whatever else is started
@@ -103,7 +103,7 @@ func TestJoinByCode(t *testing.T) {
 	start("shop")
 	until("no machines", "machine", "ls")
 
-	var i door.Invitation
+	var i fleet.Invitation
 	if out := says("machine", "invite", "zoe", "--json"); json.Unmarshal([]byte(out), &i) != nil || i.Code == "" {
 		t.Fatal(out)
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"barista/fleet/door"
+	"barista/fleet"
 )
 
 // pageEnv holds, in the process that is the browser's, the page that is opened and the
@@ -79,7 +79,7 @@ func TestTwoHouses(t *testing.T) {
 
 	joins := func(dir string) *exec.Cmd {
 		t.Helper()
-		var i door.Invitation
+		var i fleet.Invitation
 		if out := l.says("machine", "invite", "leo", "--json"); json.Unmarshal([]byte(out), &i) != nil || i.Code == "" {
 			t.Fatal(out)
 		}

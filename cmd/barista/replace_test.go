@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"barista/cmd/barista/term"
-	"barista/fleet/door"
+	"barista/fleet"
 )
 
 // refuses is a verb of the shop's operator that must end so, and what it prints.
@@ -50,7 +50,7 @@ func TestReplace(t *testing.T) {
 	l.write("shop", fmt.Sprintf("broker: {listen: \"127.0.0.1:%d\"}\ncontroller: {}\nstock: {initial: {arabica: 2000}}\n", l.port))
 	l.start("shop")
 	l.until("no machines", "machine", "ls")
-	var i door.Invitation
+	var i fleet.Invitation
 	if out := l.says("machine", "invite", "zoe", "--json"); json.Unmarshal([]byte(out), &i) != nil || i.Code == "" {
 		t.Fatal(out)
 	}
@@ -88,7 +88,7 @@ func TestReplace(t *testing.T) {
 	l.refuses(0, "settle", first, "not-made", "--reason", "the cup was half full", "--yes")
 	var out struct {
 		OK         bool
-		Invitation door.Invitation
+		Invitation fleet.Invitation
 	}
 	if text := l.refuses(0, replace...); json.Unmarshal([]byte(text), &out) != nil || !out.OK || out.Invitation.Code == "" {
 		t.Fatal(text)

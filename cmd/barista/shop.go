@@ -519,6 +519,9 @@ func (s *shop) openWeb(ctx context.Context) error {
 		return err
 	}
 	asker := reach.Shop(c, s.through)
+	if s.gate != nil {
+		asker.Door = s.gate.Door
+	}
 	levels := asker.Stock.Levels
 	if s.stock != nil {
 		levels = s.stock.Levels

@@ -20,7 +20,6 @@ import (
 
 	"barista/fleet"
 	"barista/fleet/brokertest"
-	"barista/fleet/door"
 	"barista/fleet/keys"
 )
 
@@ -99,7 +98,7 @@ func (b *branch) until(want string, args ...string) string {
 // joins makes the branch a site of a hub, as README says.
 func (b *branch) joins(hub *branch) {
 	b.t.Helper()
-	var i door.Invitation
+	var i fleet.Invitation
 	if out := hub.says("key", "invite", "hub", b.name, "--json"); json.Unmarshal([]byte(out), &i) != nil || i.Code == "" {
 		b.t.Fatal(out)
 	}

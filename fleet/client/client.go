@@ -9,7 +9,7 @@
 // Whoever makes a Shop owns the connection behind it. There is nothing to start
 // or stop, every call ends with its context, and any goroutine may call. It
 // writes cordons and the menu, nothing into the book: for that it asks the
-// controller and the stock.
+// controller and the stock, and for a key that is to be good no more the door.
 package client
 
 import (
@@ -32,6 +32,7 @@ type Parts struct {
 	Stock      Stock
 	Controller Controller
 	Machines   func(context.Context) ([]fleet.Machine, error) // by name: presence.Parts.Read
+	Door       Door                                           // nil: the shop gives nobody a key
 }
 
 // Book is what a Shop reads of the book.
@@ -72,6 +73,13 @@ type Controller interface {
 	Standing(ctx context.Context) (fleet.Standing, error)
 	AcceptLoss(ctx context.Context, by, why string) error
 	GoOn(ctx context.Context, machine, by, why string) error
+}
+
+// Door is what a Shop asks of the door by which members come and are put out.
+type Door interface {
+	Members(ctx context.Context) ([]fleet.Member, error)
+	Revoke(ctx context.Context, kind, name, by string) error
+	Invite(ctx context.Context, kind, name string, ttl time.Duration, by string) (fleet.Invitation, error)
 }
 
 // Shop answers. Its parts may be asked directly for what needs no more than one

@@ -43,8 +43,9 @@ type door struct {
 	err      error
 }
 
-func (d *door) Standing(context.Context) (fleet.Standing, error)  { return d.st, d.err }
-func (d *door) Troubles(context.Context) ([]fleet.Trouble, error) { return d.troubles, d.err }
+func (d *door) Standing(context.Context) (fleet.Standing, error)   { return d.st, d.err }
+func (d *door) GoOn(context.Context, string, string, string) error { return fleet.ErrNotFound }
+func (d *door) Troubles(context.Context) ([]fleet.Trouble, error)  { return d.troubles, d.err }
 
 // place is a Shop joined to the real broker, and what writes into its book.
 type place struct {
@@ -418,11 +419,11 @@ func askMachines(t *testing.T, s *place) {
 		t.Fatal(err)
 	}
 	state("zoe away able=false Ada swap")
-	if err := s.Uncordon(ctx, "zoe"); err != nil {
+	if err := s.Uncordon(ctx, "zoe", false); err != nil {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"cordon": s.Cordon(ctx, "max", "Ada", "x"), "uncordon": s.Uncordon(ctx, ">"),
+		"cordon": s.Cordon(ctx, "max", "Ada", "x"), "uncordon": s.Uncordon(ctx, ">", true),
 	} {
 		if !errors.Is(err, fleet.ErrNotFound) {
 			t.Errorf("%s of a machine that nobody knows: %v", what, err)
@@ -440,62 +441,90 @@ func askMachines(t *testing.T, s *place) {
 	}
 }
 
-// TestLeaving: what stands in a machine's name, and how it is known after it has left, or
-// other hardware has come.
+// TestLeaving: how a machine is known after it has left, or other hardware has come; and
+// what keeps it.
 func TestLeaving(t *testing.T) { both(t, askLeaving) }
 
 func askLeaving(t *testing.T, s *place) {
 	ctx := t.Context()
-	s.create(t, a, take)
-	s.create(t, b, fence, park)
-	s.create(t, twin, fence, made)
-	s.create(t, "01JD0000000000000000000CCC")
-	got, err := s.Holds(ctx, "zoe")
-	var held []string
-	for _, o := range got {
-		held = append(held, fmt.Sprint(o.ID, " ", o.Phase))
-	}
-	slices.Sort(held)
-	if want := []string{a + " claimed", b + " unknown"}; !slices.Equal(held, want) || err != nil {
-		t.Errorf("%q %v", held, err)
-	}
-	if got, err := s.Holds(ctx, "max"); len(got) > 0 || err != nil {
-		t.Errorf("%+v %v", got, err)
-	}
-
-	if err := s.conn.Fleet().Announce(ctx, zoe); err != nil {
-		t.Fatal(err)
-	}
+	s.door.err = nil
 	is := func(what string, is func([]Machine) bool) {
 		t.Helper()
 		s.soon(t, what, func() bool { list, err := s.Fleet(ctx); return err == nil && is(list) })
 	}
-	is("zoe", func(l []Machine) bool { return len(l) == 1 })
-	if err := s.Replaced(ctx, "zoe", "Ada", "broken"); err != nil {
-		t.Fatal(err)
+	here := func(l []Machine) bool { return len(l) == 1 && l[0].Here }
+	away := func(l []Machine) bool { return len(l) == 1 && !l[0].Here }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
+	stays := func(what string, err error, code string) *fleet.StaysError {
+		t.Helper()
+		no := &fleet.StaysError{}
+		if !errors.As(err, &no) || no.Code != code {
+			t.Errorf("%s: %v, want %s", what, err, code)
+		}
+		return no
+	}
+	leave := func(what, reason string) error {
+		t.Helper()
+		do := s.Retire
+		if what == "replace" {
+			do = func(ctx context.Context, machine, by, reason string) (fleet.Left, error) {
+				return s.Replace(ctx, machine, by, reason, 0)
+			}
+		}
+		left, err := do(ctx, "zoe", "Ada", reason)
+		if left.Out != (err == nil) || left.Keys || left.Revoked || left.Invited != nil {
+			t.Errorf("%s: %+v %v", what, left, err)
+		}
+		return err
+	}
+	must(s.conn.Fleet().Announce(ctx, zoe))
+	is("zoe", here)
+	stays("retire", leave("retire", "sold"), fleet.StaysInService)
+	must(s.Cordon(ctx, "zoe", "Ada", "broken"))
+	is("cordoned", func(l []Machine) bool { return l[0].State == fleet.StateCordoned })
+	stays("retire", leave("retire", "sold"), fleet.StaysUnparked)
+	must(s.conn.Fleet().Leave(ctx, "zoe"))
+	is("away", away)
+	must(leave("replace", "broken"))
+	must(s.conn.Fleet().Announce(ctx, zoe))
 	is("out of service, as new", func(l []Machine) bool {
-		return l[0].State == fleet.StateCordoned && l[0].Replaced && strings.Contains(l[0].Reason, "not checked: broken") && strings.Contains(l[0].Next().When, "selftest")
+		return here(l) && l[0].State == fleet.StateCordoned && l[0].Replaced && strings.Contains(l[0].Reason, "not checked: broken") && strings.Contains(l[0].Next().When, "selftest")
 	})
-	if err := s.Cordon(ctx, "zoe", "Eve", "descaling"); err != nil {
-		t.Fatal(err)
-	}
+	must(s.Cordon(ctx, "zoe", "Eve", "descaling"))
 	is("new all the same", func(l []Machine) bool { return l[0].By == "Eve" && l[0].Replaced })
-	if err := s.Retired(ctx, "zoe", "Ada", " "); err == nil {
+	stays("uncordon", s.Uncordon(ctx, "zoe", false), fleet.StaysUnchecked)
+	must(s.conn.Fleet().Leave(ctx, "zoe"))
+	is("away", away)
+	if err := leave("retire", " "); err == nil {
 		t.Error("retired for no reason")
 	}
-	if err := s.Retired(ctx, "zoe", "Ada", "sold"); err != nil {
-		t.Fatal(err)
-	}
+	must(leave("retire", "sold"))
+	is("gone", func(l []Machine) bool { return len(l) == 0 })
+	must(s.conn.Fleet().Announce(ctx, zoe))
 	is("it is here all the same", func(l []Machine) bool {
 		return len(l) == 1 && l[0].State == fleet.StateCordoned && strings.Contains(l[0].Reason, "it was retired, and is back: sold")
 	})
-	if err := s.conn.Fleet().Leave(ctx, "zoe"); err != nil {
-		t.Fatal(err)
+
+	s.create(t, a, take)
+	s.create(t, b, fence, park)
+	s.create(t, twin, fence, made)
+	s.create(t, "01JD0000000000000000000CCC")
+	if got, err := s.Holds(ctx, "max"); len(got) > 0 || err != nil {
+		t.Errorf("%+v %v", got, err)
 	}
-	is("gone", func(l []Machine) bool { return len(l) == 0 })
-	if _, err := s.Named(ctx, "zoe"); !errors.Is(err, fleet.ErrNotFound) {
-		t.Error(err)
+	must(s.Uncordon(ctx, "zoe", false))
+	must(s.Cordon(ctx, "zoe", "Ada", "broken"))
+	must(s.conn.Fleet().Leave(ctx, "zoe"))
+	is("away", away)
+	no := stays("replace", leave("replace", "broken"), fleet.StaysHolds)
+	slices.SortFunc(no.Held, func(a, b fleet.Held) int { return strings.Compare(a.ID, b.ID) })
+	if want := []fleet.Held{{ID: a, Phase: fleet.Claimed}, {ID: b, Phase: fleet.Unknown}}; !slices.Equal(no.Held, want) {
+		t.Errorf("%+v", no.Held)
 	}
 	if h, err := s.Book.History(ctx, twin); len(h) != 3 || h[2].Machine() != "zoe" || err != nil {
 		t.Errorf("%+v %v", h, err)

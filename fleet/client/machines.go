@@ -161,19 +161,6 @@ func (s Shop) Drain(ctx context.Context, machine, by, reason string) error {
 	return s.cordon(ctx, machine, fleet.Cordon{By: by, Reason: reason, Drain: true})
 }
 
-// Retired writes down that a machine has left for good: while it is away it is no machine
-// of this shop any more, and should it come back it is out of service. It is the caller's
-// to look before that it holds nothing; see Holds.
-func (s Shop) Retired(ctx context.Context, machine, by, reason string) error {
-	return s.set(ctx, machine, fleet.Cordon{By: by, Reason: reason, Retired: true})
-}
-
-// Replaced writes down that other hardware comes under a machine's name: it is out of
-// service until a person puts it back. The rest is as with Retired.
-func (s Shop) Replaced(ctx context.Context, machine, by, reason string) error {
-	return s.set(ctx, machine, fleet.Cordon{By: by, Reason: reason, Replaced: true})
-}
-
 // Holds lists the orders that stand in a machine's name: in its hand, or with an outcome
 // that nobody knows.
 func (s Shop) Holds(ctx context.Context, machine string) ([]Order, error) {
@@ -231,10 +218,15 @@ func (s Shop) GiveUp(ctx context.Context, machine, by, why string) error {
 	return s.Controller.GoOn(ctx, machine, by, why)
 }
 
-// Uncordon puts a machine back into service; nothing happens if it is there.
-func (s Shop) Uncordon(ctx context.Context, machine string) error {
-	if _, err := s.Named(ctx, machine); err != nil {
+// Uncordon puts a machine back into service; nothing happens if it is there. Of new
+// hardware it wants to hear that somebody has looked at it: *fleet.StaysError without.
+func (s Shop) Uncordon(ctx context.Context, machine string, checked bool) error {
+	m, err := s.Named(ctx, machine)
+	if err != nil {
 		return err
+	}
+	if m.Cordon != nil && m.Cordon.Replaced && !checked {
+		return &fleet.StaysError{Machine: machine, Code: fleet.StaysUnchecked}
 	}
 	if err := s.Settings.Delete(ctx, fleet.CordonKey(machine)); err != nil && !errors.Is(err, fleet.ErrNotFound) {
 		return fmt.Errorf("uncordon %s: %w", machine, err)

@@ -73,10 +73,10 @@ func request(ctx context.Context, r fleet.Requester, subject string, body, into 
 }
 
 // Invite is Door.Invite.
-func (c Client) Invite(ctx context.Context, kind, name string, ttl time.Duration, by string) (Invitation, error) {
+func (c Client) Invite(ctx context.Context, kind, name string, ttl time.Duration, by string) (fleet.Invitation, error) {
 	r, err := c.ask(ctx, verbInvite, ask{Kind: kind, Name: name, By: by, TTLSeconds: int(ttl / time.Second)})
 	if err != nil || r.Invitation == nil {
-		return Invitation{}, errors.Join(err, missing(err, "invitation"))
+		return fleet.Invitation{}, errors.Join(err, missing(err, "invitation"))
 	}
 	return *r.Invitation, nil
 }

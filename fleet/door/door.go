@@ -177,58 +177,49 @@ func (d *Door) keep(tried []fleet.Member) error {
 	return save(d.path, d.members)
 }
 
-// Invitation is what an operator hands on.
-type Invitation struct {
-	Code  string    `json:"code"` // see keys.Code
-	Kind  string    `json:"kind"`
-	Name  string    `json:"name"`
-	Until time.Time `json:"until"`
-	Known bool      `json:"known,omitempty"` // there is one of that name, whose key is replaced
-}
-
 // Invite makes a code for a name. ttl is from a minute to a day; 0 is DefaultTTL.
-func (d *Door) Invite(_ context.Context, kind, name string, ttl time.Duration, by string) (Invitation, error) {
+func (d *Door) Invite(_ context.Context, kind, name string, ttl time.Duration, by string) (fleet.Invitation, error) {
 	if ttl == 0 {
 		ttl = DefaultTTL
 	}
 	by, err := d.who(by)
 	switch {
 	case err != nil:
-		return Invitation{}, err
+		return fleet.Invitation{}, err
 	case ttl < time.Minute || ttl > mostTTL:
-		return Invitation{}, fmt.Errorf("an invitation stands for 1m to %v, not for %v", mostTTL, ttl)
+		return fleet.Invitation{}, fmt.Errorf("an invitation stands for 1m to %v, not for %v", mostTTL, ttl)
 	case !mayBeInvited(roles.Kind(kind)):
-		return Invitation{}, fmt.Errorf("%.20q can't be invited: machine, operator, web, monitor, archive and hub (a site) can", kind)
+		return fleet.Invitation{}, fmt.Errorf("%.20q can't be invited: machine, operator, web, monitor, archive and hub (a site) can", kind)
 	case !fleet.IsToken(name) || kind == string(roles.Machine) && !fleet.IsMachine(name):
-		return Invitation{}, fmt.Errorf("no %s can be called %.40q: 1 to 32 of a-z, 0-9 and -, and no name of a role", kind, name)
+		return fleet.Invitation{}, fmt.Errorf("no %s can be called %.40q: 1 to 32 of a-z, 0-9 and -, and no name of a role", kind, name)
 	}
 	if d.owns(kind, name) { // a second key would be in force beside it, and nobody could take the first away
-		return Invitation{}, ErrOwn
+		return fleet.Invitation{}, ErrOwn
 	}
 	code, err := keys.NewCode(d.Fingerprint)
 	if err != nil {
-		return Invitation{}, errors.New("the shop has no certificate of its own yet, by which a guest would know it: let its broker listen on the network (broker: {listen: …}) and start it anew")
+		return fleet.Invitation{}, errors.New("the shop has no certificate of its own yet, by which a guest would know it: let its broker listen on the network (broker: {listen: …}) and start it anew")
 	}
 	key, err := code.Key(string(roles.Guest), name)
 	if err != nil {
-		return Invitation{}, err
+		return fleet.Invitation{}, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	guests := slices.DeleteFunc(slices.Clone(d.guests), func(g *guest) bool { return g.kind == roles.Kind(kind) && g.name == name })
 	if len(guests) >= mostInvited {
-		return Invitation{}, fmt.Errorf("%d invitations stand, and no more may: wait until some are over", len(guests))
+		return fleet.Invitation{}, fmt.Errorf("%d invitations stand, and no more may: wait until some are over", len(guests))
 	}
 	g := &guest{
 		id: GuestID(key), code: key.Public(), kind: roles.Kind(kind), name: name, by: by,
 		ends: time.Now().Add(ttl), until: time.Now().Add(ttl).Round(0), state: waiting,
 	}
 	if err := d.change(d.members, append(guests, g)); err != nil {
-		return Invitation{}, err
+		return fleet.Invitation{}, err
 	}
 	d.Log.Info("invited", "kind", kind, "name", name, "by", by, "for", ttl)
 	known := slices.ContainsFunc(d.members, func(m fleet.Member) bool { return m.Kind == kind && m.Name == name })
-	return Invitation{Code: code.Text(), Kind: kind, Name: name, Until: g.until, Known: known}, nil
+	return fleet.Invitation{Code: code.Text(), Kind: kind, Name: name, Until: g.until, Known: known}, nil
 }
 
 func mayBeInvited(k roles.Kind) bool {

@@ -122,7 +122,7 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-func (h *house) invite(kind, name string) (Invitation, *keys.Key) {
+func (h *house) invite(kind, name string) (fleet.Invitation, *keys.Key) {
 	h.t.Helper()
 	i, err := h.Invite(h.t.Context(), kind, name, 0, "boss")
 	if err != nil {

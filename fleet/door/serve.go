@@ -51,7 +51,7 @@ type ask struct {
 
 type reply struct {
 	Error      *trouble          `json:"error,omitempty"`
-	Invitation *Invitation       `json:"invitation,omitempty"`
+	Invitation *fleet.Invitation `json:"invitation,omitempty"`
 	Applicants []fleet.Applicant `json:"applicants,omitempty"`
 	Members    []fleet.Member    `json:"members,omitempty"`
 }
@@ -135,7 +135,7 @@ func (d *Door) hear(ctx context.Context, verb string, body []byte) (r reply) {
 	var err error
 	switch verb {
 	case verbInvite:
-		var i Invitation
+		var i fleet.Invitation
 		if i, err = d.Invite(ctx, a.Kind, a.Name, time.Duration(a.TTLSeconds)*time.Second, a.By); err == nil {
 			r.Invitation = &i
 		}

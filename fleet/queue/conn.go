@@ -356,6 +356,9 @@ func (c *Conn) Up() bool { return c.nc.IsConnected() }
 // ServerName is that of the server that this connection is to.
 func (c *Conn) ServerName() string { return c.nc.ConnectedServerName() }
 
+// Keyed reports whether the broker lets nobody in who says not who he is.
+func (c *Conn) Keyed() bool { return c.nc.AuthRequired() }
+
 // MaxPayload is the largest message that the server takes, in bytes.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 

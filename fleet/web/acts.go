@@ -19,7 +19,14 @@ type Acts interface {
 	Cordon(ctx context.Context, machine, by, reason string) error
 	// Drain does so to open it, and the machine says when it may be.
 	Drain(ctx context.Context, machine, by, reason string) error
-	Uncordon(ctx context.Context, machine string) error
+	// Uncordon puts it back; new hardware only with the word that somebody has looked at it.
+	Uncordon(ctx context.Context, machine string, checked bool) error
+	// Retire puts a machine out for good, Replace for other hardware that comes under its
+	// name: that is invited where the shop has keys, for ttl, 0: for as long as usual. An
+	// error after Left.Out is of the invitation. What a machine stays for is a
+	// *fleet.StaysError, of Uncordon too.
+	Retire(ctx context.Context, machine, by, reason string) (fleet.Left, error)
+	Replace(ctx context.Context, machine, by, reason string, ttl time.Duration) (fleet.Left, error)
 	// Settle is a person's word on an order of which nobody knows whether it was made.
 	Settle(ctx context.Context, order string, made bool, by, reason string) error
 	MakeAgain(ctx context.Context, order, by string) error
@@ -47,11 +54,12 @@ type wish struct {
 	Machine string
 	Order   string // an order's id, or empty
 	Reason  string
+	Checked bool // somebody has looked at it
 }
 
 // readWish reads one; the key of what is wrong with it is empty if nothing is.
 func readWish(f url.Values) (w wish, wrong string) {
-	w = wish{Machine: f.Get("machine"), Order: f.Get("order"), Reason: fleet.Plain(f.Get("reason"))}
+	w = wish{Machine: f.Get("machine"), Order: f.Get("order"), Reason: fleet.Plain(f.Get("reason")), Checked: f.Get("checked") == "yes"}
 	if w.Machine != "" && !fleet.IsMachine(w.Machine) {
 		return w, "ops.gone"
 	}
@@ -97,7 +105,7 @@ func (w *Web) actRoutes() map[string]http.HandlerFunc {
 			return w.Acts.Drain(ctx, one.Machine, by, one.Reason)
 		}),
 		"POST /fleet/uncordon": w.machineAct("uncordoned", func(ctx context.Context, one wish, _ string) error {
-			return w.Acts.Uncordon(ctx, one.Machine)
+			return w.Acts.Uncordon(ctx, one.Machine, one.Checked)
 		}),
 		"POST /fleet/made":     w.orderAct("settled", settle(true)),
 		"POST /fleet/not-made": w.orderAct("settled", settle(false)),
@@ -116,9 +124,22 @@ func (w *Web) orderAct(what string, do func(context.Context, wish, string) error
 	return w.fleetAct(what, func(one wish) bool { return one.Order != "" }, do)
 }
 
-// fleetAct is around what the buttons of the machines' page do: who does it is known,
-// stands in the log and, where the act has a record, in that.
 func (w *Web) fleetAct(what string, about func(wish) bool, do func(context.Context, wish, string) error) http.HandlerFunc {
+	return w.acts(what, actTime, about, func(ctx context.Context, one wish, by string) (http.HandlerFunc, error) {
+		return toFleet(what), do(ctx, one, by)
+	})
+}
+
+// toFleet leads back to the machines' page, which says what was done.
+func toFleet(done string) http.HandlerFunc {
+	return func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, "/fleet?done="+done, http.StatusSeeOther)
+	}
+}
+
+// acts is around what the buttons of the machines' page do: who does it is known,
+// stands in the log and, where the act has a record, in that. What was done answers.
+func (w *Web) acts(what string, within time.Duration, about func(wish) bool, do func(context.Context, wish, string) (http.HandlerFunc, error)) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		by, f, ok := w.acting(rw, r)
 		if !ok {
@@ -135,14 +156,17 @@ func (w *Web) fleetAct(what string, about func(wish) bool, do func(context.Conte
 			w.showFleet(rw, r, http.StatusBadRequest, "", remark{Text: w.pages[lang(r)].say(wrong)})
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), within)
 		defer cancel()
-		err := do(ctx, one, by)
+		done, err := do(ctx, one, by)
 		log := w.Log.With("act", what, "by", by, "of", one.Machine, "order", one.Order, "reason", one.Reason)
+		if one.Checked {
+			log = log.With("checked", true)
+		}
 		if err == nil {
 			log.Info("an operator has acted")
 			w.roll.forget()
-			http.Redirect(rw, r, "/fleet?done="+what, http.StatusSeeOther)
+			done(rw, r)
 			return
 		}
 		log.Warn("what an operator asked for was not done", "error", err)
@@ -171,7 +195,10 @@ type remark struct {
 func (w *Web) notDone(r *http.Request, err error) (status int, why remark) {
 	p := w.pages[lang(r)]
 	var no *refused
+	stays, is := p.stays(err)
 	switch {
+	case is:
+		return http.StatusConflict, stays
 	case errors.As(err, &no):
 		return http.StatusConflict, remark{p.say("acts.refused", capital(no.machine)), no.words}
 	case errors.Is(err, fleet.ErrNobody):

@@ -24,6 +24,7 @@ type floor struct {
 	mu    sync.Mutex // guards asked
 	asked []string
 	err   error
+	left  fleet.Left // how a machine left
 	keys  map[string]bool
 	stock *shelf
 }
@@ -41,8 +42,16 @@ func (f *floor) Cordon(_ context.Context, machine, by, reason string) error {
 func (f *floor) Drain(_ context.Context, machine, by, reason string) error {
 	return f.did("drain %s by %s: %s", machine, by, reason)
 }
-func (f *floor) Uncordon(_ context.Context, machine string) error {
-	return f.did("uncordon %s", machine)
+func (f *floor) Uncordon(_ context.Context, machine string, checked bool) error {
+	return f.did("uncordon %s%s", machine, map[bool]string{true: ", checked"}[checked])
+}
+func (f *floor) Retire(_ context.Context, machine, by, reason string) (fleet.Left, error) {
+	err := f.did("retire %s by %s: %s", machine, by, reason)
+	return f.left, err
+}
+func (f *floor) Replace(_ context.Context, machine, by, reason string, _ time.Duration) (fleet.Left, error) {
+	err := f.did("replace %s by %s: %s", machine, by, reason)
+	return f.left, err
 }
 func (f *floor) Settle(_ context.Context, order string, made bool, by, reason string) error {
 	return f.did("settle %s %v by %s: %s", order, made, by, reason)
@@ -203,7 +212,7 @@ func far(r *http.Request) { r.RemoteAddr = "192.0.2.7:1234" }
 func TestCustomersDoNotAct(t *testing.T) {
 	h, f := withActs(t)
 	for path, form := range map[string]string{
-		"/fleet/cordon": "machine=zoe&reason=x", "/fleet/drain": "machine=zoe&reason=x", "/fleet/uncordon": "machine=zoe", "/fleet/stop": "machine=zoe&reason=x", "/fleet/clear": "machine=leo&reason=x",
+		"/fleet/cordon": "machine=zoe&reason=x", "/fleet/drain": "machine=zoe&reason=x", "/fleet/uncordon": "machine=zoe", "/fleet/retire": "machine=zoe&reason=x", "/fleet/replace": "machine=zoe&reason=x", "/fleet/stop": "machine=zoe&reason=x", "/fleet/clear": "machine=leo&reason=x",
 		"/fleet/made": "order=" + idA + "&reason=x", "/fleet/not-made": "order=" + idA + "&reason=x", "/fleet/again": "order=" + idA + "&reason=x",
 		"/stock/add": "item=arabica&amount=1&key=" + ulid.Make().String(), "/stock/count": "item=arabica&amount=1&key=" + ulid.Make().String(),
 		"/stock/waste": "item=arabica&amount=1&reason=x&key=" + ulid.Make().String(),

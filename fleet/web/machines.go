@@ -37,6 +37,7 @@ type machine struct {
 	Drains  bool   // to be opened
 	Fault   bool   // a person must clear it
 	Curves  bool   // it may be asked for those of its last drinks
+	Thing   hardware
 }
 
 // out is a cordon, as people read it.
@@ -149,7 +150,9 @@ func (w *Web) fleetBody(ctx context.Context, p *pages, may bool) fleetBody {
 		b.Waiting = append(b.Waiting, waiting{o.number(), o.What.Name, p.what(o.What), p.ago(w.Wall().Sub(o.Accepted))})
 	}
 	for _, m := range all {
-		b.Machines = append(b.Machines, w.tile(p, m, byID[m.Order]))
+		one := w.tile(p, m, byID[m.Order])
+		one.Thing = w.hardware(p, m)
+		b.Machines = append(b.Machines, one)
 	}
 	return b
 }

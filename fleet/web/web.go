@@ -78,6 +78,9 @@ type Parts struct {
 	// Address is where customers find the page, as their phones write it:
 	// "https://shop.local:8080". Empty: the address under which a page is asked for.
 	Address string
+	// Broker is where other computers find the shop's broker: "shop.local:4222". Empty:
+	// the pages don't know.
+	Broker string
 	// Proxies are whose word about the client's address and TLS counts.
 	Proxies []netip.Prefix
 	// TLS is how Serve speaks; nil: plain http. Nothing below TLS 1.3 is spoken.
@@ -210,6 +213,9 @@ func (w *Web) routes() http.Handler {
 	}
 	if w.Acts != nil {
 		for pattern, h := range w.actRoutes() {
+			mux.HandleFunc(pattern, h)
+		}
+		for pattern, h := range w.hardwareRoutes() {
 			mux.HandleFunc(pattern, h)
 		}
 	}

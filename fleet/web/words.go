@@ -30,11 +30,11 @@ type catalogue struct {
 }
 
 // readWords reads the catalogue of a language; the order form's texts, those of
-// the operators' pages and those of the demo's have a file of their own. The files are part of the
+// the operators' pages, of machines that leave their place and of the demo's have a file of their own. The files are part of the
 // program, so a broken one is a mistake of ours.
 func readWords(lang string) catalogue {
 	w := catalogue{Lang: lang, text: map[string]string{}}
-	for _, part := range []string{"", "form-", "fleet-", "chaos-"} {
+	for _, part := range []string{"", "form-", "fleet-", "hardware-", "chaos-"} {
 		name := "words/" + part + lang + ".json"
 		b, err := wordFiles.ReadFile(name)
 		if err != nil {

@@ -127,7 +127,7 @@ said so. The code is a secret until then.`,
 }
 
 // invited prints what is typed on the guest's computer, and what then here.
-func invited(cmd *cobra.Command, w io.Writer, i door.Invitation) {
+func invited(cmd *cobra.Command, w io.Writer, i fleet.Invitation) {
 	typed := "barista enroll " + i.Code + " --shop " + reached(cmd)
 	fmt.Fprintf(w, "On the computer of %s, until %s:\n\n  %s\n\n", i.Name, i.Until.Local().Format("15:04"), typed)
 	term.QR(w, typed)

@@ -18,6 +18,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/fleet"
 	"barista/fleet/client"
+	"barista/fleet/door"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,9 +60,6 @@ func (f *floor) machines(context.Context) (all []fleet.Machine, err error) {
 
 // Request is the shop's door.
 func (f *floor) Request(_ context.Context, subject string, body []byte) ([]byte, error) {
-	if f.members == nil {
-		return nil, fleet.ErrNobody
-	}
 	verb := strings.TrimPrefix(subject, "coffee.door.")
 	if verb == f.fails {
 		return []byte(`{"error":{"code":"refused","message":"the disk is full"}}`), nil
@@ -89,6 +87,9 @@ func (f *floor) run(ctx context.Context, args ...string) (out string, err error)
 		Settings: f, Machines: f.machines, Requester: f, Controller: f,
 		Orders: func(context.Context) ([]fleet.Entry, error) { return slices.Clone(f.orders), nil },
 	}}
+	if f.members != nil {
+		shop.Door = door.New(f)
+	}
 	root := &cobra.Command{Use: "machine", SilenceErrors: true, SilenceUsage: true}
 	root.PersistentFlags().String("nats", "", "")
 	root.AddCommand(Machine(Shell{

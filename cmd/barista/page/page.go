@@ -62,6 +62,7 @@ func Open(file *configs.File, parts web.Parts) (*Page, error) {
 			return nil, fmt.Errorf("web.pin: %w", err)
 		}
 	}
+	parts.Broker = brokerAt(file.Broker)
 	own := parts.TLS
 	parts.TLS = nil
 	if f.Cert != "" {
@@ -164,6 +165,29 @@ func pin(path string) (string, error) {
 		return "", fmt.Errorf("%s: a PIN has %d to %d characters on one line", path, leastPIN, mostPIN)
 	}
 	return s, nil
+}
+
+// brokerAt is where computers that are to join find the broker of this process: one that
+// listens for this computer alone is found from here alone. Empty: nowhere.
+func brokerAt(f *configs.Broker) string {
+	if f == nil {
+		return ""
+	}
+	at, err := netip.ParseAddrPort(f.Listen)
+	host, port, split := net.SplitHostPort(f.Listen)
+	name, named := os.Hostname()
+	switch {
+	case split != nil: // it listens nowhere
+		return ""
+	case err == nil && !at.Addr().IsUnspecified(), err != nil && host != "":
+		return net.JoinHostPort(host, port)
+	case named != nil:
+		return ""
+	}
+	if name = strings.ToLower(name); !strings.Contains(name, ".") {
+		name += ".local"
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // alone reports whether only this computer reaches an address.

@@ -225,3 +225,25 @@ func TestFirstOperatorIsToldWhere(t *testing.T) {
 		t.Errorf("a demo asks for an operator: %s", out.String())
 	}
 }
+
+// TestBrokerAt: what is typed on a computer that joins.
+func TestBrokerAt(t *testing.T) {
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name = strings.ToLower(name); !strings.Contains(name, ".") {
+		name += ".local"
+	}
+	for listen, want := range map[string]string{
+		configs.ListenNone: "", "127.0.0.1:4222": "127.0.0.1:4222", "shop.local:4333": "shop.local:4333", "[fe80::1]:4222": "[fe80::1]:4222",
+		":4222": name + ":4222", "0.0.0.0:4333": name + ":4333", "[::]:4222": name + ":4222",
+	} {
+		if got := brokerAt(&configs.Broker{Listen: listen}); got != want {
+			t.Errorf("%s: %q, want %q", listen, got, want)
+		}
+	}
+	if got := brokerAt(nil); got != "" {
+		t.Errorf("%q of no broker", got)
+	}
+}

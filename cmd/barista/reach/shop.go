@@ -19,6 +19,7 @@ import (
 	"barista/fleet/client"
 	"barista/fleet/controller"
 	"barista/fleet/doctor"
+	"barista/fleet/door"
 	"barista/fleet/keys"
 	"barista/fleet/ledger"
 	"barista/fleet/presence"
@@ -41,6 +42,9 @@ func Shop(c *queue.Conn, through bool) client.Shop {
 	} else {
 		book := c.Book()
 		p.Book, p.Waiting, p.Settings, p.Machines, looked = book, c.Orders().Waiting, c.Settings(), Seen(c, nil).Read, book
+	}
+	if c.Keyed() { // else there is no door: whoever reaches the broker may do everything
+		p.Door = door.New(r)
 	}
 	p.Orders = func(ctx context.Context) ([]fleet.Entry, error) { return ledger.Read(ctx, looked) }
 	return client.Shop{Parts: p}

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/configs"
 	"barista/fleet"
 	"barista/fleet/client"
@@ -107,13 +108,13 @@ func (d *drain) run(cmd *cobra.Command, args []string) error {
 	out := drained{Machine: name}
 	err := d.With(cmd, func(ctx context.Context, s client.Shop) error {
 		if err := s.Drain(ctx, name, d.by, d.reason); err != nil {
-			return notThere(err)
+			return told.Stays(err)
 		}
 		m, err := s.Named(ctx, name)
 		if out.Away = err == nil && !m.Here; out.Away {
 			out.Message = away(m)
 		}
-		return notThere(err)
+		return told.Stays(err)
 	})
 	switch {
 	case err != nil:
@@ -135,17 +136,14 @@ func (d *drain) back(ctx context.Context, cmd *cobra.Command, s client.Shop, nam
 	m, err := s.Named(ctx, name)
 	switch {
 	case err != nil:
-		return notThere(err)
+		return told.Stays(err)
 	case m.Cordon == nil:
 		return term.Fail(term.ExitRefused, "see barista machine ls", "%s is in service: nobody drains it", name)
 	case !m.Cordon.Drain:
 		return term.Fail(term.ExitRefused, "barista machine uncordon "+name, "%s is not drained, it was cordoned by %s: %s", name, term.Safe(m.Cordon.By), term.Safe(m.Cordon.Reason))
 	}
-	if err := unchecked(m); err != nil {
-		return err
-	}
-	if err := s.Uncordon(ctx, name); err != nil {
-		return err
+	if err := s.Uncordon(ctx, name, false); err != nil {
+		return told.Stays(err)
 	}
 	out := drained{OK: true, Machine: name, Message: name + " is back in service"}
 	return d.Show(cmd, out, func(w io.Writer) { fmt.Fprintln(w, out.Message) })
@@ -166,7 +164,7 @@ func (d *drain) until(cmd *cobra.Command, out *drained) error {
 			switch {
 			case ctx.Err() != nil: // its time is over
 			case errors.Is(err, fleet.ErrNotFound):
-				return notThere(err)
+				return told.Stays(err)
 			case err != nil:
 				now = "the shop does not answer: " + term.OneLine(err.Error())
 			case m.Cordon == nil || !m.Cordon.Drain:
@@ -220,11 +218,4 @@ func away(m fleet.Machine) string {
 		since = ", last written down " + m.Seen.Local().Format(time.DateTime)
 	}
 	return fmt.Sprintf("%s is away%s: it gets no order, and there is nothing to wait for; nobody here knows what it does now, look at it before you open it", m.Machine, since)
-}
-
-func notThere(err error) error {
-	if errors.Is(err, fleet.ErrNotFound) {
-		return term.Fail(term.ExitNotFound, "see barista machine ls", "%w", err)
-	}
-	return err
 }

@@ -2,12 +2,10 @@ package upkeep
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"barista/cmd/barista/term"
-	"barista/fleet"
+	"barista/cmd/barista/told"
 	"barista/fleet/client"
 )
 
@@ -27,15 +25,8 @@ under an old name (machine replace) it wants to hear that somebody has looked at
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			return c.With(cmd, func(ctx context.Context, s client.Shop) error {
-				m, err := s.Named(ctx, name)
-				if err != nil {
-					return notThere(err)
-				}
-				if err := unchecked(m); err != nil && !checked {
-					return err
-				}
-				if err := s.Uncordon(ctx, name); err != nil {
-					return notThere(err)
+				if err := s.Uncordon(ctx, name, checked); err != nil {
+					return told.Stays(err)
 				}
 				return c.Done(cmd, "%s is back in service", name)
 			})
@@ -44,13 +35,4 @@ under an old name (machine replace) it wants to hear that somebody has looked at
 	c.By(cmd, &by)
 	cmd.Flags().BoolVar(&checked, "checked", false, "somebody has looked at the new hardware")
 	return cmd
-}
-
-// unchecked says no where a machine is new hardware that nobody has looked at.
-func unchecked(m fleet.Machine) error {
-	if m.Cordon == nil || !m.Cordon.Replaced {
-		return nil
-	}
-	return term.Fail(term.ExitRefused, fmt.Sprintf("barista selftest and barista calibrate there; then barista machine uncordon %s --checked, and watch its first cup", m.Machine),
-		"%s is new hardware, and nobody has said that it was looked at", m.Machine)
 }
