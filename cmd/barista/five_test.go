@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"barista/cmd/barista/term"
 	"barista/driver/plant"
 	"barista/fleet"
+	"barista/fleet/client"
 )
 
 var (
@@ -41,7 +43,7 @@ type cafe5 struct {
 
 	mu     sync.Mutex // guards what follows
 	placed []string
-	victim string // that nobody starts again
+	held   map[string]bool // machines that nobody starts again
 }
 
 // every is how often somebody orders: two of five machines are enough.
@@ -50,7 +52,7 @@ const every = 2 * time.Second
 // openFive opens it. The machines reach the broker each over a wire of its own.
 func openFive(t *testing.T) *cafe5 {
 	web := freePort(t)
-	c := &cafe5{site: newSite(t), page: fmt.Sprintf("http://127.0.0.1:%d", web), procs: map[string]*running{}, plants: map[string]*plant.Plant{}, wires: map[string]*wire{}}
+	c := &cafe5{site: newSite(t), page: fmt.Sprintf("http://127.0.0.1:%d", web), procs: map[string]*running{}, plants: map[string]*plant.Plant{}, wires: map[string]*wire{}, held: map[string]bool{}}
 	c.site.trace, c.site.urgent = true, true
 	c.site.also = fmt.Sprintf("web: {listen: 127.0.0.1:%d}\n", web)
 	c.shop("", []string{"arabica"})
@@ -81,15 +83,11 @@ func (c *cafe5) load(ctx context.Context) {
 	}
 }
 
-// next is an order that is placed from now on.
-func (c *cafe5) next() string {
-	c.mu.Lock()
-	n := len(c.placed)
-	c.mu.Unlock()
-	c.eventually("the next order", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.placed) > n+1 })
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.placed[n+1]
+// next are some orders that are placed from now on.
+func (c *cafe5) next(some int) []string {
+	from := len(c.ordered()) + 1 // one may be on its way
+	c.eventually("the next orders", func() bool { return len(c.ordered()) >= from+some })
+	return c.ordered()[from : from+some]
 }
 
 // verb is barista as an operator types it.
@@ -120,26 +118,30 @@ func (c *cafe5) login() {
 	jar, _ := cookiejar.New(nil)
 	c.browser = &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
 	const password = "a grinder of one's own"
-	c.post("/login/code", url.Values{"code": {given.Code}, "name": {"ada"}, "password": {password}, "again": {password}, "to": {"/fleet"}})
+	c.post(http.StatusOK, "/login/code", url.Values{"code": {given.Code}, "name": {"ada"}, "password": {password}, "again": {password}, "to": {"/fleet"}})
 }
 
-// post sends a form, and wants the machines' page with what was done.
-func (c *cafe5) post(path string, form url.Values) {
+// post sends a form, and wants a page with that status.
+func (c *cafe5) post(want int, path string, form url.Values) {
 	c.t.Helper()
 	res, err := c.browser.PostForm(c.page+path, form)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if b, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || res.Request.URL.Path != "/fleet" {
-		c.t.Errorf("%s: %s of %s\n%s", path, res.Status, res.Request.URL, b)
+	if b, _ := io.ReadAll(res.Body); res.StatusCode != want || !strings.HasPrefix(res.Request.URL.Path, "/fleet") {
+		c.t.Errorf("%s: %s of %s, want %d\n%s", path, res.Status, res.Request.URL, want, b)
 	}
 }
 
-// press is a button of the machines' page.
-func (c *cafe5) press(act, machine string) {
+// press is a button of the machines' page, with its tick where there is one.
+func (c *cafe5) press(want int, act, machine string, ticks ...string) {
 	c.t.Helper()
-	c.post("/fleet/"+act, url.Values{"machine": {machine}, "reason": {"a test"}})
+	form := url.Values{"machine": {machine}, "reason": {"a test"}}
+	for _, tick := range ticks {
+		form.Set(tick, "yes")
+	}
+	c.post(want, "/fleet/"+act, form)
 }
 
 // parked waits until a machine says that it may be opened, or that it is out of service.
@@ -157,7 +159,7 @@ func (c *cafe5) supervise() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, m := range c.procs {
-		if name != c.victim && m.ended() {
+		if !c.held[name] && m.ended() {
 			m.again()
 		}
 	}
@@ -186,8 +188,7 @@ func (c *cafe5) idles(names ...string) {
 		c.parked(name)
 		before[name] = drinks(c.plants[name])
 	}
-	for range 2 {
-		id := c.next()
+	for _, id := range c.next(2) {
 		c.eventually("a cup of another", func() bool { return c.phase(id) == fleet.Served })
 	}
 	for name, n := range before {
@@ -200,10 +201,20 @@ func (c *cafe5) idles(names ...string) {
 // serves waits until these machines pour again.
 func (c *cafe5) serves(names ...string) {
 	c.t.Helper()
+	before := map[string]int{}
 	for _, name := range names {
-		before := drinks(c.plants[name])
-		c.eventually(name+" to pour again", func() bool { return drinks(c.plants[name]) > before })
+		before[name] = drinks(c.plants[name])
 	}
+	for name, n := range before {
+		c.eventually(name+" to pour again", func() bool { return drinks(c.plants[name]) > n })
+	}
+}
+
+// hold says whether a machine that has ended stays so.
+func (c *cafe5) hold(name string, held bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[name] = held
 }
 
 // dies kills a machine at the moment at which it gets an order, and says which, and how
@@ -211,8 +222,7 @@ func (c *cafe5) serves(names ...string) {
 func (c *cafe5) dies(name string) (order string, took time.Duration) {
 	c.t.Helper()
 	m := c.procs[name]
-	spare := func(name string) { c.mu.Lock(); defer c.mu.Unlock(); c.victim = name }
-	spare(name)
+	c.hold(name, true)
 	m.kill() // at whatever it is
 	mark := filepath.Join(c.dir, name+".receipt")
 	_ = os.Remove(mark)
@@ -238,20 +248,38 @@ func (c *cafe5) dies(name string) (order string, took time.Duration) {
 	c.eventually("another one to begin "+order, func() bool { return !c.begun(order).IsZero() })
 	m.spec.Point, m.spec.Mark = "", ""
 	m.again()
-	spare("")
+	c.hold(name, false)
 	return order, c.begun(order).Sub(was.ModTime())
 }
 
-// replaced has another computer come under a machine's name that is drained: with the same
-// name and plant, and nothing of what the old one has written down. It is out of service
-// until somebody puts it back.
-func (c *cafe5) replaced(name string, round int) {
+// opened ends the services of machines that are drained, has a person do something to each,
+// and starts them again: they pour nothing before somebody puts them back.
+func (c *cafe5) opened(do map[string]func(name string)) {
 	c.t.Helper()
-	spare := func(name string) { c.mu.Lock(); defer c.mu.Unlock(); c.victim = name }
-	spare(name)
-	c.procs[name].term()
-	c.eventually(name+" to be away", func() bool { return !c.here(name) })
-	c.machineVerb(0, "replace", name, "--reason", "a test")
+	before := map[string]int{}
+	for name := range do {
+		c.hold(name, true)
+		c.procs[name].term()
+		before[name] = drinks(c.plants[name])
+	}
+	for name, change := range do {
+		c.eventually(name+" to be away", func() bool { return !c.here(name) })
+		change(name)
+		c.procs[name].again()
+		c.hold(name, false)
+	}
+	for name, n := range before {
+		c.parked(name)
+		if got := drinks(c.plants[name]); got != n {
+			c.t.Errorf("%s poured %d before anybody had put it back", name, got-n)
+		}
+	}
+}
+
+// blank has a machine's next service be that of another computer: with the same name and
+// plant, and nothing of what the old one has written down.
+func (c *cafe5) blank(name string, round int) {
+	c.t.Helper()
 	path, old := filepath.Join(c.dir, name+".yaml"), "state: "+filepath.Join(c.dir, name)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -262,16 +290,20 @@ func (c *cafe5) replaced(name string, round int) {
 		c.t.Fatalf("%s begins with %q", path, first)
 	}
 	c.write(name, fmt.Sprintf("%s-%d\n%s", old, round, rest))
-	before := drinks(c.plants[name])
-	c.procs[name].again()
-	spare("")
-	c.parked(name)
-	if out := c.verb(0, "machine", "ls", "--json", "--nats", c.url()); !bytes.Contains(out, []byte(`"replaced":true`)) {
-		c.t.Errorf("nobody says that %s is new: %s", name, out)
+}
+
+// known is what machine ls says of a machine.
+func (c *cafe5) known(name string) (m client.Machine) {
+	c.t.Helper()
+	var list struct{ Machines []client.Machine }
+	if err := json.Unmarshal(c.verb(0, "machine", "ls", "--json", "--nats", c.url()), &list); err != nil {
+		c.t.Fatal(err)
 	}
-	if n := drinks(c.plants[name]) - before; n > 0 {
-		c.t.Errorf("%s is new, and poured %d before anybody had looked at it", name, n)
+	i := slices.IndexFunc(list.Machines, func(m client.Machine) bool { return m.Machine == name })
+	if i < 0 {
+		c.t.Fatalf("machine ls has no %s", name)
 	}
+	return list.Machines[i]
 }
 
 // falls has a machine's link fall silent while it is idle, so that the next order may go
@@ -281,9 +313,7 @@ func (c *cafe5) falls(name string) (took time.Duration) {
 	c.t.Helper()
 	c.wires[name].silence(true)
 	n := len(c.ordered())
-	for range 20 * time.Second / every { // AckWait, and something
-		c.next()
-	}
+	c.next(int(20 * time.Second / every)) // AckWait, and something
 	c.wires[name].silence(false)
 	for _, id := range c.ordered()[n:] {
 		c.eventually("a cup", func() bool { return c.phase(id).Ended() || c.phase(id) == fleet.Unknown })
@@ -379,8 +409,8 @@ func (c *cafe5) judge() {
 	t.Logf("%d orders, %d served, %d unknown, %d cups; the longest wait until a machine began: %v", len(c.ordered()), served, unknown, cups, longest.Round(time.Millisecond))
 }
 
-// TestFiveMachines takes machines of a busy shop out of service, replaces one and kills one,
-// by verb and by the page, while the others serve.
+// TestFiveMachines cordons, drains, replaces, swaps and kills machines of a busy shop, by verb
+// and by the page, while the others serve.
 func TestFiveMachines(t *testing.T) {
 	if testing.Short() {
 		t.Skip("real processes: not with -short")
@@ -395,21 +425,7 @@ func TestFiveMachines(t *testing.T) {
 	defer customers.Wait()
 	defer cancel()
 	for round := range *fiveRounds {
-		c.machineVerb(0, "cordon", "m1", "--reason", "a test")
-		c.press("drain", "m2")
-		c.machineVerb(0, "drain", "m3", "--reason", "a test", "--wait")
-		c.idles("m1", "m2", "m3")
-		c.machineVerb(term.ExitRefused, "drain", "m1", "--cancel") // nobody drains it
-		c.machineVerb(0, "uncordon", "m1")
-		c.replaced("m2", round)
-		c.press("uncordon", "m2")
-		c.machineVerb(0, "drain", "m3", "--cancel")
-		c.serves("m1", "m2", "m3")
-		order, took := c.dies("m4")
-		t.Logf("killed -9 with %s in hand: another machine had begun it %v later", order, took.Round(time.Millisecond))
-		if *fiveSilent {
-			t.Logf("a link fell silent: the longest wait until a machine had begun was %v", c.falls("m5").Round(time.Millisecond))
-		}
+		c.round(round)
 	}
 	c.machineVerb(term.ExitNotFound, "drain", "m9", "--reason", "a test", "--wait")
 	cancel()
@@ -417,6 +433,49 @@ func TestFiveMachines(t *testing.T) {
 	c.procs["m5"].term()                                                                   // the person has gone, too
 	c.machineVerb(0, "drain", "m5", "--reason", "it is away", "--wait", "--timeout", "1h") // at once
 	c.judge()
+}
+
+// round takes each in its turn: m4 is killed, m1 is replaced by verb, m2 by the page, and m3
+// gets another grinder. What m4 had in hand is out of the queue after AckWait: it is the
+// first, so that nobody waits for that.
+func (c *cafe5) round(n int) {
+	t, why := c.t, []string{"--reason", "a test"}
+	t.Helper()
+	verb := func(want int, args ...string) { t.Helper(); c.machineVerb(want, append(args, why...)...) }
+	order, took := c.dies("m4")
+	t.Logf("killed -9 with %s in hand: another machine had begun it %v later", order, took.Round(time.Millisecond))
+	verb(0, "cordon", "m1")
+	c.press(http.StatusOK, "cordon", "m2")
+	verb(0, "drain", "m3", "--wait")
+	c.idles("m1", "m2", "m3")
+	verb(term.ExitRefused, "retire", "m3") // its service runs, and there are no keys to take away
+	c.press(http.StatusConflict, "replace", "m3")
+	c.machineVerb(term.ExitRefused, "drain", "m1", "--cancel") // nobody drains it
+	c.machineVerb(0, "uncordon", "m1")
+	c.press(http.StatusOK, "uncordon", "m2")
+	c.press(http.StatusOK, "drain", "m2")
+	verb(0, "drain", "m1", "--wait")
+	c.opened(map[string]func(string){
+		"m1": func(name string) { verb(0, "replace", name); c.blank(name, n) },
+		"m2": func(name string) { c.press(http.StatusOK, "replace", name); c.blank(name, n) },
+		"m3": func(name string) {
+			c.verb(0, append([]string{"machine", "swap", "--part", "grinder", "--config", filepath.Join(c.dir, name+".yaml")}, why...)...)
+		},
+	})
+	for name, swapped := range map[string]bool{"m1": false, "m2": false, "m3": true} {
+		if m := c.known(name); m.Replaced == swapped || swapped != slices.Equal(m.Swapped, []string{"grinder"}) {
+			t.Errorf("%s comes back as %+v", name, m)
+		}
+	}
+	c.machineVerb(term.ExitRefused, "uncordon", "m1") // nobody has looked at it
+	c.press(http.StatusConflict, "uncordon", "m2")
+	c.machineVerb(0, "uncordon", "m1", "--checked")
+	c.press(http.StatusOK, "uncordon", "m2", "checked")
+	c.machineVerb(0, "drain", "m3", "--cancel")
+	c.serves("m1", "m2", "m3")
+	if *fiveSilent {
+		t.Logf("a link fell silent: the longest wait until a machine had begun was %v", c.falls("m5").Round(time.Millisecond))
+	}
 }
 
 // wire is a machine's connection to the broker, which may swallow what passes.
