@@ -64,6 +64,7 @@ func TestMetrics(t *testing.T) {
 		`barista_orders_accepted_total{bean="arabica",milk="normal"} 3`, `barista_beans_grams_total{bean="arabica",use="cup"} 27`, `barista_milk_liters_total{milk="normal",use="cup"} 0.09`,
 		`barista_stock_grams{item="arabica",kind="free"} 1973`, `barista_order_wait_seconds_count 3`, `barista_machine_state{machine="zoe",state="away"} 0`,
 		`barista_station_linked{machine="zoe"} 1`, `barista_station_drinks_total{machine=`, `barista_brew_step_seconds_count{machine=`, `barista_build_info{version=`, `barista_ready 1`, "go_goroutines ",
+		`barista_guard_trips_total{code="over-flow",machine="zoe"} 0`, `barista_guard_trips_total{code="none",machine="zoe"} 0`, `barista_redeliveries_total{outcome="spoiled"} 0`, // before they come
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)

@@ -152,11 +152,15 @@ barista_milk_liters_total{milk="soja",use="wasted"}·0.06
 barista_order_wait_seconds_sum·90
 barista_order_wait_seconds_count·2
 barista_orders_accepted_total{bean="arabica",milk="soja"}·4
+barista_orders_refused_total{code="not_on_menu"}·0
 barista_orders_refused_total{code="out_of_stock"}·1
+barista_orders_refused_total{code="queue_full"}·0
 barista_orders_total{bean="arabica",milk="soja",outcome="expired"}·1
 barista_orders_total{bean="arabica",milk="soja",outcome="served"}·3
 barista_orders_unknown_total{bean="arabica",milk="soja"}·1
 barista_redeliveries_total{outcome="spoiled"}·1
+barista_redeliveries_total{outcome="unknown"}·0
+barista_redeliveries_total{outcome="untouched"}·0
 barista_sugar_doses_total{use="cup"}·6
 barista_sugar_doses_total{use="wasted"}·2
 `, "·", "="))
@@ -241,7 +245,7 @@ func TestNothingOfAPerson(t *testing.T) {
 	for _, want := range []string{
 		`barista_machine_state{machine="zoe-0",state="away"} 1`, `barista_machine_state{machine="zoe-2",state="cordoned"} 1`, `barista_machine_state{machine="other",state="ready"} 1`,
 		`barista_troubles{code="other"} 1`, `barista_closed 1`, `barista_guard_trips_total{code="none",machine="zoe"} 1`, `barista_actuator_on_seconds_total{machine="zoe",part="pump"} 1.5`,
-		`barista_brew_step_seconds_sum{machine="zoe",step="pour"} 10`, `barista_station_drinks_total{machine="zoe",outcome="spoiled"} 1`, `barista_stock_liters{item="milk-soja",kind="free"} 1.44`,
+		`barista_brew_step_seconds_sum{machine="zoe",step="pour"} 10`, `barista_station_drinks_total{machine="zoe",outcome="spoiled"} 1`, `barista_station_drinks_total{machine="zoe",outcome="made"} 0`, `barista_stock_liters{item="milk-soja",kind="free"} 1.44`,
 		`barista_orders_open{bean="arabica",milk="soja",phase="accepted"} 1`, `barista_queue_oldest_seconds 3`,
 	} {
 		if !slices.Contains(lines, want) {

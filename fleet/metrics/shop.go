@@ -85,6 +85,14 @@ func NewShop(p ShopParts) *Shop {
 	}
 	s.wait.WithLabelValues() // 0 is news too
 	s.missed.WithLabelValues()
+	for _, c := range []string{fleet.CodeOutOfStock, fleet.CodeNotOnMenu, fleet.CodeQueueFull} {
+		s.refused.WithLabelValues(c)
+	}
+	for _, out := range outcomes {
+		if out != fleet.Made {
+			s.again.WithLabelValues(string(out))
+		}
+	}
 	return s
 }
 

@@ -55,7 +55,7 @@ func NewStation(p StationParts) *Station {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, help, labels, own)
 	}
-	return &Station{
+	s := &Station{
 		p:      p,
 		drinks: count("barista_station_drinks_total", "Starts of drinks whose outcome the shop has taken from this machine.", "outcome"),
 		faults: count("barista_station_faults_total", "Of those the ones that were not made, by the reason's code.", "code"),
@@ -69,7 +69,15 @@ func NewStation(p StationParts) *Station {
 		runs:  desc("barista_actuator_runs_total", "How often a part was switched on.", "part"),
 		trips: desc("barista_guard_trips_total", "Faults that locked the machine until a person cleared them, by code.", "code"),
 	}
+	for _, out := range outcomes {
+		s.drinks.WithLabelValues(string(out))
+	}
+	return s
 }
+
+// outcomes are told as 0 before they come: Prometheus sees a counter rise only where it
+// was there before.
+var outcomes = []fleet.Outcome{fleet.Made, fleet.Spoiled, fleet.Untouched, fleet.OutcomeUnknown}
 
 // stillFor is how long a loop may stand before it is not alive: at rest it turns once a
 // second.

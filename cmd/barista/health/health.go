@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"barista/fleet"
 	"barista/fleet/controller"
 	"barista/fleet/metrics"
+	"barista/machine"
 	"barista/machine/station"
 )
 
@@ -27,7 +29,7 @@ func Station(name string, at func() *station.Station, linked func() bool) *metri
 	return metrics.NewStation(metrics.StationParts{
 		Machine: name, Linked: linked,
 		Beat:  func() uint64 { return at().Machine.Beat() },
-		Trips: func() map[string]int { return at().Guard.Trips() },
+		Trips: func() map[string]int { return trips(at().Guard.Trips()) },
 		State: func() string { return string(at().Machine.Status().State) },
 		Used: func() map[string]metrics.Use {
 			out := map[string]metrics.Use{}
@@ -37,6 +39,19 @@ func Station(name string, at func() *station.Station, linked func() bool) *metri
 			return out
 		},
 	})
+}
+
+// trips has 0 for what has not locked the machine yet: Prometheus sees a counter rise
+// only where it was there before, and the first fault is what somebody is called for.
+func trips(been map[string]int) map[string]int {
+	out := map[string]int{"": 0} // the guard's own
+	for _, f := range machine.Faults {
+		if f.Mend == machine.Clear {
+			out[string(f.Cause)] = 0
+		}
+	}
+	maps.Copy(out, been)
+	return out
 }
 
 // Parts is what a service tells of.
