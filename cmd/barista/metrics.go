@@ -17,7 +17,7 @@ func (s *shop) openMetrics() (err error) {
 	if s.ledger != nil {
 		p.Shop = &metrics.ShopParts{Ledger: s.ledger, Upto: s.ledger.Upto, Now: s.brokerNow, Log: p.Log}
 		if s.ctl != nil {
-			p.Shop.Machines, p.Shop.Troubles = s.roll.Machines, s.ctl.Troubles
+			p.Shop.Machines, p.Shop.Troubles, p.Shop.Standing = s.roll.Machines, s.ctl.Troubles, s.ctl.Standing
 		}
 	}
 	m, at, stages, err := health.Open(s.file.Metrics, p)

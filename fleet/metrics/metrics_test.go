@@ -192,6 +192,7 @@ func full(t *testing.T) *Metrics {
 		Troubles: func(context.Context) ([]fleet.Trouble, error) {
 			return []fleet.Trouble{{Reason: fleet.Reason{Code: fleet.CodeStreams, Text: evil}, About: evil}, {Reason: fleet.Reason{Code: evil}, Closed: true}}, nil
 		},
+		Standing: func(context.Context) (fleet.Standing, error) { return fleet.Standing{State: fleet.StandOpen}, nil },
 	})
 	owner := fleet.Owner{Machine: evil, Journal: evil, Boot: evil}
 	first := created("01JD0000000000000000000008")
@@ -250,6 +251,19 @@ func TestNothingOfAPerson(t *testing.T) {
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no %s", want)
+		}
+	}
+}
+
+// TestClosed: a shop that lost records is closed without any trouble.
+func TestClosed(t *testing.T) {
+	for state, want := range map[string]string{fleet.StandOpen: "0", fleet.StandRollCall: "0", fleet.StandLooking: "0", fleet.StandClosed: "1"} {
+		s := NewShop(ShopParts{
+			Ledger: &shelfed{}, Troubles: func(context.Context) ([]fleet.Trouble, error) { return nil, nil },
+			Standing: func(context.Context) (fleet.Standing, error) { return fleet.Standing{State: state}, nil },
+		})
+		if got := series(t, New(Config{}, s), "barista_closed"); !slices.Equal(got, []string{"barista_closed " + want}) {
+			t.Errorf("%s: %q, want %s", state, got, want)
 		}
 	}
 }

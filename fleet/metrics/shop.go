@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -23,6 +24,8 @@ type ShopParts struct {
 	Machines func() []*fleet.Machine
 	// Troubles is what is wrong in the shop itself; nil: nobody asks.
 	Troubles func(context.Context) ([]fleet.Trouble, error)
+	// Standing is how the shop stands to its book; with Troubles.
+	Standing func(context.Context) (fleet.Standing, error)
 	Log      *slog.Logger // nil: none
 }
 
@@ -251,7 +254,7 @@ var (
 
 	stateDesc   = prometheus.NewDesc("barista_machine_state", "1 for the state that a machine is in, as the shop knows it.", []string{"machine", "state"}, nil)
 	troubleDesc = prometheus.NewDesc("barista_troubles", "What a person should look at in the shop itself, by code.", []string{"code"}, nil)
-	closedDesc  = prometheus.NewDesc("barista_closed", "1 while no order is taken because of a trouble.", nil, nil)
+	closedDesc  = prometheus.NewDesc("barista_closed", "1 while no order is taken because of a trouble, or of what the book has lost.", nil, nil)
 )
 
 // Describe and Collect are for a registry alone.
@@ -352,10 +355,11 @@ func (s *Shop) troubles(tell gauge) {
 	ctx, cancel := context.WithTimeout(context.Background(), readyTime)
 	defer cancel()
 	all, err := s.p.Troubles(ctx)
-	if err != nil {
+	at, lost := s.p.Standing(ctx)
+	if cmp.Or(err, lost) != nil {
 		return
 	}
-	closed, count := false, map[string]int{}
+	closed, count := at.State == fleet.StandClosed, map[string]int{}
 	for _, t := range all {
 		closed = closed || t.Closed
 		count[code(t.Code)]++
