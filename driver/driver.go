@@ -145,6 +145,21 @@ type Appliance interface {
 	Stop(ctx context.Context) error
 }
 
+// Watcher is an Appliance that sees more than whether it is ready.
+type Watcher interface {
+	// Watches lists what it sees both ways, of Tank, Beans and Tray: where Ready is nil,
+	// or a WantError that does not name it, it is good.
+	Watches() []Signal
+}
+
+// WantError is Ready's where a person must do something first.
+type WantError struct {
+	Signals []Signal // what is not good, of Tank, Beans and Tray
+	What    string   // to be done, in words
+}
+
+func (e *WantError) Error() string { return e.What }
+
 // What a caller must tell apart.
 var (
 	// ErrInvalid: the sensor cannot say.

@@ -237,6 +237,9 @@ func (p Presence) Check() error {
 	for what, s := range map[string]string{"code": p.Code, "detail": p.Detail, "quote": p.Quote, "note": p.Note, "cup": p.Cup, "driver": p.Driver, "version": p.Version, "drained": p.Drained} {
 		out.text(what, s, maxText)
 	}
+	for what, g := range map[string]Gauge{"beans": p.Gauges.Beans, "water": p.Gauges.Water, "tray": p.Gauges.Tray} {
+		out.text(what, string(g), maxWord)
+	}
 	out.unless(len(p.Lacks) <= maxItems, "it lacks %d things", len(p.Lacks))
 	for _, s := range p.Lacks {
 		out.text("lacks", s, maxText)

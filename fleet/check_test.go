@@ -126,6 +126,9 @@ func TestNoAbsurdWord(t *testing.T) {
 			t.Errorf("%s passes: %+v", name, c)
 		}
 	}
+	if (fleet.Presence{Machine: "zoe", Gauges: fleet.Gauges{Tray: fleet.Gauge(strings.Repeat("a", 5000))}}).Check() == nil {
+		t.Error("a gauge of 5000 bytes passes")
+	}
 	many := fleet.Items{}
 	for i := range 101 {
 		many[fmt.Sprint("item-", i)] = 1

@@ -67,12 +67,31 @@ type Presence struct {
 	Version    string   `json:"version"`
 	Drained    string   `json:"drained,omitempty"` // Cordon.At of the drain that it has come to the end of, see Machine.Parked
 	Lacks      []string `json:"lacks,omitempty"`   // what it has run out of: "beans", "water"
+	Gauges     Gauges   `json:"gauges,omitzero"`   // what its sensors tell, whatever it is at
 	Swapped    []string `json:"swapped,omitempty"` // parts that were swapped and not measured since: "grinder"
 	Care       []Care   `json:"care,omitempty"`    // how it stands with its upkeep, each kind that it knows
 	Parts      []string `json:"parts,omitempty"`   // that can be tried one by one: "pump"
 	Pace       *Pace    `json:"pace,omitempty"`    // its own times; nil: of a version that says none
 	Lasts      int      `json:"lasts,omitempty"`   // seconds that this word counts, by the desk; 0: PresenceTTL
 	Said       uint64   `json:"-"`                 // the word's place among all words, by the broker; 0: not from there
+}
+
+// Gauge is what a machine sees of something that a person fills or empties. Its zero
+// value is nothing: no sensor tells, or the machine's program is older than that.
+type Gauge string
+
+// The gauges that a sensor tells.
+const (
+	GaugeThere  Gauge = "there"  // beans, water, room in the tray
+	GaugeOut    Gauge = "out"    // none, or the tray is full or missing
+	GaugeSilent Gauge = "silent" // its sensor does not say now
+)
+
+// Gauges are those of one machine. Nothing sees milk.
+type Gauges struct {
+	Beans Gauge `json:"beans,omitempty"`
+	Water Gauge `json:"water,omitempty"`
+	Tray  Gauge `json:"tray,omitempty"`
 }
 
 // Never is what a machine can't make of what its classes and sizes list, now and

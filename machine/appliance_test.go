@@ -38,9 +38,13 @@ type bar struct {
 	onStart                              func()
 	brews                                time.Duration // one product; 0 is 30 s
 	slowly                               time.Duration // every answer but that of Busy
+	watches                              []driver.Signal
+	wants                                error // what Ready says
 }
 
 var _ driver.Appliance = (*bar)(nil)
+
+func (a *bar) Watches() []driver.Signal { return a.watches }
 
 func (a *bar) now() {
 	if a.cycle && !time.Now().Before(a.busyTil) {
@@ -66,6 +70,8 @@ func (a *bar) Ready(context.Context) error {
 	return a.do(func() error {
 		a.asked++
 		switch {
+		case a.wants != nil:
+			return a.wants
 		case a.notReady:
 			return errors.New("it wants to be rinsed")
 		case a.pause > 0 && a.count > 0 && time.Since(a.busyTil) < a.pause:

@@ -175,6 +175,9 @@ func New(rig *guard.Rig, j *journal.Journal, plan Plan, cfg Config) (*Machine, e
 			m.cares = append(m.cares, c)
 		}
 	}
+	if w, is := rig.Appliance().(driver.Watcher); is {
+		m.fit.watches = w.Watches()
+	}
 	c := plan.Calibration
 	m.ver = verifier{
 		speed: c.Factor(), maxTempC: plan.MaxTempC, heater: plan.Has(driver.Heater),

@@ -23,6 +23,9 @@ type readiness struct {
 	at     time.Time
 	asking context.CancelFunc // a question under way; nil is none
 	stale  bool               // its answer is not wanted any more
+
+	watches []driver.Signal // what its answers tell of
+	gauges  Gauges          // what they told
 }
 
 // forget makes the next look ask anew: something was made, or is about to be.
@@ -49,7 +52,9 @@ func (r *readiness) took(not error) {
 	r.stale = false
 }
 
-func (r *readiness) is(not error) { r.known, r.not, r.at = true, not, time.Now() }
+func (r *readiness) is(not error) {
+	r.known, r.not, r.at, r.gauges = true, not, time.Now(), r.gauges.told(r.watches, not)
+}
 
 // due reports that it is time for a question.
 func (r *readiness) due(now time.Time) bool {

@@ -34,8 +34,10 @@ type Status struct {
 	// next drink begins when it was taken and another one put there.
 	CupStands bool
 	Care      []Due // how it stands with its upkeep, of each kind that it knows
-	// Outlook moves all the time, and its moving is no change.
+	// Outlook moves all the time, and its moving is no change; nor is that of the gauges,
+	// which may rattle while water runs.
 	Outlook Outlook
+	Gauges  Gauges
 }
 
 func (s Status) equal(o Status) bool {
@@ -59,11 +61,11 @@ func (m *Machine) Changed() <-chan struct{} {
 // publish lets everybody see the status. Owner loop only.
 func (m *Machine) publish(r readings) {
 	s := m.judge(r)
-	s.Outlook, s.Care = m.outlook(s, r), m.wear.due(&m.plan, m.cares)
+	s.Outlook, s.Gauges, s.Care = m.outlook(s, r), m.gauges(r), m.wear.due(&m.plan, m.cares)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.equal(m.status) {
-		m.status.Outlook = s.Outlook
+		m.status.Outlook, m.status.Gauges = s.Outlook, s.Gauges
 		return
 	}
 	if s.State != m.status.State {
@@ -100,7 +102,7 @@ func (m *Machine) judge(r readings) Status {
 		if m.fit.passes() {
 			return Status{State: StateStarting, Reason: m.fit.reason()}
 		}
-		return Status{State: StateBlocked, Reason: m.fit.reason()}
+		return Status{State: StateBlocked, Reason: m.fit.reason(), Lacks: m.fit.gauges.lacks()}
 	}
 	if m.await.waits() {
 		return Status{State: StateWaiting, Reason: m.cupNote(m.await.care, r)}

@@ -104,7 +104,10 @@ type mine struct {
 	base int // what Counter had said
 }
 
-var _ driver.Appliance = (*appliance)(nil)
+var (
+	_ driver.Appliance = (*appliance)(nil)
+	_ driver.Watcher   = (*appliance)(nil)
+)
 
 // Open takes the port. It moves nothing and asks nothing: a machine that is
 // switched off is found out when something is wanted of it.
@@ -241,6 +244,9 @@ func (a *appliance) Ready(ctx context.Context) error {
 	})
 }
 
+// Watches lists what the model's row sees both ways.
+func (a *appliance) Watches() []driver.Signal { return a.row.watches() }
+
 // fit reads the inputs and says what is in the way of a drink.
 func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
 	b, err := a.readInputs(ctx, l)
@@ -250,8 +256,8 @@ func (a *appliance) fit(ctx context.Context, l *serial.Line) error {
 	if what := a.sees(b); what != "" {
 		return fmt.Errorf("it is busy making %s: %w", what, driver.ErrNotYet)
 	}
-	if want := a.row.want(b); want != "" {
-		return errors.New(want)
+	if want := a.row.want(b); want != nil {
+		return want
 	}
 	return nil
 }

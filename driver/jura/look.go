@@ -49,7 +49,10 @@ func look(ctx context.Context, l *serial.Line) (Glance, error) {
 	a.count.odd = a.row.strange
 	switch b, err := a.readInputs(ctx, l); {
 	case err == nil:
-		g.Busy, g.Want = a.row.busy(b), a.row.want(b)
+		g.Busy = a.row.busy(b)
+		if want := a.row.want(b); want != nil {
+			g.Want = want.What
+		}
 	case !errors.Is(err, errSilent): // some models know no such question
 		return g, err
 	}

@@ -3,6 +3,8 @@ package jura
 import (
 	"slices"
 	"strings"
+
+	"barista/driver"
 )
 
 // Model is one row of what is known: about the machines that answer TY: with
@@ -186,18 +188,33 @@ func (m *Model) busy(b inputBits) string {
 	return strings.Join(at, " and ")
 }
 
-// want says what a person must do before a drink; "" is nothing.
-func (m *Model) want(b inputBits) string {
+// want says what a person must do before a drink; nil is nothing.
+func (m *Model) want(b inputBits) *driver.WantError {
 	var want []string
+	var e driver.WantError
 	for _, x := range []struct {
 		s    sense
 		what string
-	}{{m.noTray, "put the drip tray in"}, {m.noWater, "fill the water tank"}, {m.noDrawer, "put the grounds drawer in"}} {
+		not  []driver.Signal
+	}{{m.noTray, "put the drip tray in", []driver.Signal{driver.Tray}}, {m.noWater, "fill the water tank", []driver.Signal{driver.Tank}}, {m.noDrawer, "put the grounds drawer in", nil}} {
 		if x.s.in(b) {
-			want = append(want, x.what)
+			want, e.Signals = append(want, x.what), append(e.Signals, x.not...)
 		}
 	}
-	return strings.Join(want, ", ")
+	if len(want) == 0 {
+		return nil
+	}
+	e.What = strings.Join(want, ", ")
+	return &e
+}
+
+// watches is what the row sees both ways. That the tray is in does not tell that it
+// has room, and no row knows of the beans.
+func (m *Model) watches() []driver.Signal {
+	if m.noWater.known {
+		return []driver.Signal{driver.Tank}
+	}
+	return nil
 }
 
 // plain keeps only the bits that the row knows: the others toggle as they like.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"barista/driver"
 )
 
 func TestModels(t *testing.T) {
@@ -59,28 +61,56 @@ func TestModels(t *testing.T) {
 // Inputs flip their polarity from model to model: the same answers, read by two
 // rows.
 func TestPolarity(t *testing.T) {
-	for _, c := range []struct{ model, answer, busy, want string }{
-		{"EF532M", "ic:1400", "", ""},
-		{"EF532M", "ic:0400", "", "put the drip tray in"},
-		{"EF532M", "ic:1420", "", "fill the water tank"},
-		{"EF532M", "ic:0420", "", "put the drip tray in, fill the water tank"},
-		{"EF532M", "ic:1000", "coffee", ""},
-		{"EF532M", "ic:1440", "milk", ""},
-		{"EF532M", "ic:1040", "coffee and milk", ""},
-		{"PIM", "ic:1400", "", "put the drip tray in"},
-		{"PIM", "ic:0420", "", ""},
-		{"PIM", "ic:2400", "", "fill the water tank"},
-		{"EF658M", "ic:0301EE", "", ""},
-		{"EF658M", "ic:0303EE", "", "put the grounds drawer in"},
-		{"E30", "ic:FFFF", "", ""},
+	wants := func(m *Model, b inputBits) (string, []driver.Signal) {
+		if e := m.want(b); e != nil {
+			return e.What, e.Signals
+		}
+		return "", nil
+	}
+	tray, tank := []driver.Signal{driver.Tray}, []driver.Signal{driver.Tank}
+	for _, c := range []struct {
+		model, answer, busy, want string
+		not                       []driver.Signal
+	}{
+		{"EF532M", "ic:1400", "", "", nil},
+		{"EF532M", "ic:0400", "", "put the drip tray in", tray},
+		{"EF532M", "ic:1420", "", "fill the water tank", tank},
+		{"EF532M", "ic:0420", "", "put the drip tray in, fill the water tank", []driver.Signal{driver.Tray, driver.Tank}},
+		{"EF532M", "ic:1000", "coffee", "", nil},
+		{"EF532M", "ic:1440", "milk", "", nil},
+		{"EF532M", "ic:1040", "coffee and milk", "", nil},
+		{"PIM", "ic:1400", "", "put the drip tray in", tray},
+		{"PIM", "ic:0420", "", "", nil},
+		{"PIM", "ic:2400", "", "fill the water tank", tank},
+		{"EF658M", "ic:0301EE", "", "", nil},
+		{"EF658M", "ic:0303EE", "", "put the grounds drawer in", nil},
+		{"E30", "ic:FFFF", "", "", nil},
 	} {
 		m := row(c.model)
 		b, ok := parseInputs(c.answer)
-		if !ok || !m.enough(b) || m.busy(b) != c.busy || m.want(b) != c.want {
-			t.Errorf("%s %s: busy %q, wants %q", c.model, c.answer, m.busy(b), m.want(b))
+		if !ok || !m.enough(b) || m.busy(b) != c.busy {
+			t.Errorf("%s %s: busy %q", c.model, c.answer, m.busy(b))
 		}
-		if p := m.plain(b); m.busy(p) != c.busy || m.want(p) != c.want {
-			t.Errorf("%s %s: without the other bits: busy %q, wants %q", c.model, c.answer, m.busy(p), m.want(p))
+		if p := m.plain(b); m.busy(p) != c.busy {
+			t.Errorf("%s %s: without the other bits: busy %q", c.model, c.answer, m.busy(p))
+		}
+		for _, b := range []inputBits{b, m.plain(b)} {
+			if what, not := wants(m, b); what != c.want || !slices.Equal(not, c.not) {
+				t.Errorf("%s %s: wants %q, not good %v", c.model, c.answer, what, not)
+			}
+		}
+	}
+}
+
+// What a row sees only one way it does not watch: a tray that is in may be full.
+func TestWatches(t *testing.T) {
+	for _, m := range models {
+		var want []driver.Signal
+		if m.Type == "EF532M" || m.Type == "PIM" {
+			want = []driver.Signal{driver.Tank}
+		}
+		if got := m.watches(); !slices.Equal(got, want) {
+			t.Errorf("%s watches %v, want %v", m.Type, got, want)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type Machine struct {
 	Drinks     int           `json:"drinks"`
 	Seconds    float64       `json:"seconds,omitempty"`
 	Lacks      []string      `json:"lacks,omitempty"`
+	Gauges     fleet.Gauges  `json:"gauges,omitzero"`   // what its sensors tell
 	Swapped    []string      `json:"swapped,omitempty"` // parts that were swapped and not measured since
 	Version    string        `json:"version,omitempty"`
 	Seen       *time.Time    `json:"seen,omitempty"` // of one that is away
@@ -65,7 +66,7 @@ func MachineOf(m fleet.Machine) Machine {
 		l = Machine{
 			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Code: m.Code, Reason: m.Note, Order: m.Order, Percent: m.Percent,
 			Classes: m.Classes, Sizes: m.Sizes, Never: m.Never, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
-			Seconds: m.Seconds, Lacks: m.Lacks, Swapped: m.Swapped, Version: m.Version,
+			Seconds: m.Seconds, Lacks: m.Lacks, Gauges: m.Gauges, Swapped: m.Swapped, Version: m.Version,
 		}
 	} else if !m.Seen.IsZero() {
 		l.Reason, l.Seen = "last seen "+m.Seen.Local().Format(time.DateTime), &m.Seen

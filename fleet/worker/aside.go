@@ -162,6 +162,7 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 		Machine: w.cfg.Name, Owner: w.owner, Classes: w.offer.Classes, Sizes: w.offer.Sizes, Never: w.offer.Never, State: fleet.State(st.State),
 		Order: w.hand, Cup: w.cfg.Cup, Driver: w.cfg.Driver, MinWaiting: w.cfg.MinWaiting, Drinks: w.drinks,
 		Percent: st.Percent, Version: w.cfg.Version, Lacks: st.Lacks, Swapped: w.cfg.Swapped, Care: upkeep(st), Parts: w.parts(),
+		Gauges: fleet.Gauges{Beans: fleet.Gauge(st.Gauges.Beans), Water: fleet.Gauge(st.Gauges.Water), Tray: fleet.Gauge(st.Gauges.Tray)},
 	}
 	if w.drinks > 0 {
 		p.Seconds = (w.busy / time.Duration(w.drinks)).Seconds()

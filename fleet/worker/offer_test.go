@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"barista/driver"
+	"barista/driver/plant"
 	"barista/fleet"
 	"barista/machine/recipe"
 )
@@ -112,5 +114,24 @@ func TestOfferFollowsTheMenu(t *testing.T) {
 			return err == nil && len(here) == 1 && !here[0].Makes(large) && here[0].Makes(orderN(1))
 		})
 		c.ended(c.order(orderN(2)), 5*time.Minute, fleet.Served)
+	})
+}
+
+// TestGaugesAreSaid: what the sensors tell is part of what a machine says.
+func TestGaugesAreSaid(t *testing.T) {
+	open(t, func(c *cafe) {
+		s := c.start("ann")
+		said := func(want fleet.Gauges, lacks ...string) {
+			c.Helper()
+			waitFor(c, fmt.Sprintf("%+v", want), func() bool {
+				p, _ := s.w.Presence()
+				return p.Gauges == want && slices.Equal(p.Lacks, lacks)
+			})
+		}
+		said(fleet.Gauges{Beans: fleet.GaugeThere, Water: fleet.GaugeThere, Tray: fleet.GaugeThere})
+		s.plant.Fault(faultBeans)
+		said(fleet.Gauges{Beans: fleet.GaugeOut, Water: fleet.GaugeThere, Tray: fleet.GaugeThere}, "beans")
+		s.plant.Fault(plant.Fault{Kind: plant.SensorOpen, Signal: driver.Tank})
+		said(fleet.Gauges{Beans: fleet.GaugeOut, Water: fleet.GaugeSilent, Tray: fleet.GaugeThere}, "beans", "sensor")
 	})
 }

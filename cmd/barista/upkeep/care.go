@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"barista/cmd/barista/term"
+	"barista/cmd/barista/told"
 	"barista/fleet"
 	"barista/fleet/client"
 )
@@ -63,7 +64,7 @@ the count begins anew.`,
 				}
 				out.Order, err = s.Controller.Care(ctx, name, kind, by, last)
 				out.Message = fmt.Sprintf("%s: %s is ordered; barista why %s tells how far it is", name, kind, out.Order)
-				return notThere(err)
+				return told.Stays(err)
 			})
 			if err != nil {
 				return err
