@@ -100,8 +100,10 @@ func TestFloorScreens(t *testing.T) {
 	most := largest(fleet.DefaultMenu())
 	f.stock.set(map[string]fleet.Level{"arabica": {OnHand: 3 * most["arabica"]}, "robusta": {OnHand: 7, Reserved: 18}, "mixed": {OnHand: 5000, Reserved: 27},
 		"milk-normal": {OnHand: 4200}, "milk-soja": {OnHand: 500}, "sugar": {OnHand: 400}}, nil)
-	h.crew.present = append(h.crew.present, fleet.Presence{Machine: "mia", State: fleet.StateBlocked, Code: "tank", Lacks: []string{"water", "beans", "tray"},
-		Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Cup: "page", Driver: "mock"})
+	h.crew.present = append(h.crew.present, fleet.Presence{Machine: "mia", State: fleet.StateBlocked, Code: "tank", Lacks: []string{"water", "beans", "tray", "door"},
+		Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Cup: "page", Driver: "mock", Gauges: fleet.Gauges{Beans: fleet.GaugeOut, Water: fleet.GaugeOut, Tray: fleet.GaugeOut}})
+	h.crew.present[0].Gauges, h.crew.present[0].Drinks = fleet.Gauges{Beans: fleet.GaugeThere, Water: fleet.GaugeThere, Tray: fleet.GaugeThere}, 37
+	h.crew.present[1].Gauges.Tray = fleet.GaugeSilent
 	at := h.listening()
 	for _, view := range []struct {
 		w, h         int64

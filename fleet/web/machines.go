@@ -24,7 +24,8 @@ type machine struct {
 	Percent int
 	Makes   string
 	Sizes   string
-	Lacks   []string // what it reports as run out, full or open, in the page's language
+	Gauges  []gauge
+	Lacks   []string // what else it reports: open, broken, too low, in the page's language
 	Drinks  int
 	Cup     string
 	Spare   int
@@ -149,8 +150,9 @@ func (w *Web) fleetBody(ctx context.Context, p *pages, may bool) fleetBody {
 		}
 		b.Waiting = append(b.Waiting, waiting{o.number(), o.What.Name, p.what(o.What), p.ago(w.Wall().Sub(o.Accepted))})
 	}
+	o := w.counter.offer(ctx)
 	for _, m := range all {
-		one := w.tile(p, m, byID[m.Order])
+		one := w.tile(p, m, byID[m.Order], o)
 		one.Thing = w.hardware(p, m)
 		b.Machines = append(b.Machines, one)
 	}
@@ -166,7 +168,7 @@ func (w *Web) doubt(p *pages, o order) doubt {
 }
 
 // tile is a machine with what it has in hand, if that is known.
-func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
+func (w *Web) tile(p *pages, m fleet.Machine, hand *order, o *offer) machine {
 	t := machine{ID: m.Machine, Name: capital(m.Machine)}
 	if c := m.Cordon; c != nil {
 		t.Out, t.Drains = &out{By: c.By, Reason: c.Reason, New: c.Replaced}, c.Drain
@@ -185,7 +187,8 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order) machine {
 	if m.Parked() {
 		t.Word = p.say("fleet.parked")
 	}
-	t.Makes, t.Sizes, t.Lacks = classes(p, m.Classes), strings.Join(named(p, "size", m.Sizes), ", "), named(p, "out", m.Lacks)
+	t.Makes, t.Sizes, t.Lacks = classes(p, m.Classes), strings.Join(named(p, "size", m.Sizes), ", "), named(p, "out", others(m))
+	t.Gauges = p.gauges(m, o)
 	t.Drinks, t.Cup, t.Spare, t.Driver, t.Version = m.Drinks, p.name("cupkind", m.Cup), m.MinWaiting, m.Driver, m.Version
 	t.Order, t.Fault, t.Curves = m.Order, m.State == fleet.StateFault, w.Acts != nil
 	if hand != nil {

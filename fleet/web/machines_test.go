@@ -18,24 +18,35 @@ func TestFleetPage(t *testing.T) {
 	}
 	page := text(t, h.ask("GET", "/fleet", ""))
 	contains(t, page, "Zoe", "Making a drink", `value="62"`, "Arabica (No milk, Soy milk); Mixed (No milk)", "Small, Medium, Large",
-		"Customer&#39;s button", "37", "Leo", "Out of service", "grinder &lt;jam&gt;", "No beans in the hopper", "4 waiting", `data-events="/fleet/events"`,
+		"Customer&#39;s button", "37 since its start", "Leo", "Out of service", "grinder &lt;jam&gt;", "<dt>Beans</dt><dd>empty ", "4 waiting", `data-events="/fleet/events"`,
 		"Abe", "Away", "seen last") // who is away stays
 	lacks(t, page, idA, "<jam>", "<form", "<button")
 }
 
-// TestFleetPageGauges: what a machine reports as missing stands on its tile; what the
-// stock knows to run short stands on the page, with a gauge of what is left; and of what
-// nobody measures there is neither.
+// TestFleetPageGauges: what a machine's sensors tell stands on its tile, and that none
+// does; what the stock knows to run short stands on the page, with a gauge of what is left.
 func TestFleetPageGauges(t *testing.T) {
 	h := open(t)
 	most := largest(fleet.DefaultMenu())
 	h.crew.present = []fleet.Presence{
-		{Machine: "zoe", State: fleet.StateBlocked, Code: "tank", Lacks: []string{"water", "tray", "new<tank>"}, Cup: "page", Driver: "mock"},
-		{Machine: "mia", State: fleet.StateReady, Cup: "page", Driver: "mock"},
+		{Machine: "zoe", State: fleet.StateBlocked, Code: "tank", Lacks: []string{"water", "tray", "new<tank>"}, Cup: "page", Driver: "mock"}, // of an older program
+		{Machine: "mia", State: fleet.StateFault, Cup: "page", Driver: "mock", Drinks: 7, Classes: []fleet.Class{{Bean: "arabica", Milk: "free"}, {Bean: "arabica", Milk: "soja"}, {Bean: "new<bean", Milk: "free"}},
+			Gauges: fleet.Gauges{Beans: fleet.GaugeThere, Water: fleet.GaugeOut, Tray: fleet.GaugeSilent}},
+		{Machine: "nia", State: fleet.StateReady, Cup: "page", Driver: "mock", Gauges: fleet.Gauges{Tray: fleet.GaugeThere, Water: "half<full"}},
 	}
 	page := text(t, h.ask("GET", "/fleet", ""))
-	contains(t, page, "Water tank empty", "Drip tray full", "New&lt;tank&gt;")
-	lacks(t, page, "<meter", "Running short", "No beans in the hopper")
+	tile := func(name, next string) string {
+		_, rest, _ := strings.Cut(page, `id="machine-`+name+`"`)
+		one, _, _ := strings.Cut(rest, next)
+		return one
+	}
+	contains(t, tile("zoe", "machine-mia"), `<div class="is-none"><dt>Beans</dt><dd>not known: no sensor</dd>`, `<div class="is-out"><dt>Water</dt><dd>empty</dd>`,
+		"<dt>Drip tray</dt><dd>full or missing</dd>", "0 since its start", "New&lt;tank&gt;")
+	contains(t, tile("mia", "machine-nia"), `<div class="is-there"><dt>Beans</dt><dd>there <small>in the shop: 1 kg Arabica</small></dd>`, `<div class="is-out"><dt>Water</dt><dd>empty</dd>`,
+		`<div class="is-silent"><dt>Drip tray</dt><dd>not known: silent sensor</dd>`, `<div class="is-none"><dt>Milk</dt><dd>not known: no sensor <small>in the shop: 1 l Soy milk</small></dd>`, "7 since its start")
+	contains(t, tile("nia", "</main>"), `<dt>Drip tray</dt><dd>has room</dd>`, "<dt>Water</dt><dd>not known: no sensor</dd>")
+	lacks(t, tile("nia", "</main>"), "<dt>Milk</dt>")
+	lacks(t, page, "<meter", "Running short", "half<full")
 	if n := strings.Count(page, `class="lacks"`); n != 1 {
 		t.Errorf("%d machines lack something, want Zoe alone", n)
 	}

@@ -92,10 +92,14 @@ func composed() map[string]bool {
 		add("ended", string(o))
 	}
 	for _, f := range metal.Faults {
-		if f.Lacks != "" {
+		if _, shown := seen(fleet.Machine{})[f.Lacks]; f.Lacks != "" && !shown {
 			add("out", f.Lacks)
 		}
 	}
+	for _, what := range []string{"beans", "water", "tray"} {
+		add("gauge", what, what+".there", what+".out")
+	}
+	add("gauge", "milk", "none", "silent")
 	add("history", "hours", "outcomes", "promise", "machines", "beans")
 	add("outcome", ends...)
 	add("curves", "flow", "temperature", "weight")
