@@ -97,7 +97,7 @@ func Status(w io.Writer, s client.Status) {
 	printNext(w, s.Next)
 	fmt.Fprintln(w)
 
-	rows := [][]string{{"MACHINE", "STATE", "IN HAND", "DRINKS", "WHY"}}
+	rows := [][]string{{"MACHINE", "STATE", "IN HAND", "DRINKS", "BEANS", "WATER", "TRAY", "WHY"}}
 	for _, l := range s.Machines {
 		hand, drinks := l.Order, ""
 		if hand != "" {
@@ -113,7 +113,8 @@ func Status(w io.Writer, s client.Status) {
 		if l.By != "" {
 			why = l.By + ": " + why
 		}
-		rows = append(rows, []string{l.Machine, string(l.State), hand, drinks, why})
+		rows = append(rows, []string{l.Machine, string(l.State), hand, drinks,
+			gauge(l.Gauges.Beans, "empty"), gauge(l.Gauges.Water, "empty"), gauge(l.Gauges.Tray, "full"), why})
 	}
 	if term.Table(w, fit(rows)); len(s.Machines) == 0 {
 		fmt.Fprintln(w, "no machines")
@@ -127,6 +128,19 @@ func Status(w io.Writer, s client.Status) {
 		}
 		term.Table(w, fit(rows))
 	}
+}
+
+// gauge is what a sensor tells, in a word; empty where there is none.
+func gauge(g fleet.Gauge, out string) string {
+	switch g {
+	case "":
+		return ""
+	case fleet.GaugeThere:
+		return "ok"
+	case fleet.GaugeOut:
+		return out
+	}
+	return "?"
 }
 
 // statusQueue tells of the classes that anything waits for, and names those that nobody

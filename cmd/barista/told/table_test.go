@@ -19,8 +19,10 @@ func TestStatus(t *testing.T) {
 	ill := client.Machine{
 		Machine: long, State: fleet.StateFault, Here: true, Code: "no-flow", Drinks: 12,
 		Reason: "no-flow: The pump runs and no water comes: look at the water line, the pump, the flow meter. (0.0/120 ml)",
+		Gauges: fleet.Gauges{Water: fleet.GaugeOut, Tray: fleet.GaugeOut},
 	}
-	works := client.Machine{Machine: "moka", State: fleet.StateBusy, Here: true, Able: true, Order: orderID, Percent: 40, Drinks: 120345}
+	works := client.Machine{Machine: "moka", State: fleet.StateBusy, Here: true, Able: true, Order: orderID, Percent: 40, Drinks: 120345,
+		Gauges: fleet.Gauges{Beans: fleet.GaugeThere, Water: fleet.GaugeThere, Tray: fleet.GaugeSilent}}
 	out := client.Machine{Machine: "zoe", State: fleet.StateCordoned, Here: true, By: "ann@till", Reason: "new grinder\x1b[2J " + strings.Repeat("w", 90)}
 	var names []string
 	for range 40 {
