@@ -347,12 +347,61 @@ func TestCodesForHoppers(t *testing.T) {
 		contains(t, page, newCode("https://coffee.example/stock?item="+id, "").Path, "coffee.example/stock?item="+id)
 	}
 	contains(t, page, "Soy milk", "no operators with logins")
-	if len(page) > 32_000 {
+	if len(page) > 20_000 {
 		t.Errorf("the page has %d bytes", len(page))
 	}
+	lacks(t, page, "Page 1 of", "page=")
 	h.stock.set(nil, errors.New("no answer"))
 	h.web.counter.forget()
 	contains(t, text(t, h.ask("GET", "/qr/stock", "")), "stock?item=arabica")
+}
+
+// TestCodesOfManyHoppers: forty items and a long address stand on several pages, each below
+// 60 kB, and each item on one of them.
+func TestCodesOfManyHoppers(t *testing.T) {
+	h, _ := withActs(t)
+	h.web.Address = "https://" + strings.Repeat("coffee-", 8) + "shop.example.org:8443"
+	levels := full()
+	for i := range 40 - len(levels) {
+		levels[fmt.Sprintf("milk-of-a-name-as-long-as-one-%02d", i)[:32]] = fleet.Level{OnHand: 7}
+	}
+	if len(levels) != 40 {
+		t.Fatalf("%d items", len(levels))
+	}
+	h.stock.set(levels, nil)
+	h.web.counter.forget()
+	on, most := map[string]int{}, 0
+	for at := 1; at <= 4; at++ {
+		page := text(t, h.ask("GET", fmt.Sprint("/qr/stock?page=", at), ""))
+		most = max(most, len(page))
+		for id := range levels {
+			on[id] += strings.Count(page, "stock?item="+id+"</figcaption>")
+		}
+		contains(t, page, fmt.Sprintf("Page %d of 4", at))
+		if at > 1 {
+			contains(t, page, fmt.Sprintf("?page=%d&amp;lang=fr", at))
+		}
+		if before := strings.Contains(page, fmt.Sprintf(`href="/qr/stock?page=%d"`, at-1)); before != (at > 1) {
+			t.Errorf("page %d: a page before it: %v", at, before)
+		}
+		if next := strings.Contains(page, fmt.Sprintf(`href="/qr/stock?page=%d"`, at+1)); next != (at < 4) {
+			t.Errorf("page %d: a next one: %v", at, next)
+		}
+	}
+	if most > 60_000 {
+		t.Errorf("a page of %d bytes", most)
+	}
+	for id := range levels {
+		if on[id] != 1 {
+			t.Errorf("%s is there %d times", id, on[id])
+		}
+	}
+	first := text(t, h.ask("GET", "/qr/stock", ""))
+	for _, page := range []string{"0", "5", "-1", "x", "1e9", "99999999999999999999"} {
+		if text(t, h.ask("GET", "/qr/stock?page="+page, "")) != first {
+			t.Errorf("page %s is not the first", page)
+		}
+	}
 }
 
 func FuzzTypedAmount(f *testing.F) {

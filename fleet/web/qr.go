@@ -1,10 +1,10 @@
 package web
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"rsc.io/qr"
@@ -33,22 +33,22 @@ func newCode(address, show string) *code {
 	}
 	var path []byte
 	for y := range c.Size {
+		at := -1 // where the pen stands; -1: on another line
 		for x := 0; x < c.Size; x++ {
 			from := x
 			for x < c.Size && c.Black(x, y) {
 				x++
 			}
-			if x > from { // a run of black modules in one stroke
-				path = append(path, 'M')
-				path = strconv.AppendInt(path, int64(from+codeQuiet), 10)
-				path = append(path, ' ')
-				path = strconv.AppendInt(path, int64(y+codeQuiet), 10)
-				path = append(path, 'h')
-				path = strconv.AppendInt(path, int64(x-from), 10)
-				path = append(path, 'v', '1', 'h', '-')
-				path = strconv.AppendInt(path, int64(x-from), 10)
-				path = append(path, 'z')
+			if x == from {
+				continue
 			}
+			if at < 0 { // the pen is one module wide, so it goes along the middle
+				path = fmt.Appendf(path, "M%d %d.5", from+codeQuiet, y+codeQuiet)
+			} else {
+				path = fmt.Appendf(path, "m%d 0", from-at)
+			}
+			path = fmt.Appendf(path, "h%d", x-from) // a run of black modules in one stroke
+			at = x
 		}
 	}
 	return &code{Address: address, Show: show, Side: c.Size + 2*codeQuiet, Path: string(path)}

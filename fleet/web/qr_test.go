@@ -2,8 +2,12 @@ package web
 
 import (
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"rsc.io/qr"
 )
 
 // The code says where phones find the page: what the owner says, else the name
@@ -44,7 +48,37 @@ func TestCodePath(t *testing.T) {
 		t.Error("a code of nothing, or of too much")
 	}
 	c := newCode("http://a", "")
-	if c.Side != 21+2*codeQuiet || !strings.HasPrefix(c.Path, "M4 4h7v1h-7z") {
+	if c.Side != 21+2*codeQuiet || !strings.HasPrefix(c.Path, "M4 4.5h7m") {
 		t.Errorf("%d modules, %.40s", c.Side, c.Path)
+	}
+	// Drawn with a pen of one module, it is the code, module by module.
+	want, err := qr.Encode("https://coffee.example/stock?item=milk-soja", qr.M)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = newCode("https://coffee.example/stock?item=milk-soja", "")
+	black := make(map[[2]int]bool)
+	x, y, drawn := 0, 0, 0
+	for _, step := range regexp.MustCompile(`M(\d+) (\d+)\.5|m(\d+) 0|h(\d+)`).FindAllStringSubmatch(c.Path, -1) {
+		drawn += len(step[0])
+		n := func(i int) int { n, _ := strconv.Atoi(step[i]); return n }
+		if step[1] != "" {
+			x, y = n(1), n(2)
+		}
+		x += n(3)
+		for range n(4) {
+			black[[2]int{x - codeQuiet, y - codeQuiet}] = true
+			x++
+		}
+	}
+	if drawn != len(c.Path) {
+		t.Errorf("%d of %d bytes of the path are understood", drawn, len(c.Path))
+	}
+	for y := -codeQuiet; y < want.Size+codeQuiet; y++ {
+		for x := -codeQuiet; x < want.Size+codeQuiet; x++ {
+			if black[[2]int{x, y}] != want.Black(x, y) {
+				t.Fatalf("module %d, %d is %v", x, y, black[[2]int{x, y}])
+			}
+		}
 	}
 }
