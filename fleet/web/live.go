@@ -16,7 +16,7 @@ import (
 // The times of a live page.
 const (
 	// heartbeat is how often a page without news is looked at again (its wait
-	// shrinks) and told that we are still here.
+	// shrinks; operators' pages more often) and told that we are still here.
 	heartbeat = 10 * time.Second
 	// breath is the shortest time between two pieces of one page: a burst of
 	// news is drawn once.
@@ -53,7 +53,8 @@ type picture struct {
 	draw    func(context.Context) drawing
 	pages   *pages
 	book    *book
-	viewers int // guarded by the gallery
+	every   time.Duration // how often it is looked at again when there is no news
+	viewers int           // guarded by the gallery
 
 	mu    sync.Mutex
 	body  any
@@ -86,7 +87,7 @@ func (g *gallery) enter(key string, hang func() *picture) (p *picture, leave fun
 func (p *picture) look(ctx context.Context) (piece, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if age := time.Since(p.drawn); age < breath || age < heartbeat/2 && !isClosed(p.piece.changed) {
+	if age := time.Since(p.drawn); age < breath || age < p.every/2 && !isClosed(p.piece.changed) {
 		return p.piece, nil
 	}
 	changed := p.book.changed()
@@ -138,6 +139,7 @@ func (w *Web) stream(rw http.ResponseWriter, r *http.Request, draw func(context.
 		return
 	}
 	out := newTeller(rw)
+	out.every = picture.every
 	for {
 		if now.id != sent {
 			out.say(now.event...)
@@ -174,10 +176,14 @@ func (w *Web) mayStream(rw http.ResponseWriter, r *http.Request) (free func(), o
 func (w *Web) watch(r *http.Request, path string, draw func(context.Context) drawing) (p *picture, leave func()) {
 	pages := w.pages[lang(r)]
 	key := pages.Lang + " " + path
-	if _, may := w.actor(r); may && strings.HasPrefix(path, operatorsPath) {
-		key += " acts" // its piece has buttons
+	every := heartbeat
+	if strings.HasPrefix(path, operatorsPath) {
+		every = rollAge // what becomes of a machine between two orders stands in no book
+		if _, may := w.actor(r); may {
+			key += " acts" // its piece has buttons
+		}
 	}
-	return w.gallery.enter(key, func() *picture { return &picture{draw: draw, pages: pages, book: w.book} })
+	return w.gallery.enter(key, func() *picture { return &picture{draw: draw, pages: pages, book: w.book, every: every} })
 }
 
 // teller writes events to one reader.
@@ -186,6 +192,8 @@ type teller struct {
 	rc   *http.ResponseController
 	out  []byte
 	beat time.Time // when the reader must hear something again
+	// every is how often what is told of must be looked at again.
+	every time.Duration
 }
 
 func newTeller(rw http.ResponseWriter) *teller {
@@ -193,7 +201,7 @@ func newTeller(rw http.ResponseWriter) *teller {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	return &teller{rw: rw, rc: http.NewResponseController(rw), out: []byte("retry: 2000\n\n"), beat: time.Now().Add(heartbeat)}
+	return &teller{rw: rw, rc: http.NewResponseController(rw), out: []byte("retry: 2000\n\n"), beat: time.Now().Add(heartbeat), every: heartbeat}
 }
 
 func (t *teller) say(b ...byte) { t.out = append(t.out, b...) }
@@ -218,10 +226,10 @@ func (t *teller) flush() bool {
 	return t.rc.SetWriteDeadline(time.Time{}) == nil
 }
 
-// wait waits for a change, and a breath more, or until it is time for a heartbeat;
-// false when the request ends.
+// wait waits for a change, and a breath more, or until it is time for a heartbeat or
+// another look; false when the request ends.
 func (t *teller) wait(ctx context.Context, changed <-chan struct{}) bool {
-	late := time.NewTimer(time.Until(t.beat))
+	late := time.NewTimer(min(time.Until(t.beat), t.every))
 	defer late.Stop()
 	select {
 	case <-ctx.Done():

@@ -318,3 +318,30 @@ func TestReadyWhileOrdersAreTaken(t *testing.T) {
 		contains(t, text(t, res), tc.says)
 	}
 }
+
+// What becomes of a machine while nobody orders is on the operators' page within two
+// seconds, in its own stream and in one of several pages: that it may be opened, or that it
+// is locked.
+func TestMachinesAreLiveWithoutOrders(t *testing.T) {
+	for _, path := range []string{"/fleet/events", "/events?of=/board&of=/fleet"} {
+		withServer(t, func(h *house, l *pipes) {
+			is := func(state fleet.State) {
+				h.crew.mu.Lock()
+				defer h.crew.mu.Unlock()
+				h.crew.present = []fleet.Presence{{Machine: "zoe", State: state, Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Cup: "page"}}
+			}
+			is(fleet.StateReady)
+			c := l.dialFrom("127.0.0.1:1")
+			defer c.Close()
+			in := newReader(t, listen(t, c, path))
+			in.until("mark-ok")
+			time.Sleep(heartbeat / 4) // the first look is over, and the next heartbeat is far
+			is(fleet.StateFault)
+			began := time.Now()
+			in.until("mark-stop")
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("%s: a fault is shown after %v", path, took)
+			}
+		})
+	}
+}

@@ -41,7 +41,7 @@ func (w *Web) events(rw http.ResponseWriter, r *http.Request) {
 	defer free()
 	ctx := r.Context()
 	list := make([]telling, len(of))
-	operators := false
+	operators, every := false, heartbeat
 	for i, page := range of {
 		path, query, _ := strings.Cut(page, "?")
 		operators = operators || path == operatorsPath
@@ -50,6 +50,7 @@ func (w *Web) events(rw http.ResponseWriter, r *http.Request) {
 		if draw := w.drawn(&one, path); draw != nil {
 			list[i].picture, list[i].leave = w.watch(&one, path+"/events", draw)
 			defer list[i].leave()
+			every = min(every, list[i].picture.every)
 		}
 	}
 	if _, ok := w.operator(r); ok && operators {
@@ -59,6 +60,7 @@ func (w *Web) events(rw http.ResponseWriter, r *http.Request) {
 		defer leave()
 	}
 	out := newTeller(rw)
+	out.every = every
 	for {
 		changed, again, err := out.tell(ctx, list)
 		switch {
