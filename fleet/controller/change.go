@@ -18,6 +18,9 @@ type StateError struct {
 
 func (e *StateError) Error() string { return e.Message }
 
+// Unwrap is what rooms that know no controller ask for.
+func (e *StateError) Unwrap() error { return fleet.ErrNotAllowed }
+
 // Cancel ends an order before its machine starts. by says who wants it, a
 // customer or a person of the shop. Cancelled twice is cancelled. Errors:
 // fleet.ErrNotFound, *StateError; any other leaves open what came of it.

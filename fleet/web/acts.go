@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"barista/fleet"
@@ -30,6 +31,9 @@ type Acts interface {
 	// Settle is a person's word on an order of which nobody knows whether it was made.
 	Settle(ctx context.Context, order string, made bool, by, reason string) error
 	MakeAgain(ctx context.Context, order, by string) error
+	// Care has a machine cared for by an order in the queue; last: although customers then
+	// wait for what no other machine makes.
+	Care(ctx context.Context, machine string, kind fleet.Size, by string, last bool) (order string, err error)
 	// Add books a refill of n, 1 to fleet.MaxAmount in the item's own unit (fleet.Unit), Count
 	// that n are there, Waste that n were thrown away, which is fleet.ErrNotAllowed where
 	// there are fewer; with the same key it counts once. They return the item's level, and
@@ -54,12 +58,19 @@ type wish struct {
 	Machine string
 	Order   string // an order's id, or empty
 	Reason  string
-	Checked bool // somebody has looked at it
+	Checked bool   // somebody has looked at it
+	What    string // a part, or a kind of care
+	Last    bool   // although customers wait
+	Vessel  bool   // something stands under the spout, and nobody has his hands in the machine
 }
 
 // readWish reads one; the key of what is wrong with it is empty if nothing is.
 func readWish(f url.Values) (w wish, wrong string) {
-	w = wish{Machine: f.Get("machine"), Order: f.Get("order"), Reason: fleet.Plain(f.Get("reason")), Checked: f.Get("checked") == "yes"}
+	w = wish{Machine: f.Get("machine"), Order: f.Get("order"), Reason: fleet.Plain(f.Get("reason")), Checked: f.Get("checked") == "yes",
+		What: f.Get("what"), Last: f.Get("last") == "yes", Vessel: f.Get("vessel") == "yes"}
+	if w.What != "" && !fleet.IsToken(w.What) {
+		return w, "ops.gone"
+	}
 	if w.Machine != "" && !fleet.IsMachine(w.Machine) {
 		return w, "ops.gone"
 	}
@@ -82,10 +93,7 @@ func (r *refused) Error() string { return r.machine + ": " + r.words }
 func (w *Web) actRoutes() map[string]http.HandlerFunc {
 	command := func(verb string) func(context.Context, wish, string) error {
 		return func(ctx context.Context, one wish, by string) error {
-			a, err := w.Command(ctx, one.Machine, fleet.Command{Verb: verb, Order: one.Order, By: by, Why: one.Reason})
-			if err == nil && !a.OK {
-				err = &refused{one.Machine, a.Message}
-			}
+			_, err := w.told(ctx, verb, one, by)
 			return err
 		}
 	}
@@ -113,6 +121,18 @@ func (w *Web) actRoutes() map[string]http.HandlerFunc {
 			return w.Acts.MakeAgain(ctx, one.Order, by)
 		}),
 	}
+}
+
+// selfEvident are the acts that nobody has to give a reason for.
+var selfEvident = []string{"uncordoned", "care", "cared", "cup", "tried"}
+
+// told is a machine's answer to a button; what it does not do is an error.
+func (w *Web) told(ctx context.Context, verb string, one wish, by string) (fleet.CommandAnswer, error) {
+	a, err := w.Command(ctx, one.Machine, fleet.Command{Verb: verb, Order: one.Order, What: one.What, Vessel: one.Vessel, By: by, Why: one.Reason})
+	if err == nil && !a.OK {
+		err = &refused{one.Machine, a.Message}
+	}
+	return a, err
 }
 
 // machineAct and orderAct are around what a button does: what it is about must be named.
@@ -149,7 +169,7 @@ func (w *Web) acts(what string, within time.Duration, about func(wish) bool, do 
 		switch {
 		case wrong == "" && !about(one):
 			wrong = "ops.gone"
-		case wrong == "" && one.Reason == "" && what != "uncordoned":
+		case wrong == "" && one.Reason == "" && !slices.Contains(selfEvident, what):
 			wrong = "acts.reason"
 		}
 		if wrong != "" {
@@ -160,6 +180,9 @@ func (w *Web) acts(what string, within time.Duration, about func(wish) bool, do 
 		defer cancel()
 		done, err := do(ctx, one, by)
 		log := w.Log.With("act", what, "by", by, "of", one.Machine, "order", one.Order, "reason", one.Reason)
+		if one.What != "" {
+			log = log.With("what", one.What, "last", one.Last)
+		}
 		if one.Checked {
 			log = log.With("checked", true)
 		}
@@ -199,6 +222,8 @@ func (w *Web) notDone(r *http.Request, err error) (status int, why remark) {
 	switch {
 	case is:
 		return http.StatusConflict, stays
+	case errors.Is(err, errVessel):
+		return http.StatusBadRequest, remark{Text: p.say("care.vessel.first")}
 	case errors.As(err, &no):
 		return http.StatusConflict, remark{p.say("acts.refused", capital(no.machine)), no.words}
 	case errors.Is(err, fleet.ErrNobody):

@@ -283,7 +283,7 @@ func TestForeignWordsAreNoticed(t *testing.T) {
 			t.Errorf("a French page may say %q", text)
 		}
 	}
-	if status := foreign("en", "<p>grinder jam, waiting for a part</p>"); len(status) == 0 {
+	if status := foreign("en", "<p>grinder jam, waiting for a gasket</p>"); len(status) == 0 {
 		t.Error("an English page may say what an operator typed")
 	}
 }

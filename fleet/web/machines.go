@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -39,6 +40,11 @@ type machine struct {
 	Fault   bool   // a person must clear it
 	Curves  bool   // it may be asked for those of its last drinks
 	Thing   hardware
+	Asked   bool      // it waits until a person has done his part of its care
+	Care    []cared   // the kinds that it knows
+	CareDue bool      // of one of them
+	Only    string    // beans of which it is the last that makes something
+	Parts   []tryable // that may be tried now
 }
 
 // out is a cordon, as people read it.
@@ -151,9 +157,14 @@ func (w *Web) fleetBody(ctx context.Context, p *pages, may bool) fleetBody {
 		b.Waiting = append(b.Waiting, waiting{o.number(), o.What.Name, p.what(o.What), p.ago(w.Wall().Sub(o.Accepted))})
 	}
 	o := w.counter.offer(ctx)
+	list := make([]*fleet.Machine, len(all))
+	for i := range all {
+		list[i] = &all[i]
+	}
 	for _, m := range all {
 		one := w.tile(p, m, byID[m.Order], o)
 		one.Thing = w.hardware(p, m)
+		one.careOf(p, m, list, byID[m.Order])
 		b.Machines = append(b.Machines, one)
 	}
 	return b
@@ -243,7 +254,11 @@ func classes(p *pages, cs []fleet.Class) string {
 
 // fleetPage is where operators see the machines, and act.
 func (w *Web) fleetPage(rw http.ResponseWriter, r *http.Request) {
-	done, _ := w.pages[lang(r)].known("done", r.URL.Query().Get("done"))
+	p, q := w.pages[lang(r)], r.URL.Query()
+	done, _ := p.known("done", q.Get("done"))
+	if q.Get("done") == "tried" {
+		done = cmp.Or(p.triedIn(q), done)
+	}
 	w.showFleet(rw, r, http.StatusOK, done, remark{})
 }
 

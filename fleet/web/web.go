@@ -212,6 +212,9 @@ func (w *Web) routes() http.Handler {
 		}
 	}
 	if w.Acts != nil {
+		for pattern, h := range w.careRoutes() {
+			mux.HandleFunc(pattern, h)
+		}
 		for pattern, h := range w.actRoutes() {
 			mux.HandleFunc(pattern, h)
 		}

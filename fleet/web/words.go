@@ -34,7 +34,7 @@ type catalogue struct {
 // program, so a broken one is a mistake of ours.
 func readWords(lang string) catalogue {
 	w := catalogue{Lang: lang, text: map[string]string{}}
-	for _, part := range []string{"", "form-", "fleet-", "hardware-", "chaos-"} {
+	for _, part := range []string{"", "form-", "fleet-", "hardware-", "care-", "chaos-"} {
 		name := "words/" + part + lang + ".json"
 		b, err := wordFiles.ReadFile(name)
 		if err != nil {

@@ -72,7 +72,7 @@ func composed() map[string]bool {
 	add("error", fleet.CodeInvalid, fleet.CodeNotOnMenu, fleet.CodeOutOfStock, fleet.CodeQueueFull, fleet.CodeConflict, fleet.CodeUnavailable)
 	add("drink", "espresso", "lungo", "americano", "macchiato", "creme", "cappuccino", "latte")
 	add("pair", "first", "second")
-	add("done", "accepted", "refused", "revoked", "everywhere", "cordoned", "drained", "uncordoned", "cleared", "stopped", "settled", "again", "added", "counted", "wasted", "retired", "retired_uncut")
+	add("done", "accepted", "refused", "revoked", "everywhere", "cordoned", "drained", "uncordoned", "cleared", "stopped", "settled", "again", "added", "counted", "wasted", "care", "cared", "cup", "tried", "retired", "retired_uncut")
 	add("stays", fleet.StaysInService, fleet.StaysUnparked, fleet.StaysUncut, fleet.StaysOwn, fleet.StaysAwaited, fleet.StaysClosed, fleet.StaysHolds, fleet.StaysUnchecked)
 	add("unit", "g", "ml", "doses")
 	add("refill", "g", "ml", "doses")
@@ -103,7 +103,11 @@ func composed() map[string]bool {
 	add("history", "hours", "outcomes", "promise", "machines", "beans")
 	add("outcome", ends...)
 	add("curves", "flow", "temperature", "weight")
-	add("part", "grinder", "pump", "heater", "milk", "sugar", "rinse")
+	add("part", "grinder", "pump", "heater", "milk", "sugar", "rinse", "cups")
+	add("sensor", "flow", "weight", "cup", "temperature")
+	for _, kind := range fleet.CareKinds {
+		add("care", string(kind))
+	}
 	for _, said := range []string{"taken", "again", "cup", "brewing", "served", "served_somewhere", "failed", "unknown", "cancelled", "expired", "away", "stopped", "unknown_tell"} {
 		add("head", said)
 		add("text", said)
