@@ -33,6 +33,7 @@ type Machine struct {
 	Lacks      []string      `json:"lacks,omitempty"`
 	Gauges     fleet.Gauges  `json:"gauges,omitzero"`   // what its sensors tell
 	Swapped    []string      `json:"swapped,omitempty"` // parts that were swapped and not measured since
+	Care       []fleet.Care  `json:"care,omitempty"`    // how it stands with its upkeep
 	Version    string        `json:"version,omitempty"`
 	Seen       *time.Time    `json:"seen,omitempty"` // of one that is away
 	Replaced   bool          `json:"replaced,omitempty"`
@@ -66,7 +67,7 @@ func MachineOf(m fleet.Machine) Machine {
 		l = Machine{
 			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Code: m.Code, Reason: m.Note, Order: m.Order, Percent: m.Percent,
 			Classes: m.Classes, Sizes: m.Sizes, Never: m.Never, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
-			Seconds: m.Seconds, Lacks: m.Lacks, Gauges: m.Gauges, Swapped: m.Swapped, Version: m.Version,
+			Seconds: m.Seconds, Lacks: m.Lacks, Gauges: m.Gauges, Swapped: m.Swapped, Care: m.Care, Version: m.Version,
 		}
 	} else if !m.Seen.IsZero() {
 		l.Reason, l.Seen = "last seen "+m.Seen.Local().Format(time.DateTime), &m.Seen
@@ -89,6 +90,16 @@ func MachineOf(m fleet.Machine) Machine {
 		}
 	}
 	return l
+}
+
+// Due are the kinds of its care that are due.
+func (m Machine) Due() (kinds []string) {
+	for _, c := range m.Care {
+		if c.Due {
+			kinds = append(kinds, string(c.Kind))
+		}
+	}
+	return kinds
 }
 
 // Next is what a person types about a machine that is not able: what puts it right, or

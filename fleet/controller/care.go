@@ -63,7 +63,9 @@ func (c *Controller) Care(ctx context.Context, machine string, kind fleet.Size, 
 		if v.Waiting >= fleet.QueueMax {
 			return nil, &StateError{"", "the queue is full: ask again later"}
 		}
-		e.Claim = fleet.Create(o, fleet.Items{}, fleet.Success(o.ID), via)
+		a := fleet.Success(o.ID)
+		a.Message = fmt.Sprintf("The %s of %s has been scheduled", kind, machine)
+		e.Claim = fleet.Create(o, fleet.Items{}, a, via)
 		return &fleet.Record{Act: true, IsClaim: true, Entry: e}, nil
 	})
 	if err != nil {
@@ -71,7 +73,9 @@ func (c *Controller) Care(ctx context.Context, machine string, kind fleet.Size, 
 	}
 	if e.Order.ID != "" {
 		c.log.Info("a machine shall be cared for", "machine", machine, "kind", kind, "by", by, "order", o.ID, "last", last)
-		c.menu.kick.raise() // the queue learns the class
+		if err := c.p.Orders.List(ctx, c.inUse(c.Menu())); err != nil { // the queue learns the class
+			c.menu.kick.raise()
+		}
 		c.post.send(e)
 	}
 	return o.ID, nil

@@ -30,6 +30,9 @@ func Machines(w io.Writer, lines []client.Machine) {
 		if why == "" && len(l.Swapped) > 0 {
 			why = strings.Join(l.Swapped, ", ") + " swapped: calibrate"
 		}
+		if why == "" && len(l.Due()) > 0 {
+			why = strings.Join(l.Due(), ", ") + " is due: barista machine care"
+		}
 		if why == "" && l.MinWaiting > 0 {
 			why = fmt.Sprintf("a spare: works above %d waiting", l.MinWaiting)
 		}

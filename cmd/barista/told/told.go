@@ -285,6 +285,9 @@ func (p *printer) print(e fleet.Event) {
 	}
 	if e.Kind == fleet.EvAccepted && e.What != nil {
 		p.who[e.Order] = fmt.Sprintf("%s: %s %s, %s, sugar %d", term.Safe(e.What.Name), e.What.Size, e.What.Bean, e.What.Milk, e.What.Sugar)
+		if e.What.IsCare() {
+			p.who[e.Order] = fmt.Sprintf("%s: %s", term.Safe(e.What.Name), What(e.What.Size, e.What.Bean, e.What.Milk, 0))
+		}
 	}
 	who := p.who[e.Order]
 	if who == "" {
