@@ -11,15 +11,18 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"barista/cmd/barista/reach"
 	"barista/cmd/barista/term"
 	"barista/configs"
 	"barista/driver"
 	"barista/driver/plant"
+	"barista/fleet/client"
 )
 
 // TestAlerts: a shop that runs out of beans calls a person; what the message says to
@@ -115,6 +118,14 @@ func TestAlertsAtNight(t *testing.T) {
 	if !m.Danger || !strings.HasSuffix(m.Title, "need a hand, at once") || len(m.Wrong) < 2 || !strings.Contains(m.Wrong[0], " is fault: ") {
 		t.Errorf("%+v", m)
 	}
+	shop, name := reach.Shop(h.conn, false), h.machines[0].file.Name
+	if err := shop.Cordon(t.Context(), name, "ada", "it floods"); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("it to be out of service, and a danger", func() bool {
+		st, err := shop.Status(t.Context())
+		return err == nil && slices.ContainsFunc(st.Wrong, func(w client.Wrong) bool { return w.Danger && strings.HasPrefix(w.Text, name+" is out of service") })
+	})
 }
 
 // postOffice takes letters on this computer, and tells all that it has heard.

@@ -18,8 +18,8 @@ func newStatus(c *cli) *cobra.Command {
 		Short: "machines, queue and stock at one look",
 		Long: `status says first what a person should look at and what to type, then shows the
 machines, what waits and the stock, 80 columns wide. If there is anything to look at, it
-exits with 7. With --watch a terminal is drawn anew in its place; elsewhere each change
-is printed below the last one.`,
+exits with 7; advice, as of a part that was swapped, is no reason for that. With --watch a
+terminal is drawn anew in its place; elsewhere each change is printed below the last one.`,
 		Example: `  barista status
   barista status --watch --json`,
 		Args: exactly(),

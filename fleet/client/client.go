@@ -33,6 +33,7 @@ type Parts struct {
 	Controller Controller
 	Machines   func(context.Context) ([]fleet.Machine, error) // by name: presence.Parts.Read
 	Door       Door                                           // nil: the shop gives nobody a key
+	Dangerous  func(code string) bool                         // somebody must come for this fault at once; nil: nobody can tell
 }
 
 // Book is what a Shop reads of the book.

@@ -756,9 +756,11 @@ func askStatus(t *testing.T, s *place) {
 	if err := c.Fleet().Announce(ctx, swapped); err != nil {
 		t.Fatal(err)
 	}
-	if st := look("the grinder of zoe was swapped and has not been calibrated since: what it doses is a guess"); st.Next[0].Command != "barista calibrate grinder --config FILE" || !st.Machines[0].Able {
-		t.Errorf("%+v", st)
-	}
+	s.soon(t, "advice", func() bool {
+		st, err := s.Status(ctx) // and all is well
+		return err == nil && st.OK && len(st.Degraded)+len(st.Next) == 0 && st.Machines[0].Able && len(st.Advice) == 1 &&
+			strings.HasPrefix(st.Advice[0], "the grinder of zoe was swapped and has not been calibrated since") && strings.Contains(st.Advice[0], "barista calibrate grinder --config FILE, at zoe")
+	})
 	only := zoe
 	only.Classes = []fleet.Class{{Bean: "mixed", Milk: fleet.NoMilk}}
 	ill := zoe
@@ -784,6 +786,58 @@ func askStatus(t *testing.T, s *place) {
 			"1 orders of which nobody knows whether they were made: barista why last unknown",
 			"max is fault: the pump is jammed", "the stock does not answer")
 	}
+}
+
+// TestDanger: a fault for which somebody must come at once is told, whether its machine was
+// taken out of service or not, and as the same thing; of any other one that was, nothing is.
+func TestDanger(t *testing.T) { both(t, askDanger) }
+
+func askDanger(t *testing.T, s *place) {
+	ctx := t.Context()
+	s.door.err = nil
+	s.Dangerous = func(code string) bool { return code == "hot" || code == string(fleet.StateFault) }
+	wrong := func(want ...string) {
+		t.Helper()
+		s.soon(t, fmt.Sprint(want), func() bool {
+			st, err := s.Status(ctx)
+			var got []string
+			for _, w := range st.Wrong {
+				if strings.HasPrefix(w.Key, "machine ") {
+					got = append(got, fmt.Sprintf("%s %v", w.Key, w.Danger))
+				}
+			}
+			return err == nil && slices.Equal(got, want) && st.OK == (len(st.Degraded) == 0)
+		})
+	}
+	is := func(code string, state fleet.State) {
+		t.Helper()
+		m := zoe
+		m.State, m.Code = state, code
+		if err := s.conn.Fleet().Announce(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is("hot", fleet.StateFault)
+	wrong("machine zoe fault true")
+	if err := s.Cordon(ctx, "zoe", "Ada", "descaling"); err != nil {
+		t.Fatal(err)
+	}
+	wrong("machine zoe fault true")
+	st, err := s.Status(ctx)
+	if err != nil || !strings.Contains(strings.Join(st.Degraded, "\n"), "zoe is out of service, and in a fault for which somebody must come at once: hot") || st.Next[0].Command != `barista machine clear-fault zoe --reason "what was done"` {
+		t.Errorf("%+v %v", st, err)
+	}
+	is("jam", fleet.StateFault)
+	wrong()
+	is("", fleet.StateFault)
+	wrong("machine zoe fault true")
+	is("hot", fleet.StateBlocked)
+	wrong()
+	if err := s.Uncordon(ctx, "zoe", false); err != nil {
+		t.Fatal(err)
+	}
+	is("jam", fleet.StateFault)
+	wrong("machine zoe fault false")
 }
 
 // TestStatusOfTheBook: what the shop knows of its book, with the next command.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,7 @@ type Machine struct {
 	Version    string        `json:"version,omitempty"`
 	Seen       *time.Time    `json:"seen,omitempty"` // of one that is away
 	Replaced   bool          `json:"replaced,omitempty"`
+	Fault      string        `json:"fault,omitempty"` // code of the one that it is in, out of service or not
 }
 
 // The states that machines do not say of themselves: it was here within the last days; it
@@ -68,6 +70,9 @@ func MachineOf(m fleet.Machine) Machine {
 			Machine: m.Machine, State: m.State, Here: true, Able: m.Able(), Code: m.Code, Reason: m.Note, Order: m.Order, Percent: m.Percent,
 			Classes: m.Classes, Sizes: m.Sizes, Never: m.Never, Cup: m.Cup, Driver: m.Driver, MinWaiting: m.MinWaiting, Drinks: m.Drinks,
 			Seconds: m.Seconds, Lacks: m.Lacks, Gauges: m.Gauges, Swapped: m.Swapped, Care: m.Care, Version: m.Version,
+		}
+		if m.State == fleet.StateFault {
+			l.Fault = cmp.Or(m.Code, string(fleet.StateFault))
 		}
 	} else if !m.Seen.IsZero() {
 		l.Reason, l.Seen = "last seen "+m.Seen.Local().Format(time.DateTime), &m.Seen
@@ -113,11 +118,16 @@ func (m Machine) Next() Next {
 	case m.By != "" || m.State == fleet.StateCordoned:
 		return Next{"barista machine uncordon " + m.Machine, "if " + m.Machine + " may work again"}
 	case m.State == fleet.StateFault:
-		return Next{fmt.Sprintf(`barista machine clear-fault %s --reason "what was done"`, m.Machine), "after somebody has looked at " + m.Machine + " and mended it"}
+		return m.clear()
 	case !m.Here:
 		return Next{"barista status --watch", "shows when " + m.Machine + " is back"}
 	}
 	return Next{"barista status --watch", "shows when " + m.Machine + " is ready"}
+}
+
+// clear is what a person types once a fault is mended.
+func (m Machine) clear() Next {
+	return Next{fmt.Sprintf(`barista machine clear-fault %s --reason "what was done"`, m.Machine), "after somebody has looked at " + m.Machine + " and mended it"}
 }
 
 // Named is the machine of that name, one that is here or is known; fleet.ErrNotFound

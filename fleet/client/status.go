@@ -8,14 +8,16 @@ import (
 	"slices"
 
 	"barista/fleet"
+	"barista/fleet/words"
 )
 
 // Status is the whole shop at one look.
 type Status struct {
 	OK       bool           `json:"ok"`
-	Degraded []string       `json:"degraded"`       // what a person should look at; may hold texts from outside
-	Next     []Next         `json:"next,omitempty"` // what a person types about that
-	Wrong    []Wrong        `json:"-"`              // the same as Degraded, each with what it is about
+	Degraded []string       `json:"degraded"`         // what a person should look at; may hold texts from outside
+	Next     []Next         `json:"next,omitempty"`   // what a person types about that
+	Wrong    []Wrong        `json:"-"`                // the same as Degraded, each with its key
+	Advice   []string       `json:"advice,omitempty"` // what would be better; nobody need come for it
 	Machines []Machine      `json:"machines"`
 	Queue    []Waiting      `json:"queue"`
 	Stock    []Item         `json:"stock"`
@@ -28,7 +30,7 @@ type Status struct {
 // is the same thing, whatever figures its text has.
 type Wrong struct {
 	Key, Text string
-	Machine   *Machine // that it is about, as it is in Machines; nil: none
+	Danger    bool // a person must come at once, whatever the hour
 }
 
 // Waiting is one class of the menu.
@@ -82,7 +84,7 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return st, err
 	}
-	able := st.judgeMachines()
+	able := st.judgeMachines(s.Dangerous)
 	st.judgeQueue(menu, waiting, able)
 	st.judgeOrders(orders)
 	if levels, err := s.Stock.Levels(ctx); err != nil {
@@ -132,24 +134,30 @@ func (st *Status) judgeBook() {
 	}
 }
 
-func (st *Status) judgeMachines() (able int) {
-	for i, m := range st.Machines {
+// judgeMachines says which are not able. One that was taken out of service is so on purpose,
+// but not what may heat, pour or flood for all that.
+func (st *Status) judgeMachines(dangerous func(code string) bool) (able int) {
+	for _, m := range st.Machines {
 		for _, part := range m.Swapped {
-			st.say("machine "+m.Machine+" swapped "+part, "the %s of %s was swapped and has not been calibrated since: what it doses is a guess", part, m.Machine)
-			st.then(Next{fmt.Sprintf("barista calibrate %s --config FILE", part), "at " + m.Machine + ", with its service stopped"})
+			st.Advice = append(st.Advice, fmt.Sprintf("the %s of %s was swapped and has not been calibrated since, so what it doses is a guess: barista calibrate %[1]s --config FILE, at %[2]s, with its service stopped", part, m.Machine))
 		}
+		danger := m.Fault != "" && dangerous != nil && dangerous(m.Fault)
+		out := m.State == fleet.StateCordoned || m.State == fleet.StateDraining || m.By != ""
 		switch {
 		case m.Able:
 			able++
-		case m.State == fleet.StateCordoned || m.State == fleet.StateDraining || m.By != "":
-			// out of service on purpose
+		case out && !danger:
+		case out:
+			st.say(m.wrong(fleet.StateFault), "%s is out of service, and in a fault for which somebody must come at once: %s", m.Machine, words.Line("en", m.Fault, "", ""))
+			st.Wrong[len(st.Wrong)-1].Danger = true
+			st.then(m.clear())
 		default:
 			why := ""
 			if m.Reason != "" {
 				why = ": " + m.Reason
 			}
-			st.say("machine "+m.Machine+" "+string(m.State), "%s is %s%s", m.Machine, m.State, why)
-			st.Wrong[len(st.Wrong)-1].Machine = &st.Machines[i]
+			st.say(m.wrong(m.State), "%s is %s%s", m.Machine, m.State, why)
+			st.Wrong[len(st.Wrong)-1].Danger = danger
 			st.then(m.Next())
 		}
 	}
@@ -161,6 +169,10 @@ func (st *Status) judgeMachines() (able int) {
 	}
 	return able
 }
+
+// wrong is the key of a machine that is in a state; it is the same whether it was taken out
+// of service or not.
+func (m Machine) wrong(s fleet.State) string { return "machine " + m.Machine + " " + string(s) }
 
 func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able int) {
 	classes := menu.Classes()

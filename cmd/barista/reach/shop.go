@@ -35,6 +35,7 @@ import (
 func Shop(c *queue.Conn, through bool) client.Shop {
 	r := c.Requester()
 	p := client.Parts{Live: c.Events().FollowLive, Requester: r, Stock: stock.Remote(r), Controller: controller.Remote(r)}
+	p.Dangerous = func(code string) bool { return machine.Dangerous(machine.Cause(code)) }
 	var looked ledger.Looked
 	if through {
 		w := window.Remote(r)
@@ -87,9 +88,8 @@ func Alerts(f *configs.Alerts, name string, s client.Shop, log *slog.Logger) (*a
 	return alert.New(cfg, func(ctx context.Context) (seen alert.Seen, err error) {
 		st, err := s.Status(ctx)
 		for _, w := range st.Wrong {
-			one := alert.Wrong{Key: w.Key, Text: w.Text}
-			if m := w.Machine; m != nil && m.State == fleet.StateFault && machine.Dangerous(machine.Cause(m.Code)) {
-				one.Danger = true
+			one := alert.Wrong{Key: w.Key, Text: w.Text, Danger: w.Danger}
+			if w.Danger {
 				one.Key += " danger" // worse than what may have been told of it
 			}
 			seen.Wrong = append(seen.Wrong, one)

@@ -98,6 +98,10 @@ func Status(w io.Writer, s client.Status) {
 		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(text, "\n", "\n        "))
 	}
 	printNext(w, s.Next)
+	for _, a := range s.Advice {
+		text := term.WrapTo("advice: "+term.Safe(a), width-10)
+		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(text, "\n", "\n          "))
+	}
 	fmt.Fprintln(w)
 
 	rows := [][]string{{"MACHINE", "STATE", "IN HAND", "DRINKS", "BEANS", "WATER", "TRAY", "WHY"}}

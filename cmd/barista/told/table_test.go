@@ -30,7 +30,8 @@ func TestStatus(t *testing.T) {
 	}
 	stock := client.Items(map[string]fleet.Level{"arabica": {OnHand: 20, Reserved: 9}, long: {OnHand: 123456789}})
 	for name, s := range map[string]client.Status{
-		"well": {OK: true, Machines: []client.Machine{works}, Queue: []client.Waiting{{Class: classes[0], Machines: names}}, Stock: stock, Open: 1},
+		"well": {OK: true, Machines: []client.Machine{works}, Queue: []client.Waiting{{Class: classes[0], Machines: names}}, Stock: stock, Open: 1,
+			Advice: []string{"the grinder of " + long + " was swapped and has not been calibrated since, so what it doses is a guess: barista calibrate grinder --config FILE"}},
 		"wrong": {
 			Degraded: []string{
 				"arabica runs out: 11 g left, a cup may take 30", long + " is fault: " + ill.Reason,
