@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -111,27 +110,42 @@ func (c *cafe5) machineVerb(want int, args ...string) {
 // login lets an operator in on the pages.
 func (c *cafe5) login() {
 	c.t.Helper()
-	var given struct{ Code string }
-	if err := json.Unmarshal(c.verb(0, "operator", "add", "ada", "--json", "--config", filepath.Join(c.dir, "shop.yaml")), &given); err != nil {
-		c.t.Fatal(err)
-	}
-	jar, _ := cookiejar.New(nil)
-	c.browser = &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
-	const password = "a grinder of one's own"
-	c.post(http.StatusOK, "/login/code", url.Values{"code": {given.Code}, "name": {"ada"}, "password": {password}, "again": {password}, "to": {"/fleet"}})
+	c.browser = enter(c.t, c.page, filepath.Join(c.dir, "shop.yaml"))
 }
 
-// post sends a form, and wants a page with that status.
-func (c *cafe5) post(want int, path string, form url.Values) {
-	c.t.Helper()
-	res, err := c.browser.PostForm(c.page+path, form)
+// enter is a browser in which an operator of the shop of that file is logged in.
+func enter(t *testing.T, page, config string) *http.Client {
+	t.Helper()
+	var given struct{ Code string }
+	out, err := asMain("operator", "add", "ada", "--json", "--config", config).Output()
+	if err == nil {
+		err = json.Unmarshal(out, &given)
+	}
 	if err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
+	}
+	jar, _ := cookiejar.New(nil)
+	browser := &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
+	const password = "a grinder of one's own"
+	if code, _, at := pressed(t, browser, page+"/login/code", url.Values{"code": {given.Code}, "name": {"ada"}, "password": {password}, "again": {password}, "to": {"/fleet"}}); code != http.StatusOK || at != "/fleet" {
+		t.Fatalf("nobody is logged in: %d at %s", code, at)
+	}
+	return browser
+}
+
+// pressed sends a form, and returns the page that came, and its path.
+func pressed(t *testing.T, browser *http.Client, to string, form url.Values) (code int, text, path string) {
+	t.Helper()
+	res, err := browser.PostForm(to, form)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if b, _ := io.ReadAll(res.Body); res.StatusCode != want || !strings.HasPrefix(res.Request.URL.Path, "/fleet") {
-		c.t.Errorf("%s: %s of %s, want %d\n%s", path, res.Status, res.Request.URL, want, b)
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return res.StatusCode, string(b), res.Request.URL.Path
 }
 
 // press is a button of the machines' page, with its tick where there is one.
@@ -141,7 +155,9 @@ func (c *cafe5) press(want int, act, machine string, ticks ...string) {
 	for _, tick := range ticks {
 		form.Set(tick, "yes")
 	}
-	c.post(want, "/fleet/"+act, form)
+	if code, text, _ := pressed(c.t, c.browser, c.page+"/fleet/"+act, form); code != want {
+		c.t.Errorf("%s %s: %d, want %d\n%s", act, machine, code, want, text)
+	}
 }
 
 // parked waits until a machine says that it may be opened, or that it is out of service.

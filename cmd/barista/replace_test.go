@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -47,7 +49,8 @@ func (l *locked) logged(name, text string) {
 // it, and the new one serves once a person says so. In the end it is retired.
 func TestReplace(t *testing.T) {
 	l := newLocked(t)
-	l.write("shop", fmt.Sprintf("broker: {listen: \"127.0.0.1:%d\"}\ncontroller: {}\nstock: {initial: {arabica: 2000}}\n", l.port))
+	page := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	l.write("shop", fmt.Sprintf("broker: {listen: \"127.0.0.1:%d\"}\ncontroller: {}\nstock: {initial: {arabica: 2000}}\nweb: {listen: %q}\n", l.port, page))
 	l.start("shop")
 	l.until("no machines", "machine", "ls")
 	var i fleet.Invitation
@@ -112,8 +115,19 @@ func TestReplace(t *testing.T) {
 		t.Errorf("the old one's story is lost:\n%s", text)
 	}
 
-	// It goes for good.
+	// Another one shall come, by the page, and its key is gone at once; then it goes for good.
 	l.refuses(0, "machine", "drain", "zoe", "--reason", "sold", "--wait")
+	browser, form := enter(t, "http://"+page, l.file("shop.yaml")), url.Values{"machine": {"zoe"}, "reason": {"sold"}}
+	if code, text, _ := pressed(t, browser, "http://"+page+"/fleet/replace", form); code != http.StatusOK || !strings.Contains(text, fmt.Sprintf("--shop 127.0.0.1:%d", l.port)) {
+		t.Errorf("%d: %s", code, text)
+	}
+	if text := l.says("key", "list"); strings.Contains(text, "zoe") {
+		t.Errorf("it has a key still:\n%s", text)
+	}
+	l.until("away", "machine", "ls")
+	if text := l.says("machine", "ls"); !strings.Contains(text, "new hardware, not checked: sold") || !strings.Contains(text, "ada") {
+		t.Errorf("nobody says who, and why:\n%s", text)
+	}
 	if text := l.refuses(0, "machine", "retire", "zoe", "--reason", "sold"); !strings.Contains(text, "zoe is retired") {
 		t.Error(text)
 	}
