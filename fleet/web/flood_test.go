@@ -110,10 +110,13 @@ func TestStreamsOfOneAddress(t *testing.T) {
 	h.web.Proxies = prefixes("127.0.0.1/32")
 	at := h.run().listening()
 	var open, refused atomic.Int32
-	var wg sync.WaitGroup
+	var wg, asking sync.WaitGroup
 	stop := make(chan struct{})
 	for range 600 {
+		asking.Add(1)
 		wg.Go(func() {
+			answered := sync.OnceFunc(asking.Done)
+			defer answered()
 			c, err := net.Dial("tcp", strings.TrimPrefix(at, "http://"))
 			if err != nil {
 				return
@@ -129,6 +132,7 @@ func TestStreamsOfOneAddress(t *testing.T) {
 				return
 			}
 			open.Add(1)
+			answered()
 			<-stop
 		})
 	}
@@ -145,6 +149,7 @@ func TestStreamsOfOneAddress(t *testing.T) {
 	} else {
 		res.Body.Close()
 	}
+	asking.Wait() // who is late would get the place of one that left
 	close(stop)
 	wg.Wait()
 	if n := open.Load(); n > streamsEach {
