@@ -565,11 +565,14 @@ func status(t testing.TB, res *http.Response, want int) {
 	}
 }
 
-// contains fails unless the page has every piece.
+// untypeset is a text as keyboards write it, without the spaces and apostrophes of print.
+var untypeset = strings.NewReplacer("\u00a0", " ", "’", "'", "&#39;", "'", " …", "…")
+
+// contains fails unless the page has every piece, however its marks are set.
 func contains(t testing.TB, page string, pieces ...string) {
 	t.Helper()
 	for _, p := range pieces {
-		if !strings.Contains(page, p) {
+		if !strings.Contains(untypeset.Replace(page), untypeset.Replace(p)) {
 			t.Errorf("%q is missing in:\n%s", p, page)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
+
+	"barista/fleet/words"
 )
 
 //go:embed words/*.json
@@ -48,7 +50,7 @@ func readWords(lang string) catalogue {
 			if _, twice := w.text[key]; twice {
 				panic("web: " + name + ": " + key + " is in another file too")
 			}
-			w.text[key] = text
+			w.text[key] = words.Typeset(lang, text)
 		}
 	}
 	return w

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"barista/fleet"
+	"barista/fleet/words"
 	metal "barista/machine"
 )
 
@@ -44,11 +46,28 @@ func TestCataloguesAreTheSame(t *testing.T) {
 	}
 }
 
+// TestFrenchIsTypeset: no French text of the pages, nor of the codes that they show, lets a
+// line break before a mark, or has none of the space before it, or a typewriter's apostrophe.
+func TestFrenchIsTypeset(t *testing.T) {
+	texts := maps.Clone(readWords("fr").text)
+	for _, code := range words.Codes("fr") {
+		for reader, text := range map[string]string{"operator": words.Operator("fr", code), "customer": words.Customer("fr", code), "now": words.Now("fr", code)} {
+			texts[code+" to "+reader] = text
+		}
+	}
+	wrong := regexp.MustCompile(`'|[  ]…| [:;!?»]|« |[\pL\pN)][;!?»]|[\pL)]:$`)
+	for key, text := range texts {
+		if at := wrong.FindString(text); at != "" {
+			t.Errorf("%s: %q in %q", key, at, text)
+		}
+	}
+}
+
 // composed are the keys that are put together from a kind and a word.
 func composed() map[string]bool {
 	out := map[string]bool{}
-	add := func(kind string, words ...string) {
-		for _, w := range words {
+	add := func(kind string, all ...string) {
+		for _, w := range all {
 			out[kind+"."+w] = true
 		}
 	}

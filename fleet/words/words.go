@@ -46,9 +46,27 @@ func read() map[string]map[string]map[string]string {
 		if err := json.Unmarshal(b, &c); err != nil {
 			panic("words: " + lang + ".json: " + err.Error())
 		}
+		for _, readers := range c {
+			for reader, text := range readers {
+				readers[reader] = Typeset(lang, text)
+			}
+		}
 		all[lang] = c
 	}
 	return all
+}
+
+// frenchMarks puts a space that no line breaks at before the marks that have one, and the
+// apostrophe that print has.
+var frenchMarks = strings.NewReplacer("'", "’", " …", "…", " :", "\u00a0:", " ;", "\u00a0;", " !", "\u00a0!", " ?", "\u00a0?", "« ", "«\u00a0", " »", "\u00a0»")
+
+// Typeset gives a text the marks of its language as print has them, whatever the keyboard
+// had on which it was written.
+func Typeset(lang, text string) string {
+	if lang == "fr" {
+		return frenchMarks.Replace(text)
+	}
+	return text
 }
 
 // Operator is what a person who looks after the machine reads; "" for a code that
