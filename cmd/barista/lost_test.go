@@ -84,7 +84,7 @@ func TestStorePutBack(t *testing.T) {
 	if a := s.once(before, "arabica"); !a.OK() {
 		t.Errorf("an order that the book knows, asked again: %+v", a)
 	}
-	if out, code := s.verb("status"); code != term.ExitDegraded || !strings.Contains(out, "1 orders of which nobody knows") {
+	if out, code := s.verb("status"); code != term.ExitDegraded || !strings.Contains(out, "1 order of which nobody knows") {
 		t.Errorf("status: exit %d\n%s", code, out)
 	}
 	s.poured(map[string]*plant.Plant{"zoe": zoe, "maya": maya, "lea": lea}, map[string]int{"zoe": 2, "maya": 1, "lea": 1})

@@ -208,7 +208,7 @@ func (p *postOffice) mail() *Mail {
 }
 
 var lettered = Seen{
-	Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe is fault: too-hot: 131 °C"}, {Key: "unknown", Text: "1 orders of which nobody knows"}},
+	Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe is fault: too-hot: 131 °C"}, {Key: "unknown", Text: "1 order of which nobody knows"}},
 	Next:  []string{`barista machine clear-fault zoe --reason "what was done"`, "barista why last unknown"},
 }
 

@@ -775,15 +775,23 @@ func askStatus(t *testing.T, s *place) {
 		t.Fatal(err)
 	}
 	stock.levels["arabica"] = fleet.Level{OnHand: 20}
-	st := look("1 orders of arabica/free wait, and no machine that is able makes it",
-		"1 orders of which nobody knows whether they were made: barista why last unknown",
+	st := look("1 order of arabica/free waits, and no machine that is able makes it",
+		"1 order of which nobody knows whether it was made: barista why last unknown",
 		"arabica runs out: 20 g left, a cup may take 30", "max is fault: the pump is jammed")
 	if st.Open != 1 || st.Unknown != 1 {
 		t.Errorf("%+v", st)
 	}
+	e = s.create(t, b, take, fence) // in a machine's hands, and still in the queue
+	if err := c.Orders().Publish(ctx, e, e.MessageID()); err != nil {
+		t.Fatal(err)
+	}
+	s.soon(t, "the order in hand", func() bool {
+		st, err := s.Status(ctx)
+		return err == nil && st.Open == 2 && st.Queue[0].Class == e.Order.Class() && st.Queue[0].Waiting == 1
+	})
 	if stock.err = errors.New("gone"); stock.err != nil {
-		look("1 orders of arabica/free wait, and no machine that is able makes it",
-			"1 orders of which nobody knows whether they were made: barista why last unknown",
+		look("1 order of arabica/free waits, and no machine that is able makes it",
+			"1 order of which nobody knows whether it was made: barista why last unknown",
 			"max is fault: the pump is jammed", "the stock does not answer")
 	}
 }

@@ -36,7 +36,7 @@ type Wrong struct {
 // Waiting is one class of the menu.
 type Waiting struct {
 	fleet.Class
-	Waiting  int      `json:"waiting"`  // in the queue, those in a machine's hands included
+	Waiting  int      `json:"waiting"`  // in the queue, and in no machine's hands
 	Machines []string `json:"machines"` // that are here and able
 }
 
@@ -83,6 +83,11 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	orders, err := s.orders(ctx)
 	if err != nil {
 		return st, err
+	}
+	for _, e := range orders { // their messages stay in the queue until they have ended
+		if e.Phase == fleet.Claimed || e.Phase == fleet.Brewing {
+			waiting[e.Order.Class()]--
+		}
 	}
 	able := st.judgeMachines(s.Dangerous)
 	st.judgeQueue(menu, waiting, able)
@@ -182,18 +187,26 @@ func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able 
 		}
 	}
 	for _, class := range classes {
-		q := Waiting{Class: class, Waiting: waiting[class], Machines: []string{}}
+		q := Waiting{Class: class, Waiting: max(0, waiting[class]), Machines: []string{}}
 		for _, m := range st.Machines {
 			if m.Able && slices.Contains(m.Classes, class) {
 				q.Machines = append(q.Machines, m.Machine)
 			}
 		}
 		if q.Waiting > 0 && len(q.Machines) == 0 && able > 0 {
-			st.say("class "+class.String(), "%d orders of %s wait, and no machine that is able makes it", q.Waiting, class)
+			st.say("class "+class.String(), "%s, and no machine that is able makes it", some(q.Waiting, "order of "+class.String()+" waits", "orders of "+class.String()+" wait"))
 			st.then(Next{"barista machine ls", "shows who makes what"})
 		}
 		st.Queue = append(st.Queue, q)
 	}
+}
+
+// some says how many there are, of one or of more.
+func some(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 func (st *Status) judgeOrders(orders []fleet.Entry) {
@@ -206,7 +219,7 @@ func (st *Status) judgeOrders(orders []fleet.Entry) {
 		}
 	}
 	if st.Unknown > 0 {
-		st.say("unknown", "%d orders of which nobody knows whether they were made: barista why last unknown", st.Unknown)
+		st.say("unknown", "%s: barista why last unknown", some(st.Unknown, "order of which nobody knows whether it was made", "orders of which nobody knows whether they were made"))
 		st.then(Next{"barista why last unknown", "tells of the last one what to look at and what to type"})
 	}
 }

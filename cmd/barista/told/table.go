@@ -92,7 +92,11 @@ func Status(w io.Writer, s client.Status) {
 	} else if n > 1 {
 		things = fmt.Sprintf("%d things need a hand", n)
 	}
-	fmt.Fprintf(w, "%s, %d open orders\n", things, s.Open)
+	open := "1 open order"
+	if s.Open != 1 {
+		open = fmt.Sprintf("%d open orders", s.Open)
+	}
+	fmt.Fprintf(w, "%s, %s\n", things, open)
 	for _, d := range s.Degraded {
 		text := term.WrapTo("look: "+term.Safe(d), width-8)
 		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(text, "\n", "\n        "))

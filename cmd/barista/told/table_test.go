@@ -35,7 +35,7 @@ func TestStatus(t *testing.T) {
 		"wrong": {
 			Degraded: []string{
 				"arabica runs out: 11 g left, a cup may take 30", long + " is fault: " + ill.Reason,
-				"1 orders of which nobody knows whether they were made: barista why last unknown",
+				"1 order of which nobody knows whether it was made: barista why last unknown",
 			},
 			Next: []client.Next{
 				ill.Next(), {Command: "barista why last unknown", When: "tells of the last one what to look at and what to type"},

@@ -154,7 +154,11 @@ func Account(w io.Writer, a client.Account) {
 func amounts(items fleet.Items) string {
 	var out []string
 	for _, item := range slices.Sorted(maps.Keys(items)) {
-		out = append(out, fmt.Sprintf("%s %d %s", term.Safe(item), items[item], fleet.Unit(item)))
+		unit := fleet.Unit(item)
+		if items[item] == 1 {
+			unit = strings.TrimSuffix(unit, "s") // of doses
+		}
+		out = append(out, fmt.Sprintf("%s %d %s", term.Safe(item), items[item], unit))
 	}
 	return strings.Join(out, ", ")
 }
