@@ -162,7 +162,13 @@ func (w *Web) fleetBody(ctx context.Context, p *pages, may bool) fleetBody {
 		list[i] = &all[i]
 	}
 	for _, m := range all {
-		one := w.tile(p, m, byID[m.Order], o)
+		hand := byID[m.Order]
+		if !m.Here { // it says nothing, and the book knows what it had begun
+			if i := slices.IndexFunc(making, func(o order) bool { return o.Machine == m.Machine && o.Phase != fleet.Unknown }); i >= 0 {
+				hand = &making[i]
+			}
+		}
+		one := w.tile(p, m, hand, o)
 		one.Thing = w.hardware(p, m)
 		one.careOf(p, m, list, byID[m.Order])
 		b.Machines = append(b.Machines, one)
@@ -187,6 +193,9 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order, o *offer) machine {
 			t.Out.Ago = p.ago(w.Wall().Sub(at))
 		}
 	}
+	if hand != nil {
+		t.Who = hand.What.Name + ": " + p.what(hand.What)
+	}
 	if !m.Here {
 		t.Word, t.Mark = p.say("fleet.away"), "stop"
 		if !m.Seen.IsZero() {
@@ -202,9 +211,6 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order, o *offer) machine {
 	t.Gauges = p.gauges(m, o)
 	t.Drinks, t.Cup, t.Spare, t.Driver, t.Version = m.Drinks, p.name("cupkind", m.Cup), m.MinWaiting, m.Driver, m.Version
 	t.Order, t.Fault, t.Curves = m.Order, m.State == fleet.StateFault, w.Acts != nil
-	if hand != nil {
-		t.Who = hand.What.Name + ": " + p.what(hand.What)
-	}
 	switch {
 	case m.State == fleet.StateBusy: // the bar says it
 	case words.Operator(p.Lang, m.Code) != "":

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"barista/fleet"
 )
@@ -21,6 +22,24 @@ func TestFleetPage(t *testing.T) {
 		"Customer&#39;s button", "37 since its start", "Leo", "Out of service", "grinder &lt;jam&gt;", "<dt>Beans</dt><dd>empty ", "4 waiting", `data-events="/fleet/events"`,
 		"Abe", "Away", "seen last") // who is away stays
 	lacks(t, page, idA, "<jam>", "<form", "<button")
+}
+
+// TestAwayWithAnOrder: what a machine had begun when it went away stands on its tile, until
+// it is in doubt and stands among those.
+func TestAwayWithAnOrder(t *testing.T) {
+	h, _ := withActs(t)
+	tile := func() string {
+		_, rest, _ := strings.Cut(text(t, h.ask("GET", "/fleet", "")), `id="machine-abe"`)
+		one, _, _ := strings.Cut(rest, "</li>")
+		return one
+	}
+	const id = "01JD0000000000000000000ABE"
+	h.records.put(ada(id), time.Now())
+	h.write(id, brewing("abe"))
+	contains(t, tile(), "Away", `<p class="hand"><bdi>Ada: `)
+	h.write(id, parked)
+	lacks(t, tile(), "Ada: ")
+	contains(t, text(t, h.ask("GET", "/fleet", "")), `id="doubt-`+id)
 }
 
 // TestFleetPageGauges: what a machine's sensors tell stands on its tile, and that none
