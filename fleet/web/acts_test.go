@@ -275,6 +275,9 @@ func TestStockWaste(t *testing.T) {
 	h, f := withActs(t)
 	f.stock.set(map[string]fleet.Level{"arabica": {OnHand: 100, Reserved: 60}, "milk-normal": {OnHand: 500}}, nil)
 	lacks(t, text(t, h.ask("GET", "/stock", "")), "more than there is")
+	f.stock.levels["sugar"] = fleet.Level{OnHand: 2, Reserved: 1}
+	contains(t, text(t, h.ask("GET", "/stock", "")), "2 doses", "Promised to orders: 1 dose.", "Promised to orders: 60 g.")
+	contains(t, text(t, h.ask("GET", "/stock?lang=fr", "")), "Promis à des commandes : 1 dose.")
 	form := func(amount, reason string) url.Values {
 		return url.Values{"item": {"arabica"}, "amount": {amount}, "reason": {reason}, "key": {ulid.Make().String()}}
 	}

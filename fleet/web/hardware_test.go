@@ -134,9 +134,9 @@ func TestStays(t *testing.T) {
 		{&fleet.StaysError{Code: fleet.StaysOwn}, "the shop’s own key", "la clé du café même"},
 		{&fleet.StaysError{Code: fleet.StaysAwaited}, "barista machine give-up leo", "barista machine give-up leo"},
 		{&fleet.StaysError{Code: fleet.StaysClosed, Why: "it <went> back"}, "it &lt;went&gt; back", "it &lt;went&gt; back"},
-		{held(true, fleet.Unknown, fleet.Claimed, fleet.Unknown), "Of 2 orders nobody knows", "De 2 commandes, personne ne sait"},
+		{held(true, fleet.Unknown, fleet.Claimed, fleet.Unknown), "orders in doubt: 2.", "commandes en doute : 2."},
 		{held(true, fleet.Brewing), "revoke its key", "révoquez sa clé"},
-		{held(false, fleet.Claimed), "has 1 orders in hand. Wait", "a 1 commandes en main. Attendez"},
+		{held(false, fleet.Claimed), "in hand; orders: 1. Wait", "en main ; commandes : 1. Attendez"},
 		{&fleet.StaysError{Code: fleet.StaysUnchecked}, "tick the box", "cochez la case"},
 	} {
 		x.err.Machine, f.err, f.left = "leo", x.err, fleet.Left{Machine: "leo"}

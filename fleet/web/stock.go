@@ -199,6 +199,8 @@ func (p *pages) item(m fleet.Menu, id string) string {
 // amount is one in the unit in which people think of it.
 func (p *pages) amount(n int, unit string) string {
 	switch {
+	case unit == "doses" && n == 1:
+		return "1 " + p.say("unit.dose")
 	case unit == "doses":
 		return strconv.Itoa(n) + " " + p.say("unit.doses")
 	case n > 0 && n < 1000: // grams and millilitres are the same in both languages

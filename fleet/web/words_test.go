@@ -95,7 +95,7 @@ func composed() map[string]bool {
 	add("stays", fleet.StaysInService, fleet.StaysUnparked, fleet.StaysUncut, fleet.StaysOwn, fleet.StaysAwaited, fleet.StaysClosed, fleet.StaysHolds, fleet.StaysUnchecked)
 	add("unit", "g", "ml", "doses")
 	add("refill", "g", "ml", "doses")
-	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "article", "foreign")
+	add("member", "machine", "controller", "stock", "web", "operator", "monitor", "hub", "admin", "article", "foreign", "archive", "homeassistant")
 	for act, sights := range map[string][]string{"jam": {"hit", "parked", "other", "back"}, "unplug": {"hit", "parked", "other", "back"},
 		"milk": {"level", "refused", "others", "back"}, "cut": {"gone", "waits", "back", "settled", "late"}, "kill": {"reborn", "doubt", "ready"}} {
 		add("chaos", act)
