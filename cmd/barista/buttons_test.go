@@ -20,6 +20,7 @@ import (
 
 	"barista/cmd/barista/reach"
 	"barista/configs"
+	"barista/driver"
 	"barista/driver/guard"
 	"barista/driver/plant"
 	"barista/fleet"
@@ -36,7 +37,7 @@ type button struct {
 	action string            // as the template has it
 	page   string            // where it stands
 	sel    string            // the selector that finds it there
-	typed  map[string]string // what is typed into its form, by field
+	typed  map[string]string // what is typed into its form, chosen or ticked, by field
 	before func()            // brings the shop to where it can be pressed
 	obeyed func() bool       // asks the shop itself, not the page
 	record func() string     // where who did it, and why, stands from then on
@@ -163,13 +164,7 @@ func (b *buttonHouse) doubt(id string) {
 }
 
 // zoe is the machine as the shop sees it.
-func (b *buttonHouse) zoe() fleet.Machine {
-	all, err := b.shop.Machines(b.t.Context())
-	if i := slices.IndexFunc(all, func(m fleet.Machine) bool { return m.Machine == "zoe" }); err == nil && i >= 0 {
-		return all[i]
-	}
-	return fleet.Machine{}
-}
+func (b *buttonHouse) zoe() fleet.Machine { return b.named("zoe") }
 
 // claim is an order's, with where its last step came from.
 func (b *buttonHouse) claim(id string) fleet.Claim {
@@ -271,7 +266,7 @@ func (b *buttonHouse) asking() (names []string) {
 
 // buttons are all of them, in the order in which they are pressed.
 func (b *buttonHouse) buttons() []button {
-	return slices.Concat(b.ofOrders(), b.ofMachines(), b.ofStock(), b.ofPeople())
+	return slices.Concat(b.ofOrders(), b.ofMachines(), b.ofHardware(), b.ofStock(), b.ofPeople())
 }
 
 func (b *buttonHouse) ofOrders() []button {
@@ -296,7 +291,7 @@ func (b *buttonHouse) ofOrders() []button {
 }
 
 func (b *buttonHouse) ofMachines() []button {
-	again := b.doubts[2]
+	again, pumped := b.doubts[2], 0
 	reason := func(text string) map[string]string { return map[string]string{"reason": text} }
 	return []button{
 		{
@@ -329,6 +324,27 @@ func (b *buttonHouse) ofMachines() []button {
 			obeyed: func() bool { return b.zoe().State == fleet.StateReady }, record: b.cleared, done: "The fault is cleared.",
 		},
 		{
+			action: "/fleet/try", page: "/fleet", sel: "#try-zoe button", typed: map[string]string{"what": "pump", "vessel": "yes"},
+			obeyed: func() bool { return b.plants()[0].Rises(driver.Pump) > pumped }, record: b.logged("act=tried", "what=pump"),
+			before: func() { pumped = b.plants()[0].Rises(driver.Pump) }, done: "Pump: it was on for a moment, and the sensor (flow) saw",
+		},
+		{
+			action: "/fleet/care", page: "/fleet", sel: "#care-zoe button:not([formaction])", typed: map[string]string{"what": "clean", "last": "yes"},
+			obeyed: func() bool { return b.care().Order.ID != "" }, record: func() string { return b.told(b.care().Order.ID) }, done: "Ordered.",
+		},
+		{
+			action: "/fleet/cup", page: "/fleet", sel: `#machine-zoe form[action="/fleet/cup"] button`, typed: map[string]string{"vessel": "yes"},
+			before: func() {
+				b.eventually("zoe to wait for whom cleans it", func() bool { return b.zoe().Code == string(machine.CareAsked) })
+			},
+			obeyed: func() bool { return b.plants()[0].Rises(driver.Pump) > pumped+1 }, record: b.logged("act=cup"), done: "It rinses now.",
+		},
+		{
+			action: "/fleet/cared", page: "/fleet", sel: `#care-zoe button[formaction="/fleet/cared"]`, typed: map[string]string{"what": "descale"},
+			before: func() { b.eventually("the end of its cleaning", func() bool { return b.care().Order.ID == "" }) },
+			obeyed: func() bool { return b.logged("msg=command", "verb=cared")() != "" }, record: b.logged("msg=command", "verb=cared"), done: "Written down",
+		},
+		{
 			action: "/fleet/cordon", page: "/fleet", sel: "#cordon-zoe button", typed: reason("a new grinder"),
 			obeyed: func() bool { return b.zoe().State == fleet.StateCordoned }, record: func() string { return fmt.Sprint(b.zoe().Cordon) },
 			done: "Out of service.", shows: [2]string{"#machine-zoe .out", "a new grinder"},
@@ -339,6 +355,53 @@ func (b *buttonHouse) ofMachines() []button {
 			record: func() string { return fmt.Sprint(b.zoe().Cordon) }, done: "It finishes what it has in hand", shows: [2]string{"#machine-zoe", "may be opened"},
 		},
 	}
+}
+
+// ofHardware are those by which machines leave that have not been here since.
+func (b *buttonHouse) ofHardware() []button {
+	const gone, broken = "abe", "bea"
+	away := func() {
+		seen, _ := json.Marshal(fleet.Presence{Classes: []fleet.Class{{Bean: "arabica", Milk: fleet.NoMilk}}, Sizes: fleet.Sizes})
+		for _, name := range []string{gone, broken} {
+			if err := b.conn.Settings().Put(b.t.Context(), fleet.SeenKey(name), seen); err != nil {
+				b.t.Fatal(err)
+			}
+			b.eventually(name, func() bool { return b.named(name).Machine != "" })
+		}
+	}
+	out := func(name string) func() string {
+		return func() string { return fmt.Sprint(b.named(name).Cordon) }
+	}
+	return []button{
+		{
+			action: "/fleet/replace", page: "/fleet", sel: "#replace-bea button", typed: map[string]string{"reason": "its computer is wet"}, before: away,
+			obeyed: func() bool { c := b.named(broken).Cordon; return c != nil && c.Replaced }, record: out(broken), shows: [2]string{"h1", "Bea"},
+		},
+		{
+			action: "/fleet/retire", page: "/fleet", sel: "#retire-abe button", typed: map[string]string{"reason": "it was sold"},
+			obeyed: func() bool { return b.named(gone).Machine == "" },
+			record: b.logged("act=retired", `reason="it was sold"`), done: "It is retired",
+		},
+	}
+}
+
+// named is a machine as the shop knows it; empty if it does not.
+func (b *buttonHouse) named(name string) fleet.Machine {
+	all, err := b.shop.Machines(b.t.Context())
+	if i := slices.IndexFunc(all, func(m fleet.Machine) bool { return m.Machine == name }); err == nil && i >= 0 {
+		return all[i]
+	}
+	return fleet.Machine{}
+}
+
+// care is the open order for zoe's own sake.
+func (b *buttonHouse) care() (e fleet.Entry) {
+	for _, one := range b.ledger.Open() {
+		if one.Order.IsCare() && one.Phase.Open() {
+			e = one
+		}
+	}
+	return e
 }
 
 func (b *buttonHouse) ofStock() []button {
@@ -432,7 +495,10 @@ func script(r button, then string) string {
 		const b = document.readyState === "complete" && document.querySelector(%q);
 		if (!b || b.disabled) return "";
 		for (let d = b.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
-		for (const [name, text] of Object.entries(%s || {})) b.form.elements.namedItem(name).value = text;
+		for (const [name, text] of Object.entries(%s || {})) {
+			const e = b.form.elements.namedItem(name);
+			if (e.type === "checkbox") e.checked = true; else e.value = text;
+		}
 		if (!b.checkVisibility() || !b.form.checkValidity()) return "";
 		const sent = (b.getAttribute("formaction") || b.form.getAttribute("action")) + "?" + new URLSearchParams(new FormData(b.form, b));
 		%s
