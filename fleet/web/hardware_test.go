@@ -129,7 +129,7 @@ func TestStays(t *testing.T) {
 		en, fr string
 	}{
 		{&fleet.StaysError{Code: fleet.StaysInService}, "Leo is in service. First have it finish", "Leo est en service. Laissez-la d’abord finir"},
-		{&fleet.StaysError{Code: fleet.StaysUnparked}, "until its tile says “May be opened”", "que sa carte dise « On peut l’ouvrir »"},
+		{&fleet.StaysError{Code: fleet.StaysUnparked}, "until its tile says “May be opened”", "On peut l’ouvrir\u00a0»."},
 		{&fleet.StaysError{Code: fleet.StaysUncut}, "End its service on its own computer", "Arrêtez son service sur son propre ordinateur"},
 		{&fleet.StaysError{Code: fleet.StaysOwn}, "the shop’s own key", "la clé du café même"},
 		{&fleet.StaysError{Code: fleet.StaysAwaited}, "barista machine give-up leo", "barista machine give-up leo"},
