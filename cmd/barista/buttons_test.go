@@ -92,6 +92,7 @@ func openButtons(t *testing.T) *buttonHouse {
 	}
 	menu := fleet.DefaultMenu()
 	zoe := demoMachine("zoe", machine.CupPage, configs.Serves{Beans: menu.Beans, Milks: menu.Milks, Sizes: []fleet.Size{fleet.Small}}, 0.5, 0, "hand", 1)
+	zoe.Care = map[machine.Care]machine.Upkeep{machine.Clean: {WaterML: 10}}
 	f.Path, f.Broker.NoKeys = filepath.Join(f.State, "shop.yaml"), false
 	s, err := openShop(t.Context(), slog.New(slog.NewTextHandler(b.log, nil)), f, zoe)
 	if err != nil {
@@ -361,7 +362,7 @@ func (b *buttonHouse) ofMachines() []button {
 func (b *buttonHouse) ofHardware() []button {
 	const gone, broken = "abe", "bea"
 	away := func() {
-		seen, _ := json.Marshal(fleet.Presence{Classes: []fleet.Class{{Bean: "arabica", Milk: fleet.NoMilk}}, Sizes: fleet.Sizes})
+		seen, _ := json.Marshal(map[string]any{"classes": []fleet.Class{{Bean: "arabica", Milk: fleet.NoMilk}}, "sizes": fleet.Sizes, "at": time.Now()})
 		for _, name := range []string{gone, broken} {
 			if err := b.conn.Settings().Put(b.t.Context(), fleet.SeenKey(name), seen); err != nil {
 				b.t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"barista/cmd/barista/term"
 	"barista/configs"
+	"barista/fleet"
 	"barista/fleet/door"
 	"barista/fleet/keys"
 	"barista/fleet/queue"
@@ -110,7 +111,7 @@ func (e *enrolled) join(ctx context.Context, out io.Writer, code keys.Code, host
 		return err
 	}
 	id := door.GuestID(guest)
-	conn, err := queue.Connect(ctx, queue.Config{
+	conn, err := connect(ctx, queue.Config{
 		Name: "guest-" + id[:8], Servers: []string{e.Server}, Key: guest, TLS: trust, Within: 10 * time.Second,
 		Inbox: roles.Member{Kind: roles.Guest, Name: id}.Rights().Inbox,
 	})
@@ -151,6 +152,26 @@ func (e *enrolled) join(ctx context.Context, out io.Writer, code keys.Code, host
 		return err
 	}
 	return e.write(w, code, key)
+}
+
+// The broker knows nobody for some milliseconds while it learns of somebody else (seen:
+// two invitations in one moment), so a code is called unknown only after some tries.
+const (
+	connectTries = 3
+	connectPause = time.Second
+)
+
+// connect joins the broker as the guest of a code.
+func connect(ctx context.Context, cfg queue.Config) (conn *queue.Conn, err error) {
+	for try := range connectTries {
+		if try > 0 && !fleet.Pause(ctx, connectPause) {
+			break
+		}
+		if conn, err = queue.Connect(ctx, cfg); !errors.Is(err, queue.ErrRefused) {
+			break
+		}
+	}
+	return conn, err
 }
 
 // write keeps what makes the computer a member.
