@@ -181,8 +181,8 @@ func (m Machine) wrong(s fleet.State) string { return "machine " + m.Machine + "
 
 func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able int) {
 	classes := menu.Classes()
-	for class := range waiting { // of a bean that was taken off the menu
-		if !slices.Contains(classes, class) {
+	for class := range waiting { // of a bean that was taken off the menu; not the care of machines
+		if !slices.Contains(classes, class) && class.Bean != fleet.CareBean {
 			classes = append(classes, class)
 		}
 	}

@@ -127,6 +127,10 @@ func (x *explainer) verdict() {
 	case fleet.Again:
 		x.say("%s is to be made again, since %s; its doses are not set aside yet, which takes a moment.", x.what(), now)
 	case fleet.Claimed:
+		if waits := awaited(e.Order); waits != "a cup" {
+			x.say("%s has %s since %s and waits for %s; nothing moves before somebody says that it is done: barista machine cup %s.", e.Machine(), x.what(), now, waits, e.Machine())
+			break
+		}
 		x.say("%s has %s since %s and waits for a cup; nothing moves before one stands there.", e.Machine(), x.what(), now)
 	case fleet.Brewing:
 		x.say("%s began %s at %s.", e.Machine(), x.what(), now)

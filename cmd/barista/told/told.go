@@ -39,7 +39,7 @@ func Cause(c fleet.Claim) string {
 	case fleet.Again:
 		return "it is to be made again" + after(c)
 	case fleet.Claimed:
-		return c.Machine() + " waits for a cup"
+		return c.Machine() + " waits for " + awaited(c.Order)
 	case fleet.Brewing:
 		return c.Machine() + " is making it"
 	case fleet.Unknown:
@@ -251,6 +251,14 @@ func Line(l client.Order) string {
 		s += "  (" + term.Safe(why) + ")"
 	}
 	return s
+}
+
+// awaited is what a machine waits for that has claimed an order and not begun.
+func awaited(o fleet.Order) string {
+	if o.IsCare() && o.Size != fleet.CareRinse {
+		return "whoever does its " + string(o.Size)
+	}
+	return "a cup"
 }
 
 // What says what was ordered, in a few words.
