@@ -76,8 +76,8 @@ func (p Plan) CareDrink(c Care) (recipe.Drink, error) {
 	return d, why(NoCare, string(c))
 }
 
-// byItself reports whether this care needs nobody at the machine.
-func (p Plan) byItself(c Care) bool { return c == Rinse && p.Care[c].Into == IntoTray }
+// ByItself reports whether this care needs nobody at the machine.
+func (p Plan) ByItself(c Care) bool { return c == Rinse && p.Care[c].Into == IntoTray }
 
 // byWord reports whether it begins with the word of a person who has done his part.
 func (c Care) byWord() bool { return c == Clean || c == Descale }
@@ -124,7 +124,7 @@ func (m *Machine) Cared(c Care) error {
 }
 
 // cupless reports that it needs no cup that a sensor sees.
-func (m *Machine) cupless(c Care) bool { return c.byWord() || m.plan.byItself(c) }
+func (m *Machine) cupless(c Care) bool { return c.byWord() || m.plan.ByItself(c) }
 
 // caring is what the task in hand is instead of a drink.
 func (m *Machine) caring() Care {

@@ -115,7 +115,7 @@ func (m *Machine) gate(order string, care Care, r readings) bool {
 	switch {
 	case care.byWord():
 		return m.pressed == order
-	case m.plan.byItself(care): // what stands there may be a hand
+	case m.plan.ByItself(care): // what stands there may be a hand
 		x, seen := r[driver.Cup]
 		return !seen || x.good() && !x.Yes()
 	}
@@ -141,7 +141,7 @@ func (m *Machine) cupNote(care Care, r readings) Reason {
 	switch {
 	case care.byWord():
 		return why(CareAsked, string(care))
-	case m.plan.byItself(care):
+	case m.plan.ByItself(care):
 		return why(PlaceTaken, "")
 	case m.plan.Cup == CupPage:
 		return why(CupAsked, "")

@@ -120,7 +120,7 @@ func (w *Wear) due(p *Plan, cares []Care) (out []Due) {
 		s, up := w.of(c), p.Care[c]
 		service := time.Duration(s.Seconds * float64(time.Second))
 		out = append(out, Due{
-			Care: c, Drinks: s.Drinks, Hours: int(service / time.Hour), Itself: p.byItself(c),
+			Care: c, Drinks: s.Drinks, Hours: int(service / time.Hour), Itself: p.ByItself(c),
 			Due: up.Every > 0 && s.Drinks >= up.Every || up.After > 0 && service >= up.After,
 		})
 	}

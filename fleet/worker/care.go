@@ -32,6 +32,11 @@ func (w *Worker) careDrink(o fleet.Order) (recipe.Drink, error) {
 	return w.Machine.Plan().CareDrink(machine.Care(o.Size))
 }
 
+// itself reports whether an order is a care that needs nobody at the machine.
+func (w *Worker) itself(o fleet.Order) bool {
+	return o.IsCare() && w.Machine.Plan().ByItself(machine.Care(o.Size))
+}
+
 // mayCare asks anew, before the first record, whether a care may be taken: what stood in
 // for this machine when it pulled may be gone.
 func (w *Worker) mayCare(ctx context.Context) bool {

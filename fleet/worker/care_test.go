@@ -89,17 +89,18 @@ func TestRinse(t *testing.T) {
 	})
 }
 
-// TestRinseSeesAHand: what stands where a rinse flows may be a hand. Nothing moves.
+// TestRinseSeesAHand: what stands where a rinse flows may be a hand, and is mostly the cup
+// of the next customer: nothing moves, drinks go on, and it comes when the place is free.
 func TestRinseSeesAHand(t *testing.T) {
 	open(t, func(c *cafe) {
 		ann := c.start("ann", cups(machine.CupSensor, "hand"), tray)
 		ann.plant.PlaceCup()
 		id := c.careOf(1, "ann", fleet.CareRinse, fleet.ViaCareLast)
-		c.taken(id, time.Minute, fleet.Claimed, ann)
 		c.pause(time.Minute)
-		if p := c.says("ann"); ann.edges() != 0 || p.Code != string(machine.PlaceTaken) {
-			t.Fatalf("%d edges, it says %s", ann.edges(), p.Note)
+		if e := c.get(id); ann.edges() != 0 || e.Phase != fleet.Accepted || e.Attempts > 0 {
+			t.Fatalf("%d edges, it is %s after %d attempts", ann.edges(), e.Phase, e.Attempts)
 		}
+		c.phase(c.order(orderN(2)), time.Minute, fleet.Served)
 		ann.plant.TakeCup()
 		c.ended(id, time.Minute, fleet.Served)
 	})

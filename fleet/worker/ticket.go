@@ -178,6 +178,11 @@ func (w *Worker) take(ctx context.Context, t *fleet.Ticket, read fleet.Told) ver
 	if !usedUp && w.cupThere(ctx, e.Order) {
 		return w.fence(ctx, t, e)
 	}
+	if !usedUp && w.itself(e.Order) {
+		// Something stands where it would rinse: drinks go on, and it comes again.
+		w.giveBack(t, jitter(notNow))
+		return letGo
+	}
 	if !usedUp && !e.Order.IsCare() && w.Machine.Status().CupStands && w.asked(ctx).Able {
 		// Another machine has become ready since this one pulled, see cupTaken: the
 		// customer need not wait for whoever fetches the old cup.
