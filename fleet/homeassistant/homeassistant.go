@@ -114,9 +114,10 @@ type Bridge struct {
 	stock map[string]int    // as it was read last
 	over  bool              // nothing is here any more
 
-	mu   sync.Mutex // guards last
-	last result
-	news chan struct{} // last has changed
+	mu    sync.Mutex // guards what follows
+	last  result
+	known map[string]*fleet.Machine // as each was when it was here last
+	news  chan struct{}             // last has changed
 }
 
 // New makes one. It does nothing before Run.
@@ -129,7 +130,7 @@ func New(p Parts, cfg Config) *Bridge {
 	}
 	return &Bridge{
 		p: p, cfg: cfg, born: make(chan struct{}, 1), pressed: make(chan press, 32), news: make(chan struct{}, 1),
-		pace: rate.NewLimiter(rate.Every(orderEvery), orderBurst), said: map[string][]byte{},
+		pace: rate.NewLimiter(rate.Every(orderEvery), orderBurst), said: map[string][]byte{}, known: map[string]*fleet.Machine{},
 	}
 }
 
@@ -298,10 +299,21 @@ type shopState struct {
 	Order string         `json:"order,omitempty"` // the id
 }
 
+// was is a machine with what it can do, also when it is away and nobody can ask it.
+func (b *Bridge) was(m *fleet.Machine) *fleet.Machine {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m.Here {
+		b.known[m.Machine] = m
+	}
+	return cmp.Or(b.known[m.Machine], m)
+}
+
 // states says how everything is: what is new, or all.
 func (b *Bridge) states(ctx context.Context, all bool) {
 	for _, m := range b.p.Machines() {
 		if fleet.IsMachine(m.Machine) {
+			b.was(m)
 			one := *m
 			one.Here = m.Here && !b.over
 			b.tell(fleet.HomeStateSubject(m.Machine), stateOf(&one), all)

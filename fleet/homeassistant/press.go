@@ -104,14 +104,17 @@ func (b *Bridge) order(ctx context.Context, p press) result {
 	return result{code: short(a.Code), why: fleet.Plain(a.Message), order: o.ID}
 }
 
-// gate says why nobody may be at the machine that would make it; empty: the cup is the
-// gate. It goes by what machines say of themselves, so it is advice: what keeps a machine
+// gate says why nobody may be at the machine that would make it, now or when it is back;
+// empty: the cup is the gate. It goes by what machines say of themselves, so it is advice: what keeps a machine
 // from pouring without a cup is that machine.
 func (b *Bridge) gate(o fleet.Order) (code, why string) {
-	page, sees := false, false
-	for _, m := range b.p.Machines() {
+	here, page, sees := false, false, false
+	for _, now := range b.p.Machines() {
+		m := b.was(now)
+		makes := m.Makes(o)
+		here = here || makes && now.Here
 		switch {
-		case !m.Makes(o):
+		case !makes:
 		case m.Cup == "attended" && b.cfg.Attended:
 			sees = true
 		case m.Cup == "attended":
@@ -122,8 +125,11 @@ func (b *Bridge) gate(o fleet.Order) (code, why string) {
 			sees = true
 		}
 	}
-	if page && !sees {
+	switch {
+	case page && !sees:
 		return codeByPage, "only machines make it to which a cup is announced on the order's page: order there"
+	case !here: // whichever comes back may be one that looks for no cup, when nobody is there any more
+		return fleet.CodeAway, "no machine that makes it is here: press again when one is"
 	}
 	return "", ""
 }

@@ -48,7 +48,7 @@ func TestPress(t *testing.T) {
 		"one that looks for none beside one that sees": {body: aPress, cups: "sensor attended", want: codeNoWitness},
 		"somebody stands by":                           {body: aPress, cups: "attended", attended: true, want: codeAccepted},
 		"somebody stands by, and only the page":        {body: aPress, cups: "page", attended: true, want: codeByPage},
-		"no machine at all, as on the website":         {body: aPress, cups: " ", want: codeAccepted},
+		"no machine at all":                            {body: aPress, cups: " ", want: fleet.CodeAway},
 	} {
 		b := newBench(t)
 		if c.cups != "" {
@@ -70,6 +70,25 @@ func TestPress(t *testing.T) {
 			if want := (fleet.Order{ID: o.ID, Name: "Kitchen", Size: fleet.Medium, Bean: "arabica", Milk: "free"}); o != want {
 				t.Errorf("%s: placed %+v", what, o)
 			}
+		}
+	}
+}
+
+// TestPressWhileAway: what a machine that looks for no cup could make once it is back is
+// refused as if it were here, whatever else is.
+func TestPressWhileAway(t *testing.T) {
+	for cups, want := range map[string]string{"attended": codeNoWitness, "attended sensor": codeNoWitness, "page": codeByPage, "sensor": fleet.CodeAway, "sensor sensor": codeAccepted} {
+		b := newBench(t)
+		b.machines = nil
+		for i, cup := range strings.Fields(cups) {
+			b.machines = append(b.machines, aMachine(fmt.Sprint("m", i), cup))
+		}
+		b.wall = pressedAt
+		h := b.bridge(Config{Orders: true, Name: "x"})
+		h.states(t.Context(), true)
+		b.machines[0] = &fleet.Machine{Presence: fleet.Presence{Machine: "m0"}} // the first is away: nothing is known but its name
+		if r := h.order(t.Context(), press{aButton, []byte(aPress)}); r.code != want || (len(b.placed) == 1) != (want == codeAccepted) {
+			t.Errorf("%s, the first away: %+v, placed %v; want %s", cups, r, b.placed, want)
 		}
 	}
 }
