@@ -36,7 +36,7 @@ type Wrong struct {
 // Waiting is one class of the menu.
 type Waiting struct {
 	fleet.Class
-	Waiting  int      `json:"waiting"`  // in the queue, and in no machine's hands
+	Waiting  int      `json:"waiting"`  // orders that no machine has in hand
 	Machines []string `json:"machines"` // that are here and able
 }
 
@@ -84,9 +84,12 @@ func (s Shop) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return st, err
 	}
-	for _, e := range orders { // their messages stay in the queue until they have ended
-		if e.Phase == fleet.Claimed || e.Phase == fleet.Brewing {
-			waiting[e.Order.Class()]--
+	for class := range waiting {
+		waiting[class] = 0 // messages of what is in hand lie there too, and two of what is made again
+	}
+	for _, e := range orders {
+		if e.Phase.Open() && e.Phase != fleet.Claimed && e.Phase != fleet.Brewing {
+			waiting[e.Order.Class()]++
 		}
 	}
 	able := st.judgeMachines(s.Dangerous)
@@ -187,7 +190,7 @@ func (st *Status) judgeQueue(menu fleet.Menu, waiting map[fleet.Class]int, able 
 		}
 	}
 	for _, class := range classes {
-		q := Waiting{Class: class, Waiting: max(0, waiting[class]), Machines: []string{}}
+		q := Waiting{Class: class, Waiting: waiting[class], Machines: []string{}}
 		for _, m := range st.Machines {
 			if m.Able && slices.Contains(m.Classes, class) {
 				q.Machines = append(q.Machines, m.Machine)
