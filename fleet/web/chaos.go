@@ -276,7 +276,7 @@ func (w *Web) story(ctx context.Context, p *pages, id string) *story {
 		return nil
 	}
 	first := records[0]
-	s := &story{Who: first.Order.Name + ": " + p.what(first.Order), Path: w.pathOf(id)}
+	s := &story{Who: first.Order.Name + p.say("order.colon") + " " + p.what(first.Order), Path: w.pathOf(id)}
 	since := func(t time.Time) string { return p.say("chaos.since", t.Sub(first.Written).Seconds()) }
 	now, _ := w.book.look(id)
 	for _, e := range records {

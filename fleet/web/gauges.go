@@ -60,7 +60,7 @@ func (p *pages) has(o *offer, items []string) string {
 	var list []string
 	for _, id := range items {
 		if l, known := o.levels[id]; known {
-			list = append(list, p.say("gauge.stock.one", p.amount(max(l.OnHand, 0), fleet.Unit(id)), p.item(o.menu, id)))
+			list = append(list, p.say("gauge.stock.one", strings.ReplaceAll(p.amount(max(l.OnHand, 0), fleet.Unit(id)), " ", "\u00a0"), p.item(o.menu, id)))
 		}
 	}
 	if len(list) == 0 {

@@ -194,7 +194,7 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order, o *offer) machine {
 		}
 	}
 	if hand != nil {
-		t.Who = hand.What.Name + ": " + p.what(hand.What)
+		t.Who = hand.What.Name + p.say("order.colon") + " " + p.what(hand.What)
 	}
 	if !m.Here {
 		t.Word, t.Mark = p.say("fleet.away"), "stop"

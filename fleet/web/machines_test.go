@@ -24,6 +24,18 @@ func TestFleetPage(t *testing.T) {
 	lacks(t, page, idA, "<jam>", "<form", "<button")
 }
 
+// TestFrenchTile: what the page puts together has the marks of French, too, and an amount
+// stays together with its unit.
+func TestFrenchTile(t *testing.T) {
+	h, _ := withActs(t)
+	page := text(t, h.ask("GET", "/fleet?lang=fr", ""))
+	for _, want := range []string{"<bdi>Ada\u00a0: ", "no-grind\u00a0: ", "Arabica 1\u00a0kg"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing in:\n%s", want, page)
+		}
+	}
+}
+
 // TestAwayWithAnOrder: what a machine had begun when it went away stands on its tile, until
 // it is in doubt and stands among those.
 func TestAwayWithAnOrder(t *testing.T) {

@@ -99,7 +99,11 @@ func Line(lang, code, detail, quote string) string {
 	}
 	line := code
 	if s := Operator(lang, code); s != "" {
-		line += ": " + s
+		colon := ": "
+		if lang == "fr" {
+			colon = Typeset(lang, " : ")
+		}
+		line += colon + s
 	}
 	if more != "" {
 		line += " (" + more + ")"
