@@ -115,7 +115,7 @@ func TestAlertsAtNight(t *testing.T) {
 	case <-time.After(2 * time.Minute):
 		t.Fatal("nobody is called")
 	}
-	if !m.Danger || !strings.HasSuffix(m.Title, "need a hand, at once") || len(m.Wrong) < 2 || !strings.Contains(m.Wrong[0], " is fault: ") {
+	if !m.Danger || !strings.HasSuffix(m.Title, "need a hand, at once") || len(m.Wrong) < 2 || !strings.Contains(m.Wrong[0], " has a fault: ") {
 		t.Errorf("%+v", m)
 	}
 	shop, name := reach.Shop(h.conn, false), h.machines[0].file.Name

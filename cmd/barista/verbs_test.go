@@ -186,7 +186,7 @@ func TestVerbs(t *testing.T) {
 		t.Errorf("orders %+v", orders)
 	}
 	o.has(o.barista(term.ExitOK, "orders"), "ORDER", "large mixed, 1 sugar")
-	o.has(o.barista(term.ExitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 doses", "for Zoë", "came by request")
+	o.has(o.barista(term.ExitOK, "why", "0aaa"), "it waits in the queue", "reserved: mixed 30 g, sugar 1 dose", "for Zoë", "came by request")
 	var acc client.Account
 	o.decode(o.barista(term.ExitOK, "why", a, "--json"), &acc)
 	if acc.Phase != fleet.Accepted || acc.Reserved["mixed"] != 30 || acc.Told.OrderID != a {

@@ -111,7 +111,7 @@ func TestMessages(t *testing.T) {
 	}))
 	defer server.Close()
 	seen := Seen{
-		Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe is fault: no-flow\x1b[2J\n- it's a \"trap\""}, {Key: "unknown", Text: "1 order of which nobody knows"}},
+		Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe has a fault: no-flow\x1b[2J\n- it's a \"trap\""}, {Key: "unknown", Text: "1 order of which nobody knows"}},
 		Next:  []string{`barista machine clear-fault zoe --reason "what was done"`, "barista why last unknown"},
 	}
 	var lookMu sync.Mutex
@@ -154,7 +154,7 @@ func TestMessages(t *testing.T) {
 	if len(got) != 4 {
 		t.Errorf("%d messages", len(got))
 	}
-	const text = "- zoe is fault: no-flow [2J - it's a \"trap\"\n- 1 order of which nobody knows\n" +
+	const text = "- zoe has a fault: no-flow [2J - it's a \"trap\"\n- 1 order of which nobody knows\n" +
 		"type: barista machine clear-fault zoe --reason \"what was done\"\ntype: barista why last unknown"
 	for _, p := range got {
 		if p.header.Get("Authorization") != "Bearer tk" {

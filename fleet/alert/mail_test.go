@@ -208,7 +208,7 @@ func (p *postOffice) mail() *Mail {
 }
 
 var lettered = Seen{
-	Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe is fault: too-hot: 131 °C"}, {Key: "unknown", Text: "1 order of which nobody knows"}},
+	Wrong: []Wrong{{Key: "machine zoe fault", Text: "zoe has a fault: too-hot: 131 °C"}, {Key: "unknown", Text: "1 order of which nobody knows"}},
 	Next:  []string{`barista machine clear-fault zoe --reason "what was done"`, "barista why last unknown"},
 }
 
@@ -299,7 +299,7 @@ func opened(t *testing.T, l letter) (mail.Header, string) {
 func TestMailHead(t *testing.T) {
 	const evil = "\r\n.\r\nMAIL FROM:<eve@example.org>\r\nBcc: eve@example.org\r\nSubject: eve\r\n\r\neve\u2028Bcc: eve@example.org"
 	p := (&postOffice{starttls: true}).opens(t)
-	seen := Seen{Wrong: []Wrong{{Key: "a", Text: evil}, {Key: "b", Text: "zoe is fault: " + evil}}, Next: []string{evil}}
+	seen := Seen{Wrong: []Wrong{{Key: "a", Text: evil}, {Key: "b", Text: "zoe has a fault: " + evil}}, Next: []string{evil}}
 	for _, shop := range []string{"corner", "corner" + evil, strings.Repeat("é\n", 900)} {
 		if err := p.mail().send(t.Context(), "lea@example.org", composed(shop, seen), time.Now()); err != nil {
 			t.Fatal(err)

@@ -780,7 +780,7 @@ func askStatus(t *testing.T, s *place) {
 	stock.levels["arabica"] = fleet.Level{OnHand: 20}
 	st := look("1 order of arabica/free waits, and no machine that is able makes it",
 		"1 order of which nobody knows whether it was made: barista why last unknown",
-		"arabica runs out: 20 g left, a cup may take 30", "max is fault: the pump is jammed")
+		"arabica runs out: 20 g left, a cup may take 30", "max has a fault: the pump is jammed")
 	if st.Open != 2 || st.Unknown != 1 {
 		t.Errorf("%+v", st)
 	}
@@ -795,7 +795,7 @@ func askStatus(t *testing.T, s *place) {
 	if stock.err = errors.New("gone"); stock.err != nil {
 		look("1 order of arabica/free waits, and no machine that is able makes it",
 			"1 order of which nobody knows whether it was made: barista why last unknown",
-			"max is fault: the pump is jammed", "the stock does not answer")
+			"max has a fault: the pump is jammed", "the stock does not answer")
 	}
 }
 

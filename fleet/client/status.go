@@ -164,7 +164,11 @@ func (st *Status) judgeMachines(dangerous func(code string) bool) (able int) {
 			if m.Reason != "" {
 				why = ": " + m.Reason
 			}
-			st.say(m.wrong(m.State), "%s is %s%s", m.Machine, m.State, why)
+			how := "is " + string(m.State)
+			if m.State == fleet.StateFault {
+				how = "has a fault"
+			}
+			st.say(m.wrong(m.State), "%s %s%s", m.Machine, how, why)
 			st.Wrong[len(st.Wrong)-1].Danger = danger
 			st.then(m.Next())
 		}

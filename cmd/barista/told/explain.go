@@ -29,7 +29,7 @@ func Explain(c Case) (story string, next []client.Next) {
 	x.verdict()
 	x.formerTries()
 	if x.e.Phase != fleet.Served && x.e.Phase != fleet.Cancelled {
-		x.likely(x.e.Machine(), x.e.Reason)
+		x.lastReason()
 	}
 	x.customer()
 	x.doses()
@@ -243,18 +243,31 @@ var causes = map[string]string{
 	fleet.CodeOutOfStock: "the beans, milk or sugar that a second try needs were promised to others meanwhile",
 }
 
+// lastReason says why the last try, or all of it, came to this.
+func (x *explainer) lastReason() {
+	n := len(x.e.Past)
+	if n == 0 || x.e.Owner == nil || x.e.By != "" {
+		x.likely(x.e.Machine(), x.e.Reason)
+		return
+	}
+	if r := x.e.Reason; r.Code != "" && r.Code == x.e.Past[n-1].Code {
+		x.say("Try %d came to the same (%s).", n+1, figures(x.e.Machine(), r))
+		return
+	}
+	before := len(x.says)
+	x.likely(x.e.Machine(), x.e.Reason)
+	for i, s := range x.says[before:] {
+		x.says[before+i] = strings.Replace(s, "The reason:", fmt.Sprintf("The reason of try %d:", n+1), 1)
+	}
+}
+
 // likely says what most likely lies behind a reason, and how it was recorded.
 func (x *explainer) likely(machine string, r fleet.Reason) {
 	switch r.Code {
 	case fleet.CodeExpired, fleet.CodeSettled, fleet.CodeSaid, fleet.CodeCancelled: // the verdict says it
 		return
 	}
-	figures := r.Code
-	for _, more := range []string{r.Detail, r.Quote} {
-		if more != "" && more != machine {
-			figures += ", " + term.Safe(more)
-		}
-	}
+	figures := figures(machine, r)
 	switch cause, operator := causes[r.Code], words.Operator("en", r.Code); {
 	case strings.Contains(cause, "%s"):
 		x.say("Most likely "+cause+" (%s).", machine, figures)
@@ -267,6 +280,17 @@ func (x *explainer) likely(machine string, r fleet.Reason) {
 			x.say("The reason: %s.", said)
 		}
 	}
+}
+
+// figures is a reason for who looks it up.
+func figures(machine string, r fleet.Reason) string {
+	out := r.Code
+	for _, more := range []string{r.Detail, r.Quote} {
+		if more != "" && more != machine {
+			out += ", " + term.Safe(more)
+		}
+	}
+	return out
 }
 
 // customer says who was told what.

@@ -188,6 +188,12 @@ func TestExplain(t *testing.T) {
 			end(fence(x, zoe), zoe, fleet.Spoiled, reason("no-flow", "3.0/120 ml"))
 			return []fleet.Machine{at(moka, fleet.StateReady, nil), at(zoe, fleet.StateFault, jammed)}
 		},
+		"failed-otherwise": func(x *tale) []fleet.Machine {
+			end(fence(x, zoe), zoe, fleet.Spoiled, reason("no-flow", "0.0/120 ml"))
+			x.then(x.now.Remake())
+			end(fence(x, moka), moka, fleet.Spoiled, reason("cup-gone", ""))
+			return ready
+		},
 		"failed-for-stock": func(x *tale) []fleet.Machine {
 			end(fence(x, zoe), zoe, fleet.Spoiled, reason("cup-gone", ""))
 			x.then(x.now.FailStock(reason(fleet.CodeOutOfStock, "mixed")))

@@ -34,7 +34,7 @@ func TestStatus(t *testing.T) {
 			Advice: []string{"the grinder of " + long + " was swapped and has not been calibrated since, so what it doses is a guess: barista calibrate grinder --config FILE"}},
 		"wrong": {
 			Degraded: []string{
-				"arabica runs out: 11 g left, a cup may take 30", long + " is fault: " + ill.Reason,
+				"arabica runs out: 11 g left, a cup may take 30", long + " has a fault: " + ill.Reason,
 				"1 order of which nobody knows whether it was made: barista why last unknown",
 			},
 			Next: []client.Next{
