@@ -235,7 +235,11 @@ func (t *trace) rates() []float64 {
 		}
 		if before >= 0 {
 			from := before
-			if began, pumps := t.pumping(l.at); pumps {
+			began, pumps := t.pumping(l.at)
+			if !pumps { // the last look of a stretch is a moment after it
+				began, pumps = t.pumping(t.looks[before].at)
+			}
+			if pumps {
 				for j := before - 1; j >= 0 && t.looks[j].at >= began && l.at-t.looks[j].at <= t.window; j-- {
 					if !math.IsNaN(t.looks[j].v[atFlow]) {
 						from = j

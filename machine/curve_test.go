@@ -266,3 +266,28 @@ func TestCurveOfADrinkThatIsNone(t *testing.T) {
 		}
 	})
 }
+
+// TestRateAtTheEnd: the look just behind the end of a stretch shows the flow over a while
+// like those before it, not a step of the meter over a moment; and the next one nothing.
+func TestRateAtTheEnd(t *testing.T) {
+	const tick = 20 * time.Millisecond
+	tr := trace{window: 10 * tick, parts: []Stretch{{Part: driver.Pump, From: 0, To: 50 * tick}}}
+	at := func(when time.Duration) { // a meter that counts thirds of a millilitre, at 6 ml/s
+		ml := math.Floor(min(when, 50*tick).Seconds()*6*3) / 3
+		tr.looks = append(tr.looks, look{when, [len(measured)]float64{atFlow: ml}})
+	}
+	for i := range 50 {
+		at(time.Duration(i) * tick)
+	}
+	at(50*tick + time.Millisecond) // and so does the count that came with the end
+	at(53 * tick)
+	rates := tr.rates()
+	for i, r := range rates[20:51] {
+		if r < 4 || r > 8 {
+			t.Errorf("look %d: %.1f ml/s, pumped are 6", 20+i, r)
+		}
+	}
+	if last := rates[51]; last != 0 {
+		t.Errorf("after the end %.1f ml/s", last)
+	}
+}
