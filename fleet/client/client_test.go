@@ -262,7 +262,7 @@ func askMean(t *testing.T, s *place) {
 		a: a, "0bbb": b, "zoë": a, "ZOË": a, "ada king": b, "ada  lo": twin, "King": b, "max": adam, "last": lost, "last unknown": twin, "last served": lost,
 		"last accepted": adam, "0AAA": "2 orders end with 0AAA: give more", "ada": "3 orders are for ada: give more",
 		"ADAM": "2 orders end with ADAM or are for ADAM: give more", "last failed": "no order of the last day is failed",
-		"love": twin, "ove": "no order of the last day ends with ove", "last lost": "no order of the last day ends with last lost", "-h": ErrNoRef.Error(),
+		"love": twin, "ove": "no order of the last day is for ove, and of an id at least the last 4 characters are needed", "last lost": "no order of the last day ends with last lost or is for that name; behind last stands one of accepted, ", "-h": ErrNoRef.Error(),
 		" ": ErrNoRef.Error(), "a\x1b": ErrNoRef.Error(), "01JD0000000000000000000DDD": "there is no order",
 	} {
 		m, err := s.Mean(t.Context(), words)

@@ -195,6 +195,13 @@ func oneOf(list, found []fleet.Entry, words, how string) (Meant, error) {
 		text := "no order ends with " + strings.ToUpper(words)
 		if strings.HasPrefix(how, "are for") {
 			text = "no order of the last day ends with " + words + " or is for that name"
+			switch {
+			case utf8.RuneCountInString(words) < shortest:
+				text = fmt.Sprintf("no order of the last day is for %s, and of an id at least the last %d characters are needed", words, shortest)
+			case strings.HasPrefix(words, Last+" "):
+				all := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(phases), "[]")), ", ")
+				text += fmt.Sprintf("; behind %s stands one of %s", Last, all)
+			}
 		}
 		return Meant{}, fleet.Saying(text, fleet.ErrNotFound)
 	}
