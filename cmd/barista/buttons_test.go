@@ -128,7 +128,7 @@ func openButtons(t *testing.T) *buttonHouse {
 	if b.other, err = b.page.Logins.Login(t.Context(), "ann", bossWord, "127.0.0.1:1"); err != nil {
 		t.Fatal(err)
 	}
-	b.browser = browseFor(t, 5*time.Minute, path)
+	b.browser = browseFor(t, 10*time.Minute, path)
 	if err := chromedp.Do(b.browser, chromedp.Navigate(b.page.URL()+"/login"), chromedp.WaitVisible("#login"), chromedp.SendKeys("#name", bossName),
 		chromedp.SendKeys("#password", bossWord), chromedp.Click("#login button"), chromedp.WaitVisible("#logout")); err != nil {
 		t.Fatal(err)
