@@ -88,6 +88,12 @@ func (m *Machine) Parts() []driver.Part {
 	return driver.InOrder(m.limits.Parts, driver.Parts)
 }
 
+// PartsFromAfar lists those that somebody may have tried who does not stand there. What a
+// heater did shows after seconds only, so it is left to who stands there.
+func (m *Machine) PartsFromAfar() []driver.Part {
+	return slices.DeleteFunc(m.Parts(), func(p driver.Part) bool { return p == driver.Heater })
+}
+
 // MaxOn is the longest that a trial of the part may last; 0: there is none.
 func (m *Machine) MaxOn(p driver.Part) time.Duration { return m.limits.Parts[p].MaxOn }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"barista/driver"
 	"barista/fleet"
 	"barista/machine"
 	"barista/machine/recipe"
@@ -67,6 +66,8 @@ func patience(o fleet.Order) time.Duration {
 // try switches one part on for a moment, for a person who may be anywhere: so he must say
 // that somebody has looked, and a machine that may be opened is left alone.
 func (w *Worker) try(c fleet.Command) (*fleet.Tried, error) {
+	parts := w.Machine.PartsFromAfar()
+	i := slices.Index(w.parts(), c.What)
 	w.mu.Lock()
 	hand, drained := w.hand, w.word.Cordon != nil && w.word.Cordon.Drain
 	w.mu.Unlock()
@@ -77,14 +78,14 @@ func (w *Worker) try(c fleet.Command) (*fleet.Tried, error) {
 		return nil, errors.New("somebody must say first that a vessel stands under the spout and that nobody has his hands in the machine")
 	case drained:
 		return nil, errors.New("it is drained, so somebody may have it open: nothing moves; end the drain first, or try the part there with barista selftest")
-	case !slices.Contains(w.parts(), c.What):
+	case i < 0:
 		return nil, fmt.Errorf("it has no part %q that can be tried from afar", fleet.Plain(c.What))
 	case hand != "":
 		return nil, fmt.Errorf("it has order %s in hand: wait for its end", hand)
 	}
 	ctx, cancel := context.WithTimeout(w.stop, tryTime)
 	defer cancel()
-	one := w.Machine.ShortTry(driver.Part(c.What))
+	one := w.Machine.ShortTry(parts[i])
 	one.Afar, one.For = true, min(one.For, time.Second) // a simulated machine may be slower
 	got, err := w.Machine.Try(ctx, one)
 	if err != nil {
@@ -95,13 +96,10 @@ func (w *Worker) try(c fleet.Command) (*fleet.Tried, error) {
 	}, nil
 }
 
-// parts are those that can be tried from afar. What a heater did shows after seconds only,
-// so it is left to barista selftest there.
+// parts are those that can be tried from afar.
 func (w *Worker) parts() (out []string) {
-	for _, p := range w.Machine.Parts() {
-		if p != driver.Heater {
-			out = append(out, string(p))
-		}
+	for _, p := range w.Machine.PartsFromAfar() {
+		out = append(out, string(p))
 	}
 	return out
 }
