@@ -212,7 +212,13 @@ func decodeServes(m *Map) Serves {
 	sizes := m.Need("sizes", "write sizes: [small, medium, large]")
 	s.Beans, _ = beans.Tokens(64)
 	s.Milks, _ = milks.Tokens(64)
-	list, _ := milks.List(0, 1<<20)
+	list, _ := beans.List(0, 1<<20)
+	for _, n := range list {
+		if word, _ := n.Text(); fleet.IsCareName(word) {
+			n.Problem("the care of machines is called so", "give the bean another name")
+		}
+	}
+	list, _ = milks.List(0, 1<<20)
 	for _, n := range list {
 		// Orders may use these words; the shop folds them into its own, so a
 		// machine that lists one would wait for ever.

@@ -57,9 +57,9 @@ func (o Order) sized() bool {
 	return slices.Contains(Sizes, o.Size)
 }
 
-// careful reports whether a bean's name is too near to that of care: the queues of the
+// IsCareName reports whether a bean's name is too near to that of care: the queues of the
 // two could have one name.
-func careful(bean string) bool { return bean == CareBean || strings.HasPrefix(bean, CareBean+"-") }
+func IsCareName(bean string) bool { return bean == CareBean || strings.HasPrefix(bean, CareBean+"-") }
 
 // Cares reports whether the machine knows this kind of care.
 func (p Presence) Cares(kind Size) bool {

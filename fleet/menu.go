@@ -78,7 +78,7 @@ func (m Menu) Check() error {
 		switch {
 		case !IsToken(b):
 			add("bean %s: 1 to 32 of a-z, 0-9 and -", clip(b))
-		case careful(b):
+		case IsCareName(b):
 			add("bean %s: the care of machines is called so, give the bean another name", b)
 		case seen[b]:
 			add("bean %s: the name is taken", b)

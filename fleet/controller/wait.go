@@ -117,7 +117,8 @@ func (c *Controller) counted() counted {
 			t.now.inHand[e.Machine()] = e
 		}
 	}
-	t.now.queue = c.p.Ledger.Queue()
+	// Care that waits until others can stand in for its machine keeps no customer waiting.
+	t.now.queue = slices.DeleteFunc(slices.Clone(c.p.Ledger.Queue()), func(e fleet.Entry) bool { return e.Order.IsCare() && e.Via != fleet.ViaCareLast })
 	for _, e := range t.now.queue {
 		t.now.orders = append(t.now.orders, e.Order)
 		if e.Avoid != nil && !e.Written.IsZero() { // of one that was just written here the time comes with the follower
