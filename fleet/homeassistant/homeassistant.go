@@ -233,7 +233,7 @@ type machineState struct {
 	Here    string      `json:"here"` // "online", "offline"
 	State   fleet.State `json:"state"`
 	Problem string      `json:"problem"` // "ON", "OFF"
-	Beans   string      `json:"beans"`   // "ON": there are none
+	Beans   string      `json:"beans"`   // "ON": there are none; unknown: no sensor tells
 	Water   string      `json:"water"`
 	Tray    string      `json:"tray"`
 	Percent int         `json:"percent"` // of the drink in hand
@@ -242,6 +242,9 @@ type machineState struct {
 	Reason  string      `json:"reason,omitempty"`
 	Lacks   []string    `json:"lacks,omitempty"`
 }
+
+// unknown is Home Assistant's word for a binary sensor that has nothing to say.
+const unknown = "None"
 
 // The states that a machine has only for who looks at it.
 const away fleet.State = "away"
@@ -262,9 +265,17 @@ func stateOf(m *fleet.Machine) machineState {
 	}
 	s := machineState{Here: "offline", State: away, Problem: "OFF", Beans: "OFF", Water: "OFF", Tray: "OFF"}
 	if m.Here {
-		lacks := func(what string) string { return on(slices.Contains(m.Lacks, what)) }
+		lacks := func(what string, g fleet.Gauge) string {
+			switch {
+			case slices.Contains(m.Lacks, what) || g == fleet.GaugeOut:
+				return "ON"
+			case g == fleet.GaugeThere:
+				return "OFF"
+			}
+			return unknown // no sensor says it, or an earlier version does not tell
+		}
 		s = machineState{
-			Here: "online", State: m.State, Problem: on(m.State == fleet.StateFault || m.State == fleet.StateBlocked), Beans: lacks("beans"), Water: lacks("water"), Tray: lacks("tray"),
+			Here: "online", State: m.State, Problem: on(m.State == fleet.StateFault || m.State == fleet.StateBlocked), Beans: lacks("beans", m.Gauges.Beans), Water: lacks("water", m.Gauges.Water), Tray: lacks("tray", m.Gauges.Tray),
 			Percent: min(max(m.Percent, 0), 100), Drinks: max(m.Drinks, 0), Code: short(m.Code), Reason: fleet.Plain(words.Operator("en", m.Code)),
 		}
 		for _, l := range m.Lacks[:min(len(m.Lacks), 8)] {

@@ -47,6 +47,7 @@ func newBench(t *testing.T) *bench {
 func aMachine(name, cup string) *fleet.Machine {
 	return &fleet.Machine{Here: true, Presence: fleet.Presence{
 		Machine: name, Cup: cup, State: fleet.StateReady, Driver: "mock", Version: "v1.2.3", Classes: fleet.DefaultMenu().Classes(), Sizes: fleet.Sizes, Drinks: 7,
+		Gauges: fleet.Gauges{Beans: fleet.GaugeThere, Water: fleet.GaugeThere},
 	}}
 }
 
@@ -283,5 +284,18 @@ func TestHostile(t *testing.T) {
 	want := []string{"coffee.home.state.shop", "coffee.home.state." + z, "homeassistant.device.barista.shop.config", "homeassistant.device.barista." + z + ".config"}
 	if got := slices.Sorted(maps.Keys(subjects)); !slices.Equal(got, want) {
 		t.Errorf("said at %q", got)
+	}
+}
+
+// TestGauges: what no sensor tells is not told as well.
+func TestGauges(t *testing.T) {
+	m := aMachine("zoe", "sensor")
+	m.Gauges = fleet.Gauges{Beans: fleet.GaugeOut, Water: fleet.GaugeSilent}
+	if s := stateOf(m); s.Beans != "ON" || s.Water != unknown || s.Tray != unknown {
+		t.Errorf("%+v", s)
+	}
+	m.Gauges, m.Lacks = fleet.Gauges{Beans: fleet.GaugeThere}, []string{"water"} // as an earlier version says it
+	if s := stateOf(m); s.Beans != "OFF" || s.Water != "ON" || s.Tray != unknown {
+		t.Errorf("%+v", s)
 	}
 }
