@@ -254,6 +254,13 @@ func (p Presence) Check() error {
 	for _, s := range p.Parts {
 		out.unless(IsToken(s), "there is no part %.40q", s)
 	}
+	for _, h := range []*Happened{p.LastFault, p.LastAct} {
+		if h != nil {
+			for _, s := range []string{h.What, h.Detail, h.By, h.Why, h.At} {
+				out.text("what came about there", s, maxText)
+			}
+		}
+	}
 	out.unless(len(p.Swapped) <= maxItems, "%d parts of it were swapped", len(p.Swapped))
 	for _, s := range p.Swapped {
 		out.unless(IsToken(s), "the part %.40q was swapped", s)

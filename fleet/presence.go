@@ -71,9 +71,22 @@ type Presence struct {
 	Swapped    []string `json:"swapped,omitempty"` // parts that were swapped and not measured since: "grinder"
 	Care       []Care   `json:"care,omitempty"`    // how it stands with its upkeep, each kind that it knows
 	Parts      []string `json:"parts,omitempty"`   // that can be tried one by one: "pump"
-	Pace       *Pace    `json:"pace,omitempty"`    // its own times; nil: of a version that says none
-	Lasts      int      `json:"lasts,omitempty"`   // seconds that this word counts, by the desk; 0: PresenceTTL
-	Said       uint64   `json:"-"`                 // the word's place among all words, by the broker; 0: not from there
+	// The last fault, and what a person did last at the machine itself, since its service
+	// started; nil: nothing.
+	LastFault *Happened `json:"last_fault,omitempty"`
+	LastAct   *Happened `json:"last_act,omitempty"`
+	Pace      *Pace     `json:"pace,omitempty"`  // its own times; nil: of a version that says none
+	Lasts     int       `json:"lasts,omitempty"` // seconds that this word counts, by the desk; 0: PresenceTTL
+	Said      uint64    `json:"-"`               // the word's place among all words, by the broker; 0: not from there
+}
+
+// Happened is something that came about at a machine.
+type Happened struct {
+	What   string `json:"what"`             // a fault's code, or a command's verb
+	Detail string `json:"detail,omitempty"` // the fault's figures, or what was asked for
+	By     string `json:"by,omitempty"`
+	Why    string `json:"why,omitempty"`
+	At     string `json:"at"` // RFC 3339, by the machine's clock, for display
 }
 
 // Gauge is what a machine sees of something that a person fills or empties. Its zero

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -28,6 +29,8 @@ func withCare(t *testing.T) (*house, *floor) {
 	defer h.crew.mu.Unlock()
 	h.crew.present[0].Care = []fleet.Care{{Kind: fleet.CareRinse, Drinks: 20, Hours: 3, Due: true, Itself: true}, {Kind: fleet.CareClean, Drinks: 41, Hours: 160}}
 	h.crew.present[0].Parts = []string{"grinder", "pump", "steamer"}
+	h.crew.present[0].LastFault = &fleet.Happened{What: "no-flow", At: time.Now().Add(-3 * time.Hour).Format(time.RFC3339)}
+	h.crew.present[0].LastAct = &fleet.Happened{What: "clear-fault", By: "Eve", Why: "a kink in the hose", At: time.Now().Add(-2 * time.Hour).Format(time.RFC3339)}
 	care := fleet.CareOrder(idC, "Eve", "leo", fleet.CareClean)
 	h.records.put(fleet.Create(care, fleet.Items{}, fleet.Success(idC), fleet.ViaCare), time.Now())
 	h.write(idC, cup("leo"))
@@ -103,6 +106,36 @@ func TestCare(t *testing.T) {
 	h.desk.reply = fleet.CommandAnswer{Message: "it is drained"}
 	res, _ = press("try", "machine=zoe&what=pump&vessel=yes", http.StatusConflict)
 	contains(t, text(t, res), "Zoe did not do it:", "it is drained")
+}
+
+// TestLately: a tile says for how long a machine has been so, as far as this website saw
+// it, what its last fault was, and who did what there last.
+func TestLately(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := withActs(t)
+		tile := func(name string) string {
+			t.Helper()
+			h.web.roll.forget()
+			return part(t, text(t, h.ask("GET", "/fleet", "")), `id="machine-`+name+`"`, `id="machine-`)
+		}
+		at := func(d time.Duration) string { return time.Now().Add(-d).Format(time.RFC3339) }
+		lacks(t, tile("zoe"), "for at least", "Its last fault", " ago.")
+		time.Sleep(5 * time.Minute)
+		contains(t, tile("zoe"), "for at least 5 min")
+		h.crew.mu.Lock()
+		h.crew.present[0].State = fleet.StateReady
+		h.crew.present[0].LastFault = &fleet.Happened{What: "no-flow", At: at(3 * time.Hour)}
+		h.crew.present[0].LastAct = &fleet.Happened{What: "clear-fault", By: "Eve <b>", Why: "a kink in the hose", At: at(2 * time.Hour)}
+		h.crew.present[1].LastFault = &fleet.Happened{What: h.crew.present[1].Code, At: at(time.Hour)}
+		h.crew.present[1].LastAct = &fleet.Happened{What: "dance", By: "Eve", At: at(time.Hour)}
+		h.crew.mu.Unlock()
+		now := tile("zoe")
+		lacks(t, now, "for at least", "for 0")
+		contains(t, now, "Its last fault, 3 h ago: no-flow. The pump runs and no water comes", "Eve &lt;b&gt; has cleared its fault, 2 h ago.", "a kink in the hose")
+		lacks(t, tile("leo"), "Its last fault", "Eve")
+		time.Sleep(3 * time.Hour)
+		contains(t, tile("zoe"), `<span class="soft">for 3 h</span>`)
+	})
 }
 
 // TestCareScreens makes the pictures and audits them, where a folder is given.

@@ -40,6 +40,10 @@ type machine struct {
 	Fault   bool   // a person must clear it
 	Curves  bool   // it may be asked for those of its last drinks
 	Thing   hardware
+	For     string    // how long its state lasts
+	Lately  string    // its last fault, which is over, and when it came
+	Did     string    // what a person did last at the machine itself, and when
+	DidBy   string    // and why
 	Asked   bool      // it waits until a person has done his part of its care
 	Care    []cared   // the kinds that it knows
 	CareDue bool      // of one of them
@@ -92,6 +96,7 @@ type roll struct {
 	list   []fleet.Machine
 	err    error
 	lately atomic.Pointer[[]fleet.Machine] // the last list, for who does not wait
+	states map[string]stands               // by machine
 }
 
 const rollAge = time.Second
@@ -104,6 +109,7 @@ func (w *Web) machines(ctx context.Context) ([]fleet.Machine, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
 		defer cancel()
 		l.list, l.err = w.Machines(ctx)
+		l.heed()
 		l.at = time.Now()
 	}
 	return l.list, l.err
@@ -203,6 +209,8 @@ func (w *Web) tile(p *pages, m fleet.Machine, hand *order, o *offer) machine {
 		}
 		return t
 	}
+	t.For = p.lasts(w.roll.lasts(m))
+	p.lately(&t, m, w.Wall())
 	t.Word, t.Mark, t.Percent = p.name("state", string(m.State)), mark(m.State), m.Percent
 	if m.Parked() {
 		t.Word = p.say("fleet.parked")

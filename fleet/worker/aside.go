@@ -63,7 +63,7 @@ func (w *Worker) announce(ctx context.Context, known func()) {
 		rest.Reset(saySoon)
 		// A percent is no news: the live events tell it.
 		if ctx.Err() == nil && (due || p.State != last.State || p.Note != last.Note || p.Order != last.Order || p.Drained != last.Drained || !slices.Equal(p.Lacks, last.Lacks) ||
-			!slices.Equal(p.Classes, last.Classes) || !slices.Equal(p.Sizes, last.Sizes) || !slices.Equal(p.Never, last.Never) || !slices.Equal(p.Care, last.Care)) {
+			!slices.Equal(p.Classes, last.Classes) || !slices.Equal(p.Sizes, last.Sizes) || !slices.Equal(p.Never, last.Never) || !slices.Equal(p.Care, last.Care) || p.LastAct != last.LastAct) {
 			if p.State != last.State {
 				w.Log.Info("state", "state", p.State, "note", p.Note, "order", p.Order)
 			}
@@ -158,10 +158,12 @@ func (w *Worker) Presence() (fleet.Presence, <-chan struct{}) {
 	st := w.Machine.Status()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.lately.heed(st)
 	p := fleet.Presence{
 		Machine: w.cfg.Name, Owner: w.owner, Classes: w.offer.Classes, Sizes: w.offer.Sizes, Never: w.offer.Never, State: fleet.State(st.State),
 		Order: w.hand, Cup: w.cfg.Cup, Driver: w.cfg.Driver, MinWaiting: w.cfg.MinWaiting, Drinks: w.drinks,
 		Percent: st.Percent, Version: w.cfg.Version, Lacks: st.Lacks, Swapped: w.cfg.Swapped, Care: upkeep(st), Parts: w.parts(),
+		LastFault: w.lately.fault, LastAct: w.lately.act,
 		Gauges: fleet.Gauges{Beans: fleet.Gauge(st.Gauges.Beans), Water: fleet.Gauge(st.Gauges.Water), Tray: fleet.Gauge(st.Gauges.Tray)},
 	}
 	if w.drinks > 0 {
@@ -284,6 +286,7 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 	case fleet.CommandTry:
 		var got *fleet.Tried
 		if got, err = w.try(c); err == nil {
+			w.did(c)
 			w.Log.Info("command", "verb", c.Verb, "part", c.What, "by", c.By, "why", c.Why, "shown", got.Shown)
 			return fleet.CommandAnswer{OK: true, Message: "done", Tried: got}
 		}
@@ -312,6 +315,9 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 	}
 	if err != nil {
 		return fleet.CommandAnswer{Message: err.Error()}
+	}
+	if c.By != "" && c.Verb != "settings" {
+		w.did(c)
 	}
 	w.Log.Info("command", "verb", c.Verb, "order", c.Order, "by", c.By, "why", c.Why)
 	return fleet.CommandAnswer{OK: true, Message: "done"}

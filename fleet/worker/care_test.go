@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"barista/driver"
+	"barista/driver/plant"
 	"barista/fleet"
 	"barista/machine"
 )
@@ -188,6 +189,34 @@ func TestTryFromAfar(t *testing.T) {
 		}
 		if parts := c.says("ann").Parts; len(parts) == 0 || parts[0] != "grinder" {
 			t.Errorf("its parts: %v", parts)
+		}
+	})
+}
+
+// TestLately: a machine says what its last fault was, after that is over too, and who did
+// what at it last; a customer's word and the shop's own are none of that.
+func TestLately(t *testing.T) {
+	open(t, func(c *cafe) {
+		ann := c.start("ann", func(s *station) { s.hurt = true })
+		waitFor(c, "it", func() bool { return c.says("ann").State == fleet.StateReady })
+		if p := c.says("ann"); p.LastFault != nil || p.LastAct != nil {
+			t.Errorf("nothing has come about: %+v, %+v", p.LastFault, p.LastAct)
+		}
+		ann.plant.Fault(plant.Fault{Kind: plant.StopPressed})
+		waitFor(c, "its fault", func() bool {
+			f := c.says("ann").LastFault
+			return f != nil && f.What == string(machine.StopPressed) && f.At != ""
+		})
+		ann.plant.Clear()
+		if a := c.command("ann", fleet.Command{Verb: "clear-fault", By: "eve", Why: "my sleeve"}); !a.OK {
+			t.Fatal(a.Message)
+		}
+		waitFor(c, "who cleared it", func() bool {
+			p := c.says("ann")
+			return p.State == fleet.StateReady && p.LastFault != nil && p.LastAct != nil && p.LastAct.What == "clear-fault" && p.LastAct.By == "eve" && p.LastAct.Why == "my sleeve"
+		})
+		if a := c.command("ann", fleet.Command{Verb: "settings"}); !a.OK || c.says("ann").LastAct.What != "clear-fault" {
+			t.Error("the shop's own word counts as a person's")
 		}
 	})
 }

@@ -109,6 +109,7 @@ type Worker struct {
 	drinks  int
 	busy    time.Duration // over all drinks
 	pace    pace
+	lately  lately
 	at      step
 	shuns   map[fleet.Class]time.Time // classes that are left to others, and until when
 	changed chan struct{}             // closed when one of these changes
