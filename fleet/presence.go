@@ -250,6 +250,7 @@ const (
 const (
 	CommandTry   = "try"   // switch one part on for a moment, alone
 	CommandCared = "cared" // it was cared for by hand: count anew
+	CommandBack  = "back"  // somebody has put it back into service: for its log and its tile
 )
 
 // Command is what a person or a page asks of one machine.

@@ -297,7 +297,7 @@ func (b *buttonHouse) ofMachines() []button {
 	return []button{
 		{
 			action: "/fleet/uncordon", page: "/fleet", sel: `#machine-zoe form[action="/fleet/uncordon"] button`,
-			obeyed: func() bool { return b.zoe().State != fleet.StateCordoned }, record: b.logged("act=uncordoned"), done: "Back in service.",
+			obeyed: func() bool { return b.zoe().State != fleet.StateCordoned }, record: b.logged("msg=command", "verb=back"), done: "Back in service.", shows: [2]string{"#machine-zoe", "has put it back into service"},
 		},
 		{
 			action: "/fleet/stop", page: "/fleet", sel: "#stop-zoe button", typed: reason("it leaks"),

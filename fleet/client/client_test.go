@@ -419,11 +419,11 @@ func askMachines(t *testing.T, s *place) {
 		t.Fatal(err)
 	}
 	state("zoe away able=false Ada swap")
-	if err := s.Uncordon(ctx, "zoe", false); err != nil {
+	if err := s.Uncordon(ctx, "zoe", "", "", false); err != nil {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"cordon": s.Cordon(ctx, "max", "Ada", "x"), "uncordon": s.Uncordon(ctx, ">", true),
+		"cordon": s.Cordon(ctx, "max", "Ada", "x"), "uncordon": s.Uncordon(ctx, ">", "", "", true),
 	} {
 		if !errors.Is(err, fleet.ErrNotFound) {
 			t.Errorf("%s of a machine that nobody knows: %v", what, err)
@@ -497,7 +497,7 @@ func askLeaving(t *testing.T, s *place) {
 	})
 	must(s.Cordon(ctx, "zoe", "Eve", "descaling"))
 	is("new all the same", func(l []Machine) bool { return l[0].By == "Eve" && l[0].Replaced })
-	stays("uncordon", s.Uncordon(ctx, "zoe", false), fleet.StaysUnchecked)
+	stays("uncordon", s.Uncordon(ctx, "zoe", "", "", false), fleet.StaysUnchecked)
 	must(s.conn.Fleet().Leave(ctx, "zoe"))
 	is("away", away)
 	if err := leave("retire", " "); err == nil {
@@ -517,7 +517,7 @@ func askLeaving(t *testing.T, s *place) {
 	if got, err := s.Holds(ctx, "max"); len(got) > 0 || err != nil {
 		t.Errorf("%+v %v", got, err)
 	}
-	must(s.Uncordon(ctx, "zoe", false))
+	must(s.Uncordon(ctx, "zoe", "", "", false))
 	must(s.Cordon(ctx, "zoe", "Ada", "broken"))
 	must(s.conn.Fleet().Leave(ctx, "zoe"))
 	is("away", away)
@@ -844,7 +844,7 @@ func askDanger(t *testing.T, s *place) {
 	wrong("machine zoe fault true")
 	is("hot", fleet.StateBlocked)
 	wrong()
-	if err := s.Uncordon(ctx, "zoe", false); err != nil {
+	if err := s.Uncordon(ctx, "zoe", "", "", false); err != nil {
 		t.Fatal(err)
 	}
 	is("jam", fleet.StateFault)

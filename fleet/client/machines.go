@@ -241,8 +241,10 @@ func (s Shop) GiveUp(ctx context.Context, machine, by, why string) error {
 }
 
 // Uncordon puts a machine back into service; nothing happens if it is there. Of new
-// hardware it wants to hear that somebody has looked at it: *fleet.StaysError without.
-func (s Shop) Uncordon(ctx context.Context, machine string, checked bool) error {
+// hardware it wants to hear that somebody has looked at it: *fleet.StaysError without. by
+// and why are told to the machine, if it is here and hears it, and stand on its tile: of a
+// cordon that is over the shop keeps nothing. why may be empty.
+func (s Shop) Uncordon(ctx context.Context, machine, by, why string, checked bool) error {
 	m, err := s.Named(ctx, machine)
 	if err != nil {
 		return err
@@ -252,6 +254,9 @@ func (s Shop) Uncordon(ctx context.Context, machine string, checked bool) error 
 	}
 	if err := s.Settings.Delete(ctx, fleet.CordonKey(machine)); err != nil && !errors.Is(err, fleet.ErrNotFound) {
 		return fmt.Errorf("uncordon %s: %w", machine, err)
+	}
+	if m.Cordon != nil && m.Here && by != "" {
+		_, _ = s.Command(ctx, machine, fleet.Command{Verb: fleet.CommandBack, By: by, Why: why}) // an earlier version knows no such word
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type Acts interface {
 	// Drain does so to open it, and the machine says when it may be.
 	Drain(ctx context.Context, machine, by, reason string) error
 	// Uncordon puts it back; new hardware only with the word that somebody has looked at it.
-	Uncordon(ctx context.Context, machine string, checked bool) error
+	Uncordon(ctx context.Context, machine, by, reason string, checked bool) error
 	// Retire puts a machine out for good, Replace for other hardware that comes under its
 	// name: that is invited where the shop has keys, for ttl, 0: for as long as usual. An
 	// error after Left.Out is of the invitation. What a machine stays for is a
@@ -112,8 +112,8 @@ func (w *Web) actRoutes() map[string]http.HandlerFunc {
 		"POST /fleet/drain": w.machineAct("drained", func(ctx context.Context, one wish, by string) error {
 			return w.Acts.Drain(ctx, one.Machine, by, one.Reason)
 		}),
-		"POST /fleet/uncordon": w.machineAct("uncordoned", func(ctx context.Context, one wish, _ string) error {
-			return w.Acts.Uncordon(ctx, one.Machine, one.Checked)
+		"POST /fleet/uncordon": w.machineAct("uncordoned", func(ctx context.Context, one wish, by string) error {
+			return w.Acts.Uncordon(ctx, one.Machine, by, one.Reason, one.Checked)
 		}),
 		"POST /fleet/made":     w.orderAct("settled", settle(true)),
 		"POST /fleet/not-made": w.orderAct("settled", settle(false)),

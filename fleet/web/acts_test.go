@@ -42,7 +42,7 @@ func (f *floor) Cordon(_ context.Context, machine, by, reason string) error {
 func (f *floor) Drain(_ context.Context, machine, by, reason string) error {
 	return f.did("drain %s by %s: %s", machine, by, reason)
 }
-func (f *floor) Uncordon(_ context.Context, machine string, checked bool) error {
+func (f *floor) Uncordon(_ context.Context, machine, _, _ string, checked bool) error {
 	return f.did("uncordon %s%s", machine, map[bool]string{true: ", checked"}[checked])
 }
 func (f *floor) Retire(_ context.Context, machine, by, reason string) (fleet.Left, error) {

@@ -89,7 +89,7 @@ func (p *pages) lately(t *machine, m fleet.Machine, now time.Time) {
 			t.Lately = p.say("lately.fault", ago(f), f.What, said)
 		}
 	}
-	if a := m.LastAct; a != nil && slices.Contains([]string{verbStop, verbClear, fleet.CommandCup, fleet.CommandTry, fleet.CommandCared}, a.What) {
+	if a := m.LastAct; a != nil && slices.Contains([]string{verbStop, verbClear, fleet.CommandCup, fleet.CommandTry, fleet.CommandCared, fleet.CommandBack}, a.What) {
 		t.Did = p.say("lately.act", p.say("lately."+a.What), a.By, ago(a))
 		t.DidBy = strings.TrimSpace(a.Why)
 	}

@@ -123,7 +123,7 @@ func composed() map[string]bool {
 	add("outcome", ends...)
 	add("curves", "flow", "temperature", "weight")
 	add("part", "grinder", "pump", "heater", "milk", "sugar", "rinse", "cups")
-	add("lately", "stop", "clear-fault", "cup", "try", "cared")
+	add("lately", "stop", "clear-fault", "cup", "try", "cared", "back")
 	add("sensor", "flow", "weight", "cup", "temperature")
 	for _, kind := range fleet.CareKinds {
 		add("care", string(kind))

@@ -306,7 +306,7 @@ func (w *Worker) command(c fleet.Command) fleet.CommandAnswer {
 			break
 		}
 		w.Machine.Stop("by " + c.By + ": " + c.Why)
-	case "settings": // what the shop wants has changed
+	case "settings", fleet.CommandBack: // what the shop wants has changed
 		w.askAgain()
 	case "clear-fault":
 		err = w.Machine.ClearFault(c.By, c.Why)

@@ -142,7 +142,7 @@ func (d *drain) back(ctx context.Context, cmd *cobra.Command, s client.Shop, nam
 	case !m.Cordon.Drain:
 		return term.Fail(term.ExitRefused, "barista machine uncordon "+name, "%s is not drained, it was cordoned by %s: %s", name, term.Safe(m.Cordon.By), term.Safe(m.Cordon.Reason))
 	}
-	if err := s.Uncordon(ctx, name, false); err != nil {
+	if err := s.Uncordon(ctx, name, d.by, "its drain was taken back", false); err != nil {
 		return told.Stays(err)
 	}
 	out := drained{OK: true, Machine: name, Message: name + " is back in service"}

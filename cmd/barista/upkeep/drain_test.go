@@ -51,7 +51,7 @@ func (f *floor) machines(context.Context) ([]fleet.Machine, error) {
 // run types a verb of machines with ARGS.
 func (f *floor) run(ctx context.Context, verb func(Shell) *cobra.Command, args ...string) (out, said string, err error) {
 	f.begun = time.Now()
-	shop := client.Shop{Parts: client.Parts{Settings: f, Machines: f.machines}}
+	shop := client.Shop{Parts: client.Parts{Settings: f, Machines: f.machines, Requester: &teller{err: fleet.ErrNobody}}}
 	do := func(cmd *cobra.Command, do func(context.Context, client.Shop) error) error {
 		return do(cmd.Context(), shop)
 	}

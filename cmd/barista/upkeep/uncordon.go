@@ -18,14 +18,15 @@ func Uncordon(c Shell) *cobra.Command {
 		Short: "put a machine back into service",
 		Long: `uncordon puts a machine back into service, whoever took it out and why. Of new hardware
 under an old name (machine replace) it wants to hear that somebody has looked at it:
---checked, after barista selftest and barista calibrate there.`,
-		Example: `  barista machine uncordon zoe
+--checked, after barista selftest and barista calibrate there. Who did it and why stands in
+the machine's log and on its tile.`,
+		Example: `  barista machine uncordon zoe --reason "self-test passed"
   barista machine uncordon zoe --checked`,
 		Args: c.Machine(&reason, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			return c.With(cmd, func(ctx context.Context, s client.Shop) error {
-				if err := s.Uncordon(ctx, name, checked); err != nil {
+				if err := s.Uncordon(ctx, name, by, reason, checked); err != nil {
 					return told.Stays(err)
 				}
 				return c.Done(cmd, "%s is back in service", name)
@@ -33,6 +34,7 @@ under an old name (machine replace) it wants to hear that somebody has looked at
 		},
 	}
 	c.By(cmd, &by)
+	cmd.Flags().StringVar(&reason, "reason", "", "why it may work again, for the record")
 	cmd.Flags().BoolVar(&checked, "checked", false, "somebody has looked at the new hardware")
 	return cmd
 }
