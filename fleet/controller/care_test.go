@@ -17,7 +17,7 @@ func rinses(p *fleet.Presence) {
 
 // cares are the open care orders.
 func (s *shop) cares() (open []fleet.Entry) {
-	for _, e := range s.claims() {
+	for _, e := range s.claimsOf() {
 		if e.Order.IsCare() && e.Phase.Open() {
 			open = append(open, e)
 		}
