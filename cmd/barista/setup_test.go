@@ -136,11 +136,11 @@ func newSession(t *testing.T, args ...string) *session {
 	go func() {
 		defer close(ended)
 		p.code <- execute(ctx, args, s, s, s)
-		_ = s.Close()
 	}()
 	t.Cleanup(func() {
 		stop()
 		<-ended
+		_ = s.Close() // not before all was seen: what a terminal has not read yet may go with its other end
 		reading.Wait()
 		_ = m.Close()
 		if t.Failed() {

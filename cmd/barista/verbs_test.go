@@ -306,7 +306,7 @@ func TestVerbsOfTheShop(t *testing.T) {
 	o.has(o.barista(term.ExitOK, "machine", "cup", "zoe", "--by", "max"), "zoe: heard cup")
 	o.has(o.barista(term.ExitRefused, "machine", "clear-fault", "zoe", "--reason", "looked"), `zoe: "there is no fault\x1b[31m"`)
 	o.mu.Lock()
-	if len(o.seen) != 2 || o.seen[0] != (fleet.Command{Verb: "cup", Order: o.zoe.Order, By: "max"}) || o.seen[1].Why != "looked" {
+	if len(o.seen) != 3 || o.seen[0].Verb != fleet.CommandBack || o.seen[0].By == "" || o.seen[1] != (fleet.Command{Verb: "cup", Order: o.zoe.Order, By: "max"}) || o.seen[2].Why != "looked" {
 		t.Errorf("heard %+v", o.seen)
 	}
 	o.mu.Unlock()
