@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -49,9 +48,9 @@ const (
 	MostRinseML = 200
 )
 
-// CareDrink is what the machine does for its care by itself, laid out and poured like a
-// drink. An appliance rinses itself by its own rules; of the others a person tells when
-// they are done, and then nothing more is to be switched there.
+// CareDrink is what the machine switches for its care, laid out and poured like a drink. An
+// appliance rinses itself by its own rules; after a person has cleaned or descaled it,
+// nothing is to be switched there. The error is a Reason, NoCare.
 func (p Plan) CareDrink(c Care) (recipe.Drink, error) {
 	p = p.Filled()
 	d, up := recipe.Drink{Size: string(c), Care: string(c)}, p.Care[c]
@@ -100,7 +99,7 @@ func (p Plan) fitsCare(add func(section, format string, args ...any)) {
 			add(section, "into is for a rinse: cup or tray")
 		}
 		if _, err := p.CareDrink(c); err != nil {
-			add(section, "this machine can't do it: %v", fmt.Errorf("it has no pump and no part for it, or sees to that itself"))
+			add(section, "this machine can't do it: it has no pump and no part for it, or sees to that itself")
 		}
 	}
 }

@@ -34,6 +34,10 @@ type Due struct {
 	Itself bool // needs nobody at the machine
 }
 
+// mostCounted is more drinks, and seconds, than a machine lives: what a file says beyond was
+// damaged, and no shop would believe it.
+const mostCounted = 1_000_000_000
+
 // keepEvery is how many drinks a file may lag behind.
 const keepEvery = 10
 
@@ -51,8 +55,11 @@ func OpenWear(path string) (*Wear, error) {
 	case err == nil:
 		err = json.Unmarshal(b, &w.since)
 	}
+	if err == nil && w.since == nil { // "null"
+		err = errors.New("it holds nothing")
+	}
 	for c, s := range w.since {
-		if s == nil || s.Drinks < 0 || !(s.Seconds >= 0) {
+		if s == nil || s.Drinks < 0 || s.Drinks > mostCounted || !(s.Seconds >= 0 && s.Seconds <= mostCounted) {
 			err = errors.Join(err, fmt.Errorf("%q is no count", c))
 		}
 	}

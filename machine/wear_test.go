@@ -63,7 +63,7 @@ func TestWear(t *testing.T) {
 		if of(Rinse).Drinks != 0 || of(Clean).Due || of(Descale).Drinks != 4 {
 			t.Errorf("after a cleaning: %+v", w.due(plan, Cares))
 		}
-		for _, bad := range []string{"{", `{"rinse":{"drinks":-1}}`, `{"rinse":null}`, `[]`} {
+		for _, bad := range []string{"{", `{"rinse":{"drinks":-1}}`, `{"rinse":null}`, `[]`, `null`, `{"rinse":{"drinks":2000000000}}`, `{"clean":{"seconds":1e300}}`} {
 			if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 				t.Fatal(err)
 			}
