@@ -68,14 +68,20 @@ func patience(o fleet.Order) time.Duration {
 func (w *Worker) try(c fleet.Command) (*fleet.Tried, error) {
 	parts := w.Machine.PartsFromAfar()
 	i := slices.Index(w.parts(), c.What)
+	// From this look on it is said of no drained machine that it may be opened, until the
+	// trial is over: the next word of the shop may be a drain.
 	w.mu.Lock()
-	hand, drained := w.hand, w.word.Cordon != nil && w.word.Cordon.Drain
+	hand, drained, deaf := w.hand, w.word.Cordon != nil && w.word.Cordon.Drain, w.heardAt.IsZero()
+	w.trying++
 	w.mu.Unlock()
+	defer w.set(func() { w.trying-- })
 	switch {
 	case c.By == "":
 		return nil, errors.New("who tries it is missing")
 	case !c.Vessel:
 		return nil, errors.New("somebody must say first that a vessel stands under the spout and that nobody has his hands in the machine")
+	case deaf:
+		return nil, errors.New("it has not heard from the shop since its start, so it may be drained and open: try again in a moment")
 	case drained:
 		return nil, errors.New("it is drained, so somebody may have it open: nothing moves; end the drain first, or try the part there with barista selftest")
 	case i < 0:

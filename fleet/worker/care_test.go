@@ -193,6 +193,26 @@ func TestTryFromAfar(t *testing.T) {
 	})
 }
 
+// TestTryUnheard: a machine that was just started does not know yet whether it is drained,
+// and moves nothing from afar.
+func TestTryUnheard(t *testing.T) {
+	open(t, func(c *cafe) {
+		c.drain("ann", "one")
+		c.desks[0].die()
+		ann := c.start("ann", cups(machine.CupSensor, "hand"))
+		ann.plant.PlaceCup()
+		c.pause(5 * time.Second)
+		var a fleet.CommandAnswer
+		waitFor(c, "its answer", func() bool {
+			a = c.command("ann", fleet.Command{Verb: fleet.CommandTry, What: "pump", By: "eve", Vessel: true})
+			return a.Message != ""
+		})
+		if a.OK || !strings.Contains(a.Message, "has not heard from the shop") || ann.edges() != 0 {
+			t.Errorf("%v %q, %d edges", a.OK, a.Message, ann.edges())
+		}
+	})
+}
+
 // TestLately: a machine says what its last fault was, after that is over too, and who did
 // what at it last; a customer's word and the shop's own are none of that.
 func TestLately(t *testing.T) {

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"slices"
 	"time"
 
 	"barista/fleet"
@@ -18,7 +17,7 @@ type lately struct {
 // heed notes a fault when it comes: one that a person must clear, or one after which the
 // machine steps back.
 func (l *lately) heed(st machine.Status) {
-	again := slices.ContainsFunc(machine.Faults, func(f machine.Fault) bool { return string(f.Cause) == st.Reason.Code && f.Mend == machine.Again })
+	again := machine.FaultOf(machine.Cause(st.Reason.Code)).Mend == machine.Again
 	is := st.State == machine.StateFault || st.State == machine.StateBlocked && again
 	if is && !l.faulty {
 		l.fault = &fleet.Happened{What: st.Reason.Code, Detail: fleet.Plain(st.Reason.Detail), At: time.Now().UTC().Format(time.RFC3339)}

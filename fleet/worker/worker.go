@@ -110,6 +110,7 @@ type Worker struct {
 	busy    time.Duration // over all drinks
 	pace    pace
 	lately  lately
+	trying  int // trials of parts that are asked for or under way
 	at      step
 	shuns   map[fleet.Class]time.Time // classes that are left to others, and until when
 	changed chan struct{}             // closed when one of these changes
@@ -232,7 +233,7 @@ func (w *Worker) reach(on bool) {
 // what was made is told, and nothing can begin. The caller holds the lock.
 func (w *Worker) parked(st machine.Status) bool {
 	c := w.word.Cordon
-	return c != nil && c.Drain && w.hand == "" && !w.reaches && !w.owes && !w.twin && st.Order == "" && st.State != machine.StateBusy && st.State != machine.StateWaiting
+	return c != nil && c.Drain && w.hand == "" && w.trying == 0 && !w.reaches && !w.owes && !w.twin && st.Order == "" && st.State != machine.StateBusy && st.State != machine.StateWaiting
 }
 
 // stir tells whoever looks at that. The caller holds the lock.
