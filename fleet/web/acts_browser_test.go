@@ -2,13 +2,10 @@ package web
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"barista/fleet"
@@ -111,19 +108,14 @@ func TestFloorScreens(t *testing.T) {
 	}{
 		{375, 812, "light", "en"}, {375, 812, "dark", "fr"}, {1280, 800, "light", "fr"}, {1280, 800, "dark", "en"},
 	} {
-		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
-		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		sized(t, b, view.scheme, view.w, view.h)
 		look := func(page, path string) {
 			b.do(t, chromedp.Navigate(at+path+"lang="+view.lang), chromedp.WaitVisible("#content"))
 			if page == "stock" {
 				b.do(t, chromedp.Click("#waste-robusta summary"))
 			}
 			b.checks(t, fmt.Sprintf("%s at %dx%d, %s", page, view.w, view.h, view.scheme), view.w)
-			png := get(t, b, chromedp.FullScreenshot(100))
-			if err := os.WriteFile(filepath.Join(*shots, fmt.Sprintf("ops-%s-%dx%d-%s-%s.png", page, view.w, view.h, view.scheme, view.lang)), png, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			b.shoot(t, fmt.Sprintf("ops-%s-%dx%d-%s-%s", page, view.w, view.h, view.scheme, view.lang))
 		}
 		h.web.Address = ""
 		look("fleet", "/fleet?")

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"barista/fleet"
@@ -152,15 +149,10 @@ func TestCareScreens(t *testing.T) {
 	}{
 		{375, 812, "light", "en"}, {375, 812, "dark", "fr"}, {1280, 800, "light", "fr"}, {1280, 800, "dark", "en"},
 	} {
-		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
-		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		sized(t, b, view.scheme, view.w, view.h)
 		b.do(t, chromedp.Navigate(at+"/fleet?lang="+view.lang), chromedp.WaitVisible("#content"), chromedp.Click("#care-zoe > summary"), chromedp.Click("#try-zoe > summary"))
 		b.checks(t, fmt.Sprintf("care at %dx%d, %s", view.w, view.h, view.scheme), view.w)
-		png := get(t, b, chromedp.FullScreenshot(100))
-		if err := os.WriteFile(filepath.Join(*shots, fmt.Sprintf("care-%dx%d-%s-%s.png", view.w, view.h, view.scheme, view.lang)), png, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		b.shoot(t, fmt.Sprintf("care-%dx%d-%s-%s", view.w, view.h, view.scheme, view.lang))
 	}
 	for _, said := range b.complained() {
 		t.Errorf("the pages complained: %s", said)

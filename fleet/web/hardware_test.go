@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"barista/fleet"
@@ -191,15 +188,10 @@ func TestHardwareScreens(t *testing.T) {
 	}{
 		{375, 812, "light", "en"}, {375, 812, "dark", "fr"}, {1280, 800, "light", "fr"}, {1280, 800, "dark", "en"},
 	} {
-		command(t, b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: view.w, Height: view.h, DeviceScaleFactor: 1, Mobile: view.w < 500})
-		command(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: view.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+		sized(t, b, view.scheme, view.w, view.h)
 		look := func(page string) {
 			b.checks(t, fmt.Sprintf("%s at %dx%d, %s", page, view.w, view.h, view.scheme), view.w)
-			png := get(t, b, chromedp.FullScreenshot(100))
-			if err := os.WriteFile(filepath.Join(*shots, fmt.Sprintf("ops-%s-%dx%d-%s-%s.png", page, view.w, view.h, view.scheme, view.lang)), png, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			b.shoot(t, fmt.Sprintf("ops-%s-%dx%d-%s-%s", page, view.w, view.h, view.scheme, view.lang))
 		}
 		open := func() {
 			b.do(t, chromedp.Navigate(at+"/fleet?lang="+view.lang), chromedp.WaitVisible("#content"))
